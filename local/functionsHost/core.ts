@@ -1,0 +1,143 @@
+/**
+ * The `@azure/functions-core` module: what the Functions worker supplies and `@azure/functions` looks for.
+ * The contract is that of Azure/azure-functions-nodejs-worker 3.x; it is internal to the runtime, so the
+ * version of `@azure/functions` is pinned.
+ */
+import Module from 'node:module';
+
+export type LogLevel = 'trace' | 'debug' | 'information' | 'warning' | 'error' | 'critical' | 'none';
+
+export interface Binding {
+  readonly type: string;
+  readonly direction: 'in' | 'out';
+  readonly [option: string]: unknown;
+}
+
+export interface FunctionMetadata {
+  readonly name: string;
+  readonly bindings: Readonly<Record<string, Binding>>;
+}
+
+export type FunctionCallback = (...inputs: unknown[]) => unknown;
+
+export interface RegisteredFunction {
+  readonly metadata: FunctionMetadata;
+  readonly callback: FunctionCallback;
+}
+
+export interface HttpData {
+  readonly method?: string;
+  readonly url?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly params?: Readonly<Record<string, string>>;
+  readonly statusCode?: string;
+  readonly body?: { readonly bytes?: Uint8Array; readonly string?: string };
+}
+
+/** The part of the runtime's typed values that timers and HTTP use. */
+export interface TypedData {
+  readonly json?: string;
+  readonly http?: HttpData;
+}
+
+export interface CoreInvocationContext {
+  readonly invocationId: string;
+  readonly request: {
+    readonly inputData: readonly { readonly name: string; readonly data: TypedData }[];
+    readonly traceContext: {
+      readonly traceParent: string;
+      readonly traceState: string;
+      readonly attributes: Readonly<Record<string, string>>;
+    };
+  };
+  readonly metadata: FunctionMetadata;
+  state: 'preInvocationHooks' | 'invocation' | 'postInvocationHooks' | undefined;
+  log(level: LogLevel, category: string, message: string): void;
+}
+
+interface InvocationModel {
+  getArguments(): Promise<{ context: unknown; inputs: unknown[] }>;
+  invokeFunction(context: unknown, inputs: unknown[], callback: FunctionCallback): Promise<unknown>;
+  getResponse(context: unknown, result: unknown): Promise<{ returnValue?: TypedData | null }>;
+}
+
+export interface ProgrammingModel {
+  getCapabilities(capabilities: Record<string, string>): Promise<Record<string, string>>;
+  getInvocationModel(context: CoreInvocationContext): InvocationModel;
+}
+
+const hookNames = ['appStart', 'appTerminate', 'preInvocation', 'postInvocation', 'log'] as const;
+export type HookName = (typeof hookNames)[number];
+type HookCallback = (context: unknown) => unknown;
+
+/** What the app has registered, and the module through which it did so. */
+export class FunctionsCore {
+  readonly functions = new Map<string, RegisteredFunction>();
+  /** Data that the app's hooks share with one another. */
+  readonly appHookData: Record<string, unknown> = {};
+  programmingModel: ProgrammingModel | undefined;
+  readonly #hooks = new Map<HookName, HookCallback[]>(hookNames.map((name) => [name, []]));
+  #registrationOpen = true;
+
+  constructor(private readonly log: (level: LogLevel, message: string) => void) {}
+
+  /** From here on registering a function is an error, as it is in the worker once the app has started. */
+  closeRegistration(): void {
+    this.#registrationOpen = false;
+  }
+
+  hooks(name: HookName): readonly HookCallback[] {
+    return this.#hooks.get(name) ?? [];
+  }
+
+  /** Runs the hooks in the order of their registration, each after the one before has ended. */
+  async runHooks(name: HookName, context: object): Promise<void> {
+    for (const hook of this.hooks(name)) await hook(context);
+  }
+
+  /** Answers `require('@azure/functions-core')` with this core, for CommonJS and (by createRequire) ES modules. */
+  supply(): void {
+    const supplied = this.#module();
+    const modules = Module.prototype as { require: (this: unknown, id: string) => unknown };
+    const original = modules.require;
+    modules.require = function (id) {
+      return id === '@azure/functions-core' ? supplied : original.call(this, id);
+    };
+  }
+
+  #module(): object {
+    return {
+      version: '3.0.0',
+      hostVersion: '4.1000.0',
+      Disposable: CoreDisposable,
+      setProgrammingModel: (model: ProgrammingModel) => {
+        this.programmingModel = model;
+      },
+      getProgrammingModel: () => this.programmingModel,
+      log: (level: LogLevel, _category: string, message: string) => this.log(level, message),
+      registerHook: (name: string, callback: HookCallback) => this.#registerHook(name, callback),
+      registerFunction: (metadata: FunctionMetadata, callback: FunctionCallback) =>
+        this.#registerFunction(metadata, callback),
+    };
+  }
+
+  #registerHook(name: string, callback: HookCallback): CoreDisposable {
+    const callbacks = this.#hooks.get(name as HookName);
+    if (!callbacks) throw new RangeError(`Unrecognized hook "${name}"; known are ${hookNames.join(', ')}`);
+    callbacks.push(callback);
+    return new CoreDisposable(() => callbacks.splice(callbacks.indexOf(callback), 1));
+  }
+
+  #registerFunction(metadata: FunctionMetadata, callback: FunctionCallback): CoreDisposable {
+    const { name } = metadata;
+    if (!this.#registrationOpen)
+      throw new Error(`Function "${name}" was registered after the app had started`);
+    if (this.functions.has(name)) throw new Error(`A function named "${name}" is registered already`);
+    this.functions.set(name, { metadata, callback });
+    return new CoreDisposable(() => this.functions.delete(name));
+  }
+}
+
+class CoreDisposable {
+  constructor(readonly dispose: () => unknown) {}
+}

@@ -1,0 +1,133 @@
+import {
+  createServer,
+  type IncomingMessage,
+  type OutgoingHttpHeaders,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
+import type { ServedFunction } from './app';
+import type { HttpData, TypedData } from './core';
+import { timerInput, type Invoker } from './invocation';
+import { describeError, type HostLog } from './log';
+
+interface Answer {
+  readonly status: number;
+  readonly headers?: OutgoingHttpHeaders;
+  readonly body?: string | Uint8Array;
+}
+
+/** The HTTP functions by their routes, and the host's own addresses under /admin/functions. */
+export function createFunctionsServer(
+  served: readonly ServedFunction[],
+  invoker: Invoker,
+  log: HostLog,
+): Server {
+  const byRank = served
+    .flatMap((target) => (target.path ? [{ target, path: target.path }] : []))
+    .sort((a, b) => (a.path.rank < b.path.rank ? -1 : 1));
+
+  async function answer(request: IncomingMessage): Promise<Answer> {
+    const method = request.method ?? '';
+    const url = new URL(request.url ?? '/', `http://${request.headers.host ?? '127.0.0.1'}`);
+    const bytes = await readBody(request);
+    if (/^\/admin\/functions(\/|$)/.test(url.pathname)) return answerAdmin(method, url, bytes);
+
+    const matching = byRank.flatMap(({ target, path }) => {
+      const params = path.match(url.pathname);
+      return params ? [{ target, params, methods: target.description.methods ?? [] }] : [];
+    });
+    const found = matching.find(({ methods }) => methods.includes(method));
+    if (matching.length === 0) return text(404, `No function has the path ${url.pathname}`);
+    if (!found)
+      return wrongMethod(
+        url,
+        matching.flatMap(({ methods }) => methods),
+      );
+
+    const headers = joinedHeaders(request);
+    const http = { method, url: url.href, headers, params: found.params, body: { bytes } };
+    const given: HttpData = await invoker
+      .run(found.target, { http }, `${method} ${url.pathname}`, headers.traceparent)
+      .then(
+        (response) => response ?? { statusCode: '204' },
+        () => ({ statusCode: '500' }),
+      );
+    const body = given.body?.bytes ?? given.body?.string;
+    return {
+      status: Number(given.statusCode),
+      headers: given.headers ?? {},
+      ...(body === undefined ? {} : { body }),
+    };
+  }
+
+  function answerAdmin(method: string, url: URL, body: Buffer): Answer {
+    const name = decodeURIComponent(url.pathname.slice('/admin/functions/'.length)).toLowerCase();
+    if (!name) {
+      if (method !== 'GET') return wrongMethod(url, ['GET']);
+      const list = served.map(({ description, cron }) => ({
+        ...description,
+        nextRun: cron?.nextRun() ?? undefined,
+      }));
+      return { status: 200, headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(list) };
+    }
+    if (method !== 'POST') return wrongMethod(url, ['POST']);
+    const target = served.find(({ description }) => description.name.toLowerCase() === name);
+    if (!target) return text(404, `There is no function ${name}`);
+    if (target.description.error) return text(404, target.description.error);
+    // The answer does not wait for the run, and the invoker has logged a failure by the time it settles.
+    void invoker.run(target, inputByHand(target, url, body), 'by hand').catch(() => undefined);
+    return { status: 202 };
+  }
+
+  return createServer((request, response) => {
+    answer(request)
+      .catch((error: unknown) => {
+        if (error instanceof URIError) return text(400, error.message);
+        log({
+          level: 'error',
+          message: `${request.method ?? ''} ${request.url ?? ''}: ${describeError(error)}`,
+        });
+        return text(500, '');
+      })
+      .then((given) => send(response, given))
+      .catch((error: unknown) => {
+        log({ level: 'error', message: `The answer could not be sent: ${describeError(error)}` });
+        response.destroy();
+      });
+  });
+}
+
+/** Run by hand, a timer gets no schedule status, and an HTTP function the body and no parameters. */
+function inputByHand({ description, path, cron }: ServedFunction, { origin }: URL, bytes: Buffer): TypedData {
+  if (cron) return timerInput();
+  const url = `${origin}${encodeURI(path?.template ?? '/')}`;
+  return {
+    http: { method: description.methods?.[0] ?? 'POST', url, headers: {}, params: {}, body: { bytes } },
+  };
+}
+
+function wrongMethod(url: URL, methods: readonly string[]): Answer {
+  const allowed = methods.join(', ');
+  return { ...text(405, `${url.pathname} takes ${allowed}`), headers: { Allow: allowed } };
+}
+
+function text(status: number, body: string): Answer {
+  return { status, headers: { 'Content-Type': 'text/plain; charset=utf-8' }, body };
+}
+
+function send(response: ServerResponse, { status, headers, body }: Answer): void {
+  response.writeHead(status, headers).end(body);
+}
+
+/** The headers as the Functions host hands them on: names in lower case, repeated values joined by a comma. */
+function joinedHeaders(request: IncomingMessage): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(request.headersDistinct).map(([name, values]) => [name, (values ?? []).join(',')]),
+  );
+}
+
+async function readBody(request: IncomingMessage): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of request) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks);
+}

@@ -1,0 +1,130 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+import { format } from 'node:util';
+import type { Cron } from 'croner';
+import type { ServedFunction } from './app';
+import type { CoreInvocationContext, FunctionsCore, HttpData, ProgrammingModel, TypedData } from './core';
+import { describeError, type HostLog } from './log';
+
+/** Runs functions and knows which runs are under way. */
+export class Invoker {
+  /** Settles, without failing, when its run ends. */
+  readonly running = new Set<Promise<void>>();
+
+  constructor(
+    private readonly core: FunctionsCore,
+    private readonly model: ProgrammingModel,
+    private readonly log: HostLog,
+  ) {}
+
+  /**
+   * Runs a function and logs its start and end.
+   * @param reason why it runs, for the log
+   * @param traceParent the caller's W3C trace context, if there is one
+   * @returns the HTTP response, if the function gave one
+   * @throws what the function throws, after logging it
+   */
+  async run(
+    target: ServedFunction,
+    input: TypedData,
+    reason: string,
+    traceParent?: string,
+  ): Promise<HttpData | undefined> {
+    const invocation = this.#runLogged(target, input, reason, traceParent);
+    const ended: Promise<void> = invocation
+      .then(
+        () => undefined,
+        () => undefined,
+      )
+      .finally(() => this.running.delete(ended));
+    this.running.add(ended);
+    return invocation;
+  }
+
+  async #runLogged(target: ServedFunction, input: TypedData, reason: string, traceParent = newTraceParent()) {
+    const functionName = target.description.name;
+    const invocationId = randomUUID();
+    const started = performance.now();
+    const ended = (): string => `id ${invocationId}, ${Math.round(performance.now() - started)} ms`;
+    this.log({ level: 'information', functionName, message: `Executing (${reason}, id ${invocationId})` });
+    try {
+      const answer = await this.#invoke(target, invocationId, input, traceParent);
+      this.log({ level: 'information', functionName, message: `Executed (succeeded, ${ended()})` });
+      return answer;
+    } catch (error) {
+      const message = `Executed (failed, ${ended()}): ${describeError(error)}`;
+      this.log({ level: 'error', functionName, message });
+      throw error;
+    }
+  }
+
+  /** The steps of an invocation in the order of the Functions worker (its InvocationHandler.ts). */
+  async #invoke(
+    { registered, triggerName }: ServedFunction,
+    invocationId: string,
+    data: TypedData,
+    traceParent: string,
+  ) {
+    const { core, log } = this;
+    const { metadata, callback } = registered;
+    const shared = { hookData: {}, appHookData: core.appHookData, invocationContext: undefined as unknown };
+    const context: CoreInvocationContext = {
+      invocationId,
+      metadata,
+      state: undefined,
+      request: {
+        inputData: [{ name: triggerName, data }],
+        traceContext: { traceParent, traceState: '', attributes: {} },
+      },
+      log(level, category, message) {
+        const entry = { ...shared, level, category, message };
+        for (const hook of core.hooks('log')) hook(entry);
+        log({ level: entry.level, functionName: metadata.name, message: entry.message });
+      },
+    };
+    const invocation = this.model.getInvocationModel(context);
+    const { context: invocationContext, inputs } = await invocation.getArguments();
+    shared.invocationContext = invocationContext;
+
+    context.state = 'preInvocationHooks';
+    const before = { ...shared, functionCallback: callback, inputs };
+    await core.runHooks('preInvocation', before);
+
+    context.state = 'invocation';
+    const after = {
+      ...shared,
+      inputs: before.inputs,
+      result: undefined as unknown,
+      error: undefined as Error | undefined,
+    };
+    try {
+      after.result = await invocation.invokeFunction(
+        invocationContext,
+        before.inputs,
+        before.functionCallback,
+      );
+    } catch (error) {
+      after.error = error instanceof Error ? error : new Error(`The function threw ${format(error)}`);
+    }
+
+    context.state = 'postInvocationHooks';
+    await core.runHooks('postInvocation', after);
+    context.state = undefined;
+    if (after.error) throw after.error;
+  }
+}
+
+/** What a timer function is given; run by hand it has no schedule status. */
+export function timerInput(cron?: Cron): TypedData {
+  const status = cron && {
+    Last: cron.currentRun()?.toISOString(),
+    LastUpdated: cron.currentRun()?.toISOString(),
+    Next: cron.nextRun()?.toISOString(),
+  };
+  const timer = { Schedule: { AdjustForDST: true }, ScheduleStatus: status ?? null, IsPastDue: false };
+  return { json: JSON.stringify(timer) };
+}
+
+/** https://www.w3.org/TR/trace-context/#traceparent-header */
+function newTraceParent(): string {
+  return `00-${randomBytes(16).toString('hex')}-${randomBytes(8).toString('hex')}-01`;
+}

@@ -1,0 +1,14 @@
+import type { LogLevel } from './core';
+
+export interface HostLogEntry {
+  readonly level: LogLevel;
+  /** The function that logged; absent for the host itself. */
+  readonly functionName?: string;
+  readonly message: string;
+}
+
+export type HostLog = (entry: HostLogEntry) => void;
+
+export function describeError(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}

@@ -1,0 +1,24 @@
+-- ExpiryNotification_Palantir: one row for every grant that a reminder was sent for. Times are UTC.
+IF OBJECT_ID(N'dbo.ExpiryNotification_Palantir', N'U') IS NULL
+BEGIN
+    CREATE TABLE dbo.ExpiryNotification_Palantir (
+        Id INT IDENTITY(1, 1) NOT NULL CONSTRAINT PK_ExpiryNotification_Palantir PRIMARY KEY,
+        PalantirRequestId UNIQUEIDENTIFIER NOT NULL CONSTRAINT FK_ExpiryNotification_Palantir_DataAccessPalantirRequests REFERENCES dbo.DataAccessPalantirRequests (RequestId),
+        Notification_Sent_Dt DATETIME NOT NULL,
+        Notification_Sent_To VARCHAR(320) NOT NULL,
+        Notification_Sent_By VARCHAR(100) NOT NULL
+    );
+    PRINT 'table dbo.ExpiryNotification_Palantir: created';
+END
+ELSE
+    PRINT 'table dbo.ExpiryNotification_Palantir: exists, unchanged';
+GO
+
+IF NOT EXISTS (SELECT 1 FROM sys.indexes WHERE object_id = OBJECT_ID(N'dbo.ExpiryNotification_Palantir') AND name = N'IX_ExpiryNotification_Palantir_PalantirRequestId_Notification_Sent_Dt')
+BEGIN
+    CREATE INDEX IX_ExpiryNotification_Palantir_PalantirRequestId_Notification_Sent_Dt ON dbo.ExpiryNotification_Palantir (PalantirRequestId, Notification_Sent_Dt);
+    PRINT 'index IX_ExpiryNotification_Palantir_PalantirRequestId_Notification_Sent_Dt: created';
+END
+ELSE
+    PRINT 'index IX_ExpiryNotification_Palantir_PalantirRequestId_Notification_Sent_Dt: exists, unchanged';
+GO

@@ -1,0 +1,23 @@
+-- RevokedAccess_Databricks: one row for every expiry of a grant that was revoked. Times are UTC.
+IF OBJECT_ID(N'dbo.RevokedAccess_Databricks', N'U') IS NULL
+BEGIN
+    CREATE TABLE dbo.RevokedAccess_Databricks (
+        Id INT IDENTITY(1, 1) NOT NULL CONSTRAINT PK_RevokedAccess_Databricks PRIMARY KEY,
+        DeltaRequestId INT NOT NULL CONSTRAINT FK_RevokedAccess_Databricks_DataAccessDeltaRequests REFERENCES dbo.DataAccessDeltaRequests (id),
+        Revoked_Dt DATETIME NOT NULL,
+        Revoked_By VARCHAR(100) NOT NULL
+    );
+    PRINT 'table dbo.RevokedAccess_Databricks: created';
+END
+ELSE
+    PRINT 'table dbo.RevokedAccess_Databricks: exists, unchanged';
+GO
+
+IF NOT EXISTS (SELECT 1 FROM sys.indexes WHERE object_id = OBJECT_ID(N'dbo.RevokedAccess_Databricks') AND name = N'IX_RevokedAccess_Databricks_DeltaRequestId_Revoked_Dt')
+BEGIN
+    CREATE INDEX IX_RevokedAccess_Databricks_DeltaRequestId_Revoked_Dt ON dbo.RevokedAccess_Databricks (DeltaRequestId, Revoked_Dt);
+    PRINT 'index IX_RevokedAccess_Databricks_DeltaRequestId_Revoked_Dt: created';
+END
+ELSE
+    PRINT 'index IX_RevokedAccess_Databricks_DeltaRequestId_Revoked_Dt: exists, unchanged';
+GO

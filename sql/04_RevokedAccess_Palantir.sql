@@ -1,0 +1,23 @@
+-- RevokedAccess_Palantir: one row for every expiry of a grant that was revoked. Times are UTC.
+IF OBJECT_ID(N'dbo.RevokedAccess_Palantir', N'U') IS NULL
+BEGIN
+    CREATE TABLE dbo.RevokedAccess_Palantir (
+        Id INT IDENTITY(1, 1) NOT NULL CONSTRAINT PK_RevokedAccess_Palantir PRIMARY KEY,
+        PalantirRequestId UNIQUEIDENTIFIER NOT NULL CONSTRAINT FK_RevokedAccess_Palantir_DataAccessPalantirRequests REFERENCES dbo.DataAccessPalantirRequests (RequestId),
+        Revoked_Dt DATETIME NOT NULL,
+        Revoked_By VARCHAR(100) NOT NULL
+    );
+    PRINT 'table dbo.RevokedAccess_Palantir: created';
+END
+ELSE
+    PRINT 'table dbo.RevokedAccess_Palantir: exists, unchanged';
+GO
+
+IF NOT EXISTS (SELECT 1 FROM sys.indexes WHERE object_id = OBJECT_ID(N'dbo.RevokedAccess_Palantir') AND name = N'IX_RevokedAccess_Palantir_PalantirRequestId_Revoked_Dt')
+BEGIN
+    CREATE INDEX IX_RevokedAccess_Palantir_PalantirRequestId_Revoked_Dt ON dbo.RevokedAccess_Palantir (PalantirRequestId, Revoked_Dt);
+    PRINT 'index IX_RevokedAccess_Palantir_PalantirRequestId_Revoked_Dt: created';
+END
+ELSE
+    PRINT 'index IX_RevokedAccess_Palantir_PalantirRequestId_Revoked_Dt: exists, unchanged';
+GO

@@ -1,0 +1,50 @@
+-- The views through which the jobs see the grants. This is the one file that a site edits.
+--
+-- Both views must keep these six columns and yield only the requests that are granted at present and have an end:
+--
+--   RequestId       the key of the request's table
+--   RequestNumber   what people call the request; shown in emails and put into the renewal link
+--   RequesterName   who holds the access; shown in emails
+--   RequesterEmail  where reminders go: one address
+--   Resource        what the access is to; shown in emails
+--   ExpiresAt       when the access ends, in UTC
+--
+-- Map ExpiresAt to the bare column: an expression around it (CAST, DATEADD, AT TIME ZONE) would keep its index from
+-- being used. If a table stores local times, add an indexed computed column to it and map that one.
+-- Each request appears once: a join that multiplies rows would send a reminder more than once.
+--
+-- The column names below are the defaults that this product ships with. Replace those your tables name differently.
+
+CREATE OR ALTER VIEW dbo.AccessGrant_Databricks
+AS
+SELECT
+    r.id AS RequestId,
+    r.request_number AS RequestNumber,
+    r.requested_by AS RequesterName,
+    r.requested_by_email AS RequesterEmail,
+    CONCAT(r.catalog_name, '.', r.schema_name, '.', r.table_name) AS Resource,
+    r.access_end_dt AS ExpiresAt
+FROM dbo.DataAccessDeltaRequests AS r
+WHERE r.request_status = 'Approved'
+  AND r.access_end_dt IS NOT NULL;
+GO
+
+PRINT 'view dbo.AccessGrant_Databricks: defined';
+GO
+
+CREATE OR ALTER VIEW dbo.AccessGrant_Palantir
+AS
+SELECT
+    r.RequestId,
+    r.RequestNumber,
+    r.RequestedBy AS RequesterName,
+    r.RequestedByEmail AS RequesterEmail,
+    r.ProjectName AS Resource,
+    r.AccessEndDate AS ExpiresAt
+FROM dbo.DataAccessPalantirRequests AS r
+WHERE r.Status = 'Approved'
+  AND r.AccessEndDate IS NOT NULL;
+GO
+
+PRINT 'view dbo.AccessGrant_Palantir: defined';
+GO

@@ -1,0 +1,27 @@
+-- The database role of the function app: what the jobs do and nothing more.
+-- It reads grants through the views alone (ownership chaining: views and tables belong to dbo) and can neither read nor
+-- write the two request tables. It can delete nothing.
+IF DATABASE_PRINCIPAL_ID(N'AccessExpiryJobs') IS NULL
+BEGIN
+    CREATE ROLE AccessExpiryJobs AUTHORIZATION dbo;
+    PRINT 'role AccessExpiryJobs: created';
+END
+ELSE
+    PRINT 'role AccessExpiryJobs: exists, unchanged';
+GO
+
+GRANT SELECT ON dbo.AccessGrant_Databricks TO AccessExpiryJobs;
+GRANT SELECT ON dbo.AccessGrant_Palantir TO AccessExpiryJobs;
+GRANT SELECT, INSERT ON dbo.ExpiryNotification_Databricks TO AccessExpiryJobs;
+GRANT SELECT, INSERT ON dbo.ExpiryNotification_Palantir TO AccessExpiryJobs;
+GRANT SELECT, INSERT ON dbo.RevokedAccess_Databricks TO AccessExpiryJobs;
+GRANT SELECT, INSERT ON dbo.RevokedAccess_Palantir TO AccessExpiryJobs;
+GRANT SELECT, INSERT, UPDATE ON dbo.JobRun TO AccessExpiryJobs;
+PRINT 'role AccessExpiryJobs: permissions granted';
+GO
+
+-- Last, make the function app's managed identity a member. A user of Microsoft Entra ID has to be signed in to run this.
+-- [name] is the function app's name (system-assigned identity) or the identity's name (user-assigned):
+--
+--   CREATE USER [func-access-expiry-jobs] FROM EXTERNAL PROVIDER;
+--   ALTER ROLE AccessExpiryJobs ADD MEMBER [func-access-expiry-jobs];
