@@ -1,0 +1,54 @@
+/** Certificates for the local stand-ins, made at each start: production code meets TLS that it can trust. */
+import tls from 'node:tls';
+import { generate } from 'selfsigned';
+
+/** All three in PEM. Trust in `authority` is trust in `cert`, which is for localhost and 127.0.0.1. */
+export interface Certificates {
+  readonly authority: string;
+  readonly key: string;
+  readonly cert: string;
+}
+
+const day = 24 * 60 * 60 * 1000;
+
+/** Makes a certificate authority and a server certificate that it signed, valid from yesterday for a year. */
+export async function createCertificates(): Promise<Certificates> {
+  const common = {
+    keyType: 'ec',
+    algorithm: 'sha256',
+    notBeforeDate: new Date(Date.now() - day),
+    notAfterDate: new Date(Date.now() + 365 * day),
+  } as const;
+  const authority = await generate([{ name: 'commonName', value: 'Local stand-ins' }], {
+    ...common,
+    extensions: [
+      { name: 'basicConstraints', cA: true, critical: true },
+      { name: 'keyUsage', keyCertSign: true, cRLSign: true, critical: true },
+    ],
+  });
+  const server = await generate([{ name: 'commonName', value: 'localhost' }], {
+    ...common,
+    ca: { key: authority.private, cert: authority.cert },
+    extensions: [
+      { name: 'basicConstraints', cA: false, critical: true },
+      { name: 'keyUsage', digitalSignature: true, critical: true },
+      { name: 'extKeyUsage', serverAuth: true },
+      {
+        name: 'subjectAltName',
+        altNames: [
+          { type: 2, value: 'localhost' },
+          { type: 7, ip: '127.0.0.1' },
+        ],
+      },
+    ],
+  });
+  return { authority: authority.cert, key: server.private, cert: server.cert };
+}
+
+/**
+ * Makes this process trust a certificate authority beside those it trusts already. Another process is told by
+ * NODE_EXTRA_CA_CERTS, a file name that Node.js reads before any script runs.
+ */
+export function trustAuthority(pem: string): void {
+  tls.setDefaultCACertificates([...tls.getCACertificates('default'), pem]);
+}
