@@ -1,0 +1,39 @@
+/**
+ * The names under which runs are found in Application Insights. The app emits exactly these, and the queries in
+ * `dashboards/` use only these.
+ */
+
+/** The custom event that every attempt to run a job emits. */
+export const jobRunEvent = 'JobRun';
+
+/**
+ * Properties of the event. Application Insights stores each as text in `customDimensions`.
+ *
+ * `trigger`: timer, http or cli; `status`: Completed, Failed or Conflict; `stoppedEarly`: true or false;
+ * `errorName`: the class of the error that failed the run, absent otherwise; the counts are absent where the run
+ * has none; `durationMs`: from the attempt's start to its end.
+ */
+export const jobRunProperties = [
+  'jobId',
+  'jobType',
+  'trigger',
+  'status',
+  'stoppedEarly',
+  'startedBy',
+  'errorName',
+  'processedCount',
+  'failedCount',
+  'durationMs',
+] as const;
+
+/** Metrics that each run feeds, each with `metricProperties`. */
+export const jobRunMetrics = ['processedCount', 'failedCount', 'durationMs'] as const;
+
+export const metricProperties = ['jobType'] as const;
+
+/** Properties of the exception that a failed run emits. */
+export const exceptionProperties = ['jobId', 'jobType'] as const;
+
+export type JobRunProperty = (typeof jobRunProperties)[number];
+export type JobRunMetric = (typeof jobRunMetrics)[number];
+export type ExceptionProperty = (typeof exceptionProperties)[number];
