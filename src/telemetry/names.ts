@@ -9,7 +9,7 @@ export const jobRunEvent = 'JobRun';
 /**
  * Properties of the event. Application Insights stores each as text in `customDimensions`.
  *
- * `trigger`: timer, http or cli; `status`: Completed, Failed or Conflict; `stoppedEarly`: true or false;
+ * `trigger`: timer, http or cli; `status`: one of `attemptStatuses`; `stoppedEarly`: true or false;
  * `errorName`: the class of the error that failed the run, absent otherwise; the counts are absent where the run
  * has none; `durationMs`: from the attempt's start to its end.
  */
@@ -26,6 +26,9 @@ export const jobRunProperties = [
   'durationMs',
 ] as const;
 
+/** How an attempt can end. Conflict: the job was held by another run, and nothing was done. */
+export const attemptStatuses = ['Completed', 'Failed', 'Conflict'] as const;
+
 /** Metrics that each run feeds, each with `metricProperties`. */
 export const jobRunMetrics = ['processedCount', 'failedCount', 'durationMs'] as const;
 
@@ -35,5 +38,6 @@ export const metricProperties = ['jobType'] as const;
 export const exceptionProperties = ['jobId', 'jobType'] as const;
 
 export type JobRunProperty = (typeof jobRunProperties)[number];
+export type AttemptStatus = (typeof attemptStatuses)[number];
 export type JobRunMetric = (typeof jobRunMetrics)[number];
 export type ExceptionProperty = (typeof exceptionProperties)[number];

@@ -1,0 +1,128 @@
+/*
+ * Microsoft's KQL parser, narrowed to what the tests use. The package is Bridge.NET output: its two scripts set the
+ * globals Bridge and Kusto, and its collections are .NET ones.
+ */
+
+interface List<T> {
+  Count: number;
+  getItem(index: number): T;
+}
+
+interface SyntaxNode {
+  Parent: SyntaxNode | null;
+  toString(): string;
+}
+
+interface NameReference extends SyntaxNode {
+  SimpleName: string;
+  ReferencedSymbol: object | null;
+}
+
+interface Kusto {
+  Language: {
+    GlobalState: { Default: { WithDatabase(database: object): object } };
+    KustoCode: {
+      ParseAndAnalyze(
+        text: string,
+        globals: object,
+      ): {
+        Syntax: SyntaxNode;
+        /** Has no columns where the text is no table expression. */
+        ResultType: { Columns?: List<{ Name: string; Type: { Name: string } }> };
+        GetDiagnostics(): List<{ Message: string }>;
+      };
+    };
+    Symbols: {
+      DatabaseSymbol: { ctor: new (name: string, tables: object[]) => object };
+      TableSymbol: {
+        new (): object;
+        /** From a schema such as "(timestamp: datetime, name: string)". */
+        $ctor7: new (name: string, schema: string, description: null) => object;
+      };
+    };
+    Syntax: {
+      SyntaxElement: { WalkNodes(root: SyntaxNode, visit: (node: SyntaxNode) => void): void };
+      NameReference: new () => NameReference;
+      LiteralExpression: new () => SyntaxNode & { LiteralValue: unknown };
+      PathExpression: new () => SyntaxNode & { Selector: SyntaxNode };
+    };
+  };
+}
+
+jest.requireActual<object>('@kusto/language-service-next/bridge.min.js');
+jest.requireActual<object>('@kusto/language-service-next/Kusto.Language.Bridge.min.js');
+const { GlobalState, KustoCode, Symbols, Syntax } = (globalThis as unknown as { Kusto: Kusto }).Kusto
+  .Language;
+
+/**
+ * The columns in use of the Application Insights tables in use:
+ * https://learn.microsoft.com/azure/azure-monitor/app/data-model-complete
+ */
+const tables = {
+  customEvents: '(timestamp: datetime, name: string, itemCount: int, customDimensions: dynamic)',
+  customMetrics:
+    '(timestamp: datetime, name: string, valueSum: real, valueCount: int, customDimensions: dynamic)',
+  exceptions: '(timestamp: datetime, type: string, outerMessage: string, customDimensions: dynamic)',
+};
+
+const globals = GlobalState.Default.WithDatabase(
+  new Symbols.DatabaseSymbol.ctor(
+    'ApplicationInsights',
+    Object.entries(tables).map(([name, schema]) => new Symbols.TableSymbol.$ctor7(name, schema, null)),
+  ),
+);
+
+export interface QueryAnalysis {
+  /** The parser's messages; none if the query is sound. */
+  diagnostics: string[];
+  /** Column name → KQL type name. */
+  columns: Record<string, string>;
+  /** The tables of Application Insights that are read. */
+  tables: string[];
+  /** The properties that are read from customDimensions. */
+  properties: string[];
+  /** The texts that the column `name` is compared with. */
+  comparedNames: string[];
+  /** All texts in the query. */
+  texts: string[];
+}
+
+/** Throws if customDimensions is read in another way than `customDimensions.property`. */
+export function analyzeQuery(text: string): QueryAnalysis {
+  const code = KustoCode.ParseAndAnalyze(text, globals);
+  const names = descendants(code.Syntax, Syntax.NameReference);
+  const references = (name: string) => names.filter((reference) => reference.SimpleName === name);
+  return {
+    diagnostics: toArray(code.GetDiagnostics()).map(({ Message }) => Message),
+    columns: Object.fromEntries(toArray(code.ResultType.Columns).map(({ Name, Type }) => [Name, Type.Name])),
+    tables: names
+      .filter(({ ReferencedSymbol }) => ReferencedSymbol instanceof Symbols.TableSymbol)
+      .map(({ SimpleName }) => SimpleName),
+    properties: references('customDimensions').map(({ Parent }) => {
+      if (!(Parent instanceof Syntax.PathExpression))
+        throw new Error(`not of the form customDimensions.property: ${String(Parent)}`);
+      return Parent.Selector.toString().trim();
+    }),
+    comparedNames: references('name').flatMap(({ Parent }) => (Parent ? textsIn(Parent) : [])),
+    texts: textsIn(code.Syntax),
+  };
+}
+
+function textsIn(root: SyntaxNode): string[] {
+  return descendants(root, Syntax.LiteralExpression)
+    .map(({ LiteralValue }) => LiteralValue)
+    .filter((value) => typeof value === 'string');
+}
+
+function descendants<T extends SyntaxNode>(root: SyntaxNode, kind: new () => T): T[] {
+  const found: T[] = [];
+  Syntax.SyntaxElement.WalkNodes(root, (node) => {
+    if (node instanceof kind) found.push(node);
+  });
+  return found;
+}
+
+function toArray<T>(list: List<T> | undefined): T[] {
+  if (!list) return [];
+  return Array.from({ length: list.Count }, (_, index) => list.getItem(index));
+}
