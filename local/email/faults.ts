@@ -1,0 +1,65 @@
+/** Which calls a fault hits. */
+interface Target {
+  /** 'send' (POST, the default) or 'status' (GET). */
+  readonly on?: 'send' | 'status';
+  /** The first call hit, counted from now among the calls it could hit; 1 if absent. */
+  readonly at?: number;
+  /** How many calls in a row are hit; 1 if absent, Infinity for all from then on. */
+  readonly times?: number;
+  /** Only calls for a message to this address, or to one that the expression matches. */
+  readonly recipient?: string | RegExp;
+}
+
+/** An answer of the service that is an error. */
+export interface ErrorFault {
+  readonly kind: 'error';
+  readonly status: number;
+  /** The service's code; the usual one of that status if absent. */
+  readonly code?: string;
+  readonly message?: string;
+  /** Seconds, sent as Retry-After. */
+  readonly retryAfter?: number;
+}
+
+/** What happens to a call: it is answered with an error, never answered, or cut before or after it took effect. */
+export type CallFault = ErrorFault | { readonly kind: 'hang' | 'dropBefore' | 'dropAfter' };
+
+/** What becomes of an accepted message: Running for that many status reads, and then Succeeded or Failed. */
+export interface OutcomeFault {
+  readonly kind: 'outcome';
+  readonly on?: 'send';
+  readonly runningReads?: number;
+  readonly failure?: { readonly code: string; readonly message?: string };
+}
+
+export type EmailFault = Target & (CallFault | OutcomeFault);
+
+/** The faults that are ordered and not used up. */
+export class Faults {
+  #ordered: { readonly fault: EmailFault; seen: number }[] = [];
+
+  order(fault: EmailFault): void {
+    this.#ordered.push({ fault, seen: 0 });
+  }
+
+  clear(): void {
+    this.#ordered = [];
+  }
+
+  /** Counts a call and gives the faults that hit it, in the order in which they were ordered. */
+  take(on: 'send' | 'status', recipients: readonly string[]): EmailFault[] {
+    const hits = this.#ordered.filter((entry) => {
+      const { on: kind = 'send', recipient, at = 1, times = 1 } = entry.fault;
+      if (kind !== on || !recipients.some((address) => matches(recipient, address))) return false;
+      entry.seen += 1;
+      return entry.seen >= at && entry.seen < at + times;
+    });
+    this.#ordered = this.#ordered.filter(({ fault: { at = 1, times = 1 }, seen }) => seen < at + times - 1);
+    return hits.map(({ fault }) => fault);
+  }
+}
+
+function matches(recipient: string | RegExp | undefined, address: string): boolean {
+  if (recipient === undefined) return true;
+  return recipient instanceof RegExp ? address.search(recipient) >= 0 : recipient === address;
+}

@@ -1,0 +1,361 @@
+import { randomUUID } from 'node:crypto';
+import { EmailClient, type EmailClientOptions, type EmailMessage } from '@azure/communication-email';
+import { createCertificates, trustAuthority, type Certificates } from '../../local/certificates';
+import { startEmailService, type AcceptedMessage, type EmailService } from '../../local/email';
+
+const goodToken = 'good-token';
+let certificates: Certificates;
+let service: EmailService;
+
+function client(token = goodToken, options: EmailClientOptions = {}): EmailClient {
+  const credential = {
+    getToken: () => Promise.resolve({ token, expiresOnTimestamp: Date.now() + 3_600_000 }),
+  };
+  return new EmailClient(service.endpoint, credential, { retryOptions: { maxRetries: 0 }, ...options });
+}
+
+function messageTo(address: string, change: Partial<EmailMessage> = {}): EmailMessage {
+  return {
+    senderAddress: 'access@example.com',
+    content: {
+      subject: 'Your access ends soon',
+      html: '<p>It ends on Friday.</p>',
+      plainText: 'It ends on Friday.',
+    },
+    recipients: { to: [{ address }] },
+    replyTo: [{ address: 'access-team@example.com' }],
+    ...change,
+  };
+}
+
+/** Sends by hand, where the test needs what the client hides. */
+async function post(body: unknown, headers: Record<string, string> = {}): Promise<Response> {
+  return fetch(`${service.endpoint}/emails:send?api-version=2025-09-01`, {
+    method: 'POST',
+    headers: { Authorization: `Bearer ${goodToken}`, 'Content-Type': 'application/json', ...headers },
+    body: typeof body === 'string' ? body : JSON.stringify(body),
+  });
+}
+
+const statuses = () => service.requests.map(({ method, status }) => `${method} ${status ?? 'none'}`);
+
+beforeAll(async () => {
+  certificates = await createCertificates();
+  trustAuthority(certificates.authority);
+});
+
+beforeEach(async () => {
+  service = await startEmailService({
+    tls: certificates,
+    acceptToken: (token) => token === goodToken,
+    retryAfter: 0,
+  });
+});
+
+afterEach(() => service.close());
+
+describe('an accepted message', () => {
+  test('is kept with all that the client gave, under the client’s operation id', async () => {
+    const operationId = randomUUID();
+    const poller = await client().beginSend(messageTo('ana@example.com'), { operationId });
+    expect(await poller.pollUntilDone()).toMatchObject({ id: operationId, status: 'Succeeded' });
+    expect(service.messages).toEqual([
+      {
+        operationId,
+        sender: 'access@example.com',
+        to: ['ana@example.com'],
+        subject: 'Your access ends soon',
+        html: '<p>It ends on Friday.</p>',
+        plainText: 'It ends on Friday.',
+        replyTo: ['access-team@example.com'],
+        acceptedAt: expect.any(Date) as Date,
+        status: 'Succeeded',
+      },
+    ]);
+    expect(service.requests[0]).toEqual({ method: 'POST', path: '/emails:send', operationId, status: 202 });
+    expect(service.requests[1]).toEqual({
+      method: 'GET',
+      path: `/emails/operations/${operationId}`,
+      operationId,
+      status: 200,
+    });
+  });
+
+  test('is answered with 202, where to read its status, and Running', async () => {
+    const operationId = randomUUID();
+    const answer = await post(messageTo('ana@example.com'), { 'Operation-Id': operationId });
+    expect(answer.status).toBe(202);
+    expect(await answer.json()).toEqual({ id: operationId, status: 'Running' });
+    expect(answer.headers.get('operation-location')).toBe(
+      `${service.endpoint}/emails/operations/${operationId}?api-version=2025-09-01`,
+    );
+    expect(answer.headers.get('retry-after')).toBe('0');
+  });
+
+  test('gets an operation id from the service if the client gives none', async () => {
+    await client().beginSend(messageTo('ana@example.com'));
+    expect(service.messages[0]?.operationId).toMatch(/^[\da-f-]{36}$/);
+  });
+
+  test('sent again under its operation id is answered as the first time and not delivered twice', async () => {
+    const operationId = randomUUID();
+    const first = await client().beginSend(messageTo('ana@example.com'), { operationId });
+    const second = await client().beginSend(messageTo('ana@example.com'), { operationId });
+    expect((await second.pollUntilDone()).id).toBe((await first.pollUntilDone()).id);
+    expect(service.messages).toHaveLength(1);
+  });
+
+  test('leaves its operation id to no other message: that one gets 400', async () => {
+    const operationId = randomUUID();
+    await client().beginSend(messageTo('ana@example.com'), { operationId });
+    await expect(client().beginSend(messageTo('ben@example.com'), { operationId })).rejects.toMatchObject({
+      statusCode: 400,
+      code: 'BadRequest',
+    });
+    expect(service.messages).toHaveLength(1);
+  });
+
+  test('keeps only its envelope where bodies are not to be kept', async () => {
+    await service.close();
+    service = await startEmailService({ tls: certificates, keepBodies: false });
+    await client().beginSend(messageTo('ana@example.com'));
+    expect(service.messages[0]).toMatchObject({ to: ['ana@example.com'], subject: 'Your access ends soon' });
+    expect(service.messages[0]).not.toHaveProperty('html');
+    expect(service.messages[0]).not.toHaveProperty('plainText');
+  });
+});
+
+describe('a refused message', () => {
+  test.each<[string, Partial<EmailMessage>, string]>([
+    [
+      'a recipient without @',
+      { recipients: { to: [{ address: 'ana.example.com' }] } },
+      'InvalidEmailAddress',
+    ],
+    ['an empty recipient', { recipients: { to: [{ address: '' }] } }, 'InvalidEmailAddress'],
+    [
+      'a line break in a recipient',
+      { recipients: { to: [{ address: 'a@b.example\r\nBcc: c@d.example' }] } },
+      'InvalidEmailAddress',
+    ],
+    ['no recipient', { recipients: { to: [] } }, 'InvalidEmailAddress'],
+    [
+      'more than 50 recipients',
+      { recipients: { to: Array.from({ length: 51 }, (_, i) => ({ address: `a${i}@example.com` })) } },
+      'BadRequest',
+    ],
+    ['a sender that is no address', { senderAddress: 'nobody' }, 'InvalidEmailAddress'],
+    ['a reply-to that is no address', { replyTo: [{ address: 'nobody' }] }, 'InvalidEmailAddress'],
+    ['an empty subject', { content: { subject: '', plainText: 'x' } }, 'BadRequest'],
+    [
+      'a line break in the subject',
+      { content: { subject: 'a\r\nBcc: c@d.example', plainText: 'x' } },
+      'BadRequest',
+    ],
+  ])('has %s: 400, and it is not kept', async (_, change, code) => {
+    await expect(client().beginSend(messageTo('ana@example.com', change))).rejects.toMatchObject({
+      statusCode: 400,
+      code,
+    });
+    expect(service.messages).toHaveLength(0);
+  });
+
+  test.each<[string, unknown, Record<string, string>]>([
+    ['no body text', { ...messageTo('ana@example.com'), content: { subject: 'x' } }, {}],
+    ['a body that is no JSON', 'subject=x', {}],
+    ['an operation id that is no UUID', messageTo('ana@example.com'), { 'Operation-Id': '42' }],
+  ])('has %s: 400 with the code in the header x-ms-error-code too', async (_, body, headers) => {
+    const answer = await post(body, headers);
+    expect(answer.status).toBe(400);
+    expect(answer.headers.get('x-ms-error-code')).toBe('BadRequest');
+    expect(await answer.json()).toMatchObject({ error: { code: 'BadRequest' } });
+  });
+
+  test('is larger than 10 MB: 413', async () => {
+    expect((await post('x'.repeat(10 * 1024 * 1024 + 1))).status).toBe(413);
+  });
+
+  test('has a token that is not accepted, or none: 401', async () => {
+    await expect(client('stolen').beginSend(messageTo('ana@example.com'))).rejects.toMatchObject({
+      statusCode: 401,
+    });
+    expect((await post(messageTo('ana@example.com'), { Authorization: '' })).status).toBe(401);
+    expect(service.messages).toHaveLength(0);
+  });
+});
+
+test('an operation that is not known, and any other address, is answered with 404', async () => {
+  const headers = { Authorization: `Bearer ${goodToken}` };
+  const unknown = await fetch(`${service.endpoint}/emails/operations/${randomUUID()}`, { headers });
+  expect([unknown.status, unknown.headers.get('x-ms-error-code')]).toEqual([404, 'OperationNotFound']);
+  expect((await fetch(`${service.endpoint}/sms`, { headers })).status).toBe(404);
+});
+
+test('every call takes the latency that was asked for', async () => {
+  await service.close();
+  service = await startEmailService({ tls: certificates, latencyMs: 100 });
+  const started = performance.now();
+  await post(messageTo('ana@example.com'));
+  expect(performance.now() - started).toBeGreaterThanOrEqual(99);
+});
+
+describe('an ordered fault', () => {
+  const send = (address: string) => client().beginSend(messageTo(address));
+
+  test('rejects one recipient as often as it says, and no other', async () => {
+    service.order({ kind: 'error', status: 400, recipient: 'ana@example.com', times: Infinity });
+    await expect(send('ana@example.com')).rejects.toMatchObject({
+      statusCode: 400,
+      code: 'InvalidEmailAddress',
+    });
+    await send('ben@example.com');
+    await expect(send('ana@example.com')).rejects.toMatchObject({ statusCode: 400 });
+    expect(service.messages.map(({ to }) => to)).toEqual([['ben@example.com']]);
+  });
+
+  test('hits the n-th send from now, once', async () => {
+    await send('first@example.com');
+    service.order({ kind: 'error', status: 401, at: 2 });
+    await send('second@example.com');
+    await expect(send('third@example.com')).rejects.toMatchObject({ statusCode: 401, code: 'Unauthorized' });
+    await send('fourth@example.com');
+    expect(service.messages).toHaveLength(3);
+  });
+
+  test('with a recipient counts only the sends to it', async () => {
+    service.order({ kind: 'error', status: 500, recipient: /^ana@/, at: 2 });
+    await send('ana@example.com');
+    await send('ben@example.com');
+    await expect(send('ana@example.com')).rejects.toMatchObject({
+      statusCode: 500,
+      code: 'InternalServerError',
+    });
+  });
+
+  test.each([
+    [429, 'TooManyRequests'],
+    [503, 'ServiceUnavailable'],
+  ])('answers %i with its Retry-After', async (status, code) => {
+    service.order({ kind: 'error', status, retryAfter: 7 });
+    const answer = await post(messageTo('ana@example.com'));
+    expect([answer.status, answer.headers.get('retry-after'), answer.headers.get('x-ms-error-code')]).toEqual(
+      [status, '7', code],
+    );
+  });
+
+  test('never answers, until the client gives up', async () => {
+    service.order({ kind: 'hang' });
+    const abortSignal = AbortSignal.timeout(200);
+    await expect(client().beginSend(messageTo('ana@example.com'), { abortSignal })).rejects.toThrow(/abort/i);
+    expect(statuses()).toEqual(['POST none']);
+    expect(service.messages).toHaveLength(0);
+  });
+
+  test('drops the connection before the message is accepted', async () => {
+    service.order({ kind: 'dropBefore' });
+    await expect(send('ana@example.com')).rejects.toMatchObject({ code: 'ECONNRESET' });
+    expect(service.messages).toHaveLength(0);
+  });
+
+  test('loses the answer to an accepted message, whose status can be read', async () => {
+    service.order({ kind: 'dropAfter' });
+    const operationId = randomUUID();
+    const sending = client().beginSend(messageTo('ana@example.com'), { operationId });
+    await expect(sending).rejects.toMatchObject({ code: 'ECONNRESET' });
+    expect(service.messages).toHaveLength(1);
+    const status = await fetch(`${service.endpoint}/emails/operations/${operationId}`, {
+      headers: { Authorization: `Bearer ${goodToken}` },
+    });
+    expect(await status.json()).toEqual({ id: operationId, status: 'Succeeded' });
+  });
+
+  test('that loses an answer does not deliver twice when the client itself sends again', async () => {
+    service.order({ kind: 'dropAfter' });
+    const retrying = client(goodToken, { retryOptions: { maxRetries: 1, retryDelayInMs: 1 } });
+    await retrying.beginSend(messageTo('ana@example.com'), { operationId: randomUUID() });
+    expect(statuses()).toEqual(['POST none', 'POST 202', 'GET 200']);
+    expect(service.messages).toHaveLength(1);
+  });
+
+  test('keeps a message Running for as many reads as it says', async () => {
+    service.order({ kind: 'outcome', runningReads: 3 });
+    const poller = await client().beginSend(messageTo('ana@example.com'), { updateIntervalInMs: 1 });
+    expect(service.messages[0]?.status).toBe('Running');
+    expect((await poller.pollUntilDone()).status).toBe('Succeeded');
+    expect(statuses()).toEqual(['POST 202', 'GET 200', 'GET 200', 'GET 200', 'GET 200']);
+    expect(service.messages[0]?.status).toBe('Succeeded');
+  });
+
+  test('lets a message fail with its code', async () => {
+    service.order({ kind: 'outcome', failure: { code: 'EmailDroppedAllRecipientsSuppressed' } });
+    await expect(send('ana@example.com')).rejects.toThrow();
+    expect(service.messages[0]).toMatchObject({
+      status: 'Failed',
+      error: { code: 'EmailDroppedAllRecipientsSuppressed', message: expect.any(String) as string },
+    });
+  });
+
+  test.each([404, 429])(
+    'answers a status read with %i once, though the message was accepted',
+    async (status) => {
+      service.order({ kind: 'error', on: 'status', status });
+      await expect(send('ana@example.com')).rejects.toMatchObject({ statusCode: status });
+      expect(service.messages).toHaveLength(1);
+      expect(await (await send('ana@example.com')).pollUntilDone()).toMatchObject({ status: 'Succeeded' });
+    },
+  );
+
+  test('is forgotten once faults are cleared', async () => {
+    service.order({ kind: 'error', status: 500, times: Infinity });
+    service.clearFaults();
+    await send('ana@example.com');
+    expect(service.messages).toHaveLength(1);
+  });
+});
+
+describe('the mailbox', () => {
+  const page = async (query = '') => (await fetch(`${service.mailbox}/${query}`)).text();
+
+  test('gives the messages as JSON in the order of acceptance', async () => {
+    expect(await (await fetch(`${service.mailbox}/messages`)).json()).toEqual([]);
+    await post(messageTo('ana@example.com'));
+    await post(messageTo('ben@example.com'));
+    const given = (await (await fetch(`${service.mailbox}/messages`)).json()) as AcceptedMessage[];
+    expect(given).toEqual(JSON.parse(JSON.stringify(service.messages)));
+    expect(given.map(({ to }) => to[0])).toEqual(['ana@example.com', 'ben@example.com']);
+  });
+
+  test('shows the newest message first', async () => {
+    expect(await page()).toContain('No message yet');
+    await post(messageTo('ana@example.com'));
+    await post(messageTo('ben@example.com'));
+    const html = await page();
+    expect(html.indexOf('ben@example.com')).toBeLessThan(html.indexOf('ana@example.com'));
+    expect(html).not.toContain('No message yet');
+  });
+
+  test('shows what an enemy wrote as text, and a message’s HTML only in a sandbox', async () => {
+    const script = '<script>alert("x")</script>';
+    await post(
+      messageTo('ana@example.com', { content: { subject: script, html: script, plainText: script } }),
+    );
+    const html = await page();
+    expect(html).not.toContain('<script');
+    expect(html).toMatch(/<iframe sandbox="" title="[^"]*" srcdoc="&#60;script&#62;alert\(&#34;x&#34;\)/);
+  });
+
+  test('shows 50 messages a page and the older ones behind a link', async () => {
+    for (let number = 1; number <= 60; number += 1) await post(messageTo(`person${number}@example.com`));
+    const newest = await page();
+    expect(newest.match(/<details/g)).toHaveLength(50);
+    const [, older] = /href="\/(\?before=\d+)" rel="next"/.exec(newest) ?? [];
+    const rest = await page(older);
+    expect(rest.match(/<details/g)).toHaveLength(10);
+    expect(rest).toContain('person10@example.com');
+    expect(rest).not.toContain('person11@example.com');
+  });
+
+  test('has no other address', async () => {
+    expect((await fetch(`${service.mailbox}/other`)).status).toBe(404);
+  });
+});
