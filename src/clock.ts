@@ -1,0 +1,34 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
+/** Time as a run sees it. Passed in, so that tests move time instead of waiting. */
+export interface Clock {
+  /** Milliseconds since 1970-01-01 UTC. */
+  now(): number;
+  /** Waits `ms`; returns early, without an error, once the signal is aborted. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
+}
+
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  async sleep(ms, signal) {
+    await delay(ms, undefined, signal ? { signal } : {}).catch((error: unknown) => {
+      if (!signal?.aborted) throw error;
+    });
+  },
+};
+
+/** How long a piece of work may go on, and what can end it earlier. */
+export interface Limits {
+  readonly clock: Clock;
+  /** Milliseconds since 1970-01-01 UTC after which nothing new is started. */
+  readonly endsAt: number;
+  /** Aborted when the app shuts down. */
+  readonly signal?: AbortSignal;
+}
+
+/** Why nothing new may be started, or undefined while it may. */
+export function stopReason({ clock, endsAt, signal }: Limits): string | undefined {
+  if (signal?.aborted) return 'the app is shutting down';
+  if (clock.now() >= endsAt) return 'its time budget is spent';
+  return undefined;
+}

@@ -1,0 +1,83 @@
+import type { TokenCredential } from '@azure/identity';
+import type { Settings } from '../config/settings';
+import { stopReason, type Limits } from '../clock';
+import { DatabaseError } from './errors';
+import { Session } from './session';
+
+/**
+ * Pauses before work is tried again, in ms: "wait 5 seconds first, then longer, up to 60 seconds" (Microsoft,
+ * "Troubleshoot transient connection errors in SQL Database"). Together more than the minute and more that a paused
+ * serverless database takes to wake up.
+ */
+const retryDelays = [5_000, 10_000, 20_000, 30_000, 60_000];
+
+/** Work that went well for so long, in ms, before it failed is not the same fault going on. */
+const freshStart = 60_000;
+
+/** The longest time, in ms, that one statement may take. */
+const defaultStatementTimeout = 120_000;
+
+/** The way to the database, shared by all runs of the process. Holds no open connection. */
+export class Database {
+  constructor(
+    private readonly settings: Settings['database'],
+    private readonly credential: TokenCredential,
+    private readonly statementTimeout = defaultStatementTimeout,
+  ) {}
+
+  /** Lends a connection for the length of `body`, opened at its first use and always closed. */
+  async connect<T>(body: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
+    const connection = new DatabaseConnection(() =>
+      Session.open(this.settings, this.credential, this.statementTimeout),
+    );
+    try {
+      return await body(connection);
+    } finally {
+      connection.close();
+    }
+  }
+}
+
+/** A connection that is opened anew when it breaks. */
+export class DatabaseConnection {
+  #session: Promise<Session> | undefined;
+
+  constructor(private readonly open: () => Promise<Session>) {}
+
+  /**
+   * Does a piece of work on a session, and again on a new one after a transient fault, as long as the limits allow.
+   * The work must be safe to repeat from its start, even when an earlier try was executed and its answer lost.
+   * A new session is another object: temporary tables of the earlier one are gone.
+   * @throws DatabaseError when the fault does not pass
+   */
+  async retrying<T>(limits: Limits, work: (session: Session) => Promise<T>): Promise<T> {
+    let tries = 0;
+    for (;;) {
+      const startedAt = limits.clock.now();
+      const current = (this.#session ??= this.open());
+      try {
+        return await work(await current);
+      } catch (error) {
+        await this.#discard(current);
+        if (!(error instanceof DatabaseError) || !error.transient) throw error;
+        if (limits.clock.now() - startedAt > freshStart) tries = 0;
+        const delay = retryDelays[tries++];
+        if (delay === undefined || stopReason({ ...limits, endsAt: limits.endsAt - delay })) throw error;
+        await limits.clock.sleep(delay, limits.signal);
+      }
+    }
+  }
+
+  close(): void {
+    if (this.#session) void this.#discard(this.#session);
+  }
+
+  /** Others may have replaced the broken session already. */
+  async #discard(broken: Promise<Session>): Promise<void> {
+    if (this.#session === broken) this.#session = undefined;
+    await broken.then(
+      (session) => session.close(),
+      () => undefined, // It never opened; whoever opened it has the error.
+    );
+  }
+}

@@ -1,0 +1,214 @@
+import { SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
+import type { TokenCredential } from '@azure/identity';
+import type { Connection, ConnectionConfiguration, Request } from 'tedious';
+import type { Settings } from '../config/settings';
+import { ConnectionLostError, DatabaseUnavailableError, SqlError, StatementTimeoutError } from './errors';
+import type { Parameter, Statement } from './statement';
+
+/** A warm paused or failing-over server answers within this time or not at all. In ms. */
+const connectTimeout = 30_000;
+
+/** The wire's own limit for a length that is written out; longer values travel as (MAX). */
+const maxLength = { VarChar: 8001, NVarChar: 4001 } as const;
+
+export type Row = Readonly<Record<string, unknown>>;
+
+/** One connection to the database. Statements that are asked for at the same time run one after the other. */
+export class Session {
+  #last: Promise<unknown> = Promise.resolve();
+
+  private constructor(
+    private readonly connection: Connection,
+    private readonly tedious: typeof import('tedious'),
+    private readonly settings: Settings['database'],
+    private readonly statementTimeout: number,
+  ) {}
+
+  /**
+   * Opens a connection over TLS.
+   * @param credential used unless the settings hold a SQL login
+   * @param statementTimeout the longest time that a statement may take, in ms
+   * @throws DatabaseUnavailableError
+   */
+  static async open(
+    settings: Settings['database'],
+    credential: TokenCredential,
+    statementTimeout: number,
+  ): Promise<Session> {
+    const tedious = await import('tedious');
+    const { login, server, port, name } = settings;
+    const configuration: ConnectionConfiguration = {
+      server,
+      authentication:
+        login.kind === 'sql'
+          ? { type: 'default', options: { userName: login.user, password: login.password } }
+          : { type: 'token-credential', options: { credential } },
+      options: {
+        port,
+        database: name,
+        encrypt: true,
+        trustServerCertificate: settings.trustServerCertificate,
+        connectTimeout,
+        // Retrying is the business of Database, which knows how much time there is.
+        maxRetriesOnTransientErrors: 0,
+        appName: 'access-expiry-jobs',
+        lowerCaseGuids: true,
+        useColumnNames: false,
+      },
+    };
+    const connection = new tedious.Connection(configuration);
+    // A connection that breaks fails the statement under way, or the next one; without a listener it would end the process.
+    connection.on('error', () => undefined);
+    let number: number | undefined;
+    connection.on('errorMessage', (token) => {
+      number ??= token.number;
+    });
+    try {
+      await new Promise<void>((resolve, reject) => {
+        connection.connect((error) => {
+          if (error) reject(error);
+          else resolve();
+        });
+      });
+    } catch (cause) {
+      connection.close();
+      throw unavailable(cause, number, settings);
+    }
+    return new Session(connection, tedious, settings, statementTimeout);
+  }
+
+  /**
+   * Runs one statement and returns the rows of all its result sets.
+   * @throws SqlError, ConnectionLostError, StatementTimeoutError
+   */
+  query(statement: Statement): Promise<Row[]> {
+    const result = this.#last.then(() => this.#traced(statement));
+    this.#last = result.catch(() => undefined);
+    return result;
+  }
+
+  /** Tells what PRINT says in the statements that follow. */
+  onPrint(listener: (message: string) => void): void {
+    this.connection.on('infoMessage', ({ number, message }) => {
+      if (number === 0) listener(message);
+    });
+  }
+
+  /** Ends the connection; the server rolls back what is open. */
+  close(): void {
+    this.connection.close();
+  }
+
+  /** A dependency in Application Insights: the statement's text, never its values. */
+  #traced(statement: Statement): Promise<Row[]> {
+    const { server, name } = this.settings;
+    const attributes = {
+      'db.system': 'mssql',
+      'db.name': name,
+      'db.operation': statement.name,
+      'db.statement': statement.sql,
+      'net.peer.name': server,
+    };
+    return trace
+      .getTracer('access-expiry-jobs')
+      .startActiveSpan(statement.name, { kind: SpanKind.CLIENT, attributes }, async (span) => {
+        try {
+          return await this.#execute(statement);
+        } catch (error) {
+          span.setStatus({
+            code: SpanStatusCode.ERROR,
+            message: error instanceof Error ? error.name : 'Error',
+          });
+          throw error;
+        } finally {
+          span.end();
+        }
+      });
+  }
+
+  #execute(statement: Statement): Promise<Row[]> {
+    return new Promise((resolve, reject) => {
+      const rows: Row[] = [];
+      const request: Request = new this.tedious.Request(statement.sql, (error) => {
+        if (error) reject(statementError(error, statement.name));
+        else resolve(rows);
+      });
+      request.setTimeout(this.statementTimeout);
+      request.on('row', (columns: { metadata: { colName: string }; value: unknown }[]) => {
+        rows.push(Object.fromEntries(columns.map(({ metadata, value }) => [metadata.colName, value])));
+      });
+      if (!statement.parameters) {
+        this.connection.execSqlBatch(request);
+        return;
+      }
+      for (const [name, parameter] of Object.entries(statement.parameters))
+        this.#add(request, name, parameter);
+      this.connection.execSql(request);
+    });
+  }
+
+  #add(request: Request, name: string, parameter: Parameter): void {
+    const type = this.tedious.TYPES[parameter.type];
+    const length = 'length' in parameter && {
+      length: parameter.length === 'max' ? maxLength[parameter.type] : parameter.length,
+    };
+    request.addParameter(name, type, parameter.value, length || {});
+  }
+}
+
+/** The error with a code or number within what tedious gives: several errors come as one AggregateError. */
+function* flatten(
+  error: unknown,
+): Generator<Error & { code?: string; number?: number; lineNumber?: number }> {
+  if (!(error instanceof Error)) return;
+  yield error;
+  if (error instanceof AggregateError) for (const inner of error.errors) yield* flatten(inner);
+  yield* flatten(error.cause);
+}
+
+function statementError(error: Error, statementName: string): Error {
+  const errors = [...flatten(error)];
+  const fromServer = errors.find(({ number }) => number !== undefined);
+  if (fromServer?.number !== undefined)
+    return new SqlError(fromServer.number, fromServer.message, statementName, fromServer.lineNumber, {
+      cause: error,
+    });
+  const codes = errors.map(({ code }) => code);
+  if (codes.includes('ETIMEOUT'))
+    return new StatementTimeoutError(`The database did not answer ${statementName} in time`, {
+      cause: error,
+    });
+  // EPARAM is a fault of ours, such as a value that is no number; a new connection would not mend it.
+  if (codes.includes('EPARAM')) return error;
+  return new ConnectionLostError(`The connection to the database was lost in ${statementName}`, {
+    cause: error,
+  });
+}
+
+/** Codes of a network that fails for a moment; a refused connection or an unknown host name does not pass so soon. */
+const transientCodes = new Set(['ETIMEOUT', 'ETIMEDOUT', 'ECONNRESET', 'ECONNABORTED', 'EPIPE', 'EAI_AGAIN']);
+
+function unavailable(
+  cause: unknown,
+  number: number | undefined,
+  { server, port, name }: Settings['database'],
+): DatabaseUnavailableError {
+  const errors = [...flatten(cause)];
+  const codes = errors.flatMap(({ code }) => code ?? []);
+  const messages = [...new Set(errors.map(({ message }) => message).filter(Boolean))].join(' ');
+  const what = `The database ${name} on ${server}:${port} cannot be reached: ${messages}`;
+  const error = number === undefined ? '' : ` (SQL error ${number})`;
+  const hint =
+    number === 18_456
+      ? ' Give the identity a user in the database (sql/07_AccessExpiryJobs_role.sql).'
+      : codes.includes('EFEDAUTH')
+        ? ' No token was had for the identity: check that it is assigned to the app, and AZURE_CLIENT_ID.'
+        : '';
+  return new DatabaseUnavailableError(`${what}${error}${hint}`, {
+    number,
+    // A socket that ends during login comes without a code of its own: "socket hang up" within ESOCKET.
+    transient:
+      codes.some((code) => transientCodes.has(code)) || /socket hang up|Connection lost/.test(messages),
+    cause,
+  });
+}

@@ -1,0 +1,231 @@
+import type { EmailClient as AzureEmailClient } from '@azure/communication-email';
+import type { TokenCredential } from '@azure/identity';
+import { stopReason, type Limits } from '../clock';
+import type { Settings } from '../config/settings';
+import type { EmailMessage } from './message';
+
+/** What became of a message. */
+export type SendOutcome =
+  /** The service has taken it (202) and had not failed it when it was last asked. */
+  | { readonly kind: 'accepted' }
+  /** The service refuses this message; others may go through. */
+  | { readonly kind: 'rejected'; readonly reason: string }
+  /** The answer was lost, and the service could not be asked for the operation's status either. */
+  | { readonly kind: 'unknown'; readonly reason: string }
+  /** The message was not taken: the service is down or, then it is `lasting`, refuses the identity or is not there. */
+  | { readonly kind: 'unavailable'; readonly reason: string; readonly lasting: boolean }
+  /** The service asks to wait longer than the run may. Not taken. */
+  | { readonly kind: 'throttled'; readonly retryAfter: number };
+
+/** Times, in ms, that tests shorten. */
+export interface EmailTimings {
+  /** The longest that one HTTP call may take. */
+  readonly call: number;
+  /** How long a message that is accepted is watched for a failure. */
+  readonly watch: number;
+  /** Between two looks at a message's status. Quotas allow about two looks a message. */
+  readonly statusInterval: number;
+  /** Pauses before a message is sent again after a fault of the service. */
+  readonly retryDelays: readonly number[];
+}
+
+const defaultTimings: EmailTimings = {
+  call: 20_000,
+  watch: 15_000,
+  statusInterval: 5_000,
+  retryDelays: [1_000, 4_000],
+};
+
+/** How long to wait after a 429 or 503 without Retry-After. In ms. */
+const defaultRetryAfter = 30_000;
+const shortestRetryAfter = 1_000;
+
+/** The API version that @azure/communication-email 1.1 speaks; needed to ask for a status alone. */
+const apiVersion = '2025-09-01';
+
+/** Sends messages through Azure Communication Services. */
+export class EmailClient {
+  #client: Promise<AzureEmailClient> | undefined;
+  /** No send starts before this time (ms since 1970): the service has asked all of us to wait. */
+  #pausedUntil = 0;
+
+  constructor(
+    private readonly settings: Settings['email'],
+    private readonly credential: TokenCredential,
+    private readonly timings: EmailTimings = defaultTimings,
+  ) {}
+
+  /**
+   * Sends a message and says what became of it; it does not throw for what the service or the network does.
+   * Repeats go out under the same operation id. Waits, as the service asks, within the limits.
+   */
+  async send(message: EmailMessage, limits: Limits): Promise<SendOutcome> {
+    let faults = 0;
+    for (;;) {
+      const wait = this.#pausedUntil - limits.clock.now();
+      if (wait > 0) {
+        if (stopReason({ ...limits, endsAt: limits.endsAt - wait }))
+          return { kind: 'throttled', retryAfter: wait };
+        await limits.clock.sleep(wait, limits.signal);
+        continue;
+      }
+      const outcome = await this.#sendOnce(message, limits);
+      if (outcome.kind === 'throttled') {
+        this.#pausedUntil = Math.max(this.#pausedUntil, limits.clock.now() + outcome.retryAfter);
+        continue;
+      }
+      if (outcome.kind !== 'unavailable' || outcome.lasting) return outcome;
+      const delay = this.timings.retryDelays[faults++];
+      if (delay === undefined || stopReason({ ...limits, endsAt: limits.endsAt - delay })) return outcome;
+      await limits.clock.sleep(delay, limits.signal);
+    }
+  }
+
+  async #sendOnce(message: EmailMessage, limits: Limits): Promise<SendOutcome> {
+    const { recipient, subject, plainText, html, operationId } = message;
+    const { senderAddress, replyTo } = this.settings;
+    try {
+      const client = await this.#connect();
+      const poller = await client.beginSend(
+        {
+          senderAddress,
+          recipients: { to: [{ address: recipient }] },
+          content: { subject, plainText, html },
+          ...(replyTo && { replyTo: [{ address: replyTo }] }),
+          disableUserEngagementTracking: true,
+        },
+        { operationId },
+      );
+      return await this.#watch(poller, limits);
+    } catch (error) {
+      return this.#judge(error, operationId);
+    }
+  }
+
+  /** Asks for the status until it is final or the time is up: a message that is still on its way then is accepted. */
+  async #watch(poller: Poller, limits: Limits): Promise<SendOutcome> {
+    const until = Math.min(limits.clock.now() + this.timings.watch, limits.endsAt);
+    while (!poller.isDone() && limits.clock.now() < until && !limits.signal?.aborted) {
+      await limits.clock.sleep(this.timings.statusInterval, limits.signal);
+      await poller.poll();
+    }
+    return { kind: 'accepted' };
+  }
+
+  async #judge(error: unknown, operationId: string): Promise<SendOutcome> {
+    const fault = describe(error);
+    if (fault.failedOperation) return { kind: 'rejected', reason: fault.reason };
+    // The send was answered with 202, else there would have been nothing to read: only the look at the status failed.
+    if (fault.method === 'GET') return { kind: 'accepted' };
+    const { statusCode } = fault;
+    if (statusCode === 429 || (statusCode === 503 && fault.retryAfter !== undefined))
+      return {
+        kind: 'throttled',
+        retryAfter: Math.max(fault.retryAfter ?? defaultRetryAfter, shortestRetryAfter),
+      };
+    // 404: the sender's domain is not linked to the resource, or the endpoint is not one.
+    if (statusCode === 401 || statusCode === 403 || statusCode === 404 || fault.noToken)
+      return { kind: 'unavailable', reason: fault.reason, lasting: true };
+    if (statusCode !== undefined && statusCode >= 400 && statusCode < 500 && statusCode !== 408)
+      return { kind: 'rejected', reason: fault.reason };
+    return this.#settle(operationId, fault.reason);
+  }
+
+  /** The answer to a send was lost or says nothing: asks the service what it knows of that operation. */
+  async #settle(operationId: string, reason: string): Promise<SendOutcome> {
+    const { endpoint, senderAddress } = this.settings;
+    const operationLocation = `${endpoint}/emails/operations/${operationId}?api-version=${apiVersion}`;
+    const state = {
+      status: 'running',
+      config: { operationLocation, metadata: { mode: 'OperationLocation' } },
+    };
+    try {
+      const client = await this.#connect();
+      // The library has no call for the status alone; resuming a saved state asks for the status and sends nothing.
+      await client.beginSend(
+        { senderAddress, recipients: {}, content: { subject: '', plainText: '' } },
+        { resumeFrom: JSON.stringify({ state }) },
+      );
+      return { kind: 'accepted' };
+    } catch (error) {
+      const fault = describe(error);
+      if (fault.failedOperation) return { kind: 'rejected', reason: fault.reason };
+      if (fault.statusCode === 404) return { kind: 'unavailable', reason, lasting: false };
+      return { kind: 'unknown', reason: `${reason}; its status: ${fault.reason}` };
+    }
+  }
+
+  #connect(): Promise<AzureEmailClient> {
+    this.#client ??= import('@azure/communication-email').then(
+      ({ EmailClient: Client }) =>
+        new Client(this.settings.endpoint, this.credential, {
+          // The library's own retries sleep through the run's time budget.
+          retryOptions: { maxRetries: 0 },
+          additionalPolicies: [
+            {
+              position: 'perCall',
+              policy: {
+                name: 'callTimeout',
+                sendRequest: (request, next) => {
+                  request.timeout = this.timings.call;
+                  return next(request);
+                },
+              },
+            },
+          ],
+        }),
+    );
+    return this.#client;
+  }
+}
+
+type Poller = Pick<Awaited<ReturnType<AzureEmailClient['beginSend']>>, 'isDone' | 'poll'>;
+
+interface Fault {
+  /** Without addresses or names: the service's code, or the kind of the network's error. */
+  readonly reason: string;
+  readonly statusCode: number | undefined;
+  readonly method: string | undefined;
+  /** In ms. */
+  readonly retryAfter: number | undefined;
+  /** The operation itself has ended as Failed or Canceled. */
+  readonly failedOperation: boolean;
+  readonly noToken: boolean;
+}
+
+/** What the client libraries throw: a RestError for an HTTP answer or a lost one, else plain errors told by their text. */
+function describe(error: unknown): Fault {
+  const { name, code, message, statusCode, request, response } = error as {
+    name: string;
+    code?: string;
+    message: string;
+    statusCode?: number;
+    request?: { method: string };
+    response?: { headers: { get(name: string): string | undefined } };
+  };
+  // core-lro: "The long-running operation has failed. <code>. <message>" and "Operation was canceled".
+  const failed = /^The long-running operation has failed(?:\. (\w+))?/.exec(message);
+  const failedOperation = failed !== null || message === 'Operation was canceled';
+  const serviceCode = response?.headers.get('x-ms-error-code');
+  return {
+    reason: failedOperation
+      ? `operation failed: ${failed?.[1] ?? 'canceled'}`
+      : statusCode === undefined
+        ? (code ?? name)
+        : `HTTP ${statusCode} ${serviceCode ?? code ?? ''}`.trim(),
+    statusCode,
+    method: request?.method,
+    retryAfter: readRetryAfter(response?.headers.get('retry-after')),
+    failedOperation,
+    noToken: name !== 'RestError' && /Credential|Authentication/.test(name),
+  };
+}
+
+/** Retry-After as seconds or as a date (RFC 9110, 10.2.3), in ms from now. */
+function readRetryAfter(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const seconds = Number(text);
+  if (Number.isFinite(seconds)) return Math.max(0, seconds * 1000);
+  const date = Date.parse(text);
+  return Number.isNaN(date) ? undefined : Math.max(0, date - Date.now());
+}

@@ -1,0 +1,143 @@
+import { v5 as uuidV5 } from 'uuid';
+
+/** The namespace (RFC 9562, 5.5) under which the ids of messages are derived. */
+const namespace = '5f0c9a5e-6d0b-4f0e-9f39-0a1f0c1f6f7a';
+
+/** A message to one recipient. */
+export interface EmailMessage {
+  /**
+   * Derived from the content (UUID v5): the same message has the same id whenever it is sent, so that the service
+   * recognises a repeated send.
+   */
+  readonly operationId: string;
+  readonly recipient: string;
+  readonly subject: string;
+  readonly plainText: string;
+  readonly html: string;
+}
+
+/** A grant as the recipient reads of it. */
+export interface ExpiringGrant {
+  readonly requestId: number | string;
+  readonly requestNumber: string;
+  readonly requesterName: string;
+  readonly resource: string;
+  /** UTC. */
+  readonly expiresAt: Date;
+  /** The reminder that is due: the one that begins this many days before the grant's last day. */
+  readonly leadDays: number;
+}
+
+/**
+ * One person's reminder for all grants that are due, soonest first, as HTML and plain text.
+ * Every end stands with its date, time and zone; nothing depends on the moment of sending.
+ * @param platformName what the access is on, for example Databricks
+ * @param renewalUrlTemplate holds {requestNumber}; absent: no link
+ */
+export function createDigest(
+  platformName: string,
+  recipient: string,
+  grants: readonly ExpiringGrant[],
+  renewalUrlTemplate: string | undefined,
+): EmailMessage {
+  const entries = grants.map((grant) => ({
+    resource: singleLine(grant.resource) || 'unnamed resource',
+    requestNumber: singleLine(grant.requestNumber),
+    end: formatUtc(grant.expiresAt),
+    renewalUrl: renewalUrlTemplate?.replaceAll('{requestNumber}', () =>
+      encodeURIComponent(grant.requestNumber),
+    ),
+  }));
+  const name = singleLine(grants[0]?.requesterName ?? '');
+  const count = entries.length === 1 ? 'One access' : `${entries.length} accesses`;
+  const greeting = name ? `Hello ${name},` : 'Hello,';
+  const intro = `${count} that you have on ${platformName} will end soon. After the time given, the access is revoked.`;
+  const advice = renewalUrlTemplate
+    ? 'If you still need it, renew it in time by its link.'
+    : 'If you still need it, request a renewal in time. If not, there is nothing to do.';
+
+  const plainText = [
+    greeting,
+    '',
+    intro,
+    '',
+    ...entries.flatMap(({ resource, requestNumber, end, renewalUrl }) => [
+      `- ${resource}`,
+      `  ends ${end}`,
+      `  request ${requestNumber}`,
+      ...(renewalUrl ? [`  renew: ${renewalUrl}`] : []),
+      '',
+    ]),
+    advice,
+    '',
+  ].join('\n');
+
+  const rows = entries.map(
+    ({ resource, requestNumber, end, renewalUrl }) =>
+      `<tr><td>${escapeHtml(resource)}</td><td>${escapeHtml(end)}</td><td>${escapeHtml(requestNumber)}</td>` +
+      (renewalUrl ? `<td><a href="${escapeHtml(renewalUrl)}">Renew</a></td>` : '') +
+      '</tr>',
+  );
+  const headings = ['Access', 'Ends', 'Request', ...(renewalUrlTemplate ? ['Renewal'] : [])];
+  const html = `<!DOCTYPE html>
+<html lang="en">
+<head><meta charset="utf-8"><title>${escapeHtml(platformName)} access ends soon</title></head>
+<body style="font-family: 'Segoe UI', Arial, sans-serif; font-size: 14px">
+<p>${escapeHtml(greeting)}</p>
+<p>${escapeHtml(intro)}</p>
+<table border="1" cellpadding="6" style="border-collapse: collapse">
+<thead><tr>${headings.map((heading) => `<th align="left" scope="col">${heading}</th>`).join('')}</tr></thead>
+<tbody>
+${rows.join('\n')}
+</tbody>
+</table>
+<p>${escapeHtml(advice)}</p>
+</body>
+</html>
+`;
+  const subject =
+    entries.length === 1
+      ? `Your ${platformName} access ends on ${formatUtc(grants[0]?.expiresAt ?? new Date(0))}`
+      : `${entries.length} of your ${platformName} accesses end soon`;
+  // The lead tells a grant's later reminder, whose text is the same, from its earlier one.
+  const reminders = grants.map(({ requestId, expiresAt, leadDays }) => [requestId, expiresAt, leadDays]);
+  const operationId = uuidV5(
+    JSON.stringify([platformName, recipient, subject, plainText, html, reminders]),
+    namespace,
+  );
+  return { operationId, recipient, subject, plainText, html };
+}
+
+const utcFormat = new Intl.DateTimeFormat('en-GB', {
+  weekday: 'long',
+  day: 'numeric',
+  month: 'long',
+  year: 'numeric',
+  hour: '2-digit',
+  minute: '2-digit',
+  hourCycle: 'h23',
+  timeZone: 'UTC',
+});
+
+/** For example "Tuesday 1 December 2026 at 08:00 UTC". */
+export function formatUtc(date: Date): string {
+  return `${utcFormat.format(date).replace(/,/g, '')} UTC`;
+}
+
+/** Control and format characters (Unicode Cc, Cf), line breaks among them, have no place in a line of a message. */
+function singleLine(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, ' ').trim();
+}
+
+const htmlEntities: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  "'": '&#39;',
+};
+
+/** Escapes text for HTML content and quoted attributes. */
+export function escapeHtml(text: string): string {
+  return text.replace(/[&<>"']/g, (character) => htmlEntities[character] ?? character);
+}

@@ -1,0 +1,126 @@
+import type { HttpHandler, HttpRequest, HttpResponseInit, InvocationContext } from '@azure/functions';
+import type { Limits } from '../clock';
+import { nextRuns } from '../config/ncrontab';
+import { findJob, jobs, type Job } from '../jobs/catalogue';
+import { previewJob } from '../jobs/previewJob';
+import { timeBudgets, type Services } from '../jobs/runJob';
+import { listRuns } from '../jobRun/history';
+import { ParameterError, quote, readCount, readFlag, readQuery } from './parameters';
+import { problem, problemFor } from './problem';
+import { getServices, runToEnd } from './process';
+
+const historyLimit = { default: 20, most: 500 };
+
+/** After how many seconds a held job is worth another try: most runs are over by then. */
+const heldRetryAfter = '30';
+
+/** POST /api/jobs/{jobType}/runs: runs the job and answers with the finished run; with ?dryRun=true what it would do. */
+export const postRun = answering(async (request, context) => {
+  const job = requireJob(request);
+  const query = readQuery(request, ['dryRun', 'allowMassRevocation']);
+  const allowMassRevocation = readFlag(query, 'allowMassRevocation');
+  if (query.has('allowMassRevocation') && job.kind !== 'revocation')
+    throw new ParameterError(
+      `The parameter allowMassRevocation is for revocation jobs; ${job.type} revokes nothing.`,
+    );
+  if (readFlag(query, 'dryRun')) {
+    if (allowMassRevocation)
+      throw new ParameterError(
+        'The parameters dryRun and allowMassRevocation exclude each other: a dry run revokes nothing.',
+      );
+    return { jsonBody: await previewJob(await getServices(context), job) };
+  }
+
+  const result = await runToEnd(context, job, { trigger: 'http', allowMassRevocation });
+  if (result.kind === 'held') {
+    const { activeRun } = result;
+    const detail = `${job.type} is being run by ${activeRun.startedBy} since ${activeRun.startedAt.toISOString()}. Try again when that run has ended.`;
+    return problem(
+      409,
+      'The job is already running',
+      detail,
+      { activeRun },
+      { 'Retry-After': heldRetryAfter },
+    );
+  }
+  const run = { ...result.run, stoppedEarly: result.stoppedEarly };
+  if (run.status === 'Failed') return problem(500, 'The job failed', run.errorMessage ?? '', { run });
+  return { jsonBody: run };
+});
+
+/** GET /api/jobs/{jobType}/runs?limit=: the job's history, newest first. */
+export const getRuns = answering(async (request, context) => {
+  const job = requireJob(request);
+  const limit = readCount(readQuery(request, ['limit']), 'limit', historyLimit.most, historyLimit.default);
+  const { database, clock } = await getServices(context);
+  const runs = await database.connect((connection) =>
+    connection.retrying(httpLimits(clock), (session) => listRuns(session, job.type, limit)),
+  );
+  return { jsonBody: { jobType: job.type, runs } };
+});
+
+/** GET /api/jobs: the four jobs, each with its schedule, the run in progress and the last one that has ended. */
+export const getJobs = answering(async (request, context) => {
+  readQuery(request, []);
+  return { jsonBody: { jobs: await describeJobs(await getServices(context)) } };
+});
+
+/** The four jobs as they stand now. */
+async function describeJobs({ database, settings, clock }: Services) {
+  return database.connect((connection) =>
+    connection.retrying(httpLimits(clock), async (session) => {
+      const described = [];
+      for (const { type, scheduleSetting } of jobs) {
+        const schedule = settings.schedules[scheduleSetting];
+        const newest = await listRuns(session, type, 2);
+        const active = newest.find(({ status }) => status === 'InProgress');
+        described.push({
+          jobType: type,
+          schedule,
+          nextRunAt: nextRuns(schedule, 1, new Date(clock.now()))[0] ?? null,
+          activeRun: active
+            ? { jobId: active.jobId, jobType: type, startedAt: active.startedAt, startedBy: active.startedBy }
+            : null,
+          lastRun: newest.find(({ status }) => status !== 'InProgress') ?? null,
+        });
+      }
+      return described;
+    }),
+  );
+}
+
+function httpLimits(clock: Services['clock']): Limits {
+  return { clock, endsAt: clock.now() + timeBudgets.http };
+}
+
+/** No job has the type that the route names. */
+class UnknownJobError extends Error {
+  override readonly name = 'UnknownJobError';
+}
+
+function requireJob(request: HttpRequest): Job {
+  const job = findJob(request.params.jobType ?? '');
+  if (!job) throw new UnknownJobError(request.params.jobType);
+  return job;
+}
+
+/** Turns what a handler throws into a problem document. */
+function answering(
+  handler: (request: HttpRequest, context: InvocationContext) => Promise<HttpResponseInit>,
+): HttpHandler {
+  return async (request, context) => {
+    try {
+      return await handler(request, context);
+    } catch (error) {
+      if (error instanceof ParameterError)
+        return problem(400, 'A parameter is unknown or malformed', error.message);
+      if (error instanceof UnknownJobError) {
+        const jobTypes = jobs.map(({ type }) => type);
+        const detail = `There is no job type ${quote(error.message)}: known are ${jobTypes.join(', ')}.`;
+        return problem(404, 'Unknown job type', detail, { jobTypes });
+      }
+      context.error(error);
+      return problemFor(error);
+    }
+  };
+}

@@ -1,0 +1,15 @@
+import { app, type HttpHandler } from '@azure/functions';
+
+/** The HTTP functions. In Azure every one needs a function key. What answers is loaded with the first request. */
+export function registerHttpFunctions(): void {
+  const load = () => import('./api');
+  register('RunJob', 'POST', 'jobs/{jobType}/runs', async (...request) => (await load()).postRun(...request));
+  register('ListJobRuns', 'GET', 'jobs/{jobType}/runs', async (...request) =>
+    (await load()).getRuns(...request),
+  );
+  register('ListJobs', 'GET', 'jobs', async (...request) => (await load()).getJobs(...request));
+}
+
+function register(name: string, method: 'GET' | 'POST', route: string, handler: HttpHandler): void {
+  app.http(name, { methods: [method], route, authLevel: 'function', handler });
+}

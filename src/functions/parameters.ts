@@ -1,0 +1,57 @@
+import type { HttpRequest } from '@azure/functions';
+
+/** A query parameter is unknown or malformed. */
+export class ParameterError extends Error {
+  override readonly name = 'ParameterError';
+}
+
+/** The function key and its client may come in the query ("Azure Functions HTTP trigger", authorization keys). */
+const keyParameters = ['code', 'clientId'];
+
+/**
+ * The query's parameters, of which only the `known` may stand, each once.
+ * @throws ParameterError
+ */
+export function readQuery(request: HttpRequest, known: readonly string[]): ReadonlyMap<string, string> {
+  const given = new Map<string, string>();
+  for (const [name, value] of request.query) {
+    if (keyParameters.includes(name)) continue;
+    if (!known.includes(name)) {
+      const expected = known.length === 0 ? 'none is taken here' : `known are ${known.join(', ')}`;
+      throw new ParameterError(`The parameter ${quote(name)} is unknown: ${expected}.`);
+    }
+    if (given.has(name)) throw new ParameterError(`The parameter ${name} is given more than once.`);
+    given.set(name, value);
+  }
+  return given;
+}
+
+/** A parameter that is true or false; absent it is false. */
+export function readFlag(query: ReadonlyMap<string, string>, name: string): boolean {
+  const value = query.get(name) ?? 'false';
+  if (value !== 'true' && value !== 'false')
+    throw new ParameterError(`The parameter ${name} is ${quote(value)}: expected true or false.`);
+  return value === 'true';
+}
+
+/** A whole number from 1 to `most`. */
+export function readCount(
+  query: ReadonlyMap<string, string>,
+  name: string,
+  most: number,
+  absent: number,
+): number {
+  const value = query.get(name);
+  if (value === undefined) return absent;
+  const count = /^\d{1,6}$/.test(value) ? Number(value) : 0;
+  if (count < 1 || count > most)
+    throw new ParameterError(
+      `The parameter ${name} is ${quote(value)}: expected a whole number from 1 to ${most}.`,
+    );
+  return count;
+}
+
+/** What was given, fit to be read in a message. */
+export function quote(text: string): string {
+  return JSON.stringify(text.length > 100 ? `${text.slice(0, 100)}…` : text);
+}

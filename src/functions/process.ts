@@ -1,0 +1,51 @@
+import { app, type InvocationContext } from '@azure/functions';
+import type { Job } from '../jobs/catalogue';
+import type { RunOptions, RunResult, Services } from '../jobs/runJob';
+
+let services: Promise<Services> | undefined;
+
+/** What runs are made of, built at the first use and kept; a failure is not kept. Loads the code that it needs. */
+export async function getServices(context: InvocationContext): Promise<Services> {
+  services ??= import('../services').then(({ createServices }) =>
+    createServices(process.env, (message) => context.warn(message)),
+  );
+  try {
+    return await services;
+  } catch (error) {
+    services = undefined;
+    throw error;
+  }
+}
+
+const shutdown = new AbortController();
+const running = new Set<Promise<unknown>>();
+
+/** Runs a job so that a shutdown of the app stops it early and waits until its row is finished. */
+export async function runToEnd(
+  context: InvocationContext,
+  job: Job,
+  options: Pick<RunOptions, 'trigger' | 'allowMassRevocation'>,
+): Promise<RunResult> {
+  const run = (async () => {
+    const [{ runJob }, theServices] = await Promise.all([import('../jobs/runJob'), getServices(context)]);
+    return runJob(theServices, job, {
+      ...options,
+      signal: shutdown.signal,
+      log: (message) => context.log(message),
+    });
+  })();
+  running.add(run);
+  try {
+    return await run;
+  } finally {
+    running.delete(run);
+  }
+}
+
+/** Stops the running jobs and waits for their ends; skipped by the platform when it kills the process. */
+export function registerShutdown(): void {
+  app.hook.appTerminate(async () => {
+    shutdown.abort();
+    await Promise.allSettled(running);
+  });
+}

@@ -1,0 +1,33 @@
+/** What differs between the platforms: names in the database, in SQL and in emails. Identifiers come from here alone. */
+export interface Platform {
+  readonly name: 'Databricks' | 'Palantir';
+  /** The view that yields the grants of this platform; a site edits it in sql/06_AccessGrant_views.sql. */
+  readonly grantView: string;
+  readonly revocationTable: string;
+  readonly notificationTable: string;
+  /** The column of both tables that refers to the request. */
+  readonly requestColumn: string;
+  /** The SQL type of a request's id. */
+  readonly requestIdType: 'INT' | 'UNIQUEIDENTIFIER';
+}
+
+export const databricks: Platform = {
+  name: 'Databricks',
+  grantView: 'dbo.AccessGrant_Databricks',
+  revocationTable: 'dbo.RevokedAccess_Databricks',
+  notificationTable: 'dbo.ExpiryNotification_Databricks',
+  requestColumn: 'DeltaRequestId',
+  requestIdType: 'INT',
+};
+
+export const palantir: Platform = {
+  name: 'Palantir',
+  grantView: 'dbo.AccessGrant_Palantir',
+  revocationTable: 'dbo.RevokedAccess_Palantir',
+  notificationTable: 'dbo.ExpiryNotification_Palantir',
+  requestColumn: 'PalantirRequestId',
+  requestIdType: 'UNIQUEIDENTIFIER',
+};
+
+/** The id of a request: a number on Databricks, a GUID in lower case on Palantir. */
+export type RequestId = number | string;

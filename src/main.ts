@@ -1,0 +1,8 @@
+/** The function app: registers its functions. Nothing here can fail, or the worker would find no functions at all. */
+import { registerHttpFunctions } from './functions/http';
+import { registerShutdown } from './functions/process';
+import { registerTimers } from './functions/timers';
+
+registerTimers();
+registerHttpFunctions();
+registerShutdown();

@@ -1,0 +1,43 @@
+import type { TokenCredential } from '@azure/identity';
+import type { Services } from './jobs/runJob';
+import { systemClock } from './clock';
+import { readSettings } from './config/settings';
+import { Database } from './database/database';
+import { EmailClient } from './email/emailClient';
+import { startTelemetry } from './telemetry/telemetry';
+
+/**
+ * Builds what runs are made of from the app settings. Loads the settings' schema, the identity and telemetry; SQL and
+ * email load at their first use.
+ * @throws SettingsError
+ */
+export async function createServices(
+  environment: Readonly<Record<string, string | undefined>>,
+  log: (message: string) => void,
+): Promise<Services> {
+  const settings = readSettings(environment);
+  const telemetry = await startTelemetry(settings.telemetryConnectionString, log);
+  const credential = await createCredential(environment, settings.identityClientId);
+  return {
+    settings,
+    database: new Database(settings.database, credential),
+    emailClient: new EmailClient(settings.email, credential),
+    telemetry,
+    clock: systemClock,
+  };
+}
+
+/**
+ * The identity that signs in to SQL and email: in Azure, told by IDENTITY_ENDPOINT, the managed identity; on a
+ * workstation the developer's Azure sign-in.
+ * @param clientId of a user-assigned managed identity
+ */
+export async function createCredential(
+  environment: Readonly<Record<string, string | undefined>>,
+  clientId: string | undefined,
+): Promise<TokenCredential> {
+  const { DefaultAzureCredential, ManagedIdentityCredential } = await import('@azure/identity');
+  return environment.IDENTITY_ENDPOINT === undefined
+    ? new DefaultAzureCredential(clientId === undefined ? {} : { managedIdentityClientId: clientId })
+    : new ManagedIdentityCredential(clientId === undefined ? {} : { clientId });
+}

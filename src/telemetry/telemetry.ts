@@ -1,0 +1,108 @@
+import { context, SpanKind, trace, type Span } from '@opentelemetry/api';
+import type { TelemetryClient } from 'applicationinsights';
+import { jobRunEvent, type ExceptionProperty, type JobRunMetric, type JobRunProperty } from './names';
+
+export type JobRunEvent = Readonly<Partial<Record<JobRunProperty, string | number | boolean>>>;
+
+/** Told of runs beside their path: nothing here throws, and no fault of telemetry fails a run. */
+export interface Telemetry {
+  /** Runs `work` so that the SQL and HTTP calls in it show as dependencies of one operation. */
+  operation<T>(name: string, work: () => Promise<T>): Promise<T>;
+  /** One event an attempt, and its metrics. */
+  jobRun(event: JobRunEvent): void;
+  exception(error: Error, properties: Readonly<Partial<Record<ExceptionProperty, string>>>): void;
+  /** Sends what was emitted. */
+  flush(): Promise<void>;
+}
+
+/** Without a connection string: emits nothing and loads nothing. */
+const silent: Telemetry = {
+  operation: (_name, work) => work(),
+  jobRun: () => undefined,
+  exception: () => undefined,
+  flush: () => Promise.resolve(),
+};
+
+/**
+ * Starts Application Insights; without a connection string the telemetry is silent.
+ * @param log told when telemetry itself fails
+ */
+export async function startTelemetry(
+  connectionString: string | undefined,
+  log: (message: string) => void,
+): Promise<Telemetry> {
+  if (connectionString === undefined) return silent;
+  try {
+    const { default: applicationInsights } = await import('applicationinsights');
+    applicationInsights
+      .setup(connectionString)
+      .setAutoCollectConsole(false)
+      .setAutoCollectExceptions(false)
+      .setAutoCollectPerformance(false, false)
+      .setAutoCollectRequests(false)
+      .start();
+    return new ApplicationInsights(applicationInsights.defaultClient, log);
+  } catch (error) {
+    log(`Application Insights could not be started; runs go on without telemetry: ${describe(error)}`);
+    return silent;
+  }
+}
+
+class ApplicationInsights implements Telemetry {
+  constructor(
+    private readonly client: TelemetryClient,
+    private readonly log: (message: string) => void,
+  ) {}
+
+  async operation<T>(name: string, work: () => Promise<T>): Promise<T> {
+    let span: Span | undefined;
+    this.#guard(() => {
+      span = trace.getTracer('access-expiry-jobs').startSpan(name, { kind: SpanKind.SERVER });
+    });
+    if (!span) return work();
+    const started = span;
+    try {
+      return await context.with(trace.setSpan(context.active(), started), work);
+    } finally {
+      this.#guard(() => started.end());
+    }
+  }
+
+  jobRun(event: JobRunEvent): void {
+    this.#guard(() => {
+      const properties = Object.fromEntries(
+        Object.entries(event).map(([name, value]) => [name, String(value)]),
+      );
+      this.client.trackEvent({ name: jobRunEvent, properties });
+      for (const name of ['processedCount', 'failedCount', 'durationMs'] satisfies JobRunMetric[]) {
+        const value = event[name];
+        if (typeof value === 'number')
+          this.client.trackMetric({ name, value, properties: { jobType: String(event.jobType) } });
+      }
+    });
+  }
+
+  exception(exception: Error, properties: Readonly<Record<string, string>>): void {
+    this.#guard(() => this.client.trackException({ exception, properties: { ...properties } }));
+  }
+
+  async flush(): Promise<void> {
+    try {
+      await this.client.flush();
+    } catch (error) {
+      this.log(`Telemetry could not be sent: ${describe(error)}`);
+    }
+  }
+
+  #guard(emit: () => void): void {
+    try {
+      emit();
+    } catch (error) {
+      this.log(`Telemetry could not be emitted: ${describe(error)}`);
+    }
+  }
+}
+
+function describe(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
