@@ -1,6 +1,5 @@
 /** Certificates for the local stand-ins, made at each start: production code meets TLS that it can trust. */
 import tls from 'node:tls';
-import { generate } from 'selfsigned';
 
 /** All three in PEM. Trust in `authority` is trust in `cert`, which is for localhost and 127.0.0.1. */
 export interface Certificates {
@@ -13,6 +12,8 @@ const day = 24 * 60 * 60 * 1000;
 
 /** Makes a certificate authority and a server certificate that it signed, valid from yesterday for a year. */
 export async function createCertificates(): Promise<Certificates> {
+  // Loaded here, since processes that only trust an authority need none of it.
+  const { generate } = await import('selfsigned');
   const common = {
     keyType: 'ec',
     algorithm: 'sha256',

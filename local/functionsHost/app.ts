@@ -3,10 +3,11 @@ import { existsSync, globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Cron } from 'croner';
+import { parseNcrontab } from '../../src/config/ncrontab';
 import type { RegisteredFunction } from './core';
 import { describeError, type HostLog } from './log';
 import { createRoute, type Route } from './routes';
-import { parseSchedule, resolveSettings } from './schedule';
+import { resolveSettings } from './schedule';
 
 /** A function that the app registered. One that cannot run says why in `error`; the others are served. */
 export interface HostedFunction {
@@ -81,14 +82,7 @@ export function serveFunction(
     }
     if (binding?.type === 'timerTrigger') {
       const schedule = resolveSettings(textOption(binding.schedule) ?? '', process.env);
-      const cron = parseSchedule(schedule, () =>
-        log({
-          level: 'warning',
-          functionName: name,
-          message: 'Slot skipped: the run before is still under way',
-        }),
-      );
-      return { ...common, cron, description: { name, trigger, schedule } };
+      return { ...common, cron: parseNcrontab(schedule), description: { name, trigger, schedule } };
     }
     throw new Error(`this host runs HTTP and timer functions, not ${trigger}`);
   } catch (cause) {

@@ -63,7 +63,7 @@ interface InvocationModel {
 
 export interface ProgrammingModel {
   getCapabilities(capabilities: Record<string, string>): Promise<Record<string, string>>;
-  getInvocationModel(context: CoreInvocationContext): InvocationModel;
+  getInvocationModel(context: CoreInvocationContext): InvocationModel | Promise<InvocationModel>;
 }
 
 const hookNames = ['appStart', 'appTerminate', 'preInvocation', 'postInvocation', 'log'] as const;

@@ -7,6 +7,7 @@ import { FunctionsCore } from './core';
 import { createFunctionsServer } from './http';
 import { Invoker, timerInput } from './invocation';
 import { describeError, type HostLog } from './log';
+import { startTimer } from './schedule';
 
 /** How long closing waits for the app's appTerminate hooks, and then for the runs under way. In ms. */
 const closeTimeout = 30_000;
@@ -40,7 +41,9 @@ export async function startHost({ appDirectory, port, timers, log }: HostOptions
   await loadApp(appDirectory);
   core.closeRegistration();
   const model = core.programmingModel;
-  if (!model) throw new Error(`The app in ${appDirectory} registered no function`);
+  if (!model || core.functions.size === 0) {
+    throw new Error(`The app in ${appDirectory} registered no function`);
+  }
   const appContext = (): object => ({
     functionAppDirectory: appDirectory,
     hookData: {},
@@ -61,10 +64,16 @@ export async function startHost({ appDirectory, port, timers, log }: HostOptions
     for (const target of served) {
       const { cron, description } = target;
       if (!cron) continue;
-      cron.schedule(() => invoker.run(target, timerInput(cron), 'on schedule').then(ignore, ignore));
+      const functionName = description.name;
+      startTimer(
+        cron,
+        // The invoker logs a failure.
+        () => invoker.run(target, timerInput, 'on schedule').then(ignore, ignore),
+        () => log({ level: 'warning', functionName, message: 'Slot skipped: a run is still under way' }),
+      );
       const next = cron.nextRun()?.toISOString() ?? 'never';
       const message = `Schedule "${description.schedule ?? ''}" in UTC, next run ${next}`;
-      log({ level: 'information', functionName: description.name, message });
+      log({ level: 'information', functionName, message });
     }
   }
 
@@ -74,7 +83,7 @@ export async function startHost({ appDirectory, port, timers, log }: HostOptions
     async invokeTimer(name) {
       const target = served.find(({ cron, description }) => cron && description.name === name);
       if (!target) throw new Error(`There is no timer function ${name}`);
-      await invoker.run(target, timerInput(), 'by hand');
+      await invoker.run(target, timerInput, 'by hand');
     },
     async close() {
       for (const { cron } of served) cron?.stop();
@@ -85,20 +94,19 @@ export async function startHost({ appDirectory, port, timers, log }: HostOptions
       if (!(await settlesInTime(hooks))) {
         log({ level: 'error', message: `The appTerminate hooks took more than ${closeTimeout} ms` });
       }
-      if (!(await settlesInTime(Promise.all(invoker.running)))) {
+      if (!(await settlesInTime(Promise.allSettled(invoker.running)))) {
         log({
           level: 'error',
           message: `${invoker.running.size} runs are cut short after ${closeTimeout} ms`,
         });
       }
-      // The last answers may still be on their way to connections that their clients keep open.
+      // The last answers may still be on their way.
       setTimeout(() => server.closeAllConnections(), 1000).unref();
       await closed;
     },
   };
 }
 
-/** For outcomes that are logged where they arise. */
 function ignore(): void {
   return undefined;
 }

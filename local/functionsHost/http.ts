@@ -24,11 +24,11 @@ export function createFunctionsServer(
 ): Server {
   const byRank = served
     .flatMap((target) => (target.path ? [{ target, path: target.path }] : []))
-    .sort((a, b) => (a.path.rank < b.path.rank ? -1 : 1));
+    .sort((a, b) => a.path.rank.localeCompare(b.path.rank));
 
   async function answer(request: IncomingMessage): Promise<Answer> {
     const method = request.method ?? '';
-    const url = new URL(request.url ?? '/', `http://${request.headers.host ?? '127.0.0.1'}`);
+    const url = new URL(`http://${request.headers.host ?? '127.0.0.1'}${request.url ?? '/'}`);
     const bytes = await readBody(request);
     if (/^\/admin\/functions(\/|$)/.test(url.pathname)) return answerAdmin(method, url, bytes);
 
@@ -79,31 +79,41 @@ export function createFunctionsServer(
     return { status: 202 };
   }
 
-  return createServer((request, response) => {
+  const server = createServer((request, response) => {
     answer(request)
       .catch((error: unknown) => {
-        if (error instanceof URIError) return text(400, error.message);
+        // What a client wrote as address or route parameter cannot be decoded.
+        if (error instanceof URIError || isInvalidUrl(error)) return text(400, error.message);
         log({
           level: 'error',
           message: `${request.method ?? ''} ${request.url ?? ''}: ${describeError(error)}`,
         });
         return text(500, '');
       })
-      .then((given) => send(response, given))
+      .then((given) => {
+        // A connection that its client keeps would hold up the end of a server that is closing.
+        if (!server.listening) response.setHeader('Connection', 'close');
+        send(response, given);
+      })
       .catch((error: unknown) => {
         log({ level: 'error', message: `The answer could not be sent: ${describeError(error)}` });
         response.destroy();
       });
   });
+  return server;
 }
 
 /** Run by hand, a timer gets no schedule status, and an HTTP function the body and no parameters. */
 function inputByHand({ description, path, cron }: ServedFunction, { origin }: URL, bytes: Buffer): TypedData {
-  if (cron) return timerInput();
+  if (cron) return timerInput;
   const url = `${origin}${encodeURI(path?.template ?? '/')}`;
   return {
     http: { method: description.methods?.[0] ?? 'POST', url, headers: {}, params: {}, body: { bytes } },
   };
+}
+
+function isInvalidUrl(error: unknown): error is Error {
+  return error instanceof Error && 'code' in error && error.code === 'ERR_INVALID_URL';
 }
 
 function wrongMethod(url: URL, methods: readonly string[]): Answer {

@@ -1,14 +1,12 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { format } from 'node:util';
-import type { Cron } from 'croner';
 import type { ServedFunction } from './app';
 import type { CoreInvocationContext, FunctionsCore, HttpData, ProgrammingModel, TypedData } from './core';
 import { describeError, type HostLog } from './log';
 
 /** Runs functions and knows which runs are under way. */
 export class Invoker {
-  /** Settles, without failing, when its run ends. */
-  readonly running = new Set<Promise<void>>();
+  readonly running = new Set<Promise<unknown>>();
 
   constructor(
     private readonly core: FunctionsCore,
@@ -30,17 +28,20 @@ export class Invoker {
     traceParent?: string,
   ): Promise<HttpData | undefined> {
     const invocation = this.#runLogged(target, input, reason, traceParent);
-    const ended: Promise<void> = invocation
-      .then(
-        () => undefined,
-        () => undefined,
-      )
-      .finally(() => this.running.delete(ended));
-    this.running.add(ended);
-    return invocation;
+    this.running.add(invocation);
+    try {
+      return await invocation;
+    } finally {
+      this.running.delete(invocation);
+    }
   }
 
-  async #runLogged(target: ServedFunction, input: TypedData, reason: string, traceParent = newTraceParent()) {
+  async #runLogged(
+    target: ServedFunction,
+    input: TypedData,
+    reason: string,
+    traceParent = newTraceParent(),
+  ): Promise<HttpData | undefined> {
     const functionName = target.description.name;
     const invocationId = randomUUID();
     const started = performance.now();
@@ -63,7 +64,7 @@ export class Invoker {
     invocationId: string,
     data: TypedData,
     traceParent: string,
-  ) {
+  ): Promise<HttpData | undefined> {
     const { core, log } = this;
     const { metadata, callback } = registered;
     const shared = { hookData: {}, appHookData: core.appHookData, invocationContext: undefined as unknown };
@@ -81,7 +82,7 @@ export class Invoker {
         log({ level: entry.level, functionName: metadata.name, message: entry.message });
       },
     };
-    const invocation = this.model.getInvocationModel(context);
+    const invocation = await this.model.getInvocationModel(context);
     const { context: invocationContext, inputs } = await invocation.getArguments();
     shared.invocationContext = invocationContext;
 
@@ -108,21 +109,16 @@ export class Invoker {
 
     context.state = 'postInvocationHooks';
     await core.runHooks('postInvocation', after);
-    context.state = undefined;
     if (after.error) throw after.error;
+    const { returnValue } = await invocation.getResponse(invocationContext, after.result);
+    return returnValue?.http;
   }
 }
 
-/** What a timer function is given; run by hand it has no schedule status. */
-export function timerInput(cron?: Cron): TypedData {
-  const status = cron && {
-    Last: cron.currentRun()?.toISOString(),
-    LastUpdated: cron.currentRun()?.toISOString(),
-    Next: cron.nextRun()?.toISOString(),
-  };
-  const timer = { Schedule: { AdjustForDST: true }, ScheduleStatus: status ?? null, IsPastDue: false };
-  return { json: JSON.stringify(timer) };
-}
+/** What a timer function is given. This host keeps no schedule status, so no slot is ever past due. */
+export const timerInput: TypedData = {
+  json: JSON.stringify({ Schedule: { AdjustForDST: true }, ScheduleStatus: null, IsPastDue: false }),
+};
 
 /** https://www.w3.org/TR/trace-context/#traceparent-header */
 function newTraceParent(): string {

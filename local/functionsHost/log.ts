@@ -9,6 +9,7 @@ export interface HostLogEntry {
 
 export type HostLog = (entry: HostLogEntry) => void;
 
+/** An error with its stack, for a log. */
 export function describeError(error: unknown): string {
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }

@@ -7,8 +7,8 @@
  * no parent. SIGINT, SIGTERM and the end of the parent close it; the exit code is 0.
  */
 import { readFileSync } from 'node:fs';
-import tls from 'node:tls';
 import { parseArgs } from 'node:util';
+import { trustAuthority } from '../certificates';
 import { startHost } from './host';
 import type { HostLogEntry } from './log';
 
@@ -28,8 +28,7 @@ function loadSettings(file: string): void {
   const authority = process.env.NODE_EXTRA_CA_CERTS === undefined ? Values.NODE_EXTRA_CA_CERTS : undefined;
   for (const [name, value] of Object.entries(Values)) process.env[name] ??= value;
   // Node.js reads NODE_EXTRA_CA_CERTS before any script runs, so one from the file has to be added here.
-  if (authority)
-    tls.setDefaultCACertificates([...tls.getCACertificates('default'), readFileSync(authority, 'utf8')]);
+  if (authority) trustAuthority(readFileSync(authority, 'utf8'));
 }
 
 async function main(): Promise<void> {

@@ -1,0 +1,294 @@
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { request } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { startHostProcess, type HostProcess } from '../../local/functionsHost/process';
+
+const app = `
+import { app } from '@azure/functions';
+
+app.http('echo', {
+  methods: ['GET', 'POST'],
+  route: 'things/{kind}/items/{id?}',
+  handler: async (request) => ({
+    status: 201,
+    headers: { 'X-Kind': request.params.kind },
+    jsonBody: {
+      method: request.method,
+      params: request.params,
+      query: [...request.query],
+      header: request.headers.get('x-given'),
+      body: await request.text(),
+    },
+  }),
+});
+app.http('special', { methods: ['GET'], route: 'things/special/items', handler: () => ({ body: 'special' }) });
+app.http('nothing', { methods: ['DELETE'], handler: () => undefined });
+app.http('failing', { methods: ['GET'], handler: () => { throw new Error('failed on purpose'); } });
+app.http('late', {
+  methods: ['GET'],
+  handler: () => {
+    app.http('tooLate', { handler: () => undefined });
+  },
+});
+app.timer('everySecond', { schedule: '%EVERY_SECOND%', handler: (timer, context) => {
+  context.log('tick', timer.isPastDue, context.functionName);
+} });
+app.timer('slow', { schedule: '* * * * * *', handler: async (timer, context) => {
+  context.log('slow begins');
+  await new Promise((resolve) => setTimeout(resolve, 1500));
+  context.log('slow ends');
+} });
+app.timer('yearly', { schedule: '0 0 0 1 1 *', handler: (timer, context) => {
+  context.log('by hand', JSON.stringify(timer));
+} });
+app.timer('failingTimer', { schedule: '0 0 0 1 1 *', handler: () => { throw new Error('timer failed on purpose'); } });
+app.timer('brokenSchedule', { schedule: 'every day', handler: () => undefined });
+app.timer('missingSetting', { schedule: '%NO_SUCH_SETTING%', handler: () => undefined });
+app.storageQueue('queue', { queueName: 'q', connection: 'c', handler: () => undefined });
+
+let finish;
+app.http('longRun', { methods: ['GET'], handler: async () => {
+  const outcome = await new Promise((resolve) => { finish = resolve; });
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  return { body: outcome };
+} });
+app.hook.appTerminate(() => finish?.('finished its row'));
+
+app.hook.appStart(() => console.log('app started'));
+app.hook.preInvocation((context) => { context.hookData.seen = 'seen by the hook'; });
+app.hook.postInvocation((context) => {
+  if (context.invocationContext.functionName === 'nothing') console.log(context.hookData.seen);
+});
+`;
+
+const folders: string[] = [];
+const hosts: HostProcess[] = [];
+let lines: string[] = [];
+
+/** A folder with an app as it is deployed; @azure/functions is the real one. */
+function createApp(files: Readonly<Record<string, string>>): string {
+  const folder = mkdtempSync(join(tmpdir(), 'functions-host-'));
+  folders.push(folder);
+  mkdirSync(join(folder, 'node_modules', '@azure'), { recursive: true });
+  symlinkSync(
+    join(process.cwd(), 'node_modules', '@azure', 'functions'),
+    join(folder, 'node_modules', '@azure', 'functions'),
+  );
+  const all = { 'package.json': '{ "main": "dist/*.mjs" }', 'host.json': '{ "version": "2.0" }', ...files };
+  mkdirSync(join(folder, 'dist'));
+  for (const [name, content] of Object.entries(all)) writeFileSync(join(folder, name), content);
+  return folder;
+}
+
+async function start(appDirectory: string, timers = false): Promise<HostProcess> {
+  const host = await startHostProcess({
+    appDirectory,
+    port: 0,
+    timers,
+    settings: { EVERY_SECOND: '* * * * * *' },
+    onLine: (line) => lines.push(line),
+  });
+  hosts.push(host);
+  return host;
+}
+
+/** Waits, at most 10 s, for as many log lines that hold the text. */
+async function logged(text: string, times = 1): Promise<string[]> {
+  for (let waited = 0; waited < 10_000; waited += 20) {
+    const found = lines.filter((line) => line.includes(text));
+    if (found.length >= times) return found;
+    await delay(20);
+  }
+  throw new Error(`"${text}" was not logged ${times} times:\n${lines.join('\n')}`);
+}
+
+afterAll(async () => {
+  await Promise.all(hosts.map((host) => host.stop('SIGKILL')));
+  for (const folder of folders) rmSync(folder, { recursive: true });
+});
+
+describe('an app', () => {
+  let host: HostProcess;
+  const call = (path: string, init?: RequestInit) => fetch(`${host.url}${path}`, init);
+
+  beforeAll(async () => {
+    lines = [];
+    host = await start(createApp({ 'dist/main.mjs': app }));
+  });
+
+  test('has its appStart hooks run before it is served', () => {
+    expect(lines.some((line) => line.includes('app started'))).toBe(true);
+  });
+
+  test('gets method, route parameters, query, headers and body, and gives status, headers and body', async () => {
+    const answer = await call('/api/things/b%20ig%2F1/items/42?a=1&b=x%26y&a=2', {
+      method: 'POST',
+      headers: { 'X-Given': 'yes' },
+      body: 'bödy',
+    });
+    expect(answer.status).toBe(201);
+    expect(answer.headers.get('x-kind')).toBe('b ig/1');
+    expect(answer.headers.get('content-type')).toBe('application/json');
+    expect(await answer.json()).toEqual({
+      method: 'POST',
+      params: { kind: 'b ig/1', id: '42' },
+      query: [
+        ['a', '1'],
+        ['b', 'x&y'],
+        ['a', '2'],
+      ],
+      header: 'yes',
+      body: 'bödy',
+    });
+  });
+
+  test('is found by its route in any case, without an optional parameter, and literal segments first', async () => {
+    const answer = await call('/API/Things/x/Items');
+    expect(await answer.json()).toMatchObject({ params: { kind: 'x' } });
+    expect(await (await call('/api/things/special/items')).text()).toBe('special');
+    const posted = await call('/api/things/special/items', { method: 'POST' });
+    expect(await posted.json()).toMatchObject({ params: { kind: 'special' } });
+  });
+
+  test('that returns nothing answers 204, and its hooks share data', async () => {
+    const answer = await call('/api/nothing', { method: 'DELETE' });
+    expect(answer.status).toBe(204);
+    await logged('seen by the hook');
+  });
+
+  test('that throws answers 500 with no word of why, which is in the log', async () => {
+    const answer = await call('/api/failing');
+    expect([answer.status, await answer.text()]).toEqual([500, '']);
+    expect((await logged('Error: failed on purpose'))[0]).toContain('error       failing: Executed (failed');
+  });
+
+  test('cannot register a function after it has started', async () => {
+    expect((await call('/api/late')).status).toBe(500);
+    await logged('"tooLate" was registered after the app had started');
+  });
+
+  test.each([
+    ['GET', '/api/unknown', 404, null],
+    ['PUT', '/api/nothing', 405, 'DELETE'],
+    ['GET', '/api/things/%E0%A4%A/items', 400, null],
+    ['GET', '/admin/functions/yearly', 405, 'POST'],
+    ['POST', '/admin/functions/unknown', 404, null],
+    ['POST', '/admin/functions/brokenSchedule', 404, null],
+  ])('has %s %s answered with %i', async (method, path, status, allow) => {
+    const answer = await call(path, { method });
+    expect([answer.status, answer.headers.get('allow')]).toEqual([status, allow]);
+  });
+
+  test('called with a Host header that is no host answers 400', async () => {
+    const status = await new Promise((resolve, reject) => {
+      request(`${host.url}/api/nothing`, { headers: { Host: 'a b' } }, (response) => {
+        response.resume();
+        resolve(response.statusCode);
+      })
+        .on('error', reject)
+        .end();
+    });
+    expect(status).toBe(400);
+  });
+
+  test('has its timers run by hand, which is answered at once', async () => {
+    expect((await call('/admin/functions/yearly', { method: 'POST', body: '{}' })).status).toBe(202);
+    const [line] = await logged('by hand {');
+    expect(line).toMatch(
+      /yearly: by hand \{"schedule":\{"adjustForDST":true\},"scheduleStatus":null,"isPastDue":false\}/,
+    );
+  });
+
+  test('lives on after a timer that throws, which is logged', async () => {
+    await call('/admin/functions/failingTimer', { method: 'POST' });
+    await logged('Error: timer failed on purpose');
+    expect((await call('/api/things/x/items')).status).toBe(201);
+  });
+
+  test('has only the function with a broken schedule or an unknown trigger in error, which says why', async () => {
+    const list = (await (await call('/admin/functions')).json()) as { name: string; error?: string }[];
+    const errors = list.filter(({ error }) => error !== undefined);
+    expect(errors.map(({ name }) => name)).toEqual(['brokenSchedule', 'missingSetting', 'queue']);
+    expect(errors[0]?.error).toMatch(
+      /"every day" is no NCRONTAB expression: expected six fields .* for example/,
+    );
+    expect(errors[1]?.error).toContain('the setting NO_SUCH_SETTING is missing');
+    expect(errors[2]?.error).toContain('not queueTrigger');
+    expect(list).toContainEqual({
+      name: 'echo',
+      trigger: 'httpTrigger',
+      route: '/api/things/{kind}/items/{id?}',
+      methods: ['GET', 'POST'],
+    });
+    expect(list).toContainEqual(
+      expect.objectContaining({
+        name: 'everySecond',
+        schedule: '* * * * * *',
+        nextRun: expect.any(String) as string,
+      }),
+    );
+  });
+
+  test('is told of SIGTERM, and its run under way finishes before the process ends with 0', async () => {
+    const running = call('/api/longRun');
+    await logged('longRun: Executing');
+    expect(await host.stop()).toBe(0);
+    expect(await (await running).text()).toBe('finished its row');
+    await expect(call('/api/nothing')).rejects.toThrow();
+  });
+});
+
+test('timers run by their schedule, with their own functions’ names, and a run never overlaps itself', async () => {
+  lines = [];
+  const host = await start(createApp({ 'dist/main.mjs': app }), true);
+  const [tick] = await logged('tick false everySecond', 3);
+  expect(tick).toContain('information everySecond: tick');
+  await logged('slow: Slot skipped');
+  await logged('slow ends', 2);
+  await host.stop();
+  const steps = lines.flatMap((line) => /slow (begins|ends)/.exec(line)?.[1] ?? []);
+  steps.forEach((step, index) => expect(step).toBe(index % 2 === 0 ? 'begins' : 'ends'));
+  expect(lines.filter((line) => line.includes('yearly: Executing'))).toEqual([]);
+});
+
+test('no timer runs by its schedule where timers are off', async () => {
+  lines = [];
+  const host = await start(createApp({ 'dist/main.mjs': app }));
+  await delay(1500);
+  expect(lines.filter((line) => line.includes('tick'))).toEqual([]);
+  await host.stop();
+});
+
+test('a CommonJS app is served, and host.json names the prefix of its routes', async () => {
+  const commonJs = `const { app } = require('@azure/functions');
+app.http('hello', { methods: ['GET'], handler: () => ({ body: 'hello' }) });`;
+  const folder = createApp({
+    'package.json': '{ "main": "dist/main.js" }',
+    'host.json': '{ "version": "2.0", "extensions": { "http": { "routePrefix": "" } } }',
+    'dist/main.js': commonJs,
+  });
+  const host = await start(folder);
+  expect(await (await fetch(`${host.url}/hello`)).text()).toBe('hello');
+});
+
+test.each([
+  ['is not built', {}, /The app is not built/],
+  ['registers nothing', { 'dist/main.mjs': '' }, /registered no function/],
+  ['fails while it loads', { 'dist/main.mjs': 'throw new Error("no such setting");' }, /no such setting/],
+  [
+    'turns HTTP streaming on',
+    {
+      'dist/main.mjs': `import { app } from '@azure/functions'; app.setup({ enableHttpStream: true });${app.replace(/^import.*$/m, '')}`,
+    },
+    /HTTP streaming/,
+  ],
+  [
+    'has a host.json that is no JSON',
+    { 'dist/main.mjs': app, 'host.json': '{' },
+    /host\.json cannot be read/,
+  ],
+])('the host of an app that %s ends with what is wrong', async (_, files, message) => {
+  await expect(start(createApp(files))).rejects.toThrow(message);
+});
