@@ -142,6 +142,12 @@ describe('the workbook and the alert rules', () => {
     expect([...new Set(used)].sort()).toEqual(Object.keys(template.parameters).sort());
   });
 
+  test('docs/operating.md says of each alert what it means', () => {
+    const headings = read(join(root, 'docs', 'operating.md')).match(/^### .*$/gm);
+    const ids = alerts().resources.map(({ name }) => /\{0\}-([\w-]+)'/.exec(name)?.[1] ?? name);
+    expect(headings).toEqual(expect.arrayContaining(ids.map((id) => `### ${id}`)));
+  });
+
   test('the thresholds are those of the operating rules', () => {
     const { parameters } = alerts();
     expect(parameters.revocationHoursWithoutCompletedRun.defaultValue).toBe(3);
