@@ -3,6 +3,9 @@ import { registerHttpFunctions } from './functions/http';
 import { registerShutdown } from './functions/process';
 import { registerTimers } from './functions/timers';
 
+// Stack traces then name the TypeScript; the maps are read only when an error is printed.
+process.setSourceMapsEnabled(true);
+
 registerTimers();
 registerHttpFunctions();
 registerShutdown();
