@@ -31,7 +31,12 @@ const root = join(__dirname, '..');
  * Starts the app that `npm run build` has built and waits until its functions are served.
  * @throws Error with what the process wrote, if it ends before that
  */
-export async function startApp({ environment, port = 0, timers = false, onLine }: AppProcessOptions): Promise<AppProcess> {
+export async function startApp({
+  environment,
+  port = 0,
+  timers = false,
+  onLine,
+}: AppProcessOptions): Promise<AppProcess> {
   const child = fork(
     join(root, 'local/functionsHost/main.ts'),
     ['--app', root, '--port', String(port), ...(timers ? [] : ['--no-timers'])],

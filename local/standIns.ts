@@ -1,5 +1,4 @@
 /** All that stands in for Azure on this machine: SQL, the managed identity and the email service. */
-import { randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -26,8 +25,11 @@ export interface StandInOptions {
   readonly email?: Partial<Pick<EmailOptions, 'latencyMs' | 'keepBodies' | 'retryAfter'>>;
 }
 
-/** Starts them on free ports of 127.0.0.1. The SQL login `sa` has a password made at this start. */
-export async function startStandIns({ mailboxPort = 0, email: emailOptions }: StandInOptions = {}): Promise<StandIns> {
+/** Starts them on free ports of 127.0.0.1. */
+export async function startStandIns({
+  mailboxPort = 0,
+  email: emailOptions,
+}: StandInOptions = {}): Promise<StandIns> {
   const { authority, ...tls } = await createCertificates();
   const directory = mkdtempSync(join(tmpdir(), 'access-expiry-jobs-'));
   const authorityFile = join(directory, 'authority.pem');
@@ -36,7 +38,6 @@ export async function startStandIns({ mailboxPort = 0, email: emailOptions }: St
   const sql = await startSqlServer({
     tls,
     database: 'access',
-    logins: { sa: randomUUID() },
     acceptToken: (token) => identity.isValid(token, 'https://database.windows.net'),
   });
   const email = await startEmailService({

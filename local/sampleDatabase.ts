@@ -1,0 +1,74 @@
+/** The database of the sample: the two tables that exist already, what sql/ creates, and the sample's rows. */
+import { join } from 'node:path';
+import { readSettings } from '../src/config/settings';
+import { deployScripts } from '../src/database/deploy';
+import { Session } from '../src/database/session';
+import { previewReminders } from '../src/jobs/dueReminders';
+import { databricks, palantir, type Platform } from '../src/jobs/platforms';
+import { previewRevocations } from '../src/jobs/revocation';
+import { createCredential } from '../src/services';
+import { trustAuthority } from './certificates';
+import {
+  deltaRequests,
+  deltaRevocations,
+  insertRows,
+  palantirRequests,
+  palantirRevocations,
+} from './insertRows';
+import { sampleRequests } from './sampleData';
+import type { StandIns } from './standIns';
+
+export interface PlatformSummary {
+  readonly requests: number;
+  /** Grants that a revocation run would revoke now. */
+  readonly expired: number;
+  /** Grants that a notification run would send a reminder for now. */
+  readonly due: number;
+}
+
+export interface SampleSummary {
+  readonly databricks: PlatformSummary;
+  readonly palantir: PlatformSummary;
+}
+
+/** The longest that one statement of setting up may take. In ms. */
+const statementTimeout = 60_000;
+
+/** Creates all objects; what exists is left as it is. */
+export async function createDatabase(session: Session): Promise<void> {
+  const silent = (): void => undefined;
+  await deployScripts(session, __dirname, silent);
+  await deployScripts(session, join(__dirname, '../sql'), silent);
+}
+
+/** Opens a session of the stand-ins' database, as the app does. */
+export async function openSession({ environment, authority }: StandIns): Promise<Session> {
+  trustAuthority(authority);
+  const settings = readSettings(environment);
+  return Session.open(settings.database, await createCredential(environment, undefined), statementTimeout);
+}
+
+/** Creates the sample database in the stand-ins. */
+export async function createSampleDatabase(standIns: StandIns): Promise<SampleSummary> {
+  const session = await openSession(standIns);
+  try {
+    await createDatabase(session);
+    const sample = sampleRequests(new Date());
+    await insertRows(session, deltaRequests, sample.delta);
+    await insertRows(session, palantirRequests, sample.palantir);
+    await insertRows(session, deltaRevocations, sample.deltaRevocations);
+    await insertRows(session, palantirRevocations, sample.palantirRevocations);
+    const { leadDays } = readSettings(standIns.environment);
+    const summarise = async (platform: Platform, requests: number): Promise<PlatformSummary> => ({
+      requests,
+      expired: (await previewRevocations(session, platform, 1)).count,
+      due: (await previewReminders(session, platform, leadDays, 1)).count,
+    });
+    return {
+      databricks: await summarise(databricks, sample.delta.length),
+      palantir: await summarise(palantir, sample.palantir.length),
+    };
+  } finally {
+    session.close();
+  }
+}
