@@ -1,4 +1,5 @@
 import { v5 as uuidV5 } from 'uuid';
+import { escapeHtml } from '../html';
 
 /** The namespace (RFC 9562, 5.5) under which the ids of messages are derived. */
 const namespace = '5f0c9a5e-6d0b-4f0e-9f39-0a1f0c1f6f7a';
@@ -127,17 +128,4 @@ export function formatUtc(date: Date): string {
 /** Control and format characters (Unicode Cc, Cf), line breaks among them, have no place in a line of a message. */
 function singleLine(text: string): string {
   return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, ' ').trim();
-}
-
-const htmlEntities: Readonly<Record<string, string>> = {
-  '&': '&amp;',
-  '<': '&lt;',
-  '>': '&gt;',
-  '"': '&quot;',
-  "'": '&#39;',
-};
-
-/** Escapes text for HTML content and quoted attributes. */
-export function escapeHtml(text: string): string {
-  return text.replace(/[&<>"']/g, (character) => htmlEntities[character] ?? character);
 }

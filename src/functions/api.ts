@@ -1,10 +1,10 @@
 import type { HttpHandler, HttpRequest, HttpResponseInit, InvocationContext } from '@azure/functions';
 import type { Limits } from '../clock';
-import { nextRuns } from '../config/ncrontab';
 import { findJob, jobs, type Job } from '../jobs/catalogue';
 import { previewJob } from '../jobs/previewJob';
 import { timeBudgets, type Services } from '../jobs/runJob';
 import { listRuns } from '../jobRun/history';
+import { readJobStates } from './jobStates';
 import { ParameterError, quote, readCount, readFlag, readQuery } from './parameters';
 import { problem, problemFor } from './problem';
 import { getServices, runToEnd } from './process';
@@ -62,32 +62,22 @@ export const getRuns = answering(async (request, context) => {
 /** GET /api/jobs: the four jobs, each with its schedule, the run in progress and the last one that has ended. */
 export const getJobs = answering(async (request, context) => {
   readQuery(request, []);
-  return { jsonBody: { jobs: await describeJobs(await getServices(context)) } };
+  const services = await getServices(context);
+  const states = await readJobStates(services, httpLimits(services.clock), 2);
+  const described = states.map(({ job, schedule, nextRunAt, activeRun, lastRun }) => ({
+    jobType: job.type,
+    schedule,
+    nextRunAt,
+    activeRun: activeRun && {
+      jobId: activeRun.jobId,
+      jobType: job.type,
+      startedAt: activeRun.startedAt,
+      startedBy: activeRun.startedBy,
+    },
+    lastRun,
+  }));
+  return { jsonBody: { jobs: described } };
 });
-
-/** The four jobs as they stand now. */
-async function describeJobs({ database, settings, clock }: Services) {
-  return database.connect((connection) =>
-    connection.retrying(httpLimits(clock), async (session) => {
-      const described = [];
-      for (const { type, scheduleSetting } of jobs) {
-        const schedule = settings.schedules[scheduleSetting];
-        const newest = await listRuns(session, type, 2);
-        const active = newest.find(({ status }) => status === 'InProgress');
-        described.push({
-          jobType: type,
-          schedule,
-          nextRunAt: nextRuns(schedule, 1, new Date(clock.now()))[0] ?? null,
-          activeRun: active
-            ? { jobId: active.jobId, jobType: type, startedAt: active.startedAt, startedBy: active.startedBy }
-            : null,
-          lastRun: newest.find(({ status }) => status !== 'InProgress') ?? null,
-        });
-      }
-      return described;
-    }),
-  );
-}
 
 function httpLimits(clock: Services['clock']): Limits {
   return { clock, endsAt: clock.now() + timeBudgets.http };

@@ -8,6 +8,9 @@ export function registerHttpFunctions(): void {
     (await load()).getRuns(...request),
   );
   register('ListJobs', 'GET', 'jobs', async (...request) => (await load()).getJobs(...request));
+  register('Status', 'GET', 'status', async (...request) =>
+    (await import('./statusPage')).getStatus(...request),
+  );
 }
 
 function register(name: string, method: 'GET' | 'POST', route: string, handler: HttpHandler): void {

@@ -20,22 +20,40 @@ export function problem(
 /** When a caller may try again after the database could not be reached. In seconds. */
 const unavailableRetryAfter = '60';
 
-/** Turns what a handler threw into an answer: what is wrong, and what to do. */
-export function problemFor(error: unknown): HttpResponseInit {
+/** What is wrong, and what to do. */
+export interface Problem {
+  readonly status: number;
+  readonly title: string;
+  readonly detail: string;
+  /** Extensions of the problem document. */
+  readonly members?: Readonly<Record<string, unknown>>;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** What a handler's error means to its caller. */
+export function explain(error: unknown): Problem {
   if (error instanceof DatabaseError && error.unavailable)
-    return problem(
-      503,
-      'The database cannot be reached',
-      error.message,
-      {},
-      { 'Retry-After': unavailableRetryAfter },
-    );
-  if (error instanceof DatabaseError) return problem(500, 'The database refused a statement', error.message);
-  if (error instanceof SettingsError)
-    return problem(500, 'The app is not configured', error.message, { problems: error.problems });
-  return problem(
-    500,
-    'The request failed',
-    'An unexpected error; the log of this invocation has it in full.',
-  );
+    return {
+      status: 503,
+      title: 'The database cannot be reached',
+      detail: error.message,
+      headers: { 'Retry-After': unavailableRetryAfter },
+    };
+  if (error instanceof DatabaseError)
+    return { status: 500, title: 'The database refused a statement', detail: error.message };
+  if (error instanceof SettingsError) {
+    const { message: detail, problems } = error;
+    return { status: 500, title: 'The app is not configured', detail, members: { problems } };
+  }
+  return {
+    status: 500,
+    title: 'The request failed',
+    detail: 'An unexpected error; the log of this invocation has it in full.',
+  };
+}
+
+/** Turns what a handler threw into an answer. */
+export function problemFor(error: unknown): HttpResponseInit {
+  const { status, title, detail, members, headers } = explain(error);
+  return problem(status, title, detail, members, headers);
 }
