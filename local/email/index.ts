@@ -60,6 +60,8 @@ export interface EmailService {
   readonly requests: readonly EmailRequest[];
   order(fault: EmailFault): void;
   clearFaults(): void;
+  /** Forgets all messages, calls and faults. */
+  reset(): void;
   close(): Promise<void>;
 }
 
@@ -202,6 +204,12 @@ export async function startEmailService(options: EmailOptions): Promise<EmailSer
     requests,
     order: (fault) => faults.order(fault),
     clearFaults: () => faults.clear(),
+    reset() {
+      faults.clear();
+      operations.clear();
+      messages.length = 0;
+      requests.length = 0;
+    },
     async close() {
       await Promise.all([server, mailbox].map(close));
     },
