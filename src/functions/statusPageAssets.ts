@@ -21,9 +21,11 @@ main { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 3
 article, .notice { min-width: 0; padding: 1rem; border: 1px solid var(--line); border-radius: .5rem; background: var(--card); }
 .notice { grid-column: 1 / -1; }
 .type { overflow-wrap: anywhere; margin-bottom: .75rem; }
-.state { display: flex; gap: .5rem; align-items: baseline; margin-bottom: .5rem; font-weight: 600; overflow-wrap: anywhere; }
-.state::before { content: '●' / ''; } .state.running::before { content: '▶' / ''; } .state.failed::before { content: '✖' / ''; }
-.idle, .Completed { color: var(--green); } .running, .InProgress { color: var(--blue); } .failed, .Failed { color: var(--red); }
+.state { margin-bottom: .5rem; padding-left: 1.5rem; text-indent: -1.5rem; font-weight: 600; overflow-wrap: anywhere; }
+.state::before { content: '●' / ''; display: inline-block; width: 1.5rem; text-indent: 0; }
+.state.running::before { content: '▶' / ''; } .state.failed::before { content: '✖' / ''; }
+.state.idle, .Completed { color: var(--green); } .state.running, .InProgress { color: var(--blue); }
+.state.failed, .Failed { color: var(--red); }
 dl div { display: grid; grid-template-columns: 5.5rem 1fr; gap: .5rem; } dd { min-width: 0; overflow-wrap: anywhere; }
 .message { padding-left: .625rem; border-left: 3px solid var(--line); overflow-wrap: anywhere; }
 figure { margin-top: .75rem; }
@@ -32,7 +34,6 @@ rect.processed { fill: var(--bar); } rect.failed { fill: var(--red); } rect.dura
 rect.line { fill: var(--line); } rect.slot { fill: transparent; } rect.slot.Failed { fill: var(--tint); }
 g:hover rect.slot { fill: var(--line); }
 figcaption { display: flex; flex-wrap: wrap; gap: 0 1rem; margin-top: .25rem; font-size: .875rem; }
-.key { color: inherit; }
 .key::before { content: ''; display: inline-block; width: .625rem; height: .625rem; margin-right: .375rem; background: var(--bar); }
 .key.failed::before { background: var(--red); } .key.duration::before { background: var(--grey); }
 .key.slot::before { background: var(--tint); outline: 1px solid var(--red); }
@@ -49,19 +50,21 @@ button[aria-disabled=true] { opacity: .6; cursor: progress; text-decoration: non
 .detail { margin: .5rem 0; overflow-wrap: anywhere; white-space: pre-line; }
 .problem { grid-column: 1 / -1; border-left: 4px solid var(--red); }
 details { margin-top: .75rem; } summary { padding: .25rem 0; cursor: pointer; font-weight: 600; }
-.scroll { max-height: 26rem; overflow: auto; border: 1px solid var(--line); border-radius: .25rem; }
+.scroll { max-height: 26rem; overflow: auto; container-type: inline-size; border: 1px solid var(--line); border-radius: .25rem; }
 .preview .scroll { margin-top: .75rem; }
 table { width: 100%; border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; }
-caption { padding: .375rem .5rem; text-align: left; color: var(--soft); }
-th, td { padding: .3125rem .5rem; text-align: left; font-weight: 400; vertical-align: top; }
+th, td { padding: .3125rem .5rem; text-align: left; font-weight: 400; vertical-align: top; white-space: nowrap; }
+td.name { white-space: normal; } td.path { min-width: 9rem; white-space: normal; overflow-wrap: anywhere; }
 thead th { position: sticky; top: 0; background: var(--card); color: var(--soft); }
 tbody tr { border-top: 1px solid var(--line); } .explained + tr { border-top: 0; }
-td.message { border-left: 0; padding: 0 .5rem .3125rem 1.25rem; color: var(--soft); }
-th time, td time { white-space: nowrap; }
+td.reason { padding-top: 0; color: var(--soft); white-space: normal; overflow-wrap: anywhere; }
+/* Read without scrolling sideways, however wide the table is. */
+td.reason p { position: sticky; left: .5rem; width: calc(100cqi - 1rem); }
 dialog { max-width: min(32rem, calc(100vw - 2rem)); padding: 1.25rem; border: 1px solid var(--line); border-radius: .5rem;
   background: var(--card); color: var(--text); }
 dialog h2 { margin-bottom: .5rem; overflow-wrap: anywhere; } dialog .actions { justify-content: end; }
 dialog::backdrop { background: rgb(0 0 0 / .5); }
+@media (max-width: 32rem) { dl div { grid-template-columns: 1fr; gap: 0; margin-bottom: .25rem; } }
 `;
 
 /**
@@ -150,8 +153,10 @@ function showPreview(card, preview) {
   const body = table.createTBody();
   for (const grant of preview.grants) {
     const row = body.insertRow();
-    row.append(Object.assign(make('th', grant.requestNumber), { scope: 'row' }), make('td', grant.requesterName),
-      make('td', grant.resource), make('td', grant.expiresAt.slice(0, 16).replace('T', ' ')));
+    row.append(Object.assign(make('th', grant.requestNumber), { scope: 'row' }),
+      Object.assign(make('td', grant.requesterName), { className: 'name' }),
+      Object.assign(make('td', grant.resource), { className: 'path' }),
+      make('td', grant.expiresAt.slice(0, 16).replace('T', ' ')));
     if (reminders) row.append(make('td', grant.leadDays + (grant.leadDays === 1 ? ' day' : ' days')));
   }
   const region = Object.assign(make('div'), { className: 'scroll', tabIndex: 0, role: 'region', ariaLabel: 'Grants that a run would handle' });

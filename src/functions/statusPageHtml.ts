@@ -81,7 +81,7 @@ function renderJob(state: JobState, { revocationCeiling }: StatusPage['settings'
   const heading =
     kind === 'revocation'
       ? `Revoke expired ${platform.name} access`
-      : `Remind of ${platform.name} access that ends soon`;
+      : `Send ${platform.name} expiry reminders`;
   const runWarning =
     kind === 'revocation'
       ? `Every ${platform.name} grant that has expired and is not revoked yet is revoked now. If more than ${revocationCeiling} are due, nothing is revoked.`
@@ -96,8 +96,8 @@ ${renderState(state, readAt)}
 ${renderChart(job, runs, readAt)}
 </div>
 <div class="actions" hidden data-job="${type}">
-<button data-title="Run ${type}?" data-text="${runWarning}" class="primary" aria-describedby="${type}">Run</button>
-<button data-title="Preview ${type}?" data-text="${previewWarning}" data-dry-run aria-describedby="${type}">Preview</button>
+<button data-title="Run ${type}?" data-text="${runWarning}" class="primary" aria-label="Run ${type}">Run</button>
+<button data-title="Preview ${type}?" data-text="${previewWarning}" data-dry-run aria-label="Preview ${type}">Preview</button>
 </div>
 <p class="result" role="status"></p>
 <div class="preview"></div>
@@ -211,14 +211,14 @@ function renderRuns({ kind }: Job, runs: readonly JobRun[], readAt: Date): Marku
   const counted = kind === 'notification';
   const rows = runs.map(
     (run) => markup`<tr${run.errorMessage === null ? null : markup` class="explained"`}>
-<th scope="row">${time(run.startedAt)}</th>
+<th scope="row"><time datetime="${run.startedAt.toISOString()}">${dateTime(run.startedAt)}</time></th>
 <td class="${run.status}">${run.status === 'InProgress' ? 'In progress' : run.status}</td>
 <td>${count(run.processedCount)}</td>
 ${counted ? markup`<td>${count(run.failedCount)}</td>` : null}
 <td>${duration(run, readAt)}</td>
 <td>${run.startedBy}</td>
 </tr>
-${run.errorMessage === null ? null : markup`<tr><td colspan="${counted ? 6 : 5}" class="message">${run.errorMessage}</td></tr>`}`,
+${run.errorMessage === null ? null : markup`<tr><td colspan="${counted ? 6 : 5}" class="reason"><p>${run.errorMessage}</p></td></tr>`}`,
   );
   return markup`<table>
 <thead><tr><th scope="col">Started (UTC)</th><th scope="col">Status</th><th scope="col">Processed</th>
@@ -264,7 +264,11 @@ function count(value: number | null): string {
 
 /** For example "2026-12-01 08:00:00 UTC". */
 function utc(date: Date): string {
-  return `${date.toISOString().slice(0, 19).replace('T', ' ')} UTC`;
+  return `${dateTime(date)} UTC`;
+}
+
+function dateTime(date: Date): string {
+  return date.toISOString().slice(0, 19).replace('T', ' ');
 }
 
 function time(date: Date): Markup {
