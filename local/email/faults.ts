@@ -49,10 +49,10 @@ export class Faults {
   /** Counts a call and gives the faults that hit it, in the order in which they were ordered. */
   take(on: 'send' | 'status', recipients: readonly string[]): EmailFault[] {
     const hits = this.#ordered.filter((entry) => {
-      const { on: kind = 'send', recipient, at = 1, times = 1 } = entry.fault;
+      const { on: kind = 'send', recipient, at = 1 } = entry.fault;
       if (kind !== on || !recipients.some((address) => matches(recipient, address))) return false;
       entry.seen += 1;
-      return entry.seen >= at && entry.seen < at + times;
+      return entry.seen >= at;
     });
     this.#ordered = this.#ordered.filter(({ fault: { at = 1, times = 1 }, seen }) => seen < at + times - 1);
     return hits.map(({ fault }) => fault);

@@ -253,12 +253,15 @@ test('timers run by their schedule, with their own functions’ names, and a run
   expect(lines.filter((line) => line.includes('yearly: Executing'))).toEqual([]);
 });
 
-test('no timer runs by its schedule where timers are off', async () => {
+test('no timer runs by its schedule where timers are off; one run by hand ends before the process does', async () => {
   lines = [];
   const host = await start(createApp({ 'dist/main.mjs': app }));
   await delay(1500);
   expect(lines.filter((line) => line.includes('tick'))).toEqual([]);
-  await host.stop();
+  await fetch(`${host.url}/admin/functions/slow`, { method: 'POST' });
+  await logged('slow begins');
+  expect(await host.stop()).toBe(0);
+  expect(lines.filter((line) => line.includes('slow ends'))).toHaveLength(1);
 });
 
 test('a CommonJS app is served, and host.json names the prefix of its routes', async () => {
