@@ -1,0 +1,134 @@
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { DatabaseSync } from 'node:sqlite';
+import { createSecureContext } from 'node:tls';
+import { Catalogue } from './engine/catalogue';
+import { openSqlite } from './engine/connection';
+import { fromDate } from './engine/dates';
+import { Executor } from './session/executor';
+import { Faults, type Fault } from './session/faults';
+import { WriterLock } from './session/lock';
+import { Session, type Host, type ReceivedStatement } from './session/session';
+import { datetime2, INT, nvarchar, type SqlType, type SqlValue } from './sqlTypes';
+
+export type { Fault } from './session/faults';
+export type { ReceivedStatement } from './session/session';
+
+export interface SqlServerOptions {
+  /** 0, the default: any free port. Always on 127.0.0.1. */
+  readonly port?: number;
+  /** The SQLite file. By default a temporary one, deleted on close. */
+  readonly file?: string;
+  /** PEM. */
+  readonly tls: { readonly key: string; readonly cert: string };
+  /** 'access' by default; a login that asks for another is refused with 4060. */
+  readonly database?: string;
+  /** SQL users and their passwords. */
+  readonly logins?: Readonly<Record<string, string>>;
+  /** Whether a federated login's access token is good. By default none is (18456). */
+  readonly acceptToken?: (token: string) => boolean;
+}
+
+export interface SqlServer {
+  readonly port: number;
+  /**
+   * A connection of its own to the SQLite file, for bulk rows and for looking. GUIDs are upper-case text, dates text
+   * 'YYYY-MM-DD HH:MM:SS.fffffff'. Change the schema only in T-SQL, and write only while no session is in a transaction.
+   */
+  readonly sqlite: DatabaseSync;
+  /** Every statement or batch received since the start or the last clear, in order, as sent, with its parameters. */
+  readonly statements: readonly ReceivedStatement[];
+  clearStatements(): void;
+  order(fault: Fault): void;
+  clearFaults(): void;
+  /** What GETUTCDATE() answers; it runs on in real time. */
+  readonly clock: { advance(ms: number): void; set(date: Date): void; now(): Date };
+  readonly openSessions: number;
+  /** SQLite's plan of a T-SQL text's statements, one line a step. Throws SqlError. */
+  explain(sql: string, parameters?: Readonly<Record<string, unknown>>): string[];
+  /** Ends all sessions and resolves when the file is let go of. */
+  close(): Promise<void>;
+}
+
+/** Starts the stand-in. Rejects where the port or the file cannot be had or the certificate is unusable. */
+export async function startSqlServer(options: SqlServerOptions): Promise<SqlServer> {
+  const directory =
+    options.file === undefined
+      ? mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'sql-'))
+      : undefined;
+  const file = options.file ?? join(directory ?? '', 'access.sqlite');
+  const sqlite = openSqlite(file);
+  Catalogue.create(sqlite);
+  const statements: ReceivedStatement[] = [];
+  const faults = new Faults();
+  const sessions = new Set<Session>();
+  let offset = 0;
+  let connections = 0;
+  const now = (): Date => new Date(Date.now() + offset);
+  const host: Host = {
+    file,
+    now,
+    faults,
+    database: options.database ?? 'access',
+    lock: new WriterLock(),
+    epoch: { value: 0 },
+    secureContext: createSecureContext({ ...options.tls, maxVersion: 'TLSv1.2' }),
+    logins: options.logins ?? {},
+    acceptToken: options.acceptToken ?? (() => false),
+    received: (statement) => statements.push(statement),
+  };
+  const server = createServer((socket) => {
+    const session = new Session(socket, host, 50 + ++connections, () => sessions.delete(session));
+    sessions.add(session);
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(options.port ?? 0, '127.0.0.1', resolve);
+  });
+  return {
+    port: (server.address() as AddressInfo).port,
+    sqlite,
+    statements,
+    clearStatements: () => void statements.splice(0),
+    order: (fault) => faults.order(fault),
+    clearFaults: () => faults.clear(),
+    clock: {
+      now,
+      advance: (ms) => void (offset += ms),
+      set: (date) => void (offset = date.getTime() - Date.now()),
+    },
+    get openSessions() {
+      return sessions.size;
+    },
+    explain: (sql, parameters = {}) => {
+      const executor = new Executor(file, host, 0);
+      try {
+        return executor.explain(
+          sql,
+          new Map(
+            Object.entries(parameters).map(([name, value]) => [`@${name.toLowerCase()}`, typed(value)]),
+          ),
+        );
+      } finally {
+        executor.close();
+      }
+    },
+    close: async () => {
+      const open = [...sessions];
+      for (const session of open) session.destroy();
+      await new Promise<void>((resolve) => server.close(() => resolve()));
+      await Promise.all(open.map((session) => session.ended()));
+      sqlite.close();
+      if (directory !== undefined) rmSync(directory, { recursive: true });
+    },
+  };
+}
+
+function typed(value: unknown): { type: SqlType; value: SqlValue } {
+  if (typeof value === 'number') return { type: INT, value: BigInt(value) };
+  if (typeof value === 'boolean') return { type: { name: 'bit' }, value: value ? 1n : 0n };
+  if (value instanceof Date) return { type: datetime2(7), value: fromDate(value) };
+  return { type: nvarchar(4000), value: value == null ? null : String(value as string) };
+}

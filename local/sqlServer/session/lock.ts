@@ -1,0 +1,39 @@
+/** The request was cancelled, or its connection closed. */
+export class Cancelled extends Error {}
+
+/** SQLite has one writer: sessions take turns, first come first served, and a waiting one can give up. */
+export class WriterLock {
+  private holder: object | undefined;
+  private readonly waiting: { owner: object; grant: () => void }[] = [];
+
+  isHeldBy(owner: object): boolean {
+    return this.holder === owner;
+  }
+
+  /** Throws Cancelled when the signal comes first. */
+  async acquire(owner: object, signal: AbortSignal): Promise<void> {
+    if (this.holder === owner) return;
+    if (signal.aborted) throw new Cancelled();
+    if (this.holder === undefined) {
+      this.holder = owner;
+      return;
+    }
+    await new Promise<void>((resolve, reject) => {
+      const entry = { owner, grant: resolve };
+      this.waiting.push(entry);
+      signal.addEventListener('abort', () => {
+        const at = this.waiting.indexOf(entry);
+        if (at < 0) return;
+        this.waiting.splice(at, 1);
+        reject(new Cancelled());
+      });
+    });
+  }
+
+  release(owner: object): void {
+    if (this.holder !== owner) return;
+    const next = this.waiting.shift();
+    this.holder = next?.owner;
+    next?.grant();
+  }
+}
