@@ -6,10 +6,12 @@
  *
  * Goes on by schedule until Ctrl-C. With --once it ends after the table: exit code 0 only if all four jobs completed.
  */
+import { once } from 'node:events';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { jobs } from '../src/jobs/catalogue';
 import type { JobRun } from '../src/jobRun/jobRun';
-import { startApp } from './appProcess';
+import { startHostProcess } from './functionsHost/process';
 import { createSampleDatabase, type SampleSummary } from './sampleDatabase';
 import { startStandIns } from './standIns';
 
@@ -37,8 +39,9 @@ async function main(): Promise<number> {
     say(describeSample(sample));
     let showLog = false;
     const app = await step('Starting the function app', () =>
-      startApp({
-        environment: standIns.environment,
+      startHostProcess({
+        appDirectory: join(__dirname, '..'),
+        settings: standIns.environment,
         port: Number(port),
         timers: !values.once,
         onLine: (line) => {
@@ -53,10 +56,8 @@ async function main(): Promise<number> {
       if (values.once || interrupted.signal.aborted) return completed ? 0 : 1;
       say(describeAddresses(app.url, standIns.email.mailbox, standIns.environment));
       showLog = true;
-      await new Promise((resolve) => {
-        interrupted.signal.addEventListener('abort', resolve);
-        app.child.once('exit', resolve);
-      });
+      const interruption = once(interrupted.signal, 'abort');
+      await Promise.race([interruption, app.ended]);
       say('\nStopping: a job under way finishes its row first');
       return interrupted.signal.aborted ? 0 : 1;
     } finally {
