@@ -1,0 +1,58 @@
+import { connect } from 'node:net';
+import { once } from 'node:events';
+import { connect as connectTls } from 'node:tls';
+import { failed, ok, reasonOf, warning, type Finding } from './finding';
+
+/** The longest, in ms, that the endpoint may take to open a connection. */
+const defaultTimeout = 5_000;
+
+/** Whether telemetry has somewhere to go. Nothing is sent. */
+export async function checkApplicationInsights(
+  connectionString: string | undefined,
+  timeout = defaultTimeout,
+): Promise<Finding> {
+  const subject = 'Application Insights';
+  if (connectionString === undefined)
+    return warning(
+      subject,
+      'not connected: there is no telemetry and no alert',
+      'set APPLICATIONINSIGHTS_CONNECTION_STRING to the connection string on the resource’s overview page',
+    );
+  const endpoint = ingestionEndpoint(connectionString);
+  try {
+    await openConnection(new URL(endpoint), timeout);
+  } catch (error) {
+    return failed(
+      subject,
+      `the ingestion endpoint ${endpoint} cannot be reached: ${reasonOf(error)}`,
+      'compare APPLICATIONINSIGHTS_CONNECTION_STRING with the resource’s overview page; check name resolution and firewall',
+    );
+  }
+  return ok(subject, `the ingestion endpoint ${endpoint} can be reached`);
+}
+
+/**
+ * Where telemetry goes, from "Key=value;…". What stands in for a missing IngestionEndpoint:
+ * https://learn.microsoft.com/azure/azure-monitor/app/connection-strings
+ */
+function ingestionEndpoint(connectionString: string): string {
+  const parts = new Map(
+    connectionString.split(';').map((part) => {
+      const [, key = '', value = ''] = /^([^=]*)=?(.*)$/s.exec(part.trim()) ?? [];
+      return [key.toLowerCase(), value];
+    }),
+  );
+  const suffix = parts.get('endpointsuffix') ?? 'services.visualstudio.com';
+  return parts.get('ingestionendpoint') ?? `https://dc.${suffix}`;
+}
+
+async function openConnection({ protocol, hostname, port }: URL, timeout: number): Promise<void> {
+  const secure = protocol === 'https:';
+  const target = { host: hostname, port: Number(port) || (secure ? 443 : 80) };
+  const socket = secure ? connectTls({ ...target, servername: hostname }) : connect(target);
+  try {
+    await once(socket, secure ? 'secureConnect' : 'connect', { signal: AbortSignal.timeout(timeout) });
+  } finally {
+    socket.on('error', () => undefined).destroy();
+  }
+}

@@ -1,0 +1,53 @@
+/** What a check found: one line of the doctor's output. */
+export interface Finding {
+  /** skipped: not examined, because something before it failed or the identity may not see it. */
+  readonly mark: 'ok' | 'warning' | 'failed' | 'skipped';
+  readonly subject: string;
+  readonly text: string;
+  /** What to do. */
+  readonly advice?: string;
+}
+
+export const ok = (subject: string, text: string): Finding => ({ mark: 'ok', subject, text });
+export const warning = (subject: string, text: string, advice: string): Finding => ({
+  mark: 'warning',
+  subject,
+  text,
+  advice,
+});
+export const failed = (subject: string, text: string, advice: string): Finding => ({
+  mark: 'failed',
+  subject,
+  text,
+  advice,
+});
+export const skipped = (subject: string, because: string): Finding => ({
+  mark: 'skipped',
+  subject,
+  text: because,
+});
+
+const signs = { ok: '✓', warning: '!', failed: '✗', skipped: '–' } as const;
+
+/** For example "✗ index IX_…: missing → npm run db:deploy". Always one line. */
+export function formatFinding({ mark, subject, text, advice }: Finding): string {
+  const line = `${signs[mark]} ${subject}: ${text}${advice === undefined ? '' : ` → ${advice}`}`;
+  return line.replace(/\s+/g, ' ').trim();
+}
+
+/** For example "2026-12-01 08:00 UTC", with seconds where there are any. */
+export function formatUtc(date: Date): string {
+  return `${date
+    .toISOString()
+    .slice(0, date.getUTCSeconds() === 0 ? 16 : 19)
+    .replace('T', ' ')} UTC`;
+}
+
+/** What went wrong, with the cause where the error's own text does not tell, as that of fetch. */
+export function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const inner = error instanceof AggregateError ? (error.errors as unknown[])[0] : error.cause;
+  const code = (error as { code?: string }).code;
+  if (inner === undefined) return error.message || (code ?? error.name);
+  return [error.message, reasonOf(inner)].filter(Boolean).join(': ');
+}

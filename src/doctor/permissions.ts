@@ -1,0 +1,104 @@
+import type { ExpectedSchema } from './expectedSchema';
+import { failed, ok, skipped, warning, type Finding } from './finding';
+import { objectName, type Queryable } from './tables';
+
+/** Whether the identity that is signed in may do what the jobs do, and nothing to the request tables. */
+export async function checkPermissions(session: Queryable, schema: ExpectedSchema): Promise<Finding[]> {
+  const { grants, role, roleScript, requestTables } = schema;
+  const user = await userName(session);
+  const lacking: Finding[] = [];
+  for (const { object, permissions } of grants) {
+    const held = await readPermissions(session, object);
+    const missing = permissions.filter((permission) => !held.includes(permission));
+    if (missing.length > 0)
+      lacking.push(
+        failed(
+          `permissions on ${object}`,
+          `${user} lacks ${missing.join(', ')}`,
+          `npm run db:deploy, then ALTER ROLE ${role} ADD MEMBER [the identity's name] (${roleScript})`,
+        ),
+      );
+  }
+  const findings =
+    lacking.length > 0
+      ? lacking
+      : [ok('permissions', `${user} has all that ${roleScript} grants, on ${grants.length} objects`)];
+  for (const table of requestTables) {
+    const excess = await readPermissions(session, table);
+    if (excess.length > 0)
+      findings.push(
+        warning(
+          `permissions on ${table}`,
+          `${user} has ${excess.join(', ')}: more than the jobs need`,
+          `right for who deploys; the function app's identity should be in the role ${role} alone`,
+        ),
+      );
+  }
+  return findings;
+}
+
+/** Whether the role is granted what its script says. Who may not see the role learns nothing of it. */
+export async function checkRole(
+  session: Queryable,
+  { role, grants, roleScript }: ExpectedSchema,
+): Promise<Finding> {
+  const subject = `role ${role}`;
+  const parameters = { role: objectName(role) };
+  const rows = await session.query({
+    name: 'readRolePermissions',
+    sql: `SELECT s.name + N'.' + o.name AS Name, p.permission_name AS Permission
+FROM sys.database_permissions AS p
+JOIN sys.objects AS o ON o.object_id = p.major_id
+JOIN sys.schemas AS s ON s.schema_id = o.schema_id
+WHERE p.grantee_principal_id = DATABASE_PRINCIPAL_ID(@role) AND p.class = 1 AND p.state IN ('G', 'W');`,
+    parameters,
+  });
+  if (rows.length === 0) {
+    const [{ Sees: sees } = {}] = await session.query({
+      name: 'readViewDefinitionPermission',
+      sql: `SELECT HAS_PERMS_BY_NAME(DB_NAME(), N'DATABASE', N'VIEW DEFINITION') AS Sees;`,
+      parameters: {},
+    });
+    return sees === 1
+      ? failed(subject, 'missing, or granted nothing', 'npm run db:deploy')
+      : skipped(subject, 'this identity may not see it');
+  }
+  const granted = new Set(rows.map(({ Name, Permission }) => `${Permission as string} ON ${Name as string}`));
+  const expected = new Set(
+    grants.flatMap(({ object, permissions }) =>
+      permissions.map((permission) => `${permission} ON ${object}`),
+    ),
+  );
+  const missing = [...expected].filter((grant) => !granted.has(grant));
+  if (missing.length > 0) return failed(subject, `not granted ${missing.join('; ')}`, 'npm run db:deploy');
+  const excess = [...granted].filter((grant) => !expected.has(grant));
+  if (excess.length > 0)
+    return warning(
+      subject,
+      `granted more than in ${roleScript}: ${excess.join('; ')}`,
+      'REVOKE it from the role',
+    );
+  return ok(subject, `${expected.size} permissions, as in ${roleScript}`);
+}
+
+async function userName(session: Queryable): Promise<string> {
+  const [row] = await session.query({
+    name: 'readUserName',
+    sql: 'SELECT USER_NAME() AS Name;',
+    parameters: {},
+  });
+  return row?.Name as string;
+}
+
+/** What the signed-in identity may do with a table or view; nothing if it is not there or may not be seen. */
+async function readPermissions(session: Queryable, object: string): Promise<string[]> {
+  const [row = {}] = await session.query({
+    name: 'readPermissions',
+    sql: `SELECT HAS_PERMS_BY_NAME(@object, N'OBJECT', N'SELECT') AS [SELECT],
+  HAS_PERMS_BY_NAME(@object, N'OBJECT', N'INSERT') AS [INSERT],
+  HAS_PERMS_BY_NAME(@object, N'OBJECT', N'UPDATE') AS [UPDATE],
+  HAS_PERMS_BY_NAME(@object, N'OBJECT', N'DELETE') AS [DELETE];`,
+    parameters: { object: objectName(object) },
+  });
+  return Object.keys(row).filter((permission) => row[permission] === 1);
+}
