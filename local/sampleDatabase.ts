@@ -42,8 +42,10 @@ export async function createDatabase(session: Session): Promise<void> {
 }
 
 /** Opens a session of the stand-ins' database, as the app does. */
-export async function openSession({ environment, authority }: StandIns): Promise<Session> {
+export async function openSession({ environment, authority, identity }: StandIns): Promise<Session> {
   trustAuthority(authority);
+  // @azure/identity looks for the managed identity in the environment of the process.
+  Object.assign(process.env, identity.environment);
   const settings = readSettings(environment);
   return Session.open(settings.database, await createCredential(environment, undefined), statementTimeout);
 }

@@ -78,9 +78,9 @@ function describeSample({ databricks, palantir }: SampleSummary): string {
 async function runJobs(url: string, signal: AbortSignal): Promise<boolean> {
   say(row('Job', 'Status', 'Processed', 'Failed', 'Duration'));
   say('-'.repeat(80));
-  let allCompleted = true;
+  let completed = 0;
   for (const { type } of jobs) {
-    if (signal.aborted) return false;
+    if (signal.aborted) break;
     const startedAt = performance.now();
     const seconds = (): string => `${((performance.now() - startedAt) / 1000).toFixed(2)} s`;
     const progress = showProgress(() => row(type, 'running', '', '', seconds()));
@@ -97,10 +97,10 @@ async function runJobs(url: string, signal: AbortSignal): Promise<boolean> {
       ),
     );
     if (!answer.ok) say(`    ${body.detail ?? ''}`);
-    allCompleted &&= run?.status === 'Completed';
+    if (run?.status === 'Completed') completed++;
   }
   say('\nProcessed: grants revoked or notified. Failed: grants whose address is missing or malformed.');
-  return allCompleted;
+  return completed === jobs.length;
 }
 
 function row(job: string, ...cells: (string | number)[]): string {

@@ -1,0 +1,309 @@
+import { previewJob } from '../../src/jobs/previewJob';
+import {
+  beforeStatement,
+  finished,
+  notifications,
+  startTestEnvironment,
+  type GrantSpec,
+  type TestEnvironment,
+} from '../support/environment';
+
+const hour = 60 * 60 * 1000;
+const day = 24 * hour;
+let environment: TestEnvironment;
+
+beforeAll(async () => {
+  environment = await startTestEnvironment();
+});
+afterEach(() => {
+  jest.restoreAllMocks();
+  return environment.reset();
+});
+afterAll(() => environment.close());
+
+/** The ms from now to an hour after midnight UTC, so many days from today. */
+function inDays(days: number, hours = 1): number {
+  const now = environment.standIn?.clock.now().getTime() ?? Date.now();
+  return Math.floor(now / day) * day + days * day + hours * hour - now;
+}
+
+describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s', (_, job) => {
+  const { notificationTable, requestColumn } = job.platform;
+  const add = (...grants: GrantSpec[]) => environment.addGrants(job, grants);
+  const recorded = () =>
+    environment.query(`SELECT *, ${requestColumn} AS RequestId FROM ${notificationTable} ORDER BY Id;`);
+  const recordedAt = (id: number | string, sent: string) =>
+    environment.query(
+      `INSERT INTO ${notificationTable} (${requestColumn}, Notification_Sent_Dt, Notification_Sent_To, Notification_Sent_By) VALUES ('${id}', ${sent}, 'x@example.com', 'earlier');`,
+    );
+  const preview = () => previewJob(environment.services(), job);
+  const dueIds = async () => (await preview()).grants.map(({ requestId }) => requestId);
+
+  test('a reminder is sent and recorded: one row a grant, with the address and the job', async () => {
+    const [id] = await add({ endsIn: inDays(5), email: 'Ada@Example.com' });
+    const run = finished(await environment.run(job));
+    expect(run).toMatchObject({ status: 'Completed', processedCount: 1, failedCount: 0, errorMessage: null });
+    expect(await recorded()).toMatchObject([
+      { RequestId: id, Notification_Sent_To: 'ada@example.com', Notification_Sent_By: job.type },
+    ]);
+    expect(environment.email.messages).toMatchObject([{ to: ['ada@example.com'] }]);
+  });
+
+  test('a second run sends nothing', async () => {
+    await add({ endsIn: inDays(5) }, { endsIn: inDays(1) });
+    await environment.run(job);
+    const sent = environment.email.messages.length;
+    expect(finished(await environment.run(job))).toMatchObject({ processedCount: 0, failedCount: 0 });
+    expect(environment.email.messages).toHaveLength(sent);
+    expect(await recorded()).toHaveLength(2);
+  });
+
+  test('the reminder is that of the smallest lead that has begun, at 00:00 UTC of its day', async () => {
+    await add(
+      { endsIn: inDays(15) }, // no lead has begun
+      { endsIn: inDays(14, 23) },
+      { endsIn: inDays(14, 0) },
+      { endsIn: inDays(8) },
+      { endsIn: inDays(7, 23) },
+      { endsIn: inDays(2) },
+      { endsIn: inDays(1, 23) },
+    );
+    const { count, grants } = await preview();
+    expect(count).toBe(6);
+    expect(grants.map((grant) => 'leadDays' in grant && grant.leadDays)).toEqual([1, 7, 7, 14, 14, 14]);
+  });
+
+  test('a notification since the lead began settles that reminder, and the next lead brings the next', async () => {
+    const [before, since] = await add({ endsIn: inDays(7, 5) }, { endsIn: inDays(7, 6) });
+    const today = 'CAST(CAST(GETUTCDATE() AS DATE) AS DATETIME)';
+    // The 7 days' lead of both began at 00:00 today.
+    if (before !== undefined) await recordedAt(before, `DATEADD(SECOND, -1, ${today})`);
+    if (since !== undefined) await recordedAt(since, today);
+    expect(await dueIds()).toEqual([before]);
+  });
+
+  test('a run that was missed is caught up: the reminder is due on every day of its lead', async () => {
+    await add({ endsIn: inDays(3) }, { endsIn: inDays(4) }, { endsIn: inDays(6) });
+    expect((await preview()).count).toBe(3);
+  });
+
+  test('a renewed grant starts afresh', async () => {
+    const [id] = await add({ endsIn: inDays(13) });
+    // It was reminded of its earlier end, and its end was moved.
+    if (id !== undefined) await recordedAt(id, 'DATEADD(DAY, -20, GETUTCDATE())');
+    expect(await dueIds()).toEqual([id]);
+  });
+
+  test('a grant that has expired, has no end or is not granted gets none', async () => {
+    await add({ endsIn: -hour }, { endsIn: null }, { endsIn: inDays(5), status: 'Rejected' });
+    expect((await preview()).count).toBe(0);
+  });
+
+  test('lead days are a setting', async () => {
+    await add({ endsIn: inDays(25) }, { endsIn: inDays(2) });
+    const { count, grants } = await previewJob(environment.services({ leadDays: [3, 30] }), job);
+    expect(count).toBe(2);
+    expect(grants.map((grant) => 'leadDays' in grant && grant.leadDays)).toEqual([3, 30]);
+  });
+
+  test('a person gets one email with all grants that are due, soonest first, whatever the case of the address', async () => {
+    const ids = await add(
+      { endsIn: inDays(6), email: 'ada@example.com', resource: 'second' },
+      { endsIn: inDays(2), email: ' ADA@example.com ', resource: 'first' },
+      { endsIn: inDays(13), email: 'Ada@Example.com', resource: 'third' },
+      { endsIn: inDays(3), email: 'bob@example.com', resource: 'other' },
+    );
+    await environment.run(job);
+    expect(environment.email.messages.map(({ to }) => to).sort()).toEqual([
+      ['ada@example.com'],
+      ['bob@example.com'],
+    ]);
+    const { plainText = '' } = environment.email.messages.find(({ to }) => to[0] === 'ada@example.com') ?? {};
+    const places = ['first', 'second', 'third'].map((resource) => plainText.indexOf(resource));
+    expect(places).toEqual([...places].sort((a, b) => a - b));
+    expect(places).not.toContain(-1);
+    expect(plainText).not.toContain('other');
+    expect((await recorded()).map(({ RequestId }) => RequestId).sort()).toEqual([...ids].sort());
+  });
+
+  test('a recipient with 500 grants and more gets them in one email', async () => {
+    await add(
+      ...Array.from({ length: 1_100 }, (_, index) => ({
+        endsIn: inDays(2) + index,
+        email: 'many@example.com',
+      })),
+    );
+    expect(finished(await environment.run(job))).toMatchObject({ processedCount: 1_100, failedCount: 0 });
+    expect(environment.email.messages).toHaveLength(1);
+    expect(await recorded()).toHaveLength(1_100);
+  });
+
+  test('grants without a usable address are counted as failed and cost nobody else the reminder', async () => {
+    await add(
+      { endsIn: inDays(2), email: null },
+      { endsIn: inDays(2), email: '' },
+      { endsIn: inDays(2), email: 'nobody' },
+      { endsIn: inDays(2), email: 'a@example.com\r\nBcc: b@example.com' },
+      { endsIn: inDays(2), email: `${'x'.repeat(310)}@example.com` },
+      { endsIn: inDays(2), email: 'ada@example.com' },
+    );
+    expect(finished(await environment.run(job))).toMatchObject({
+      status: 'Completed',
+      processedCount: 1,
+      failedCount: 5,
+    });
+    expect(await recorded()).toHaveLength(1);
+    expect(environment.email.requests.filter(({ method }) => method === 'POST')).toHaveLength(1);
+  });
+
+  test('a rejected message costs its recipient only, and the next run tries again', async () => {
+    await add(
+      { endsIn: inDays(2), email: 'bad@example.com' },
+      { endsIn: inDays(2), email: 'good@example.com' },
+    );
+    environment.email.order({ kind: 'error', status: 400, recipient: 'bad@example.com' });
+    expect(finished(await environment.run(job))).toMatchObject({
+      status: 'Completed',
+      processedCount: 1,
+      failedCount: 1,
+    });
+    environment.email.clearFaults();
+    expect(finished(await environment.run(job))).toMatchObject({ processedCount: 1, failedCount: 0 });
+    expect(await recorded()).toHaveLength(2);
+  });
+
+  test('a message that the service fails after accepting it is not recorded', async () => {
+    await add({ endsIn: inDays(2), email: 'gone@example.com' });
+    environment.email.order({ kind: 'outcome', failure: { code: 'EmailDroppedAllRecipientsSuppressed' } });
+    expect(finished(await environment.run(job))).toMatchObject({
+      status: 'Completed',
+      processedCount: 0,
+      failedCount: 1,
+    });
+    expect(await recorded()).toEqual([]);
+  });
+
+  test('a message whose answer was lost is asked for by its operation id and not sent again', async () => {
+    await add({ endsIn: inDays(2) });
+    environment.email.order({ kind: 'dropAfter' });
+    expect(finished(await environment.run(job))).toMatchObject({ processedCount: 1, failedCount: 0 });
+    expect(environment.email.messages).toHaveLength(1);
+    expect(environment.email.requests.filter(({ method }) => method === 'POST')).toHaveLength(1);
+    expect(await recorded()).toHaveLength(1);
+  });
+
+  test('a message that was lost before the service had it is sent again under the same operation id', async () => {
+    await add({ endsIn: inDays(2) });
+    environment.email.order({ kind: 'dropBefore' });
+    expect(finished(await environment.run(job))).toMatchObject({ processedCount: 1, failedCount: 0 });
+    const posts = environment.email.requests.filter(({ method }) => method === 'POST');
+    expect(posts).toHaveLength(2);
+    expect(posts[0]?.operationId).toBe(posts[1]?.operationId);
+    expect(environment.email.messages).toHaveLength(1);
+  });
+
+  test('a hung call ends by its deadline and the message goes out', async () => {
+    await add({ endsIn: inDays(2) });
+    environment.email.order({ kind: 'hang' });
+    const services = environment.services({}, { timings: { call: 200 } });
+    expect(finished(await environment.run(job, services))).toMatchObject({
+      processedCount: 1,
+      failedCount: 0,
+    });
+    expect(environment.email.messages).toHaveLength(1);
+  });
+
+  test('a short Retry-After is waited for', async () => {
+    await add({ endsIn: inDays(2) });
+    environment.email.order({ kind: 'error', status: 429, retryAfter: 7 });
+    const services = environment.services();
+    expect(finished(await environment.run(job, services))).toMatchObject({
+      status: 'Completed',
+      processedCount: 1,
+      stoppedEarly: false,
+    });
+    expect(services.clock.slept.some((ms) => ms > 6_000 && ms <= 7_000)).toBe(true);
+  });
+
+  test('a Retry-After beyond the time budget stops the run early, completed, and the next run goes on', async () => {
+    await add({ endsIn: inDays(2) }, { endsIn: inDays(3) });
+    environment.email.order({ kind: 'error', status: 429, retryAfter: 3_600, times: 2 });
+    const run = finished(await environment.run(job));
+    expect(run).toMatchObject({ status: 'Completed', processedCount: 0, failedCount: 0, stoppedEarly: true });
+    expect(run.errorMessage).toMatch(/^Stopped early: the email service asks to wait/);
+    environment.email.clearFaults();
+    expect(finished(await environment.run(job)).processedCount).toBe(2);
+  });
+
+  test.each([
+    ['refuses the identity', { kind: 'error', status: 401 } as const],
+    ['is down', { kind: 'error', status: 500 } as const],
+  ])('a service that %s fails the run after a few messages', async (_, fault) => {
+    await add(...Array.from({ length: 60 }, () => ({ endsIn: inDays(2) })));
+    environment.email.order({ ...fault, times: 1_000 });
+    const run = finished(await environment.run(job));
+    expect(run).toMatchObject({ status: 'Failed', processedCount: 0 });
+    expect(run.errorMessage).toMatch(/email service took none of the last 5 messages/);
+    expect(run.failedCount).toBeLessThan(30);
+    environment.email.clearFaults();
+    expect(finished(await environment.run(job)).processedCount).toBe(60);
+  });
+
+  test('a slow status is waited for a while; then the message counts as accepted', async () => {
+    await add({ endsIn: inDays(2) });
+    environment.email.order({ kind: 'outcome', runningReads: 1_000 });
+    expect(finished(await environment.run(job))).toMatchObject({ status: 'Completed', processedCount: 1 });
+    expect(await recorded()).toHaveLength(1);
+  });
+
+  test('a run that lost its lock starts no message and ends with "lock lost"; what was sent is recorded', async () => {
+    await add(...Array.from({ length: 40 }, () => ({ endsIn: inDays(2) })));
+    const services = environment.services();
+    beforeStatement('recordNotification', 1, () =>
+      environment.query("UPDATE dbo.JobRun SET Status = 'Failed', Error_Message = 'Abandoned: by a test';"),
+    );
+    const run = finished(await environment.run(job, services));
+    expect(run).toMatchObject({ status: 'Failed', errorMessage: 'Abandoned: by a test' });
+    expect(services.telemetry.exceptions[0]?.error.name).toBe('LockLostError');
+    const sent = environment.email.messages.length;
+    expect(sent).toBeLessThanOrEqual(10);
+    expect(await recorded()).toHaveLength(sent);
+    expect(run.processedCount).toBe(sent);
+  });
+
+  test('a lease that has run out stops new messages even if nobody has taken over', async () => {
+    await add(...Array.from({ length: 40 }, () => ({ endsIn: inDays(2) })));
+    beforeStatement('recordNotification', 1, () =>
+      environment.query('UPDATE dbo.JobRun SET Started_At = DATEADD(MINUTE, -11, Started_At);'),
+    );
+    const run = finished(await environment.run(job));
+    expect(run.status).toBe('Failed');
+    expect(run.errorMessage).toMatch(/^Lock lost/);
+    expect(environment.email.messages.length).toBeLessThanOrEqual(10);
+    expect(await recorded()).toHaveLength(environment.email.messages.length);
+  });
+
+  test('a run whose time is spent stops early, and the next one goes on without sending twice', async () => {
+    await add(...Array.from({ length: 40 }, () => ({ endsIn: inDays(2) })));
+    const services = environment.services();
+    beforeStatement('recordNotification', 5, () => services.clock.advance(200_000));
+    const run = finished(await environment.run(job, services));
+    expect(run).toMatchObject({ status: 'Completed', stoppedEarly: true });
+    expect(run.processedCount).toBe((await recorded()).length);
+    await environment.run(job);
+    expect(environment.email.messages).toHaveLength(40);
+    expect(await recorded()).toHaveLength(40);
+  });
+
+  test('a grant that is renewed between the look and the send gets no reminder for its old end', async () => {
+    await add({ endsIn: inDays(2) });
+    const end = job.platform.name === 'Databricks' ? 'access_end_dt' : 'AccessEndDate';
+    const table =
+      job.platform.name === 'Databricks' ? 'dbo.DataAccessDeltaRequests' : 'dbo.DataAccessPalantirRequests';
+    beforeStatement('readDueReminders', 1, () =>
+      environment.query(`UPDATE ${table} SET ${end} = DATEADD(DAY, 90, ${end});`),
+    );
+    expect(finished(await environment.run(job))).toMatchObject({ processedCount: 0, failedCount: 0 });
+    expect(environment.email.messages).toEqual([]);
+  });
+});

@@ -1,0 +1,282 @@
+import { createCertificates, trustAuthority } from '../../local/certificates';
+import { startEmailService, type EmailService } from '../../local/email';
+import { startIdentity, type Identity } from '../../local/identity';
+import { deltaRequests, insertRows, palantirRequests, type TableColumns } from '../../local/insertRows';
+import { createDatabase } from '../../local/sampleDatabase';
+import { startSqlServer, type SqlServer } from '../../local/sqlServer';
+import type { Clock } from '../../src/clock';
+import { readSettings, type Settings } from '../../src/config/settings';
+import { Database } from '../../src/database/database';
+import { Session, type Row } from '../../src/database/session';
+import { EmailClient, type EmailTimings } from '../../src/email/emailClient';
+import { jobs, type Job } from '../../src/jobs/catalogue';
+import { runJob, type RunOptions, type RunResult, type Services } from '../../src/jobs/runJob';
+import type { JobRun } from '../../src/jobRun/jobRun';
+import { createCredential } from '../../src/services';
+import type { JobRunEvent, Telemetry } from '../../src/telemetry/telemetry';
+
+const day = 24 * 60 * 60 * 1000;
+
+/** Whether the settings name a real SQL Server for the tests in tests/sql. */
+export const realServer = process.env.SQL_SERVER !== undefined;
+
+/** Time that passes when somebody sleeps, and not otherwise than in real time. */
+export class FastClock implements Clock {
+  #ahead = 0;
+  readonly slept: number[] = [];
+  now(): number {
+    return Date.now() + this.#ahead;
+  }
+  /** Time passes without anybody's sleep. */
+  advance(ms: number): void {
+    this.#ahead += ms;
+  }
+  async sleep(ms: number, signal?: AbortSignal): Promise<void> {
+    if (signal?.aborted) return;
+    this.slept.push(ms);
+    this.#ahead += ms;
+    // The event loop turns, as it would in a real pause.
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+/** Keeps what was emitted. */
+export class RecordingTelemetry implements Telemetry {
+  readonly events: JobRunEvent[] = [];
+  readonly exceptions: { error: Error; properties: object }[] = [];
+  flushes = 0;
+  operation<T>(_name: string, work: () => Promise<T>): Promise<T> {
+    return work();
+  }
+  jobRun(event: JobRunEvent): void {
+    this.events.push(event);
+  }
+  exception(error: Error, properties: object): void {
+    this.exceptions.push({ error, properties });
+  }
+  flush(): Promise<void> {
+    this.flushes++;
+    return Promise.resolve();
+  }
+}
+
+export interface TestServices extends Services {
+  readonly clock: FastClock;
+  readonly telemetry: RecordingTelemetry;
+}
+
+/** A grant as a test needs it; times are in ms from now. */
+export interface GrantSpec {
+  readonly endsIn: number | null;
+  readonly email?: string | null;
+  readonly name?: string;
+  readonly resource?: string;
+  readonly status?: string;
+}
+
+/** The database (a stand-in, or the real server that the settings name), the email service and the identity. */
+export interface TestEnvironment {
+  /** Absent on a real server. */
+  readonly standIn: SqlServer | undefined;
+  readonly email: EmailService;
+  readonly identity: Identity;
+  /** For arranging and looking. */
+  readonly session: Session;
+  /** The app's settings as environment variables. */
+  readonly environment: Readonly<Record<string, string>>;
+  readonly settings: Settings;
+  query(sql: string): Promise<Row[]>;
+  /** New services on a new clock. */
+  services(
+    overrides?: Partial<Settings>,
+    options?: { statementTimeout?: number; timings?: Partial<EmailTimings> },
+  ): TestServices;
+  /** Adds grants to a platform's table; returns their request ids. */
+  addGrants(job: Job, grants: readonly GrantSpec[]): Promise<(number | string)[]>;
+  /** Runs a job in this process, by hand over HTTP unless told otherwise. */
+  run(job: Job, services?: TestServices, options?: Partial<RunOptions>): Promise<RunResult>;
+  /** The rows of JobRun of a type, newest first. */
+  runs(job: Job): Promise<Row[]>;
+  /** Empties all tables, mailbox and faults. */
+  reset(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Does something right before the nth statement of that name is sent; until jest.restoreAllMocks(). */
+export function beforeStatement(name: string, nth: number, action: () => unknown): void {
+  // eslint-disable-next-line @typescript-eslint/unbound-method -- called with its own `this` below
+  const query = Session.prototype.query;
+  let count = 0;
+  jest.spyOn(Session.prototype, 'query').mockImplementation(async function (this: Session, statement) {
+    if (statement.name === name && ++count === nth) await action();
+    return query.call(this, statement);
+  });
+}
+
+/** What a run that got the lock left, or an error where it was held. */
+export function finished(result: RunResult): JobRun & { stoppedEarly: boolean } {
+  if (result.kind !== 'finished') throw new Error(`The lock was held by ${result.activeRun.jobId}`);
+  return { ...result.run, stoppedEarly: result.stoppedEarly };
+}
+
+export function jobOf(kind: Job['kind'], platform: Job['platform']['name']): Job {
+  const job = jobs.find((one) => one.kind === kind && one.platform.name === platform);
+  if (!job) throw new Error(`There is no ${kind} of ${platform}`);
+  return job;
+}
+
+export const revocations = jobs.filter(({ kind }) => kind === 'revocation');
+export const notifications = jobs.filter(({ kind }) => kind === 'notification');
+
+const tables = [
+  'dbo.JobRun',
+  'dbo.ExpiryNotification_Databricks',
+  'dbo.ExpiryNotification_Palantir',
+  'dbo.RevokedAccess_Databricks',
+  'dbo.RevokedAccess_Palantir',
+  'dbo.DataAccessDeltaRequests',
+  'dbo.DataAccessPalantirRequests',
+];
+const views = ['dbo.AccessGrant_Databricks', 'dbo.AccessGrant_Palantir'];
+
+/** The order in which the scripts' objects can be dropped. */
+export const dropAll = [
+  ...views.map((name) => `DROP VIEW IF EXISTS ${name};`),
+  ...tables.map((name) => `DROP TABLE IF EXISTS ${name};`),
+].join('\n');
+
+let guids = 0;
+/** A GUID that is new in this process, in lower case. */
+export function newGuid(): string {
+  return `00000000-0000-4000-8000-${String(++guids).padStart(12, '0')}`;
+}
+
+export async function startTestEnvironment(): Promise<TestEnvironment> {
+  const { authority, ...tls } = await createCertificates();
+  trustAuthority(authority);
+  const identity = await startIdentity();
+  const email = await startEmailService({
+    tls,
+    acceptToken: (token) => identity.isValid(token, 'https://communication.azure.com'),
+  });
+  const standIn = realServer
+    ? undefined
+    : await startSqlServer({
+        tls,
+        database: 'access',
+        acceptToken: (token) => identity.isValid(token, 'https://database.windows.net'),
+      });
+  const environment: Record<string, string> = {
+    ...identity.environment,
+    ...(standIn
+      ? { SQL_SERVER: 'localhost', SQL_PORT: String(standIn.port), SQL_DATABASE: 'access' }
+      : sqlSettings(process.env)),
+    EMAIL_ENDPOINT: email.endpoint,
+    EMAIL_SENDER_ADDRESS: 'access@example.com',
+    RENEWAL_URL_TEMPLATE: 'https://portal.example.com/requests/{requestNumber}/renew',
+  };
+  const settings = readSettings(environment);
+  // @azure/identity reads its environment from the process.
+  Object.assign(process.env, identity.environment);
+  const credential = await createCredential(environment, undefined);
+  const session = await Session.open(settings.database, credential, 60_000);
+  await session.query({ name: 'drop', sql: dropAll });
+  await createDatabase(session);
+
+  let ids = 0;
+  const query = (sql: string): Promise<Row[]> => session.query({ name: 'test', sql });
+
+  const services: TestEnvironment['services'] = (
+    overrides = {},
+    { statementTimeout = 10_000, timings = {} } = {},
+  ) => ({
+    settings: { ...settings, ...overrides },
+    database: new Database(settings.database, credential, statementTimeout),
+    emailClient: new EmailClient(settings.email, credential, {
+      call: 1_000,
+      watch: 15_000,
+      statusInterval: 5_000,
+      retryDelays: [1_000, 4_000],
+      ...timings,
+    }),
+    telemetry: new RecordingTelemetry(),
+    clock: new FastClock(),
+  });
+
+  return {
+    standIn,
+    email,
+    identity,
+    session,
+    environment,
+    settings,
+    query,
+    services,
+    async addGrants({ platform }, grants) {
+      const now = standIn?.clock.now().getTime() ?? Date.now();
+      const [table, rows] = (
+        platform.name === 'Databricks'
+          ? [deltaRequests, grants.map((grant) => deltaRow(++ids, now, grant))]
+          : [palantirRequests, grants.map((grant) => palantirRow(++ids, now, grant))]
+      ) satisfies [TableColumns, object[]];
+      await insertRows(session, table, rows);
+      return rows.map((row) => ('id' in row ? row.id : row.RequestId));
+    },
+    run: (job, theServices = services(), options = {}) =>
+      runJob(theServices, job, { trigger: 'http', log: () => undefined, ...options }),
+    runs: ({ type }) => query(`SELECT * FROM dbo.JobRun WHERE Job_Type = '${type}' ORDER BY Id DESC;`),
+    async reset() {
+      standIn?.clearFaults();
+      email.reset();
+      identity.clearFaults();
+      await query(tables.map((name) => `DELETE FROM ${name};`).join('\n'));
+    },
+    async close() {
+      if (realServer) await query(dropAll);
+      session.close();
+      await Promise.all([standIn?.close(), email.close(), identity.close()]);
+    },
+  };
+}
+
+function sqlSettings(environment: NodeJS.ProcessEnv): Record<string, string> {
+  const given = Object.entries(environment).filter(([name]) => name.startsWith('SQL_'));
+  return Object.fromEntries(given.map(([name, value]) => [name, value ?? '']));
+}
+
+function deltaRow(id: number, now: number, { endsIn, email, name, resource, status }: GrantSpec) {
+  return {
+    id,
+    request_number: `DBX-${id}`,
+    request_type: 'Read',
+    request_status: status ?? 'Approved',
+    requested_by_ad_id: `user${id}`,
+    requested_by_email: email === undefined ? `person${id}@example.com` : email,
+    requested_by: name ?? `Person ${id}`,
+    catalog_name: 'sales',
+    schema_name: 'gold',
+    table_name: resource ?? `table_${id}`,
+    justification: 'test',
+    access_start_dt: new Date(now - 90 * day),
+    access_end_dt: endsIn === null ? null : new Date(now + endsIn),
+    created_dt: new Date(now - 91 * day),
+  };
+}
+
+function palantirRow(id: number, now: number, { endsIn, email, name, resource, status }: GrantSpec) {
+  return {
+    RequestId: newGuid(),
+    RequestNumber: `PAL-${id}`,
+    ProjectId: `P-${id}`,
+    ProjectRid: `ri.compass.main.folder.${id}`,
+    ProjectName: resource ?? `Project ${id}`,
+    RequestType: 'Read',
+    Status: status ?? 'Approved',
+    Justification: 'test',
+    RequestedBy: name ?? `Person ${id}`,
+    RequestedByEmail: email === undefined ? `person${id}@example.com` : email,
+    AccessStartDate: new Date(now - 90 * day),
+    AccessEndDate: endsIn === null ? null : new Date(now + endsIn),
+    CreatedAt: new Date(now - 91 * day),
+  };
+}
