@@ -75,6 +75,7 @@ export const script = String.raw`'use strict';
 const key = new URLSearchParams(location.search).get('code');
 const headers = key ? { 'x-functions-key': key } : {};
 const dialog = document.querySelector('dialog');
+document.querySelector('.notice').remove();
 
 for (const actions of document.querySelectorAll('main .actions')) {
   const card = actions.closest('article');

@@ -31,7 +31,7 @@ export function renderStatusPage({ states, settings, readAt }: StatusPage): Mark
 <p><span id="read-at" data-part>As of ${time(readAt)}</span> <a href="">Reload</a></p>
 </header>
 <main>
-<noscript><p class="notice">Everything here can be read without JavaScript. Running and previewing jobs from this page needs it.</p></noscript>
+<p class="notice">Everything here can be read without JavaScript. Running and previewing jobs from this page needs it.</p>
 ${states.map((state) => renderJob(state, settings, readAt))}
 </main>
 <dialog aria-labelledby="dialog-title" aria-describedby="dialog-text">
