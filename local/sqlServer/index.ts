@@ -130,5 +130,6 @@ function typed(value: unknown): { type: SqlType; value: SqlValue } {
   if (typeof value === 'number') return { type: INT, value: BigInt(value) };
   if (typeof value === 'boolean') return { type: { name: 'bit' }, value: value ? 1n : 0n };
   if (value instanceof Date) return { type: datetime2(7), value: fromDate(value) };
-  return { type: nvarchar(4000), value: value == null ? null : String(value as string) };
+  if (typeof value === 'string') return { type: nvarchar(4000), value };
+  return { type: nvarchar(4000), value: null };
 }

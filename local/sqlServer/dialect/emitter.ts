@@ -495,8 +495,9 @@ class Emitter extends ExpressionEmitter {
           endsBatch: true,
         });
       }
-      const { literal: _, ...rest } = column;
-      return { ...rest, name: inner, sql: `${quote(alias)}.${quote(column.name)}` };
+      const { type, collation, native } = column;
+      const collations = { ...(collation && { collation }), ...(native && { native }) };
+      return { type, ...collations, name: inner, sql: `${quote(alias)}.${quote(column.name)}` };
     });
     scope.sources.push({ alias, columns });
     return `(${query.sql}) AS ${quote(alias)}`;

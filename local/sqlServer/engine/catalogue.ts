@@ -93,8 +93,8 @@ export class Catalogue {
     this.principals = new Map();
     for (const row of this.sqlite.prepare('SELECT id, body FROM __catalogue ORDER BY id').all()) {
       const stored = {
-        ...(JSON.parse(String(row['body'])) as Entry),
-        id: Number(row['id']) * IDS_PER_OBJECT,
+        ...(JSON.parse(String(row.body)) as Entry),
+        id: Number(row.id) * IDS_PER_OBJECT,
       };
       if (stored.kind === 'principal') this.principals.set(stored.name.toLowerCase(), stored);
       else this.objects.set(stored.name.toLowerCase(), stored);

@@ -86,7 +86,7 @@ export class Connection {
     return this.sqlite
       .prepare(`EXPLAIN QUERY PLAN ${compiled.sql}`)
       .all()
-      .map((row) => String(row['detail']));
+      .map((row) => String(row.detail));
   }
 
   exec(sql: string): void {

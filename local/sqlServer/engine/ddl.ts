@@ -55,36 +55,52 @@ class DdlExecutor {
 
   execute(statement: Ddl): void {
     switch (statement.kind) {
-      case 'createTable':
-        return this.createTable(statement);
-      case 'createIndex':
-        return this.createIndex(statement);
-      case 'createView':
-        return this.createView(statement);
-      case 'drop':
-        return statement.names.forEach((name) => this.drop(statement.object, name, statement.ifExists));
-      case 'dropIndex':
-        return this.dropIndex(statement);
-      case 'alterTable':
-        return this.alterTable(statement);
+      case 'createTable': {
+        this.createTable(statement);
+        return;
+      }
+      case 'createIndex': {
+        this.createIndex(statement);
+        return;
+      }
+      case 'createView': {
+        this.createView(statement);
+        return;
+      }
+      case 'drop': {
+        statement.names.forEach((name) => this.drop(statement.object, name, statement.ifExists));
+        return;
+      }
+      case 'dropIndex': {
+        this.dropIndex(statement);
+        return;
+      }
+      case 'alterTable': {
+        this.alterTable(statement);
+        return;
+      }
       case 'createPrincipal': {
         const { name, type } = statement;
         if (this.catalogue.principal(name)) {
           throw new SqlError(15023, `User, group, or role '${name}' already exists in the current database.`);
         }
-        return this.catalogue.add({ kind: 'principal', name, type, memberOf: [], permissions: [] });
+        this.catalogue.add({ kind: 'principal', name, type, memberOf: [], permissions: [] });
+        return;
       }
       case 'roleMember': {
         const role = this.principal(statement.role);
         const member = this.principal(statement.member);
         const others = member.memberOf.filter((name) => name !== role.name);
-        return this.catalogue.replace({
+        this.catalogue.replace({
           ...member,
           memberOf: statement.add ? [...others, role.name] : others,
         });
+        return;
       }
-      case 'permission':
-        return statement.principals.forEach((name) => this.permission(statement, name));
+      case 'permission': {
+        statement.principals.forEach((name) => this.permission(statement, name));
+        return;
+      }
     }
   }
 
@@ -335,7 +351,10 @@ class DdlExecutor {
   private alterTable(statement: Extract<Ddl, { kind: 'alterTable' }>): void {
     const table = this.catalogue.table(statement.table);
     const { action } = statement;
-    if (action.kind === 'add') return this.addToTable(table, action.columns, action.constraints);
+    if (action.kind === 'add') {
+      this.addToTable(table, action.columns, action.constraints);
+      return;
+    }
     let altered = table;
     for (const name of action.names) {
       const next =
@@ -459,7 +478,8 @@ class DdlExecutor {
       candidate.name.toLowerCase() === name.toLowerCase();
     const column = table.columns.find((candidate) => candidate.default && isNamed(candidate.default));
     if (column !== undefined) {
-      const { default: _, ...rest } = column;
+      const { type, collation, nullable, identity } = column;
+      const rest: Column = { name: column.name, type, collation, nullable, identity };
       return {
         ...table,
         columns: table.columns.map((candidate) => (candidate === column ? rest : candidate)),
@@ -490,7 +510,7 @@ class DdlExecutor {
           : column,
       ),
     };
-    const version = Number(sqlite.prepare('PRAGMA schema_version').get()?.['schema_version'] ?? 0);
+    const version = Number(sqlite.prepare('PRAGMA schema_version').get()?.schema_version ?? 0);
     sqlite.exec('PRAGMA writable_schema = ON');
     sqlite
       .prepare(`UPDATE sqlite_schema SET sql = ? WHERE type = 'table' AND name = ?`)

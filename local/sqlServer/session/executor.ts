@@ -266,7 +266,10 @@ export class Executor {
   // --- transactions -------------------------------------------------------------------------------------------------
 
   begin(response: Response): void {
-    if (++this.transactionCount > 1) return response.statementDone(undefined);
+    if (++this.transactionCount > 1) {
+      response.statementDone(undefined);
+      return;
+    }
     this.temporaryBefore = this.connection.catalogue.temporaryTables;
     response.environment(8, this.descriptor(), Buffer.alloc(0));
     response.statementDone(undefined);
@@ -470,8 +473,14 @@ export class Executor {
 
   private single(node: Expr, value: Expr, run: Run): SqlValue {
     const compiled = this.compile(node, () => selectOf(value), run);
-    const row = this.connection.rows(compiled, this.bind(compiled, run)).next();
-    return row.done ? null : (row.value[0] ?? null);
+    const rows = this.connection.rows(compiled, this.bind(compiled, run));
+    try {
+      const row = rows.next();
+      return row.done ? null : (row.value[0] ?? null);
+    } finally {
+      // An open cursor would keep this session's look at the database as it is now.
+      rows.return?.();
+    }
   }
 
   /** SQLite's plan of every statement that has one; temporary tables are created on the way. */

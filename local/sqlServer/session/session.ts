@@ -249,12 +249,15 @@ export class Session {
       executor.raise(error, response, false);
       return undefined;
     }
-    if (INITIAL_BATCH.test(text)) return void (await work());
+    if (INITIAL_BATCH.test(text)) {
+      await work();
+      return undefined;
+    }
     this.host.received({ connection: this.id, text, parameters });
     const fault = this.host.faults.statement(text);
-    return fault === undefined
-      ? void (await work())
-      : this.faulty(fault, text, work, executor, response, signal);
+    if (fault !== undefined) return this.faulty(fault, text, work, executor, response, signal);
+    await work();
+    return undefined;
   }
 
   private async faulty(

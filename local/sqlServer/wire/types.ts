@@ -61,20 +61,34 @@ export function writeType(writer: Writer, type: SqlType): void {
     if (type.name !== 'varbinary') writer.bytes(COLLATION);
   } else {
     switch (type.name) {
-      case 'bit':
-        return writer.bytes(Buffer.from([0x68, 1]));
-      case 'float':
-        return writer.bytes(Buffer.from([0x6d, 8]));
-      case 'decimal':
-        return writer.bytes(Buffer.from([0x6c, 17, type.precision ?? 18, type.scale ?? 0]));
-      case 'uniqueidentifier':
-        return writer.bytes(Buffer.from([0x24, 16]));
-      case 'datetime':
-        return writer.bytes(Buffer.from([0x6f, 8]));
-      case 'datetime2':
-        return writer.bytes(Buffer.from([0x2a, type.scale ?? 7]));
-      case 'date':
-        return writer.u8(0x28);
+      case 'bit': {
+        writer.bytes(Buffer.from([0x68, 1]));
+        return;
+      }
+      case 'float': {
+        writer.bytes(Buffer.from([0x6d, 8]));
+        return;
+      }
+      case 'decimal': {
+        writer.bytes(Buffer.from([0x6c, 17, type.precision ?? 18, type.scale ?? 0]));
+        return;
+      }
+      case 'uniqueidentifier': {
+        writer.bytes(Buffer.from([0x24, 16]));
+        return;
+      }
+      case 'datetime': {
+        writer.bytes(Buffer.from([0x6f, 8]));
+        return;
+      }
+      case 'datetime2': {
+        writer.bytes(Buffer.from([0x2a, type.scale ?? 7]));
+        return;
+      }
+      case 'date': {
+        writer.u8(0x28);
+        return;
+      }
       default:
         throw new Error(`type ${type.name} has no form on the wire`);
     }
@@ -83,8 +97,14 @@ export function writeType(writer: Writer, type: SqlType): void {
 
 export function writeValue(writer: Writer, type: SqlType, value: SqlValue): void {
   const size = INTEGER_SIZES[type.name];
-  if (TOKENS[type.name] !== undefined) return writeString(writer, type, value);
-  if (value === null) return writer.u8(0);
+  if (TOKENS[type.name] !== undefined) {
+    writeString(writer, type, value);
+    return;
+  }
+  if (value === null) {
+    writer.u8(0);
+    return;
+  }
   if (size !== undefined) {
     writer.u8(size);
     const integer = BigInt(value as bigint | number);
@@ -95,16 +115,23 @@ export function writeValue(writer: Writer, type: SqlType, value: SqlValue): void
   switch (type.name) {
     case 'bit':
       writer.u8(1);
-      return writer.u8(Number(value) === 0 ? 0 : 1);
+      {
+        writer.u8(Number(value) === 0 ? 0 : 1);
+        return;
+      }
     case 'float':
       writer.u8(8);
-      return writer.f64(Number(value));
+      {
+        writer.f64(Number(value));
+        return;
+      }
     case 'decimal': {
       const digits = Number(value).toFixed(type.scale ?? 0);
       writer.u8(17);
       writer.u8(digits.startsWith('-') ? 0 : 1);
       writer.u64(BigInt(digits.replace(/[-.]/g, '')));
-      return writer.u64(0n);
+      writer.u64(0n);
+      return;
     }
     case 'uniqueidentifier': {
       const bytes = Buffer.from(String(value).replaceAll('-', ''), 'hex');
@@ -112,10 +139,13 @@ export function writeValue(writer: Writer, type: SqlType, value: SqlValue): void
       bytes.subarray(4, 6).reverse();
       bytes.subarray(6, 8).reverse();
       writer.u8(16);
-      return writer.bytes(bytes);
+      writer.bytes(bytes);
+      return;
     }
-    default:
-      return writeDate(writer, type, String(value));
+    default: {
+      writeDate(writer, type, String(value));
+      return;
+    }
   }
 }
 
@@ -124,7 +154,8 @@ function writeDate(writer: Writer, type: SqlType, text: string): void {
   if (type.name === 'datetime') {
     writer.u8(8);
     writer.i32(daysSince1900(moment));
-    return writer.u32(Math.round((moment.ticks * 300) / 1e7));
+    writer.u32(Math.round((moment.ticks * 300) / 1e7));
+    return;
   }
   const scale = type.scale ?? 7;
   const bytes = type.name === 'date' ? 0 : timeBytes(scale);
@@ -135,13 +166,18 @@ function writeDate(writer: Writer, type: SqlType, text: string): void {
 
 function writeString(writer: Writer, type: SqlType, value: SqlValue): void {
   const max = type.length === -1 || (type.length ?? 1) * (isUnicode(type) ? 2 : 1) > 8000;
-  if (value === null) return max ? writer.u64(-1n) : writer.u16(0xffff);
+  if (value === null) {
+    if (max) writer.u64(-1n);
+    else writer.u16(0xffff);
+    return;
+  }
   let bytes: Uint8Array;
   if (value instanceof Uint8Array) bytes = value;
   else bytes = isUnicode(type) ? Buffer.from(String(value), 'utf16le') : toCp1252(String(value));
   if (!max) {
     writer.u16(bytes.length);
-    return writer.bytes(bytes);
+    writer.bytes(bytes);
+    return;
   }
   writer.u64(BigInt(bytes.length));
   if (bytes.length > 0) {
