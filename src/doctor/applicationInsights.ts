@@ -16,7 +16,7 @@ export async function checkApplicationInsights(
     return warning(
       subject,
       'not connected: there is no telemetry and no alert',
-      'set APPLICATIONINSIGHTS_CONNECTION_STRING to the connection string on the resource’s overview page',
+      "set APPLICATIONINSIGHTS_CONNECTION_STRING to the connection string on the resource's overview page",
     );
   const endpoint = ingestionEndpoint(connectionString);
   try {
@@ -25,7 +25,7 @@ export async function checkApplicationInsights(
     return failed(
       subject,
       `the ingestion endpoint ${endpoint} cannot be reached: ${reasonOf(error)}`,
-      'compare APPLICATIONINSIGHTS_CONNECTION_STRING with the resource’s overview page; check name resolution and firewall',
+      "compare APPLICATIONINSIGHTS_CONNECTION_STRING with the resource's overview page; check name resolution and firewall",
     );
   }
   return ok(subject, `the ingestion endpoint ${endpoint} can be reached`);

@@ -118,7 +118,7 @@ async function* examineDatabase(
   };
   try {
     const reached = await attempt(
-      `${subject} ${database.name} on ${database.server}:${database.port}`,
+      subject,
       "check SQL_SERVER, SQL_PORT and SQL_DATABASE, the server's firewall, and that the identity is a user in the database",
       async (session) => [
         ok(subject, await describeDatabase(session, `${database.server}:${database.port}`)),

@@ -43,11 +43,16 @@ export function formatUtc(date: Date): string {
     .replace('T', ' ')} UTC`;
 }
 
-/** What went wrong, with the cause where the error's own text does not tell, as that of fetch. */
+/** What went wrong, with its causes: the text of fetch and of a time-out alone does not tell. */
 export function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const inner = error instanceof AggregateError ? (error.errors as unknown[])[0] : error.cause;
-  const code = (error as { code?: string }).code;
-  if (inner === undefined) return error.message || (code ?? error.name);
-  return [error.message, reasonOf(inner)].filter(Boolean).join(': ');
+  const { message, code, errors, cause } = error as {
+    message?: string;
+    code?: string;
+    errors?: readonly unknown[];
+    cause?: unknown;
+  };
+  const inner = errors?.[0] ?? cause;
+  return [message ?? code ?? String(error), inner === undefined ? '' : reasonOf(inner)]
+    .filter(Boolean)
+    .join(': ');
 }

@@ -1,6 +1,6 @@
 import type { TokenCredential } from '@azure/identity';
 import type { Settings } from '../config/settings';
-import { failed, formatUtc, ok, reasonOf, type Finding } from './finding';
+import { failed, formatUtc, ok, type Finding } from './finding';
 
 /** The scopes that tedious and @azure/communication-email ask for. */
 export const databaseScope = 'https://database.windows.net/.default';
@@ -47,6 +47,6 @@ export async function checkToken(
 
 /** The first line of what @azure/identity says, and of its chain of developer sign-ins the one that az login mends. */
 function shortReason(error: unknown): string {
-  const [first = '', ...others] = reasonOf(error).split('\n');
+  const [first = '', ...others] = (error as Error).message.split('\n');
   return [first, ...others.filter((line) => line.includes('az login'))].join(' ');
 }
