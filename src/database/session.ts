@@ -19,7 +19,7 @@ export class Session {
 
   private constructor(
     private readonly connection: Connection,
-    private readonly tedious: typeof import('tedious'),
+    private readonly driver: typeof import('./driver'),
     private readonly settings: Settings['database'],
     private readonly statementTimeout: number,
   ) {}
@@ -35,7 +35,7 @@ export class Session {
     credential: TokenCredential,
     statementTimeout: number,
   ): Promise<Session> {
-    const tedious = await import('tedious');
+    const driver = await import('./driver');
     const { login, server, port, name } = settings;
     const configuration: ConnectionConfiguration = {
       server,
@@ -56,7 +56,7 @@ export class Session {
         useColumnNames: false,
       },
     };
-    const connection = new tedious.Connection(configuration);
+    const connection = new driver.Connection(configuration);
     // A connection that breaks fails the statement under way, or the next one; without a listener it would end the process.
     connection.on('error', () => undefined);
     let number: number | undefined;
@@ -74,7 +74,7 @@ export class Session {
       connection.close();
       throw unavailable(cause, number, settings);
     }
-    return new Session(connection, tedious, settings, statementTimeout);
+    return new Session(connection, driver, settings, statementTimeout);
   }
 
   /**
@@ -129,7 +129,7 @@ export class Session {
   #execute(statement: Statement): Promise<Row[]> {
     return new Promise((resolve, reject) => {
       const rows: Row[] = [];
-      const request: Request = new this.tedious.Request(statement.sql, (error) => {
+      const request: Request = new this.driver.Request(statement.sql, (error) => {
         if (error) reject(statementError(error, statement.name));
         else resolve(rows);
       });
@@ -148,7 +148,7 @@ export class Session {
   }
 
   #add(request: Request, name: string, parameter: Parameter): void {
-    const type = this.tedious.TYPES[parameter.type];
+    const type = this.driver.TYPES[parameter.type];
     const length = 'length' in parameter && {
       length: parameter.length === 'max' ? maxLength[parameter.type] : parameter.length,
     };
