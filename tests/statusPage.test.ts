@@ -337,7 +337,7 @@ describeInChromium(
       await addRuns('RevokeExpiredPalantirRequests', [{ ago: hour, took: 500, Processed_Count: 3 }]);
       const page = await open({ javaScriptEnabled: false });
       const shown = card(page, 'RevokeExpiredPalantirRequests');
-      await expect(shown.innerText()).resolves.toContain('Completed: 3 processed in 0.5 s');
+      await expect(shown.innerText()).resolves.toContain('Completed: 3 processed in 0.50 s');
       await shown.getByText('Latest runs', { exact: true }).click();
       await expect(shown.getByRole('table').innerText()).resolves.toContain('machine-1');
       await expect(page.getByRole('button').count()).resolves.toBe(0);

@@ -134,7 +134,8 @@ function problemText(response, problem) {
 }
 
 function runText(run) {
-  const took = ((new Date(run.completedAt) - new Date(run.startedAt)) / 1000).toFixed(1);
+  const seconds = (new Date(run.completedAt) - new Date(run.startedAt)) / 1000;
+  const took = seconds.toFixed(seconds < 1 ? 2 : 1);
   return run.status + ': ' + (run.processedCount ?? 0) + ' processed' +
     (run.failedCount === null ? '' : ', ' + run.failedCount + ' failed') + ' in ' + took + ' s.' +
     (run.errorMessage ? ' ' + run.errorMessage : '');

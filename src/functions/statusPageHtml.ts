@@ -193,7 +193,7 @@ ${bars}
 <rect class="line" x="0" y="${countBand.bottom}" width="${width}" height="1"/>
 </svg>
 <figcaption>
-<span>Last ${runs.length === 1 ? 'run' : `${runs.length} runs`}, newest right</span>
+<span>${runs.length === 1 ? 'Last run' : `Last ${runs.length} runs, newest right`}</span>
 <span class="key processed">processed, at most ${number(most(processed))}</span>
 ${job.kind === 'notification' ? markup`<span class="key failed">failed, at most ${number(most(failed))}</span>` : null}
 <span class="key duration">duration, at most ${seconds(longest)}</span>
@@ -238,9 +238,9 @@ function duration(run: JobRun, readAt: Date): string {
   return run.completedAt === null ? `${text} so far` : text;
 }
 
-/** For example "0.4 s" or "3 min 20 s". */
+/** For example "0.04 s", "4.0 s" or "3 min 20 s". */
 function seconds(ms: number): string {
-  if (ms < 60_000) return `${(ms / 1000).toFixed(1)} s`;
+  if (ms < 60_000) return `${(ms / 1000).toFixed(ms < 1000 ? 2 : 1)} s`;
   const whole = Math.round(ms / 1000);
   return `${Math.floor(whole / 60)} min ${whole % 60} s`;
 }
