@@ -396,11 +396,10 @@ export abstract class ExpressionEmitter {
       case 'MONTH':
       case 'DAY':
         return native(`_datepart(${quoteText(name.toLowerCase())}, ${moment(0).sql})`, INT);
-      case 'ISNULL':
-        return {
-          ...arg(0),
-          sql: `ifnull(${arg(0).sql}, ${this.convertTo(arg(1), arg(0).type.name === 'null' ? arg(1).type : arg(0).type).sql})`,
-        };
+      case 'ISNULL': {
+        const type = arg(0).type.name === 'null' ? arg(1).type : arg(0).type;
+        return native(`ifnull(${arg(0).sql}, ${this.convertTo(arg(1), type).sql})`, type);
+      }
       case 'COALESCE': {
         const { type, values } = this.unify(args);
         return native(`coalesce(${values.map((value) => value.sql).join(', ')})`, type);

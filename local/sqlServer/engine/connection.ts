@@ -122,6 +122,10 @@ export class Connection {
   }
 }
 
+/** Not by class: a test's realm has an Error of its own. */
+export const isSqliteError = (error: unknown): error is { errcode: number; message: string } =>
+  typeof error === 'object' && error !== null && 'errcode' in error && 'message' in error;
+
 /** SQLite's extended result codes as SQL Server's numbers. */
 export function toSqlError(
   error: unknown,
@@ -129,7 +133,7 @@ export function toSqlError(
   verb: string,
   catalogue: Catalogue,
 ): unknown {
-  if (!(error instanceof Error) || !('errcode' in error)) return error;
+  if (!isSqliteError(error)) return error;
   const detail = error.message.slice(error.message.indexOf(': ') + 2);
   const name = table?.name ?? '';
   switch (error.errcode) {

@@ -14,7 +14,7 @@ import {
   type Stored,
   type Table,
 } from './catalogue';
-import type { Connection } from './connection';
+import { isSqliteError, type Connection } from './connection';
 
 type Ddl = Extract<
   Statement,
@@ -270,7 +270,7 @@ class DdlExecutor {
     try {
       this.index(table, index);
     } catch (error) {
-      if (!(error instanceof Error && 'errcode' in error && error.errcode === 2067)) throw error;
+      if (!isSqliteError(error) || error.errcode !== 2067) throw error;
       throw new SqlError(
         1505,
         `The CREATE UNIQUE INDEX statement terminated because a duplicate key was found for the object name 'dbo.${table.name}' and the index name '${name}'.`,

@@ -84,8 +84,14 @@ export class Response {
 
   /** False: the buffer is full, `flush` before going on. */
   row(columns: readonly ResultColumn[], values: readonly SqlValue[]): boolean {
-    this.writer.u8(0xd1);
-    for (const [i, { type }] of columns.entries()) writeValue(this.writer, type, values[i] ?? null);
+    const start = this.writer.length;
+    try {
+      this.writer.u8(0xd1);
+      for (const [i, { type }] of columns.entries()) writeValue(this.writer, type, values[i] ?? null);
+    } catch (error) {
+      this.writer.length = start;
+      throw error;
+    }
     return this.writer.length < 65_536;
   }
 
