@@ -1,4 +1,5 @@
 /** Certificates for the local stand-ins, made at each start: production code meets TLS that it can trust. */
+import { randomUUID } from 'node:crypto';
 import tls from 'node:tls';
 
 /** All three in PEM. Trust in `authority` is trust in `cert`, which is for localhost and 127.0.0.1. */
@@ -20,7 +21,8 @@ export async function createCertificates(): Promise<Certificates> {
     notBeforeDate: new Date(Date.now() - day),
     notAfterDate: new Date(Date.now() + 365 * day),
   } as const;
-  const authority = await generate([{ name: 'commonName', value: 'Local stand-ins' }], {
+  // A name of its own: a process that trusts several authorities of one name checks with the wrong one's key.
+  const authority = await generate([{ name: 'commonName', value: `Local stand-ins ${randomUUID()}` }], {
     ...common,
     extensions: [
       { name: 'basicConstraints', cA: true, critical: true },
