@@ -4,9 +4,25 @@
  */
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { build } from 'esbuild';
+import { build, type Plugin } from 'esbuild';
 
 const directory = join(__dirname, 'dist');
+
+/**
+ * Packages that libraries load at once and this app never uses: OpenTelemetry's other exporters, propagators and
+ * configuration files, instrumentations of other databases and loggers (telemetry.ts turns them off), the browser's
+ * part of Application Insights, a browser for a developer's sign-in, and NTLM. In the bundle each is an empty module.
+ */
+const unused =
+  /^(@opentelemetry\/((exporter|propagator)-.+|otlp-.+|configuration|instrumentation-(bunyan|console|mongodb|mysql|pg|redis|winston))|@microsoft\/applicationinsights-web-snippet|open|js-md4)$/;
+
+const leaveOutUnused: Plugin = {
+  name: 'leave out unused packages',
+  setup(bundler) {
+    bundler.onResolve({ filter: unused }, ({ path }) => ({ path, namespace: 'unused' }));
+    bundler.onLoad({ filter: /.*/, namespace: 'unused' }, () => ({ contents: 'module.exports = {};' }));
+  },
+};
 
 async function main(): Promise<void> {
   rmSync(directory, { recursive: true, force: true });
@@ -27,10 +43,16 @@ async function main(): Promise<void> {
     sourcesContent: false,
     legalComments: 'none',
     metafile: true,
+    plugins: [leaveOutUnused],
     // Supplied by the Functions worker through require.
     external: ['@azure/functions-core'],
+    // What CommonJS packages find in scope.
     banner: {
-      js: "import { createRequire as createRequireForBundle } from 'node:module'; const require = createRequireForBundle(import.meta.url);",
+      js: [
+        "import { createRequire as createRequireForBundle } from 'node:module';",
+        'const require = createRequireForBundle(import.meta.url);',
+        'const __filename = import.meta.filename, __dirname = import.meta.dirname;',
+      ].join(' '),
     },
     logLevel: 'warning',
   });

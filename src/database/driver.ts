@@ -1,5 +1,5 @@
 /**
- * What is used of tedious. Imported when first needed; a file of our own, since a bundle gives a CommonJS package that
- * is imported so no named exports.
+ * What is used of tedious. Imported when first needed; a file of our own, since a CommonJS package that is imported so
+ * has other exports in a bundle than in Node.js.
  */
 export { Connection, Request, TYPES } from 'tedious';

@@ -15,6 +15,18 @@ export interface Telemetry {
   flush(): Promise<void>;
 }
 
+/** Off: databases and loggers that this app does not have; build.ts leaves their packages out. */
+const instrumentationOptions = {
+  http: { enabled: true },
+  azureSdk: { enabled: true },
+  ...Object.fromEntries(
+    ['mongoDb', 'mySql', 'postgreSql', 'redis', 'redis4', 'bunyan', 'winston'].map((name) => [
+      name,
+      { enabled: false },
+    ]),
+  ),
+};
+
 /** Without a connection string: emits nothing and loads nothing. */
 const silent: Telemetry = {
   operation: (_name, work) => work(),
@@ -33,15 +45,17 @@ export async function startTelemetry(
 ): Promise<Telemetry> {
   if (connectionString === undefined) return silent;
   try {
-    const { default: applicationInsights } = await import('applicationinsights');
-    applicationInsights
-      .setup(connectionString)
-      .setAutoCollectConsole(false)
-      .setAutoCollectExceptions(false)
-      .setAutoCollectPerformance(false, false)
-      .setAutoCollectRequests(false)
-      .start();
-    return new ApplicationInsights(applicationInsights.defaultClient, log);
+    const { TelemetryClient } = await import('./applicationInsights');
+    const client = new TelemetryClient(connectionString, { useGlobalProviders: true });
+    client.config.enableAutoCollectConsole = false;
+    client.config.enableAutoCollectExternalLoggers = false;
+    client.config.enableAutoCollectExceptions = false;
+    client.config.enableAutoCollectPerformance = false;
+    client.config.enableAutoCollectExtendedMetrics = false;
+    client.config.enableAutoCollectRequests = false;
+    client.config.azureMonitorOpenTelemetryOptions = { instrumentationOptions };
+    client.initialize();
+    return new ApplicationInsights(client, log);
   } catch (error) {
     log(`Application Insights could not be started; runs go on without telemetry: ${describe(error)}`);
     return silent;
