@@ -108,14 +108,22 @@ export class Executor {
       variables.set(name, { type: isString(type) && type.length !== -1 ? { ...type, length } : type, value });
     }
     const options = { ...this.options };
+    const temporary = this.connection.catalogue.temporaryTables;
+    try {
+      await this.run(sql, { response, signal, variables, signature: signatureOf(variables) });
+    } catch (error) {
+      if (error instanceof Cancelled) this.cancelled(response);
+      throw error;
+    } finally {
+      this.options = options;
+      this.dropTemporary((name) => !temporary.has(name));
+    }
+  }
+
+  private dropTemporary(isDue: (name: string) => boolean): void {
     const { catalogue } = this.connection;
-    const temporary = catalogue.temporaryTables;
-    await this.run(sql, { response, signal, variables, signature: signatureOf(variables) });
-    this.options = options;
-    const added = [...catalogue.temporaryTables.values()].filter(
-      (table) => !temporary.has(table.name.toLowerCase()),
-    );
-    for (const table of added) {
+    for (const [name, table] of catalogue.temporaryTables) {
+      if (!isDue(name)) continue;
       this.connection.exec(`DROP TABLE temp."${table.name}"`);
       catalogue.remove(table);
     }
@@ -126,12 +134,15 @@ export class Executor {
       await this.statements(parse(sql), run);
     } catch (error) {
       if (error instanceof EndOfBatch) return;
-      if (error instanceof Cancelled) {
-        if (this.options.xactAbort) this.rollback(run.response);
-        throw error;
-      }
+      if (error instanceof Cancelled) throw error;
       this.fail(error, run);
     }
+  }
+
+  /** A cancelled request leaves its transaction open unless XACT_ABORT is on. */
+  cancelled(response: Response): void {
+    if (this.options.xactAbort) this.rollback(response);
+    if (!this.inTransaction) this.shared.lock.release(this);
   }
 
   /** A fault's error, as if the statement had failed with it. */
@@ -495,10 +506,7 @@ export class Executor {
   /** RESETCONNECTION: as after login. */
   reset(): void {
     this.rollback();
-    for (const table of this.connection.catalogue.temporaryTables.values()) {
-      this.connection.exec(`DROP TABLE temp."${table.name}"`);
-      this.connection.catalogue.remove(table);
-    }
+    this.dropTemporary(() => true);
     this.options = { xactAbort: false, noCount: false };
     this.identityInsert = undefined;
   }

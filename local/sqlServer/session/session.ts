@@ -217,6 +217,7 @@ export class Session {
       if (after === 'end') this.stream?.end();
     } catch (error) {
       if (!(error instanceof Cancelled)) throw error;
+      executor.cancelled(response);
       await response.end({ cancelled: true });
     } finally {
       this.running = undefined;

@@ -1,0 +1,369 @@
+import { randomUUID } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Request } from 'tedious';
+import type { SqlServer } from '../../local/sqlServer';
+import { Client, LOGIN, startServer, TOKEN, TYPES } from './sqlServer.support';
+
+let server: SqlServer;
+const clients: Client[] = [];
+
+const open = async (
+  ...args: Parameters<typeof Client.open> extends [unknown, ...infer Rest] ? Rest : never
+): Promise<Client> => {
+  const client = await Client.open(server, ...args);
+  clients.push(client);
+  return client;
+};
+
+beforeAll(async () => {
+  server = await startServer();
+  const client = await Client.open(server);
+  await client.batch(`CREATE TABLE dbo.JobRun (Id INT IDENTITY(1, 1) NOT NULL CONSTRAINT PK_JobRun PRIMARY KEY,
+      Job_Id UNIQUEIDENTIFIER NOT NULL, Job_Type VARCHAR(50) NOT NULL, Status VARCHAR(20) NOT NULL, Started_At DATETIME NOT NULL);
+    CREATE UNIQUE INDEX UX_JobRun ON dbo.JobRun (Job_Type) WHERE Status = 'InProgress';
+    CREATE TABLE dbo.Number (N INT NOT NULL CONSTRAINT PK_Number PRIMARY KEY)`);
+  await client.close();
+});
+afterAll(() => server.close());
+beforeEach(async () => {
+  server.clearFaults();
+  const client = await open();
+  await client.batch('DELETE FROM dbo.JobRun; DELETE FROM dbo.Number');
+  await client.close();
+  server.clearStatements();
+});
+afterEach(async () => {
+  await Promise.all(clients.splice(0).map((client) => client.connection.closed || client.close()));
+});
+
+const count = async (client: Client): Promise<unknown> =>
+  (await client.batch('SELECT COUNT(*) AS n FROM dbo.Number')).rows[0]?.n;
+const insert = (client: Client, n: number): Promise<unknown> =>
+  client.sql('INSERT INTO dbo.Number (N) VALUES (@n)', { n: { type: TYPES.Int, value: n } });
+const until = async (condition: () => boolean): Promise<void> => {
+  while (!condition()) await delay(5);
+};
+
+describe('login', () => {
+  test('a SQL user gets in by password only, and a wrong one gets 18456', async () => {
+    await expect(
+      open({ authentication: { type: 'default', options: { userName: LOGIN.user, password: 'wrong' } } }),
+    ).rejects.toMatchObject({ code: 'ELOGIN', message: expect.stringContaining("'app'") as string });
+  });
+
+  test('a federated login gets in with a token from a TokenCredential, and is refused with another', async () => {
+    const scopes: unknown[] = [];
+    const credential = (token: string) => ({
+      type: 'token-credential' as const,
+      options: {
+        credential: {
+          getToken: (scope: string | string[]) => {
+            scopes.push(scope);
+            return Promise.resolve({ token, expiresOnTimestamp: Date.now() + 3_600_000 });
+          },
+        },
+      },
+    });
+    const client = await open({ authentication: credential(TOKEN) });
+    expect((await client.batch('SELECT 1 AS v')).rows).toEqual([{ v: 1 }]);
+    expect(String(scopes[0])).toBe('https://database.windows.net/.default');
+    await expect(open({ authentication: credential('another') })).rejects.toMatchObject({ code: 'ELOGIN' });
+  });
+
+  test('another database is refused with 4060', async () => {
+    await expect(open({}, { database: 'other' })).rejects.toThrow(/Cannot open database "other"/);
+  });
+
+  test('without the certificate being trusted for the name, there is no connection', async () => {
+    await expect(open({}, { serverName: 'elsewhere.example' })).rejects.toMatchObject({ code: 'ESOCKET' });
+  });
+
+  test('packets of any size carry long messages both ways', async () => {
+    const text = 'x'.repeat(300_000);
+    for (const packetSize of [512, 32767]) {
+      const client = await open({}, { packetSize });
+      expect((await client.sql('SELECT @t AS t', { t: { type: TYPES.NVarChar, value: text } })).rows).toEqual(
+        [{ t: text }],
+      );
+    }
+  });
+});
+
+describe('what was received', () => {
+  test('statements are kept as sent, with their parameters, without the settings that tedious sends first', async () => {
+    const client = await open();
+    await insert(client, 7);
+    await client.batch('SELECT 1 AS v');
+    const [first, second] = server.statements;
+    expect(server.statements).toHaveLength(2);
+    expect(first).toMatchObject({
+      text: 'INSERT INTO dbo.Number (N) VALUES (@n)',
+      parameters: [{ name: '@n', type: { name: 'int' }, value: 7n }],
+    });
+    expect(second).toMatchObject({ text: 'SELECT 1 AS v', parameters: [], connection: first?.connection });
+  });
+});
+
+describe('transactions', () => {
+  test("tedious' own transactions commit and roll back", async () => {
+    const client = await open();
+    const begin = () =>
+      new Promise<void>((resolve, reject) =>
+        client.connection.beginTransaction((error) => (error ? reject(error) : resolve())),
+      );
+    await begin();
+    await insert(client, 1);
+    await new Promise<void>((resolve) => client.connection.rollbackTransaction(() => resolve()));
+    expect(await count(client)).toBe(0);
+    await begin();
+    await insert(client, 1);
+    await new Promise<void>((resolve) => client.connection.commitTransaction(() => resolve()));
+    expect(await count(client)).toBe(1);
+  });
+
+  test('others read what is committed while a transaction is open, and its writes when it ends', async () => {
+    const [a, b] = [await open(), await open()];
+    await a.batch('BEGIN TRANSACTION; INSERT INTO dbo.Number (N) VALUES (1)');
+    expect(await count(b)).toBe(0);
+    expect(await count(a)).toBe(1);
+    await a.batch('COMMIT TRANSACTION');
+    expect(await count(b)).toBe(1);
+  });
+
+  test('a writer waits for the one before it; UPDLOCK makes a reader wait as well', async () => {
+    const [a, b, c] = [await open(), await open(), await open()];
+    const order: string[] = [];
+    await a.batch('BEGIN TRANSACTION; INSERT INTO dbo.Number (N) VALUES (1)');
+    const writing = insert(b, 2).then(() => order.push('b'));
+    await delay(20);
+    const reading = c
+      .batch('SELECT COUNT(*) AS n FROM dbo.Number WITH (UPDLOCK, HOLDLOCK)')
+      .then(({ rows }) => order.push(`c ${String(rows[0]?.n)}`));
+    await delay(30);
+    order.push('a');
+    await a.batch('COMMIT');
+    await Promise.all([writing, reading]);
+    expect(order).toEqual(['a', 'b', 'c 2']);
+  });
+
+  test('a connection that goes takes its transaction and its temporary tables with it', async () => {
+    const [a, b] = [await open(), await open()];
+    await a.batch('CREATE TABLE #Due (Id INT); BEGIN TRANSACTION; INSERT INTO dbo.Number (N) VALUES (1)');
+    await expect(b.batch('SELECT * FROM #Due')).rejects.toMatchObject({ number: 208 });
+    await a.close();
+    await insert(b, 2);
+    expect(await count(b)).toBe(1);
+    await until(() => server.openSessions === 1);
+  });
+
+  test('eight sessions that acquire at once let exactly one through', async () => {
+    const sessions = await Promise.all(Array.from({ length: 8 }, () => open()));
+    const acquire = `SET XACT_ABORT ON; BEGIN TRANSACTION;
+      UPDATE dbo.JobRun SET Status = 'Failed' WHERE Job_Type = @type AND Status = 'InProgress' AND DATEDIFF(MINUTE, Started_At, GETUTCDATE()) > 10;
+      INSERT INTO dbo.JobRun (Job_Id, Job_Type, Status, Started_At) OUTPUT inserted.Started_At
+      SELECT @id, @type, 'InProgress', GETUTCDATE() WHERE NOT EXISTS (SELECT 1 FROM dbo.JobRun WITH (UPDLOCK, HOLDLOCK)
+        WHERE Job_Type = @type AND Status = 'InProgress' AND DATEDIFF(MINUTE, Started_At, GETUTCDATE()) <= 10);
+      COMMIT TRANSACTION;`;
+    const attempt = () =>
+      Promise.all(
+        sessions.map((session) =>
+          session.sql(acquire, {
+            type: { type: TYPES.VarChar, value: 'Job', length: 50 },
+            id: { type: TYPES.UniqueIdentifier, value: randomUUID() },
+          }),
+        ),
+      );
+    expect((await attempt()).filter(({ rows }) => rows.length === 1)).toHaveLength(1);
+    server.clock.advance(10 * 60_000);
+    expect((await attempt()).filter(({ rows }) => rows.length === 1)).toHaveLength(0);
+    server.clock.advance(60_000);
+    expect((await attempt()).filter(({ rows }) => rows.length === 1)).toHaveLength(1);
+    server.clock.set(new Date());
+  });
+
+  test('settings and temporary tables of sp_executesql end with it; those of a batch stay for the session', async () => {
+    const client = await open();
+    await client.sql('SET XACT_ABORT ON; CREATE TABLE #Inner (Id INT)');
+    await client.batch('BEGIN TRANSACTION');
+    await expect(client.sql('SELECT * FROM #Inner')).rejects.toMatchObject({ number: 208 });
+    expect((await client.batch('SELECT @@TRANCOUNT AS t; COMMIT')).rows).toEqual([{ t: 1 }]);
+    await client.batch(
+      'DROP TABLE IF EXISTS #Outer; CREATE TABLE #Outer (Position INT IDENTITY(1,1) PRIMARY KEY, V NVARCHAR(9) NOT NULL)',
+    );
+    await client.sql("INSERT INTO #Outer (V) SELECT v.x FROM (VALUES ('b'), ('a')) AS v(x) ORDER BY v.x");
+    expect((await client.sql('SELECT Position, V FROM #Outer')).rows).toEqual([
+      { Position: 1, V: 'a' },
+      { Position: 2, V: 'b' },
+    ]);
+    await client.batch('BEGIN TRAN; DROP TABLE #Outer; ROLLBACK');
+    expect((await client.batch('SELECT * FROM #Outer')).rows).toHaveLength(2);
+  });
+
+  test('reset puts a session back to its start', async () => {
+    const client = await open();
+    await client.batch('CREATE TABLE #T (Id INT); BEGIN TRANSACTION; INSERT INTO dbo.Number (N) VALUES (1)');
+    await new Promise<void>((resolve, reject) =>
+      client.connection.reset((error) => (error ? reject(error) : resolve())),
+    );
+    await expect(client.batch('SELECT * FROM #T')).rejects.toMatchObject({ number: 208 });
+    expect(await count(client)).toBe(0);
+  });
+});
+
+describe('attention', () => {
+  test('a statement that waits for a lock can time out, and the connection goes on', async () => {
+    const [a, b] = [await open(), await open({}, { requestTimeout: 100 })];
+    await a.batch('BEGIN TRANSACTION; INSERT INTO dbo.Number (N) VALUES (1)');
+    await expect(insert(b, 2)).rejects.toMatchObject({ code: 'ETIMEOUT' });
+    expect((await b.batch('SELECT 1 AS v')).rows).toEqual([{ v: 1 }]);
+    await a.batch('COMMIT');
+    expect(await count(b)).toBe(1);
+  });
+
+  test('with XACT_ABORT a time-out rolls the transaction back', async () => {
+    const client = await open({}, { requestTimeout: 100 });
+    await client.batch('SET XACT_ABORT ON; BEGIN TRANSACTION; INSERT INTO dbo.Number (N) VALUES (1)');
+    server.order({ kind: 'hang' });
+    await expect(client.batch('SELECT 1 AS v')).rejects.toMatchObject({ code: 'ETIMEOUT' });
+    expect((await client.batch('SELECT @@TRANCOUNT AS t')).rows).toEqual([{ t: 0 }]);
+  });
+
+  test('cancelling at any moment leaves the connection in step', async () => {
+    const client = await open();
+    server.sqlite.exec(
+      'WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 5000) INSERT INTO Number SELECT n FROM s',
+    );
+    let cancelled = 0;
+    for (let i = 0; i < 60; i++) {
+      const request = new Request('SELECT N FROM dbo.Number ORDER BY N', () => undefined);
+      const ended = new Promise<void>((resolve) => {
+        request.callback = (error?: Error | null) => {
+          if (error) cancelled++;
+          resolve();
+        };
+      });
+      client.connection.execSql(request);
+      await delay(i % 12);
+      request.cancel();
+      await ended;
+      expect((await client.sql('SELECT @i AS i', { i: { type: TYPES.Int, value: i } })).rows).toEqual([
+        { i },
+      ]);
+    }
+    expect(cancelled).toBeGreaterThan(0);
+  });
+});
+
+describe('large results', () => {
+  beforeEach(() => {
+    server.sqlite.exec(
+      'WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 200000) INSERT INTO Number SELECT n FROM s',
+    );
+  });
+
+  test('two hundred thousand rows arrive in order', async () => {
+    const { rows } = await (await open()).sql('SELECT N FROM dbo.Number ORDER BY N');
+    expect([rows.length, rows[0]?.N, rows.at(-1)?.N]).toEqual([200_000, 1, 200_000]);
+  });
+
+  test('a reader that stops reading stops the server, and others go on meanwhile', async () => {
+    const [slow, other] = [await open(), await open()];
+    let received = 0;
+    const request = new Request('SELECT n.N, @text AS T FROM dbo.Number AS n', () => undefined);
+    request.addParameter('text', TYPES.NVarChar, 'x'.repeat(500));
+    const ended = new Promise<void>((resolve) => {
+      request.callback = () => resolve();
+    });
+    request.on('row', () => {
+      if (++received === 1) request.pause();
+    });
+    slow.connection.execSql(request);
+    await until(() => received > 0);
+    await delay(200);
+    const seen = received;
+    expect(await count(other)).toBe(200_000);
+    await delay(100);
+    expect(received).toBe(seen);
+    request.resume();
+    await ended;
+    expect(received).toBe(200_000);
+  });
+});
+
+describe('faults', () => {
+  test('dropBefore: the connection is lost and nothing has happened', async () => {
+    const [client, other] = [await open(), await open()];
+    server.order({ kind: 'dropBefore' });
+    await expect(insert(client, 1)).rejects.toMatchObject({ code: 'ECONNRESET' });
+    expect(await count(other)).toBe(0);
+  });
+
+  test('dropAfter: the connection is lost and the statement has happened; an open transaction has not', async () => {
+    const [client, other, third] = [await open(), await open(), await open()];
+    server.order({ kind: 'dropAfter', match: /INSERT/ });
+    await expect(insert(client, 1)).rejects.toMatchObject({ code: 'ECONNRESET' });
+    expect(await count(other)).toBe(1);
+    server.order({ kind: 'dropAfter' });
+    await expect(
+      third.batch('BEGIN TRANSACTION; INSERT INTO dbo.Number (N) VALUES (2)'),
+    ).rejects.toMatchObject({ code: 'ECONNRESET' });
+    expect(await count(other)).toBe(1);
+  });
+
+  test('error: the nth statement over all sessions is answered with the number and does not run', async () => {
+    const [a, b] = [await open(), await open()];
+    server.order({ kind: 'error', at: 2, times: 2, number: 40501 });
+    await insert(a, 1);
+    await expect(insert(b, 2)).rejects.toMatchObject({ number: 40501, class: 20 });
+    await expect(insert(a, 3)).rejects.toMatchObject({ number: 40501 });
+    const c = await open();
+    expect(await count(c)).toBe(1);
+  });
+
+  test('error 1205 takes the transaction back, another error leaves it unless XACT_ABORT is on', async () => {
+    const client = await open();
+    const depth = async () => (await client.batch('SELECT @@TRANCOUNT AS t')).rows[0]?.t;
+    await client.batch('BEGIN TRANSACTION; INSERT INTO dbo.Number (N) VALUES (1)');
+    server.order({ kind: 'error', number: 1222 });
+    await expect(count(client)).rejects.toMatchObject({ number: 1222 });
+    expect(await depth()).toBe(1);
+    server.order({ kind: 'error', number: 1205 });
+    await expect(count(client)).rejects.toMatchObject({ number: 1205, class: 13 });
+    expect(await depth()).toBe(0);
+    await client.batch('SET XACT_ABORT ON; BEGIN TRANSACTION');
+    server.order({ kind: 'error', number: 1222 });
+    await expect(count(client)).rejects.toMatchObject({ number: 1222 });
+    expect(await depth()).toBe(0);
+  });
+
+  test('delay: the answer comes later; hang: none comes', async () => {
+    const client = await open({}, { requestTimeout: 150 });
+    server.order({ kind: 'delay', delayMs: 60 });
+    const started = performance.now();
+    await insert(client, 1);
+    expect(performance.now() - started).toBeGreaterThan(55);
+    server.order({ kind: 'hang' });
+    await expect(insert(client, 2)).rejects.toMatchObject({ code: 'ETIMEOUT' });
+    expect(await count(client)).toBe(1);
+  });
+
+  test('refuseLogin: as many logins as ordered are refused; tedious itself retries 40613', async () => {
+    server.order({ kind: 'refuseLogin' });
+    await expect(open()).rejects.toMatchObject({ code: 'ELOGIN' });
+    server.order({ kind: 'refuseLogin', number: 40613, times: 2 });
+    const client = await open();
+    expect(await count(client)).toBe(0);
+  });
+});
+
+test('closing ends the sessions and deletes the temporary file', async () => {
+  const other = await startServer();
+  const [{ file }] = other.sqlite.prepare('PRAGMA database_list').all() as [{ file: string }];
+  const client = await Client.open(other);
+  const ended = new Promise((resolve) => client.connection.once('end', resolve));
+  expect(existsSync(file)).toBe(true);
+  await other.close();
+  await ended;
+  expect(existsSync(file)).toBe(false);
+});
