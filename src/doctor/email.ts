@@ -1,11 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import type { TokenCredential } from '@azure/identity';
 import type { Settings } from '../config/settings';
+import { apiVersion } from '../email/emailClient';
 import { failed, ok, reasonOf, warning, type Finding } from './finding';
 import { emailScope } from './identity';
-
-/** The API version that @azure/communication-email 1.1 speaks. */
-const apiVersion = '2025-09-01';
 
 /** The longest, in ms, that the service may take to answer. */
 const answerTimeout = 20_000;

@@ -1,5 +1,6 @@
 import { int, uniqueIdentifier, type Parameter } from '../database/statement';
-import { isEmailAddress, maxAddressLength } from '../email/address';
+import { isEmailAddress } from '../email/address';
+import { addressColumn } from '../jobs/dueReminders';
 import type { Platform, RequestId } from '../jobs/platforms';
 import { failed, formatUtc, ok, warning, type Finding } from './finding';
 import type { Queryable } from './tables';
@@ -63,8 +64,7 @@ async function countUnusableAddresses(
   for (let after: RequestId | undefined; ;) {
     const rows = await session.query({
       name: 'readAddresses',
-      // The address as the notification job reads it (dueReminders).
-      sql: `SELECT TOP (@pageSize) g.RequestId, LEFT(LTRIM(RTRIM(COALESCE(g.RequesterEmail, N''))), ${maxAddressLength + 1}) AS Recipient
+      sql: `SELECT TOP (@pageSize) g.RequestId, ${addressColumn} AS Recipient
 FROM ${platform.grantView} AS g
 ${after === undefined ? '' : 'WHERE g.RequestId > @after\n'}ORDER BY g.RequestId;`,
       parameters: { pageSize: int(pageSize), ...(after !== undefined && { after: requestId(after) }) },

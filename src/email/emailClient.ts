@@ -41,7 +41,7 @@ const defaultRetryAfter = 30_000;
 const shortestRetryAfter = 1_000;
 
 /** The API version that @azure/communication-email 1.1 speaks; needed to ask for a status alone. */
-const apiVersion = '2025-09-01';
+export const apiVersion = '2025-09-01';
 
 /** Sends messages through Azure Communication Services. */
 export class EmailClient {

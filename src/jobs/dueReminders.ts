@@ -18,6 +18,12 @@ export interface Digest {
   readonly grants: readonly DueGrant[];
 }
 
+/**
+ * The address of a grant in SQL, of the view under its alias `g`: trimmed, and at most one character longer than an
+ * address may be, so that one that is too long stays recognisable.
+ */
+export const addressColumn = `LEFT(LTRIM(RTRIM(COALESCE(g.RequesterEmail, N''))), ${maxAddressLength + 1})`;
+
 /** Rows that are read at a time: memory does not grow with the number of grants. */
 const pageSize = 500;
 
@@ -28,7 +34,7 @@ const pageSize = 500;
  * (DATEDIFF counts boundaries).
  *
  * Recipients are compared byte by byte (BIN2) and in lower case, so that one person's grants stand together under any
- * collation of the database. An address that is too long is kept one character too long: it stays recognisable.
+ * collation of the database.
  * @param leadDays ascending
  */
 function dueReminders(
@@ -42,7 +48,7 @@ function dueReminders(
   const sql = `FROM (
   SELECT ${grantColumns},
     CASE ${cases.join(' ')} END AS LeadDays,
-    LOWER(LEFT(LTRIM(RTRIM(COALESCE(g.RequesterEmail, N''))), ${maxAddressLength + 1})) COLLATE Latin1_General_BIN2 AS Recipient
+    LOWER(${addressColumn}) COLLATE Latin1_General_BIN2 AS Recipient
   FROM ${grantView} AS g
   WHERE g.ExpiresAt > GETUTCDATE() AND g.ExpiresAt < DATEADD(DAY, @firstDayAfter, CAST(GETUTCDATE() AS DATE))
 ) AS g

@@ -96,11 +96,8 @@ test('the row of a dead run is closed as failed and abandoned when its lock is t
   await acquireLock(session, revoke, successor, 'machine-2');
   const [newest, oldest] = await listRuns(session, revoke, 10);
   expect(newest).toMatchObject({ jobId: successor, status: 'InProgress' });
-  expect(oldest).toMatchObject({
-    jobId: dead,
-    status: 'Failed',
-    errorMessage: expect.stringMatching(/^Abandoned: .*more than 10 minutes/),
-  });
+  expect(oldest).toMatchObject({ jobId: dead, status: 'Failed' });
+  expect(oldest?.errorMessage).toMatch(/^Abandoned: .*more than 10 minutes/);
   expect(oldest?.completedAt).toBeInstanceOf(Date);
 });
 
@@ -141,11 +138,9 @@ test('the database itself refuses a second run in progress, whatever a session s
 test('only a duplicate means held: a missing table is an error that names it', async () => {
   await environment.query('DROP TABLE dbo.JobRun;');
   try {
-    await expect(acquireLock(session, revoke, newGuid(), 'machine-1')).rejects.toMatchObject({
-      name: 'SqlError',
-      number: 208,
-      message: expect.stringContaining('dbo.JobRun'),
-    });
+    const attempt = acquireLock(session, revoke, newGuid(), 'machine-1');
+    await expect(attempt).rejects.toMatchObject({ name: 'SqlError', number: 208 });
+    await expect(attempt).rejects.toThrow('dbo.JobRun');
   } finally {
     const { createDatabase } = await import('../../local/sampleDatabase');
     await createDatabase(session);
