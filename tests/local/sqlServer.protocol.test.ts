@@ -34,7 +34,7 @@ beforeEach(async () => {
   server.clearStatements();
 });
 afterEach(async () => {
-  await Promise.all(clients.splice(0).map((client) => client.connection.closed || client.close()));
+  await Promise.all(clients.splice(0).map((client) => client.close()));
 });
 
 const count = async (client: Client): Promise<unknown> =>

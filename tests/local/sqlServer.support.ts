@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { generate } from 'selfsigned';
 import * as tls from 'node:tls';
 import { Connection, Request, TYPES, type ConnectionConfiguration } from 'tedious';
@@ -10,9 +11,12 @@ export const TOKEN = 'a-good-token';
 
 let certificate: Promise<{ key: string; cert: string }> | undefined;
 
-/** One certificate for all servers of a test file, trusted by this process as production code would trust it. */
+/**
+ * One certificate for all servers of a test file, trusted by this process as production code would trust it. Its name is
+ * its own: jest runs several files in a process, and of two authorities of one name only the first is found.
+ */
 function trustedCertificate(): Promise<{ key: string; cert: string }> {
-  certificate ??= generate([{ name: 'commonName', value: 'localhost' }], {
+  certificate ??= generate([{ name: 'commonName', value: `SQL stand-in ${randomUUID()}` }], {
     algorithm: 'sha256',
     extensions: [
       { name: 'basicConstraints', cA: true },
@@ -132,6 +136,7 @@ export class Client {
   }
 
   close(): Promise<void> {
+    if (this.connection.closed) return Promise.resolve();
     return new Promise((resolve) => {
       this.connection.once('end', () => resolve());
       this.connection.close();
