@@ -19,6 +19,9 @@ export class LockLostError extends Error {
 export const leaseHeld = `EXISTS (
   SELECT 1 FROM dbo.JobRun WITH (UPDLOCK) WHERE Job_Id = @jobId AND Status = 'InProgress')`;
 
+/** When the run @jobId took its lock, as a value in SQL. */
+export const runStartedAt = '(SELECT Started_At FROM dbo.JobRun WHERE Job_Id = @jobId)';
+
 /**
  * T-SQL that adds the number of rows of the statement before it to the count of the run @jobId, and gives the run's
  * Status. In one transaction with that statement, so that the count is the number of rows written, whatever fails.

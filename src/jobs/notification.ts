@@ -3,7 +3,7 @@ import type { DatabaseConnection } from '../database/database';
 import { nVarChar, uniqueIdentifier, varChar } from '../database/statement';
 import type { EmailClient } from '../email/emailClient';
 import { createDigest } from '../email/message';
-import { addProcessed, leaseIsFresh, LockLostError } from '../jobRun/lease';
+import { addProcessed, leaseIsFresh, LockLostError, runStartedAt } from '../jobRun/lease';
 import type { JobType } from '../jobRun/jobRun';
 import { readDigests, type Digest } from './dueReminders';
 import type { Platform } from './platforms';
@@ -137,7 +137,7 @@ FROM OPENJSON(@requestIds) WITH (RequestId ${requestIdType} '$') AS j
 WHERE NOT EXISTS (
   SELECT 1 FROM ${notificationTable} AS n
   WHERE n.${requestColumn} = j.RequestId
-    AND n.Notification_Sent_Dt >= (SELECT Started_At FROM dbo.JobRun WHERE Job_Id = @jobId));
+    AND n.Notification_Sent_Dt >= ${runStartedAt});
 ${addProcessed};
 COMMIT TRANSACTION;`,
       parameters: {
