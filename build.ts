@@ -11,10 +11,11 @@ const directory = join(__dirname, 'dist');
 /**
  * Packages that libraries load at once and this app never uses: OpenTelemetry's other exporters, propagators and
  * configuration files, instrumentations of other databases and loggers (telemetry.ts turns them off), the browser's
- * part of Application Insights, a browser for a developer's sign-in, and NTLM. In the bundle each is an empty module.
+ * part of Application Insights, a browser for a developer's sign-in, NTLM, and colours of a terminal. In the bundle each
+ * is an empty module.
  */
 const unused =
-  /^(@opentelemetry\/((exporter|propagator)-.+|otlp-.+|configuration|instrumentation-(bunyan|console|mongodb|mysql|pg|redis|winston))|@microsoft\/applicationinsights-web-snippet|open|js-md4)$/;
+  /^(@opentelemetry\/((exporter|propagator)-.+|otlp-.+|configuration|instrumentation-(bunyan|console|mongodb|mysql|pg|redis|winston))|@microsoft\/applicationinsights-web-snippet|open|js-md4|supports-color)$/;
 
 const leaveOutUnused: Plugin = {
   name: 'leave out unused packages',
