@@ -1,0 +1,52 @@
+/**
+ * Loads an app as the Functions worker does, with nothing else in the process, and runs its timer functions by request.
+ * Plain JavaScript: a loader for TypeScript would be measured along.
+ *
+ *     node bench/appProcess.js <entry file>
+ *
+ * Sends { registered, functions } once the app is loaded: the time in ms since 1970 and the number of its functions.
+ * For each { run: <name> } it sends { ms, maxRss } (bytes), or { error }.
+ */
+const Module = require('node:module');
+const { performance } = require('node:perf_hooks');
+const { pathToFileURL } = require('node:url');
+
+const functions = new Map();
+let model;
+const core = {
+  version: '3.0.0',
+  hostVersion: '4.1000.0',
+  Disposable: class {},
+  setProgrammingModel: (given) => {
+    model = given;
+  },
+  getProgrammingModel: () => model,
+  log: () => undefined,
+  registerHook: () => new core.Disposable(),
+  registerFunction: ({ name }, callback) => {
+    functions.set(name, callback);
+    return new core.Disposable();
+  },
+};
+const load = Module.prototype.require;
+Module.prototype.require = function (id) {
+  return id === '@azure/functions-core' ? core : load.call(this, id);
+};
+
+import(pathToFileURL(process.argv[2]).href).then(() => {
+  process.send({ registered: performance.timeOrigin + performance.now(), functions: functions.size });
+});
+
+process.on('message', async ({ run }) => {
+  const log = process.env.BENCH_LOG
+    ? (...text) => process.stderr.write(`${text.join(' ')}\n`)
+    : () => undefined;
+  const context = { log, warn: log, error: log };
+  const started = performance.now();
+  try {
+    await functions.get(run)({}, context);
+    process.send({ ms: performance.now() - started, maxRss: process.resourceUsage().maxRSS * 1024 });
+  } catch (error) {
+    process.send({ error: String(error) });
+  }
+});

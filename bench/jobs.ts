@@ -1,0 +1,223 @@
+/** The jobs against the limits that the server and the email service set. */
+import { fork } from 'node:child_process';
+import { join } from 'node:path';
+import { concurrentSends } from '../src/jobs/notification';
+import { answer, startApp, type AppProcess } from './app';
+import type { Command } from './client';
+import { addGrants, emailLatency, emptyTables, type BenchDatabase } from './database';
+import { runs, sideBySide, statistics, type Row } from './report';
+
+const revoke = 'RevokeExpiredDatabricksRequests';
+const notify = 'ExpiryNotificationDatabricksRequests';
+
+interface Client {
+  measure(command: Command): Promise<number>;
+  kill(): void;
+}
+
+/** Starts the client of bench/client.ts. */
+function startClient(environment: Readonly<Record<string, string>>): Client {
+  const child = fork(join(__dirname, 'client.ts'), {
+    env: { ...process.env, ...environment },
+    execArgv: ['--import', require.resolve('tsx')],
+  });
+  return {
+    async measure(command) {
+      child.send({ command });
+      const { result, error } = (await answer(child)) as { result?: number; error?: string };
+      if (result === undefined) throw new Error(`${command}: ${error ?? ''}`);
+      return result;
+    },
+    kill: () => child.kill('SIGKILL'),
+  };
+}
+
+async function rowsIn(database: BenchDatabase, table: string): Promise<number> {
+  const [row] = await database.query(`SELECT COUNT(*) AS Rows_ FROM ${table};`);
+  return row?.Rows_ as number;
+}
+
+/** Revocation and the lock; leaves the database with 1,000,000 grants. */
+export async function revocationRows(database: BenchDatabase, entry: string): Promise<Row[]> {
+  const app = await startApp(entry, database.environment);
+  const client = startClient(database.environment);
+  const nothingLeft = () => emptyTables(database, ['dbo.RevokedAccess_Databricks', 'dbo.JobRun']);
+
+  async function revoked(expected: number): Promise<number> {
+    await nothingLeft();
+    const { ms } = await app.run(revoke);
+    const rows = await rowsIn(database, 'dbo.RevokedAccess_Databricks');
+    if (rows !== expected) throw new Error(`${rows} grants were revoked instead of ${expected}`);
+    return ms;
+  }
+  const lasting = (command: Command) => async (): Promise<number> => {
+    await nothingLeft();
+    return client.measure(command);
+  };
+  const onEmptyHistory = (command: Command): Promise<number> => client.measure(command);
+
+  // Connections, statements and code are warm from here on.
+  await app.run(revoke);
+  await client.measure('bareRun');
+  await client.measure('lock');
+  const lock = await sideBySide(
+    () => average(() => onEmptyHistory('lock')),
+    () => average(() => onEmptyHistory('twoStatements')),
+  );
+  const idle = await sideBySide(
+    () => average(async () => (await app.run(revoke)).ms, 5),
+    () => average(() => onEmptyHistory('bareRun'), 5),
+  );
+
+  const perGrant = new Map<number, number[]>();
+  let seeded = 0;
+  for (const grants of [10_000, 100_000, 1_000_000]) {
+    await addGrants(database, {
+      first: seeded + 1,
+      last: grants,
+      // Every tenth has expired, one to 100 days ago; the others end in 30 to 130 days.
+      endsAt:
+        'DATEADD(DAY, CASE WHEN j.n % 10 = 0 THEN -1 - j.n / 10 % 100 ELSE 30 + j.n % 100 END, GETUTCDATE())',
+      person: 'j.n % 50000',
+    });
+    seeded = grants;
+    const due = grants / 10;
+    const samples: number[] = [];
+    for (let run = 0; run < runs; run++) samples.push((await revoked(due)) / due);
+    perGrant.set(grants, samples);
+  }
+  const against = await sideBySide(() => revoked(100_000), lasting('rawInsert'));
+  const loop = await sideBySide(async () => (await revoked(100_000)) / 100_000, lasting('plainLoop'));
+  client.kill();
+  await app.kill();
+  await nothingLeft();
+
+  const what = 'revoking 100,000 expired grants among 1,000,000';
+  return [
+    {
+      what,
+      against: 'a plain loop over tedious: select, then one insert per grant',
+      unit: 'ms per grant',
+      ...loop,
+      figure: (measured, reference) => reference / measured,
+      goal: { atLeast: 20 },
+      note: 'the loop is measured over the first 2,000 of the grants.',
+    },
+    {
+      what,
+      against: 'one raw INSERT … SELECT of the same rows',
+      unit: 'ms',
+      ...against,
+      goal: { atMost: 1.3 },
+    },
+    {
+      what: 'revoking a tenth of 1,000,000 grants',
+      against: 'a tenth of 10,000',
+      unit: 'ms per grant',
+      measured: perGrant.get(1_000_000) ?? [],
+      reference: perGrant.get(10_000) ?? [],
+      goal: { atMost: 1.3 },
+      note: `a tenth of 100,000: ${statistics(perGrant.get(100_000) ?? []).median.toPrecision(3)} ms per grant.`,
+    },
+    {
+      what: 'a revocation run that finds nothing',
+      against: 'a connection and the two statements of the lock',
+      unit: 'ms',
+      ...idle,
+      goal: { atMost: 1.5 },
+    },
+    {
+      what: 'taking and ending the lock',
+      against: 'an insert and an update on the same session',
+      unit: 'ms',
+      ...lock,
+      goal: { atMost: 1.5 },
+    },
+  ];
+}
+
+/** Short things are measured many at a time. */
+async function average(measure: () => Promise<number>, times = 20): Promise<number> {
+  let sum = 0;
+  for (let index = 0; index < times; index++) sum += await measure();
+  return sum / times;
+}
+
+/** Grants that end in 7 days, so many of each person. */
+async function dueReminders(database: BenchDatabase, grants: number, perPerson: number): Promise<void> {
+  await emptyTables(database, [
+    'dbo.JobRun',
+    'dbo.ExpiryNotification_Databricks',
+    'dbo.RevokedAccess_Databricks',
+    'dbo.DataAccessDeltaRequests',
+  ]);
+  await addGrants(database, {
+    first: 1,
+    last: grants,
+    endsAt: 'DATEADD(DAY, 7, GETUTCDATE())',
+    person: `j.n / ${perPerson}`,
+  });
+}
+
+async function notified(
+  database: BenchDatabase,
+  app: AppProcess,
+  grants: number,
+): Promise<{ ms: number; maxRss: number }> {
+  await emptyTables(database, ['dbo.JobRun', 'dbo.ExpiryNotification_Databricks']);
+  const result = await app.run(notify);
+  const rows = await rowsIn(database, 'dbo.ExpiryNotification_Databricks');
+  if (rows !== grants) throw new Error(`${rows} grants were notified instead of ${grants}`);
+  return result;
+}
+
+export async function notificationRow(database: BenchDatabase, entry: string): Promise<Row> {
+  const people = 5_000;
+  await dueReminders(database, 4 * people, 4);
+  const app = await startApp(entry, database.environment);
+  const rate: number[] = [];
+  const limit: number[] = [];
+  for (let run = 0; run < runs; run++) {
+    const before = database.standIns.email.requests.length;
+    const { ms } = await notified(database, app, 4 * people);
+    const calls = (database.standIns.email.requests.length - before) / people;
+    rate.push(people / (ms / 1000));
+    limit.push(concurrentSends / ((calls * emailLatency) / 1000));
+  }
+  await app.kill();
+  return {
+    what: 'notifying 20,000 grants of 5,000 people',
+    against: `the service's limit: ${concurrentSends} messages at a time, ${emailLatency} ms a call`,
+    unit: 'messages/s',
+    measured: rate,
+    reference: limit,
+    goal: { atLeast: 0.85 },
+    note:
+      'the library makes two calls for a message, the POST and a look at its status, and each is answered after the ' +
+      'latency: that is what a message takes of the service. The calls are counted at the service.',
+  };
+}
+
+export async function memoryRow(database: BenchDatabase, entry: string): Promise<Row> {
+  const perPerson = 100;
+  const peaks = async (grants: number): Promise<number[]> => {
+    await dueReminders(database, grants, perPerson);
+    const samples: number[] = [];
+    for (let run = 0; run < runs; run++) {
+      const app = await startApp(entry, database.environment);
+      samples.push((await notified(database, app, grants)).maxRss / 2 ** 20);
+      await app.kill();
+    }
+    return samples;
+  };
+  const reference = await peaks(1_000);
+  return {
+    what: 'memory while notifying 200,000 grants: peak RSS of the process',
+    against: '1,000 grants',
+    unit: 'MiB',
+    measured: await peaks(200_000),
+    reference,
+    goal: { atMost: 1.15 },
+    note: `${perPerson} grants a person; the built app and nothing else in the process.`,
+  };
+}

@@ -1,0 +1,54 @@
+/**
+ * Measures the product against what it is set against, side by side, prints one table and writes it as JSON.
+ *
+ *     npm run bench [-- start revocation notification memory]
+ *
+ * Without names all of them. Runs against the SQL stand-in, or against the server that SQL_SERVER and the other
+ * settings name: an empty database of its own. Exit code 0: all were measured, reached or not.
+ */
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
+import { buildApps } from './app';
+import { firstRunRow, packageRow, startRows } from './coldStart';
+import { openDatabase } from './database';
+import { memoryRow, notificationRow, revocationRows } from './jobs';
+import { report, type Row } from './report';
+
+const root = join(__dirname, '..');
+
+async function main(): Promise<void> {
+  const names = process.argv.slice(2);
+  const wanted = (name: string): boolean => names.length === 0 || names.includes(name);
+  const packageFile = join(root, 'dist/access-expiry-jobs.zip');
+  execFileSync(process.execPath, ['--import', require.resolve('tsx'), join(root, 'package.ts')], {
+    stdio: 'ignore',
+  });
+  const apps = await buildApps(packageFile);
+  const database = await openDatabase();
+  const rows: Row[] = [];
+  try {
+    const { deployed } = apps;
+    const measure = async (part: string, work: () => Promise<Row[]>): Promise<void> => {
+      if (!wanted(part)) return;
+      const started = performance.now();
+      rows.push(...(await work()));
+      console.error(`${part}: ${Math.round((performance.now() - started) / 1000)} s`);
+    };
+    await measure('revocation', () => revocationRows(database, deployed));
+    await measure('notification', async () => [await notificationRow(database, deployed)]);
+    await measure('memory', async () => [await memoryRow(database, deployed)]);
+    await measure('start', async () => [
+      ...(await startRows(apps)),
+      await firstRunRow(apps, database),
+      await packageRow(packageFile),
+    ]);
+  } finally {
+    await database.close();
+  }
+  report(rows, database.server, join(root, '.local/bench.json'));
+}
+
+main().catch((error: unknown) => {
+  console.error(error);
+  process.exitCode = 1;
+});
