@@ -14,8 +14,11 @@ const retryDelays = [5_000, 10_000, 20_000, 30_000, 60_000];
 /** Work that went well for so long, in ms, before it failed is not the same fault going on. */
 const freshStart = 60_000;
 
-/** The longest time, in ms, that one statement may take. */
-const defaultStatementTimeout = 120_000;
+/**
+ * The longest time, in ms, that one statement may take: one that starts at the end of a run's time budget of 9 minutes
+ * has to end before the functionTimeout of 10.
+ */
+const defaultStatementTimeout = 30_000;
 
 /** The way to the database, shared by all runs of the process. Holds no open connection. */
 export class Database {

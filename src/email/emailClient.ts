@@ -30,7 +30,7 @@ export interface EmailTimings {
 }
 
 const defaultTimings: EmailTimings = {
-  call: 20_000,
+  call: 10_000,
   watch: 15_000,
   statusInterval: 5_000,
   retryDelays: [1_000, 4_000],

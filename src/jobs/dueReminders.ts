@@ -4,7 +4,7 @@ import type { Session } from '../database/session';
 import { int, nVarChar, type Parameter } from '../database/statement';
 import { isEmailAddress, maxAddressLength } from '../email/address';
 import { grantColumns, toGrant, type Grant } from './grants';
-import type { Platform } from './platforms';
+import type { Platform, RequestId } from './platforms';
 
 /** A grant whose reminder is due, and which reminder that is. */
 export interface DueGrant extends Grant {
@@ -62,22 +62,44 @@ WHERE NOT EXISTS (
   return { sql, parameters: { ...parameters, firstDayAfter: int((leadDays.at(-1) ?? 0) + 1) } };
 }
 
+/** Grants with one address that no message can go to. */
+export interface Undeliverable {
+  readonly count: number;
+  /** The first of them. */
+  readonly requestIds: readonly RequestId[];
+}
+
+/** Request ids that are told of grants with one unusable address: a missing one may be that of very many. */
+const toldRequestIds = 20;
+
 /**
- * Yields the digests that are due, recipient by recipient. Grants without a usable address are not yielded but told to
- * `onUnusableAddress`, each once. After a transient fault it goes on behind the last recipient.
+ * Yields the digests that are due, recipient by recipient; grants without a usable address are told to
+ * `onUndeliverable` instead, once. After a transient fault it goes on behind the last recipient.
  */
 export async function* readDigests(
   connection: DatabaseConnection,
   limits: Limits,
   platform: Platform,
   leadDays: readonly number[],
-  onUnusableAddress: (grant: DueGrant) => void,
+  onUndeliverable: (grants: Undeliverable) => void,
 ): AsyncGenerator<Digest> {
-  /** The recipient whose grants have all been yielded or told. */
+  /** The recipient up to whom all grants have been yielded or told. */
   let done: string | undefined;
   let collectedIn: Session | undefined;
   let position = 0;
-  let current: { recipient: string; usable: boolean; grants: DueGrant[] } | undefined;
+  let current: { recipient: string; usable: boolean; count: number; grants: DueGrant[] } | undefined;
+
+  /** Ends the current recipient: a digest to yield, or undefined if there is none. */
+  function complete(): Digest | undefined {
+    if (!current) return undefined;
+    const { recipient, usable, count, grants } = current;
+    done = recipient;
+    current = undefined;
+    if (usable) return { recipient, grants };
+    onUndeliverable({ count, requestIds: grants.map(({ requestId }) => requestId) });
+    return undefined;
+  }
+
   for (;;) {
     const page = await connection.retrying(limits, async (session) => {
       if (session !== collectedIn) {
@@ -88,22 +110,21 @@ export async function* readDigests(
       }
       return readPage(session, platform, position);
     });
-    for (const row of page) {
-      if (current?.recipient !== row.recipient) {
-        if (current) {
-          done = current.recipient;
-          if (current.usable) yield current;
-        }
-        current = { recipient: row.recipient, usable: isEmailAddress(row.recipient), grants: [] };
+    for (const { recipient, grant } of page) {
+      if (current?.recipient !== recipient) {
+        const digest = complete();
+        if (digest) yield digest;
+        current = { recipient, usable: isEmailAddress(recipient), count: 0, grants: [] };
       }
-      if (current.usable) current.grants.push(row.grant);
-      else onUnusableAddress(row.grant);
+      current.count++;
+      if (current.usable || current.grants.length < toldRequestIds) current.grants.push(grant);
     }
     const last = page.at(-1);
     if (!last) break;
     position = last.position;
   }
-  if (current?.usable) yield current;
+  const digest = complete();
+  if (digest) yield digest;
 }
 
 /**

@@ -61,9 +61,12 @@ export async function notifyExpiring(
   let faults = 0;
   let stopped: string | undefined;
   let error: unknown;
-  const digests = readDigests(connection, limits, run.platform, run.leadDays, ({ requestId }) => {
-    failedCount++;
-    log(`Request ${requestId}: the address is missing or malformed; no reminder was sent`);
+  const digests = readDigests(connection, limits, run.platform, run.leadDays, ({ count, requestIds }) => {
+    failedCount += count;
+    const more = count > requestIds.length ? ` and ${count - requestIds.length} more` : '';
+    log(
+      `Requests ${requestIds.join(', ')}${more}: the address is missing or malformed; no reminder was sent`,
+    );
   });
 
   async function notify(digest: Digest): Promise<void> {

@@ -15,7 +15,12 @@ function problems(environment: Record<string, string | undefined>): Record<strin
     readSettings(environment);
   } catch (error) {
     if (!(error instanceof SettingsError)) throw error;
-    return Object.fromEntries(error.problems.map((problem) => problem.split(/: (.*)/s).slice(0, 2)));
+    return Object.fromEntries(
+      error.problems.map((problem): [string, string] => {
+        const end = problem.indexOf(': ');
+        return [problem.slice(0, end), problem.slice(end + 2)];
+      }),
+    );
   }
   throw new Error('The settings were taken');
 }
