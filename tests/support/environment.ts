@@ -232,7 +232,7 @@ export async function startTestEnvironment(): Promise<TestEnvironment> {
       await query(tables.map((name) => `DELETE FROM ${name};`).join('\n'));
     },
     async close() {
-      if (realServer) await query(dropAll);
+      if (realServer) await query(`${dropAll}\nDROP ROLE IF EXISTS AccessExpiryJobs;`);
       session.close();
       await Promise.all([standIn?.close(), email.close(), identity.close()]);
     },
