@@ -46,8 +46,16 @@ export class SqlError extends Error {
   }
 }
 
+/** An error that ends the batch: what SQL Server finds while it compiles. */
+export const batchError = (number: number, message: string): SqlError =>
+  new SqlError(number, message, { endsBatch: true });
+
+/** An error that ends the batch and rolls its transaction back: a failed conversion. */
+export const conversionError = (number: number, message: string): SqlError =>
+  new SqlError(number, message, { endsBatch: true, rollsBack: true });
+
 /** SQL that is not served: never guessed at, always named. */
 export function notServed(what: string, statement?: string): SqlError {
   const quoted = statement === undefined ? '' : `: ${statement.trim().slice(0, 1500)}`;
-  return new SqlError(50000, `The SQL stand-in does not serve ${what}${quoted}`, { endsBatch: true });
+  return batchError(50000, `The SQL stand-in does not serve ${what}${quoted}`);
 }

@@ -7,7 +7,7 @@ import {
   type Table,
 } from '../engine/catalogue';
 import { systemViews } from '../engine/systemViews';
-import { SqlError, notServed } from '../errors';
+import { SqlError, batchError, notServed } from '../errors';
 import { commonType, isString, NULL_TYPE, type SqlType } from '../sqlTypes';
 import type { Body, Name, Output, Query, Select, SelectItem, Source, Statement } from './ast';
 import { ExpressionEmitter, hasAggregate } from './expressions';
@@ -120,10 +120,9 @@ class Emitter extends ExpressionEmitter {
     const named = statement.columns?.map((name) => requireColumn(table, name));
     const columns = named ?? table.columns.filter((column) => !column.identity);
     if (!identityInsert && columns.some((column) => column.identity)) {
-      throw new SqlError(
+      throw batchError(
         544,
         `Cannot insert explicit value for identity column in table '${table.name}' when IDENTITY_INSERT is set to OFF.`,
-        { endsBatch: true },
       );
     }
     const rest = table.columns.filter((column) => !columns.includes(column) && !column.identity);
@@ -152,10 +151,9 @@ class Emitter extends ExpressionEmitter {
       const { sql, columns: selected } = this.query(source, undefined, true, columns);
       if (selected.length !== columns.length) {
         const fewer = selected.length < columns.length;
-        throw new SqlError(
+        throw batchError(
           fewer ? 120 : 121,
           `The select list for the INSERT statement contains ${fewer ? 'fewer' : 'more'} items than the insert list.`,
-          { endsBatch: true },
         );
       }
       if (tail.length === 0) return done(sql);
@@ -163,10 +161,9 @@ class Emitter extends ExpressionEmitter {
     }
     const rows = source.map((row) => {
       if (row.length !== columns.length) {
-        throw new SqlError(
+        throw batchError(
           row.length < columns.length ? 109 : 110,
           'The number of values does not match the number of columns of the INSERT.',
-          { endsBatch: true },
         );
       }
       const cells = row.map((cell, i) => {
@@ -205,8 +202,7 @@ class Emitter extends ExpressionEmitter {
     const values = set.map(({ value }, i) => {
       const column = columns[i];
       if (column === undefined) throw new Error('set and columns differ');
-      if (column.identity)
-        throw new SqlError(8102, `Cannot update identity column '${column.name}'.`, { endsBatch: true });
+      if (column.identity) throw batchError(8102, `Cannot update identity column '${column.name}'.`);
       return this.assign(this.value(value, scope), column, table);
     });
     const condition = where === undefined ? '' : ` WHERE ${this.predicate(where, scope)}`;
@@ -264,10 +260,9 @@ class Emitter extends ExpressionEmitter {
       offset === undefined &&
       !(body.kind === 'select' && body.top !== undefined)
     ) {
-      throw new SqlError(
+      throw batchError(
         1033,
         'The ORDER BY clause is invalid in views, inline functions, derived tables, subqueries, and common table expressions, unless TOP, OFFSET or FOR XML is also specified.',
-        { endsBatch: true },
       );
     }
     this.ctes.push(new Map(query.ctes.map((cte) => [cte.name.toLowerCase(), cte])));
@@ -307,10 +302,9 @@ class Emitter extends ExpressionEmitter {
     const left = branch(body.left);
     const right = branch(body.right);
     if (left.columns.length !== right.columns.length) {
-      throw new SqlError(
+      throw batchError(
         205,
         'All queries combined using a UNION, INTERSECT or EXCEPT operator must have an equal number of expressions in their target lists.',
-        { endsBatch: true },
       );
     }
     const columns = left.columns.map((column, i) => ({
@@ -476,7 +470,7 @@ class Emitter extends ExpressionEmitter {
     } catch (error) {
       if (!(error instanceof SqlError)) throw error;
       const message = `Could not use view or function 'dbo.${name}' because of binding errors.`;
-      throw Object.assign(error, { next: new SqlError(4413, message, { endsBatch: true }) });
+      throw Object.assign(error, { next: batchError(4413, message) });
     } finally {
       this.ctes.push(...outer);
     }

@@ -1,5 +1,5 @@
 import { convert } from '../engine/convert';
-import { SqlError, notServed } from '../errors';
+import { SqlError, batchError, notServed } from '../errors';
 import {
   BOOLEAN,
   commonType,
@@ -88,10 +88,9 @@ export abstract class ExpressionEmitter {
   predicate(expr: Expr, scope: Scope): string {
     const emitted = this.emit(expr, scope);
     if (emitted.type.name === 'boolean') return emitted.sql;
-    throw new SqlError(
+    throw batchError(
       4145,
       'An expression of non-boolean type specified in a context where a condition is expected.',
-      { endsBatch: true },
     );
   }
 
@@ -186,8 +185,7 @@ export abstract class ExpressionEmitter {
     const session = SESSION_VALUES[name.toUpperCase()];
     if (session !== undefined) return { sql: this.bind(session.binding), type: session.type };
     const type = this.variables.get(name);
-    if (type === undefined)
-      throw new SqlError(137, `Must declare the scalar variable "${name}".`, { endsBatch: true });
+    if (type === undefined) throw batchError(137, `Must declare the scalar variable "${name}".`);
     return { sql: this.bind(`v${name.replace('@', '_')}`), type };
   }
 
@@ -216,10 +214,9 @@ export abstract class ExpressionEmitter {
     let wanted: Collation = l.collation ?? r.collation ?? 'NOCASE';
     if (l.collation !== undefined && r.collation !== undefined && l.collation !== r.collation) {
       if (l.explicitCollation === r.explicitCollation) {
-        throw new SqlError(
+        throw batchError(
           468,
           `Cannot resolve the collation conflict in the ${op === '=' ? 'equal to' : op} operation.`,
-          { endsBatch: true },
         );
       }
       wanted = l.explicitCollation ? l.collation : r.collation;
@@ -270,7 +267,7 @@ export abstract class ExpressionEmitter {
     const left = this.value(expr.expr, scope);
     const operator = expr.not ? 'NOT IN' : 'IN';
     if (!Array.isArray(expr.list)) {
-      const query = this.subquery(expr.list as Query, scope, isString(left.type) ? undefined : left.type);
+      const query = this.subquery(expr.list, scope, isString(left.type) ? undefined : left.type);
       const wanted = left.collation ?? query.collation;
       return this.boolean(
         `(${this.sortable(wanted === undefined ? left : { ...left, collation: wanted })} ${operator} (${query.sql}))`,
@@ -471,10 +468,9 @@ export abstract class ExpressionEmitter {
     const { name, over } = expr;
     const outer = scope.inAggregate;
     if (outer && over === undefined) {
-      throw new SqlError(
+      throw batchError(
         130,
         'Cannot perform an aggregate function on an expression containing an aggregate or a subquery.',
-        { endsBatch: true },
       );
     }
     scope.inAggregate = over === undefined;

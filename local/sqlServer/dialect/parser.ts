@@ -1,4 +1,4 @@
-import { SqlError, notServed } from '../errors';
+import { SqlError, batchError, notServed } from '../errors';
 import { INT, NULL_TYPE, nvarchar, SYSNAME, varchar, type SqlType } from '../sqlTypes';
 import type * as ast from './ast';
 import { tokenize, type Token } from './tokenizer';
@@ -16,33 +16,19 @@ const RESERVED = new Set(
 const NOT_ALIAS = new Set(['OUTPUT', 'OFFSET', 'APPLY']);
 
 const LOCK_HINTS = new Set(['UPDLOCK', 'XLOCK', 'HOLDLOCK', 'SERIALIZABLE', 'TABLOCKX', 'REPEATABLEREAD']);
-const OTHER_HINTS = new Set([
-  'NOLOCK',
-  'READPAST',
-  'ROWLOCK',
-  'PAGLOCK',
-  'TABLOCK',
-  'READCOMMITTED',
-  'READCOMMITTEDLOCK',
-  'FORCESEEK',
-  'NOWAIT',
-]);
+const OTHER_HINTS = new Set(
+  'NOLOCK READPAST ROWLOCK PAGLOCK TABLOCK READCOMMITTED READCOMMITTEDLOCK FORCESEEK'.split(' '),
+);
 
-const DATE_PARTS: Readonly<Record<string, string>> = {
-  YY: 'year', YYYY: 'year', YEAR: 'year', QQ: 'quarter', Q: 'quarter', QUARTER: 'quarter', MM: 'month', M: 'month', MONTH: 'month',
-  DY: 'dayofyear', Y: 'dayofyear', DAYOFYEAR: 'dayofyear', DD: 'day', D: 'day', DAY: 'day', WK: 'week', WW: 'week', WEEK: 'week',
-  DW: 'weekday', W: 'weekday', WEEKDAY: 'weekday', HH: 'hour', HOUR: 'hour', MI: 'minute', N: 'minute', MINUTE: 'minute', SS: 'second',
-  S: 'second', SECOND: 'second', MS: 'millisecond', MILLISECOND: 'millisecond', MCS: 'microsecond', MICROSECOND: 'microsecond',
-  NS: 'nanosecond', NANOSECOND: 'nanosecond',
-}; // prettier-ignore
-const DATE_PART_FUNCTIONS = new Set([
-  'DATEADD',
-  'DATEDIFF',
-  'DATEDIFF_BIG',
-  'DATEPART',
-  'DATENAME',
-  'DATETRUNC',
-]);
+const DATE_PARTS = new Map(
+  (
+    'year YY YYYY,quarter QQ Q,month MM M,dayofyear DY Y,day DD D,week WK WW,weekday DW W,hour HH,minute MI N,second SS S,' +
+    'millisecond MS,microsecond MCS,nanosecond NS'
+  )
+    .split(',')
+    .flatMap((names) => names.split(' ').map((name, _i, [part = '']) => [name.toUpperCase(), part] as const)),
+);
+const DATE_PART_FUNCTIONS = new Set(['DATEADD', 'DATEDIFF', 'DATEDIFF_BIG', 'DATEPART']);
 
 /** A batch's statements. Throws SqlError: 102 and 105 where the text is surely wrong, else 50000 quoting the statement. */
 export function parseBatch(sql: string): ast.Statement[] {
@@ -124,8 +110,7 @@ class Parser {
 
   private fail(): never {
     const token = this.peek();
-    if (token.kind === 'end')
-      throw new SqlError(102, `Incorrect syntax near '${this.lastText()}'.`, { endsBatch: true });
+    if (token.kind === 'end') throw batchError(102, `Incorrect syntax near '${this.lastText()}'.`);
     throw notServed(`this statement (near '${token.text}')`, this.sql.slice(this.statementStart));
   }
 
@@ -950,7 +935,7 @@ class Parser {
     }
     let part: string | undefined;
     if (DATE_PART_FUNCTIONS.has(name)) {
-      part = DATE_PARTS[this.next().value] ?? this.fail();
+      part = DATE_PARTS.get(this.next().value) ?? this.fail();
       this.expect(',');
     }
     const distinct = this.accept('DISTINCT');

@@ -1,4 +1,4 @@
-import { SqlError, notServed } from '../errors';
+import { SqlError, batchError, notServed } from '../errors';
 import { invalidColumn } from '../engine/catalogue';
 import type { SqlType, SqlValue } from '../sqlTypes';
 import type { Collation } from './ast';
@@ -45,8 +45,7 @@ export class Scope {
         source.columns.filter((column) => column.name.toLowerCase() === name.toLowerCase()),
       );
     const [found, second] = matches;
-    if (second !== undefined)
-      throw new SqlError(209, `Ambiguous column name '${name}'.`, { endsBatch: true });
+    if (second !== undefined) throw batchError(209, `Ambiguous column name '${name}'.`);
     if (found !== undefined) {
       this.checkGrouped(found.sql, parts);
       return found;
@@ -62,10 +61,9 @@ export class Scope {
 
   private checkGrouped(sql: string, parts: readonly string[]): void {
     if (this.groupKeys === undefined || this.inAggregate || this.groupKeys.has(sql)) return;
-    throw new SqlError(
+    throw batchError(
       8120,
       `Column '${parts.join('.')}' is invalid in the select list because it is not contained in either an aggregate function or the GROUP BY clause.`,
-      { endsBatch: true },
     );
   }
 

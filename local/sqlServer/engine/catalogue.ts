@@ -1,6 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite';
 import type { Collation, ConstraintDefinition, IndexColumn, Name } from '../dialect/ast';
-import { SqlError } from '../errors';
+import { SqlError, batchError } from '../errors';
 import type { SqlType } from '../sqlTypes';
 
 export interface Column {
@@ -92,10 +92,7 @@ export class Catalogue {
     this.objects = new Map();
     this.principals = new Map();
     for (const row of this.sqlite.prepare('SELECT id, body FROM __catalogue ORDER BY id').all()) {
-      const stored = {
-        ...(JSON.parse(String(row.body)) as Entry),
-        id: Number(row.id) * IDS_PER_OBJECT,
-      };
+      const stored = { ...(JSON.parse(String(row.body)) as Entry), id: Number(row.id) * IDS_PER_OBJECT };
       if (stored.kind === 'principal') this.principals.set(stored.name.toLowerCase(), stored);
       else this.objects.set(stored.name.toLowerCase(), stored);
     }
@@ -219,10 +216,5 @@ export function findColumn(table: Table, name: string): Column | undefined {
 }
 
 export const invalidObject = (name: Name): SqlError =>
-  new SqlError(
-    208,
-    `Invalid object name '${name.schema === undefined ? '' : `${name.schema}.`}${name.name}'.`,
-    { endsBatch: true },
-  );
-export const invalidColumn = (name: string): SqlError =>
-  new SqlError(207, `Invalid column name '${name}'.`, { endsBatch: true });
+  batchError(208, `Invalid object name '${name.schema === undefined ? '' : `${name.schema}.`}${name.name}'.`);
+export const invalidColumn = (name: string): SqlError => batchError(207, `Invalid column name '${name}'.`);

@@ -1,6 +1,6 @@
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
 import { notNull, type Compiled } from '../dialect/emitter';
-import { SqlError } from '../errors';
+import { SqlError, batchError } from '../errors';
 import { isString, type SqlValue } from '../sqlTypes';
 import { Catalogue, type Table } from './catalogue';
 import { registerFunctions } from './functions';
@@ -161,7 +161,7 @@ export function toSqlError(
       return foreignKey(table, verb, catalogue);
     case 1:
       if (/malformed JSON/i.test(error.message))
-        return new SqlError(13609, 'JSON text is not properly formatted.', { endsBatch: true });
+        return batchError(13609, 'JSON text is not properly formatted.');
       if (/integer overflow/i.test(error.message))
         return new SqlError(8115, 'Arithmetic overflow error converting expression to data type int.');
       break;

@@ -1,4 +1,4 @@
-import { SqlError } from '../errors';
+import { SqlError, batchError, conversionError } from '../errors';
 import { isDate, isInteger, isString, type SqlType, type SqlValue } from '../sqlTypes';
 import { dateToText, formatMoment, momentFrom1900, parseDateString, roundTo } from './dates';
 
@@ -29,10 +29,9 @@ export function convert(value: SqlValue, from: SqlType, to: SqlType, style?: num
   if (to.name === 'uniqueidentifier') {
     const match = GUID.exec(String(value));
     if (match === null) {
-      throw new SqlError(
+      throw conversionError(
         8169,
         'Conversion failed when converting from a character string to uniqueidentifier.',
-        { endsBatch: true, rollsBack: true },
       );
     }
     return (match[1] ?? '').toUpperCase();
@@ -72,15 +71,13 @@ function toNumber(value: SqlValue, from: SqlType, to: SqlType): SqlValue {
     if (to.name === 'bit' && /^(true|false)$/i.test(text)) return text.toLowerCase() === 'true' ? 1n : 0n;
     if (!(integer ? /^([-+]?\d+)?$/ : /^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i).test(text)) {
       if (!integer || to.name === 'bigint')
-        throw new SqlError(
+        throw conversionError(
           8114,
           `Error converting data type ${from.name} to ${to.name === 'decimal' ? 'numeric' : to.name}.`,
-          { endsBatch: true, rollsBack: true },
         );
-      throw new SqlError(
+      throw conversionError(
         245,
         `Conversion failed when converting the ${from.name} value '${value}' to data type ${to.name}.`,
-        { endsBatch: true, rollsBack: true },
       );
     }
     if (!integer) return scaled(Number(text), to);
@@ -99,10 +96,9 @@ function inRange(value: bigint, text: string, from: SqlType, to: SqlType): bigin
   const [low, high] = RANGES[to.name] ?? [value, value];
   if (value >= low && value <= high) return value;
   if (isString(from))
-    throw new SqlError(
+    throw batchError(
       248,
       `The conversion of the ${from.name} value '${text}' overflowed an ${to.name} column.`,
-      { endsBatch: true },
     );
   throw new SqlError(8115, `Arithmetic overflow error converting expression to data type ${to.name}.`);
 }

@@ -1,4 +1,4 @@
-import { SqlError } from '../errors';
+import { SqlError, conversionError } from '../errors';
 import { typeText, type SqlType } from '../sqlTypes';
 
 /** Dates are canonical text, 'YYYY-MM-DD HH:MM:SS.fffffff' (UTC); a DATE has midnight. They order as text. */
@@ -85,10 +85,7 @@ export function parseDateString(text: string, type: SqlType): string {
 }
 
 export function conversionFailed(what: string): never {
-  throw new SqlError(241, `Conversion failed when converting ${what} from character string.`, {
-    endsBatch: true,
-    rollsBack: true,
-  });
+  throw conversionError(241, `Conversion failed when converting ${what} from character string.`);
 }
 
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];

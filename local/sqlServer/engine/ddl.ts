@@ -91,10 +91,7 @@ class DdlExecutor {
         const role = this.principal(statement.role);
         const member = this.principal(statement.member);
         const others = member.memberOf.filter((name) => name !== role.name);
-        this.catalogue.replace({
-          ...member,
-          memberOf: statement.add ? [...others, role.name] : others,
-        });
+        this.catalogue.replace({ ...member, memberOf: statement.add ? [...others, role.name] : others });
         return;
       }
       case 'permission': {

@@ -1,4 +1,5 @@
-import { INT, isUnicode, SYSNAME, nvarchar, type SqlType, type SqlValue, type TypeName } from '../sqlTypes';
+import { parseType } from '../dialect/parser';
+import { isUnicode, type SqlType, type SqlValue, type TypeName } from '../sqlTypes';
 import {
   constraintsOf,
   IDS_PER_OBJECT,
@@ -13,11 +14,14 @@ export interface SystemView {
   readonly rows: (catalogue: Catalogue) => SqlValue[][];
 }
 
-const BIT: SqlType = { name: 'bit' };
-const SMALL: SqlType = { name: 'smallint' };
-const TYPE_CODE: SqlType = { name: 'char', length: 2 };
-const TEXT = nvarchar(-1);
 const DBO = 1n;
+
+/** `name type` pairs. */
+const columns = (text: string): SystemView['columns'] =>
+  text.split(', ').map((column) => {
+    const [name = '', type = ''] = column.split(' ');
+    return [name, parseType(type)] as const;
+  });
 
 const bit = (value: boolean): bigint => (value ? 1n : 0n);
 const id = (value: number): bigint => BigInt(value);
@@ -77,15 +81,9 @@ const objectRow = (name: string, objectId: number, parent: number, type: string)
   OBJECT_TYPES[type] ?? '',
   0n,
 ];
-const OBJECT_COLUMNS: SystemView['columns'] = [
-  ['name', SYSNAME],
-  ['object_id', INT],
-  ['schema_id', INT],
-  ['parent_object_id', INT],
-  ['type', TYPE_CODE],
-  ['type_desc', nvarchar(60)],
-  ['is_ms_shipped', BIT],
-];
+const OBJECT_COLUMNS: SystemView['columns'] = columns(
+  'name sysname, object_id int, schema_id int, parent_object_id int, type char(2), type_desc nvarchar(60), is_ms_shipped bit',
+);
 
 /** Tables and views with the columns each has: a view's are those it was defined with. */
 const relations = (catalogue: Catalogue) => catalogue.all().filter((entry) => entry.kind !== 'principal');
@@ -189,20 +187,9 @@ export const systemViews: ReadonlyMap<string, SystemView> = new Map<string, Syst
   [
     'sys.columns',
     {
-      columns: [
-        ['object_id', INT],
-        ['name', SYSNAME],
-        ['column_id', INT],
-        ['system_type_id', { name: 'tinyint' }],
-        ['user_type_id', INT],
-        ['max_length', SMALL],
-        ['precision', { name: 'tinyint' }],
-        ['scale', { name: 'tinyint' }],
-        ['collation_name', SYSNAME],
-        ['is_nullable', BIT],
-        ['is_identity', BIT],
-        ['is_computed', BIT],
-      ],
+      columns: columns(
+        'object_id int, name sysname, column_id int, system_type_id tinyint, user_type_id int, max_length smallint, precision tinyint, scale tinyint, collation_name sysname, is_nullable bit, is_identity bit, is_computed bit',
+      ),
       rows: (catalogue) =>
         relations(catalogue).flatMap((entry) =>
           entry.columns.map(({ name, type, nullable, identity, collation }, i): SqlValue[] => {
@@ -233,30 +220,16 @@ export const systemViews: ReadonlyMap<string, SystemView> = new Map<string, Syst
   [
     'sys.types',
     {
-      columns: [
-        ['name', SYSNAME],
-        ['system_type_id', { name: 'tinyint' }],
-        ['user_type_id', INT],
-      ],
+      columns: columns('name sysname, system_type_id tinyint, user_type_id int'),
       rows: () => Object.entries(TYPE_IDS).map(([name, typeId]) => [name, id(typeId), id(typeId)]),
     },
   ],
   [
     'sys.indexes',
     {
-      columns: [
-        ['object_id', INT],
-        ['name', SYSNAME],
-        ['index_id', INT],
-        ['type', { name: 'tinyint' }],
-        ['type_desc', nvarchar(60)],
-        ['is_unique', BIT],
-        ['is_primary_key', BIT],
-        ['is_unique_constraint', BIT],
-        ['is_disabled', BIT],
-        ['has_filter', BIT],
-        ['filter_definition', TEXT],
-      ],
+      columns: columns(
+        'object_id int, name sysname, index_id int, type tinyint, type_desc nvarchar(60), is_unique bit, is_primary_key bit, is_unique_constraint bit, is_disabled bit, has_filter bit, filter_definition nvarchar(max)',
+      ),
       rows: (catalogue) =>
         indexes(catalogue).map(({ table, name, indexId, unique, constraint, where }) => {
           const clustered = constraint === 'PK';
@@ -276,15 +249,9 @@ export const systemViews: ReadonlyMap<string, SystemView> = new Map<string, Syst
   [
     'sys.index_columns',
     {
-      columns: [
-        ['object_id', INT],
-        ['index_id', INT],
-        ['index_column_id', INT],
-        ['column_id', INT],
-        ['key_ordinal', { name: 'tinyint' }],
-        ['is_descending_key', BIT],
-        ['is_included_column', BIT],
-      ],
+      columns: columns(
+        'object_id int, index_id int, index_column_id int, column_id int, key_ordinal tinyint, is_descending_key bit, is_included_column bit',
+      ),
       rows: (catalogue) =>
         indexes(catalogue).flatMap(({ table, indexId, columns }) =>
           columns.map(({ name, descending, included }, i) => {
@@ -307,9 +274,7 @@ export const systemViews: ReadonlyMap<string, SystemView> = new Map<string, Syst
     {
       columns: [
         ...OBJECT_COLUMNS,
-        ['referenced_object_id', INT],
-        ['is_disabled', BIT],
-        ['is_not_trusted', BIT],
+        ...columns('referenced_object_id int, is_disabled bit, is_not_trusted bit'),
       ],
       rows: (catalogue) =>
         catalogue.tables().flatMap((table) =>
@@ -326,7 +291,10 @@ export const systemViews: ReadonlyMap<string, SystemView> = new Map<string, Syst
   [
     'sys.check_constraints',
     {
-      columns: [...OBJECT_COLUMNS, ['definition', TEXT], ['is_disabled', BIT], ['is_not_trusted', BIT]],
+      columns: [
+        ...OBJECT_COLUMNS,
+        ...columns('definition nvarchar(max), is_disabled bit, is_not_trusted bit'),
+      ],
       rows: (catalogue) =>
         catalogue
           .tables()
@@ -343,11 +311,7 @@ export const systemViews: ReadonlyMap<string, SystemView> = new Map<string, Syst
   [
     'sys.schemas',
     {
-      columns: [
-        ['name', SYSNAME],
-        ['schema_id', INT],
-        ['principal_id', INT],
-      ],
+      columns: columns('name sysname, schema_id int, principal_id int'),
       rows: () => [
         ['dbo', 1n, 1n],
         ['sys', 4n, 4n],
@@ -357,12 +321,7 @@ export const systemViews: ReadonlyMap<string, SystemView> = new Map<string, Syst
   [
     'sys.database_principals',
     {
-      columns: [
-        ['name', SYSNAME],
-        ['principal_id', INT],
-        ['type', { name: 'char', length: 1 }],
-        ['type_desc', nvarchar(60)],
-      ],
+      columns: columns('name sysname, principal_id int, type char(1), type_desc nvarchar(60)'),
       rows: (catalogue) => [
         ...FIXED_PRINCIPALS.map(([name, number, type]): SqlValue[] => [
           name,
@@ -382,16 +341,9 @@ export const systemViews: ReadonlyMap<string, SystemView> = new Map<string, Syst
   [
     'sys.database_permissions',
     {
-      columns: [
-        ['class', { name: 'tinyint' }],
-        ['class_desc', nvarchar(60)],
-        ['major_id', INT],
-        ['minor_id', INT],
-        ['grantee_principal_id', INT],
-        ['permission_name', nvarchar(128)],
-        ['state', { name: 'char', length: 1 }],
-        ['state_desc', nvarchar(60)],
-      ],
+      columns: columns(
+        'class tinyint, class_desc nvarchar(60), major_id int, minor_id int, grantee_principal_id int, permission_name nvarchar(128), state char(1), state_desc nvarchar(60)',
+      ),
       rows: (catalogue) =>
         principals(catalogue).flatMap((principal) =>
           principal.permissions.map(({ on, permission, state }): SqlValue[] => {
@@ -406,10 +358,7 @@ export const systemViews: ReadonlyMap<string, SystemView> = new Map<string, Syst
   [
     'sys.database_role_members',
     {
-      columns: [
-        ['role_principal_id', INT],
-        ['member_principal_id', INT],
-      ],
+      columns: columns('role_principal_id int, member_principal_id int'),
       rows: (catalogue) =>
         principals(catalogue).flatMap((member) =>
           member.memberOf.flatMap((name) => {
@@ -422,16 +371,9 @@ export const systemViews: ReadonlyMap<string, SystemView> = new Map<string, Syst
   [
     'information_schema.columns',
     {
-      columns: [
-        ['TABLE_CATALOG', SYSNAME],
-        ['TABLE_SCHEMA', SYSNAME],
-        ['TABLE_NAME', SYSNAME],
-        ['COLUMN_NAME', SYSNAME],
-        ['ORDINAL_POSITION', INT],
-        ['IS_NULLABLE', { name: 'varchar', length: 3 }],
-        ['DATA_TYPE', SYSNAME],
-        ['CHARACTER_MAXIMUM_LENGTH', INT],
-      ],
+      columns: columns(
+        'TABLE_CATALOG sysname, TABLE_SCHEMA sysname, TABLE_NAME sysname, COLUMN_NAME sysname, ORDINAL_POSITION int, IS_NULLABLE varchar(3), DATA_TYPE sysname, CHARACTER_MAXIMUM_LENGTH int',
+      ),
       rows: (catalogue) =>
         relations(catalogue).flatMap((entry) =>
           entry.columns.map(({ name, type, nullable }, i): SqlValue[] => {

@@ -8,7 +8,7 @@ import { Connection } from '../engine/connection';
 import { executeDdl } from '../engine/ddl';
 import { convert } from '../engine/convert';
 import { fromDate, roundTo } from '../engine/dates';
-import { notServed, SqlError } from '../errors';
+import { SqlError, batchError, notServed } from '../errors';
 import { DATETIME, INT, isString, isUnicode, nvarchar, type SqlType, type SqlValue } from '../sqlTypes';
 import type { Parameter } from '../wire/requests';
 import type { Response } from '../wire/response';
@@ -181,9 +181,7 @@ export class Executor {
   /** Reports an error; true: it ends the batch. */
   private fail(thrown: unknown, run: Run): boolean {
     const error =
-      thrown instanceof SqlError
-        ? thrown
-        : new SqlError(50000, `The SQL stand-in failed: ${String(thrown)}`, { endsBatch: true });
+      thrown instanceof SqlError ? thrown : batchError(50000, `The SQL stand-in failed: ${String(thrown)}`);
     run.response.error(error);
     if ('next' in error && error.next instanceof SqlError) run.response.error(error.next);
     run.response.statementDone(undefined, true);
@@ -436,7 +434,7 @@ export class Executor {
       const variable = run.variables.get(target ?? '');
       const type = compiled.columns[i]?.type;
       if (variable === undefined || type === undefined) {
-        throw new SqlError(137, `Must declare the scalar variable "${target ?? ''}".`, { endsBatch: true });
+        throw batchError(137, `Must declare the scalar variable "${target ?? ''}".`);
       }
       variable.value = convert(row[i] ?? null, type, variable.type);
     }
