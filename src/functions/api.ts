@@ -28,7 +28,7 @@ export const postRun = answering(async (request, context) => {
       throw new ParameterError(
         'The parameters dryRun and allowMassRevocation exclude each other: a dry run revokes nothing.',
       );
-    return { jsonBody: await previewJob(await getServices(context), job) };
+    return { jsonBody: await previewJob(await getServices(), job) };
   }
 
   const result = await runToEnd(context, job, { trigger: 'http', allowMassRevocation });
@@ -49,10 +49,10 @@ export const postRun = answering(async (request, context) => {
 });
 
 /** GET /api/jobs/{jobType}/runs?limit=: the job's history, newest first. */
-export const getRuns = answering(async (request, context) => {
+export const getRuns = answering(async (request) => {
   const job = requireJob(request);
   const limit = readCount(readQuery(request, ['limit']), 'limit', historyLimit.most, historyLimit.default);
-  const { database, clock } = await getServices(context);
+  const { database, clock } = await getServices();
   const runs = await database.connect((connection) =>
     connection.retrying(httpLimits(clock), (session) => listRuns(session, job.type, limit)),
   );
@@ -60,9 +60,9 @@ export const getRuns = answering(async (request, context) => {
 });
 
 /** GET /api/jobs: the four jobs, each with its schedule, the run in progress and the last one that has ended. */
-export const getJobs = answering(async (request, context) => {
+export const getJobs = answering(async (request) => {
   readQuery(request, []);
-  const services = await getServices(context);
+  const services = await getServices();
   const states = await readJobStates(services, httpLimits(services.clock), 2);
   const described = states.map(({ job, schedule, nextRunAt, activeRun, lastRun }) => ({
     jobType: job.type,

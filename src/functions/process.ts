@@ -5,9 +5,10 @@ import type { RunOptions, RunResult, Services } from '../jobs/runJob';
 let services: Promise<Services> | undefined;
 
 /** What runs are made of, built at the first use and kept; a failure is not kept. Loads the code that it needs. */
-export async function getServices(context: InvocationContext): Promise<Services> {
+export async function getServices(): Promise<Services> {
+  // They outlive the invocation, whose context takes no logs after its end.
   services ??= import('../services').then(({ createServices }) =>
-    createServices(process.env, (message) => context.warn(message)),
+    createServices(process.env, (message) => console.warn(message)),
   );
   try {
     return await services;
@@ -27,7 +28,7 @@ export async function runToEnd(
   options: Pick<RunOptions, 'trigger' | 'allowMassRevocation'>,
 ): Promise<RunResult> {
   const run = (async () => {
-    const [{ runJob }, theServices] = await Promise.all([import('../jobs/runJob'), getServices(context)]);
+    const [{ runJob }, theServices] = await Promise.all([import('../jobs/runJob'), getServices()]);
     return runJob(theServices, job, {
       ...options,
       signal: shutdown.signal,

@@ -16,7 +16,7 @@ const timeBudget = 30_000;
 /** GET /api/status: the four jobs at a glance, as a page for operators. */
 export const getStatus: HttpHandler = async (_request, context) => {
   try {
-    const services = await getServices(context);
+    const services = await getServices();
     const { clock, settings } = services;
     const states = await readJobStates(services, { clock, endsAt: clock.now() + timeBudget }, runsShown);
     return answer(200, renderStatusPage({ states, settings, readAt: new Date(clock.now()) }));
