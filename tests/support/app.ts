@@ -1,0 +1,102 @@
+/** The built app in the local host's process, on the stand-ins with the sample database. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { startHostProcess, type HostProcess } from '../../local/functionsHost/process';
+import { createSampleDatabase, openSession } from '../../local/sampleDatabase';
+import { startStandIns, type StandIns } from '../../local/standIns';
+import type { Row, Session } from '../../src/database/session';
+
+export const appDirectory = join(__dirname, '../..');
+
+export interface App extends HostProcess {
+  /** What the host's process has written to stdout and stderr since the start or the last forgetLines. */
+  readonly lines: readonly string[];
+  forgetLines(): void;
+  call(path: string, init?: RequestInit): Promise<Response>;
+  /** Starts a timer function now; its run goes on after this. */
+  fireTimer(name: string): Promise<void>;
+  /** Waits, at most 20 s, until as many lines match and gives them. */
+  logged(pattern: RegExp, times?: number): Promise<string[]>;
+}
+
+/** Everything that one test file runs on. */
+export interface Sample {
+  readonly standIns: StandIns;
+  /** For arranging and looking. */
+  readonly session: Session;
+  query(sql: string): Promise<Row[]>;
+  /**
+   * Starts the app.
+   * @param settings beside and above those of the stand-ins; an empty value is an absent setting
+   */
+  startApp(settings?: Readonly<Record<string, string>>, options?: { timers?: boolean }): Promise<App>;
+  /** Forgets runs, reminders, revocations, messages and faults: all of the sample is due again. */
+  reset(): Promise<void>;
+  /** Ends all apps and the stand-ins. */
+  close(): Promise<void>;
+}
+
+const written = [
+  'dbo.JobRun',
+  'dbo.ExpiryNotification_Databricks',
+  'dbo.ExpiryNotification_Palantir',
+  'dbo.RevokedAccess_Databricks',
+  'dbo.RevokedAccess_Palantir',
+];
+
+export async function startSample(): Promise<Sample> {
+  if (!existsSync(join(appDirectory, 'dist/main.mjs')))
+    throw new Error('The app is not built: run npm run build');
+  const standIns = await startStandIns();
+  await createSampleDatabase(standIns);
+  const session = await openSession(standIns);
+  const apps: App[] = [];
+  const query = (sql: string): Promise<Row[]> => session.query({ name: 'test', sql });
+  return {
+    standIns,
+    session,
+    query,
+    async startApp(settings = {}, { timers = false } = {}) {
+      const lines: string[] = [];
+      const host = await startHostProcess({
+        appDirectory,
+        port: 0,
+        timers,
+        settings: { ...standIns.environment, ...settings },
+        onLine: (line) => lines.push(line),
+      });
+      const app: App = {
+        ...host,
+        lines,
+        forgetLines: () => void lines.splice(0),
+        call: (path, init) => fetch(`${host.url}${path}`, init),
+        async fireTimer(name) {
+          const { status } = await fetch(`${host.url}/admin/functions/${name}`, { method: 'POST' });
+          if (status !== 202) throw new Error(`The host answered ${status} for the timer ${name}`);
+        },
+        async logged(pattern, times = 1) {
+          for (let waited = 0; waited < 20_000; waited += 25) {
+            const found = lines.filter((line) => line.search(pattern) >= 0);
+            if (found.length >= times) return found;
+            await delay(25);
+          }
+          throw new Error(`${String(pattern)} was not logged ${times} times:\n${lines.join('\n')}`);
+        },
+      };
+      apps.push(app);
+      return app;
+    },
+    async reset() {
+      standIns.sql.clearFaults();
+      standIns.email.reset();
+      standIns.identity.clearFaults();
+      await query(written.map((table) => `DELETE FROM ${table};`).join('\n'));
+    },
+    async close() {
+      await Promise.all(apps.map((app) => app.stop('SIGKILL')));
+      session.close();
+      await standIns.close();
+    },
+  };
+}
