@@ -199,6 +199,7 @@ describe('functions', () => {
     ['SUSER_SNAME()', 'app'],
     ["HAS_PERMS_BY_NAME('dbo.Person', 'OBJECT', 'SELECT')", 1],
     ["HAS_PERMS_BY_NAME('dbo.Nothing', 'OBJECT', 'SELECT')", null],
+    ["HAS_PERMS_BY_NAME(DB_NAME(), N'DATABASE', N'VIEW DEFINITION')", 1],
     ["OBJECT_ID(N'dbo.Nothing')", null],
     ["OBJECT_ID(N'[dbo].[Person]', N'V')", null],
     ['CAST(1 AS BIT)', true],
@@ -334,6 +335,14 @@ describe('statements that write', () => {
     ).toEqual([6]);
   });
 
+  test('BEGIN, COMMIT, PRINT and SET options put @@ROWCOUNT to nothing', async () => {
+    for (const between of ['BEGIN TRANSACTION; COMMIT', 'SET NOCOUNT OFF', "PRINT 'x'"]) {
+      expect(await values(`UPDATE dbo.Person SET Score = 1; ${between}; SELECT @@ROWCOUNT AS n`)).toEqual([
+        0,
+      ]);
+    }
+  });
+
   test.each<[string, number, RegExp]>([
     ['SELECT 1 AS x FROM dbo.Missing', 208, /Invalid object name 'dbo\.Missing'/],
     ['SELECT Missing FROM dbo.Person', 207, /Invalid column name 'Missing'/],
@@ -348,6 +357,8 @@ describe('statements that write', () => {
     ],
     ['INSERT INTO dbo.Person (Name) VALUES (NULL)', 515, /'Name'/],
     ['INSERT INTO dbo.Person (Score) VALUES (1)', 515, /'Name'/],
+    ['UPDATE dbo.Person SET Name = NULL', 515, /UPDATE fails/],
+    ["INSERT INTO dbo.Pet (Id, OwnerId, Name) SELECT NULL, 1, 'x'", 515, /column 'Id'/],
     [
       "INSERT INTO dbo.Person (Name, Reference) SELECT TOP 2 'x', '00000000-0000-0000-0000-000000000001' FROM dbo.Person",
       2627,
@@ -368,7 +379,11 @@ describe('statements that write', () => {
       50000,
       /MERGE INTO dbo\.Person AS t/,
     ],
-    ['SELECT SOUNDEX(Name) AS v FROM dbo.Person', 50000, /SOUNDEX/],
+    [
+      'SELECT SOUNDEX(Name) AS v FROM dbo.Person',
+      50000,
+      /SOUNDEX: SELECT SOUNDEX\(Name\) AS v FROM dbo\.Person/,
+    ],
     ["SELECT Name FROM dbo.Person WHERE Name LIKE '[a-c]%'", 50000, /LIKE/],
   ])('%s fails with %i', async (sql, number, message) => {
     await expect(client.batch(sql)).rejects.toMatchObject({

@@ -270,7 +270,7 @@ describe('large results', () => {
   test('a reader that stops reading stops the server, and others go on meanwhile', async () => {
     const [slow, other] = [await open(), await open()];
     let received = 0;
-    const request = new Request('SELECT n.N, @text AS T FROM dbo.Number AS n', () => undefined);
+    const request = new Request('SELECT TOP (60000) n.N, @text AS T FROM dbo.Number AS n', () => undefined);
     request.addParameter('text', TYPES.NVarChar, 'x'.repeat(500));
     const ended = new Promise<void>((resolve) => {
       request.callback = () => resolve();
@@ -287,7 +287,7 @@ describe('large results', () => {
     expect(received).toBe(seen);
     request.resume();
     await ended;
-    expect(received).toBe(200_000);
+    expect(received).toBe(60_000);
   });
 });
 

@@ -131,8 +131,8 @@ export type StatementBody =
       table: Name;
       columns: string[] | undefined;
       output: Output;
-      /** undefined: DEFAULT VALUES. A cell `undefined` is the word DEFAULT. */
-      source: Query | (Expr | undefined)[][] | undefined;
+      /** A cell `undefined` is the word DEFAULT. */
+      source: Query | (Expr | undefined)[][];
     }
   | {
       kind: 'update' | 'delete';

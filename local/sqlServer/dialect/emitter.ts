@@ -1,5 +1,6 @@
 import {
   findColumn,
+  integerKey,
   invalidColumn,
   invalidObject,
   type Catalogue,
@@ -41,6 +42,11 @@ type Dml = Extract<Statement, { kind: 'select' | 'insert' | 'update' | 'delete' 
 interface EmittedQuery {
   readonly sql: string;
   readonly columns: readonly NamedColumn[];
+}
+/** `key`: the integer primary key. */
+interface InsertTarget {
+  readonly type: SqlType;
+  readonly key?: boolean;
 }
 interface Cte {
   readonly columns: readonly string[];
@@ -129,6 +135,8 @@ class Emitter extends ExpressionEmitter {
     for (const { name, nullable, default: value } of rest) {
       if (!nullable && !value) throw notNull(table.name, name, 'INSERT');
     }
+    const [integer] = integerKey(table) ?? [];
+    const isKey = ({ name }: Column): boolean => name === integer;
     const defaults = rest.filter((column) => column.default);
     const all = [...columns, ...defaults];
     const into = `INSERT INTO ${tableSql(table.name)} (${all.map(({ name }) => quote(name)).join(', ')})`;
@@ -136,19 +144,14 @@ class Emitter extends ExpressionEmitter {
     const done = (source: string): Compiled =>
       this.compiled(`${into} ${source}${returning.sql}`, returning.columns, table);
     const { source } = statement;
-    if (source === undefined) {
-      if (all.length > columns.length || columns.length === 0)
-        return done(
-          `VALUES (${columns
-            .concat(defaults)
-            .map((c) => this.defaultOf(c))
-            .join(', ')})`,
-        );
-      return done(`VALUES (${columns.map((column) => this.defaultOf(column)).join(', ')})`);
-    }
     const tail = defaults.map((column) => this.defaultOf(column));
     if ('body' in source) {
-      const { sql, columns: selected } = this.query(source, undefined, true, columns);
+      const { sql, columns: selected } = this.query(
+        source,
+        undefined,
+        true,
+        columns.map((column) => ({ type: column.type, key: isKey(column) })),
+      );
       if (selected.length !== columns.length) {
         const fewer = selected.length < columns.length;
         throw batchError(
@@ -171,7 +174,7 @@ class Emitter extends ExpressionEmitter {
         if (column === undefined) throw new Error('row and columns differ');
         return cell === undefined
           ? this.defaultOf(column)
-          : this.assign(this.value(cell, new Scope()), column, table);
+          : this.assign(this.value(cell, new Scope()), column, table, isKey(column));
       });
       return `(${[...cells, ...tail].join(', ')})`;
     });
@@ -185,9 +188,17 @@ class Emitter extends ExpressionEmitter {
     }).sql;
   }
 
-  private assign(value: Emitted, column: Column, table: Table): string {
+  private assign(value: Emitted, column: Column, table: Table, key: boolean): string {
     if (!column.nullable && value.literal === null) throw notNull(table.name, column.name, 'INSERT');
-    return this.convertTo(value, column.type, { assign: true }).sql;
+    return this.into(value, { type: column.type, key }).sql;
+  }
+
+  /** SQLite would number the row itself where its integer key is NULL: text makes it refuse. */
+  private into(value: Emitted, { type, key = false }: InsertTarget): Emitted {
+    const converted = this.convertTo(value, type, { assign: true });
+    return key && typeof converted.literal !== 'bigint'
+      ? { type, sql: `ifnull(${converted.sql}, 'NULL')` }
+      : converted;
   }
 
   private updateOrDelete(statement: Extract<Dml, { kind: 'update' | 'delete' }>): Compiled {
@@ -203,7 +214,7 @@ class Emitter extends ExpressionEmitter {
       const column = columns[i];
       if (column === undefined) throw new Error('set and columns differ');
       if (column.identity) throw batchError(8102, `Cannot update identity column '${column.name}'.`);
-      return this.assign(this.value(value, scope), column, table);
+      return this.convertTo(this.value(value, scope), column.type, { assign: true }).sql;
     });
     const condition = where === undefined ? '' : ` WHERE ${this.predicate(where, scope)}`;
     const returning = this.output(statement.output, table, kind === 'update' ? 'inserted' : 'deleted');
@@ -251,7 +262,7 @@ class Emitter extends ExpressionEmitter {
     query: Query,
     parent: Scope | undefined,
     top: boolean,
-    targets?: readonly Pick<Column, 'type'>[],
+    targets?: readonly InsertTarget[],
   ): EmittedQuery {
     const { body, orderBy, offset, fetch } = query;
     if (
@@ -289,7 +300,7 @@ class Emitter extends ExpressionEmitter {
     body: Body,
     parent: Scope | undefined,
     orderBy: Query['orderBy'],
-    targets?: readonly Pick<Column, 'type'>[],
+    targets?: readonly InsertTarget[],
   ): EmittedQuery {
     const branch = (side: Body): EmittedQuery => {
       if (side.kind === 'set') return this.setOperation(side, parent, [], targets);
@@ -322,7 +333,7 @@ class Emitter extends ExpressionEmitter {
     select: Select,
     parent: Scope | undefined,
     orderBy: Query['orderBy'],
-    targets?: readonly Pick<Column, 'type'>[],
+    targets?: readonly InsertTarget[],
   ): EmittedQuery {
     const scope = new Scope(parent);
     const from = select.from === undefined ? '' : ` FROM ${this.source(select.from, scope)}`;
@@ -337,9 +348,7 @@ class Emitter extends ExpressionEmitter {
     const items = this.items(select.items, scope);
     const columns = items.map((item, i) => {
       const target = targets?.[i];
-      return target === undefined
-        ? item
-        : { ...item, ...this.convertTo(item, target.type, { assign: true }) };
+      return target === undefined ? item : { ...item, ...this.into(item, target) };
     });
     const list = columns.map((column) => `${column.sql} AS ${quote(column.name)}`).join(', ');
     const order = orderBy.length === 0 ? '' : ` ORDER BY ${this.orderItems(orderBy, items, scope)}`;

@@ -458,7 +458,7 @@ export abstract class ExpressionEmitter {
       case 'DATABASE_PRINCIPAL_ID':
         return native(args.length === 0 ? '1' : `_principal_id(${text(0)})`, INT);
       case 'HAS_PERMS_BY_NAME':
-        return native(`_has_perms(${text(0)})`, INT);
+        return native(`_has_perms(${text(0)}, ${text(1)})`, INT);
       default:
         throw notServed(`the function ${name}`);
     }

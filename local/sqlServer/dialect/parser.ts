@@ -295,8 +295,6 @@ class Parser {
     this.hints();
     const columns = this.is('(') && !this.is('(', 'SELECT') ? this.names() : undefined;
     const output = this.output();
-    if (this.accept('DEFAULT', 'VALUES'))
-      return { kind: 'insert', table, columns, output, source: undefined };
     if (!this.accept('VALUES')) {
       const query = this.query(ctes);
       this.queryOptions();

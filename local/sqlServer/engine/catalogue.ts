@@ -1,7 +1,7 @@
 import type { DatabaseSync } from 'node:sqlite';
 import type { Collation, ConstraintDefinition, IndexColumn, Name } from '../dialect/ast';
 import { SqlError, batchError } from '../errors';
-import type { SqlType } from '../sqlTypes';
+import { isInteger, type SqlType } from '../sqlTypes';
 
 export interface Column {
   readonly name: string;
@@ -213,6 +213,14 @@ export function constraintsOf(table: Stored<Table>): CatalogueConstraint[] {
 
 export function findColumn(table: Table, name: string): Column | undefined {
   return table.columns.find((column) => column.name.toLowerCase() === name.toLowerCase());
+}
+
+/** A primary key of one integer column is SQLite's row id. */
+export function integerKey(table: Table): readonly string[] | undefined {
+  const primary = table.constraints.find((constraint) => constraint.kind === 'primary');
+  if (primary?.kind !== 'primary' || primary.columns.length !== 1) return undefined;
+  const column = findColumn(table, primary.columns[0] ?? '');
+  return column !== undefined && isInteger(column.type) ? [column.name] : undefined;
 }
 
 export const invalidObject = (name: Name): SqlError =>

@@ -2,7 +2,7 @@ import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlit
 import { notNull, type Compiled } from '../dialect/emitter';
 import { SqlError, batchError } from '../errors';
 import { isString, type SqlValue } from '../sqlTypes';
-import { Catalogue, type Table } from './catalogue';
+import { Catalogue, integerKey, type Table } from './catalogue';
 import { registerFunctions } from './functions';
 import { systemViews } from './systemViews';
 
@@ -165,8 +165,8 @@ export function toSqlError(
       if (/integer overflow/i.test(error.message))
         return new SqlError(8115, 'Arithmetic overflow error converting expression to data type int.');
       break;
-    case 20: // datatype mismatch: NULL or text for an INTEGER PRIMARY KEY
-      return new SqlError(8114, 'Error converting data type to int.');
+    case 20: // what the emitter puts for a NULL in an integer primary key
+      return notNull(name, (table && integerKey(table)?.[0]) ?? '', verb);
   }
   return new SqlError(50000, `The SQL stand-in does not serve this statement: SQLite says ${error.message}`, {
     endsBatch: true,

@@ -6,7 +6,7 @@ import { SqlError, notServed } from '../errors';
 import { isInteger, isString, type SqlType } from '../sqlTypes';
 import {
   findColumn,
-  invalidColumn,
+  integerKey,
   type Catalogue,
   type Column,
   type Constraint,
@@ -527,15 +527,6 @@ function toColumn(definition: ColumnDefinition, table: string, key: boolean): Co
     identity,
     ...(named && { default: named }),
   };
-}
-
-/** A primary key of one integer column is SQLite's row id. */
-function integerKey(table: Table): readonly string[] | undefined {
-  const primary = table.constraints.find((constraint) => constraint.kind === 'primary');
-  if (primary?.kind !== 'primary' || primary.columns.length !== 1) return undefined;
-  const column = findColumn(table, primary.columns[0] ?? '');
-  if (column === undefined) throw invalidColumn(primary.columns[0] ?? '');
-  return isInteger(column.type) ? [column.name] : undefined;
 }
 
 function uniqueKeys(table: Table): { name: string; columns: readonly string[] }[] {

@@ -93,7 +93,10 @@ export function registerFunctions(sqlite: DatabaseSync, catalogue: Catalogue): v
       const principal = catalogue.principal(String(name));
       return integer(principal && principalId(principal));
     }),
-    _has_perms: strict((name) => (catalogue.objectId(String(name)) === null ? null : 1n)),
+    _has_perms: (name, securable) => {
+      if (securable === null || String(securable).toUpperCase() === 'DATABASE') return 1n;
+      return name == null || catalogue.objectId(String(name)) === null ? null : 1n;
+    },
   };
   for (const [functions, deterministic] of [
     [pure, true],

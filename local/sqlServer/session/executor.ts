@@ -171,7 +171,7 @@ export class Executor {
         await this.statement(statement, run);
       } catch (error) {
         if (error instanceof EndOfBatch || error instanceof Cancelled) throw error;
-        if (this.fail(error, run)) throw new EndOfBatch();
+        if (this.fail(quoting(error, statement), run)) throw new EndOfBatch();
       }
       if (!this.inTransaction) this.shared.lock.release(this);
       if (performance.now() - started > LONG_STATEMENT_MS) await nextTurn();
@@ -213,9 +213,11 @@ export class Executor {
         break;
       case 'begin':
         this.begin(response);
+        this.rowCount = 0;
         break;
       case 'commit':
         this.commit(response);
+        this.rowCount = 0;
         break;
       case 'rollback':
         if (!this.inTransaction)
@@ -250,15 +252,18 @@ export class Executor {
         if (statement.name === 'XACT_ABORT') this.options.xactAbort = statement.value === 'ON';
         if (statement.name === 'NOCOUNT') this.options.noCount = statement.value === 'ON';
         response.statementDone(undefined);
+        this.rowCount = 0;
         return;
       case 'identityInsert':
         this.identityInsert = statement.on ? statement.table.name.toLowerCase() : undefined;
         response.statementDone(undefined);
+        this.rowCount = 0;
         return;
       case 'print': {
         const text = this.evaluate(statement.value, nvarchar(4000), run);
         response.info(text === null ? '' : String(text));
         response.statementDone(undefined);
+        this.rowCount = 0;
         return;
       }
       default:
@@ -514,6 +519,12 @@ export class Executor {
     this.shared.lock.release(this);
     this.connection.close();
   }
+}
+
+/** What is not served shows in its statement, also where only a part of it was looked at. */
+function quoting(error: unknown, { text }: Statement): unknown {
+  if (!(error instanceof SqlError) || error.number !== 50000 || error.message.includes(text)) return error;
+  return batchError(50000, `${error.message}: ${text.slice(0, 1500)}`);
 }
 
 const isDml = (statement: Statement): statement is Dml =>
