@@ -45,7 +45,7 @@ export function parseExpression(sql: string): ast.Expr {
   return new Parser(sql).whole((parser) => parser.expr());
 }
 
-/** sp_executesql's second parameter, e.g. `@id int, @name nvarchar(100)`. */
+/** A type's name, e.g. `nvarchar(100)`. */
 export function parseType(sql: string): SqlType {
   return new Parser(sql).whole((parser) => parser.type());
 }

@@ -10,7 +10,7 @@ import { convert } from '../engine/convert';
 import { fromDate, roundTo } from '../engine/dates';
 import { SqlError, batchError, notServed } from '../errors';
 import { DATETIME, INT, isString, isUnicode, nvarchar, type SqlType, type SqlValue } from '../sqlTypes';
-import type { Parameter } from '../wire/requests';
+import type { Parameter, TransactionRequest } from '../wire/requests';
 import type { Response } from '../wire/response';
 import { Cancelled, type WriterLock } from './lock';
 
@@ -153,7 +153,7 @@ export class Executor {
   }
 
   /** A transaction manager request. */
-  transaction(kind: 'begin' | 'commit' | 'rollback' | 'save', response: Response): void {
+  transaction(kind: TransactionRequest, response: Response): void {
     try {
       if (kind === 'save') throw notServed('savepoints');
       this[kind](response);

@@ -241,7 +241,7 @@ export class Session {
         ({ sql: text, parameters } = parseRpc(message.payload));
         work = () => executor.procedure(text, parameters, response, signal);
       } else {
-        const { kind } = parseTransactionRequest(message.payload);
+        const kind = parseTransactionRequest(message.payload);
         text = `${kind.toUpperCase()} TRANSACTION`;
         work = () => executor.transaction(kind, response);
       }

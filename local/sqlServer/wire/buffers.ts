@@ -16,7 +16,6 @@ export class Reader {
   u8 = (): number => this.buffer.readUInt8(this.move(1));
   u16 = (): number => this.buffer.readUInt16LE(this.move(2));
   u32 = (): number => this.buffer.readUInt32LE(this.move(4));
-  i32 = (): number => this.buffer.readInt32LE(this.move(4));
   u64 = (): bigint => this.buffer.readBigUInt64LE(this.move(8));
 
   bytes(length: number): Buffer {

@@ -64,4 +64,5 @@ export class MessageReader {
   }
 }
 
-export const PACKET_PAYLOAD = (packetSize: number): number => packetSize - HEADER;
+/** What of a packet is not its header. */
+export const payloadSize = (packetSize: number): number => packetSize - HEADER;

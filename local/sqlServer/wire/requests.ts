@@ -40,12 +40,9 @@ export function parseRpc(payload: Buffer): { sql: string; parameters: Parameter[
   return { sql: String(all[0]?.value ?? ''), parameters: all.slice(2) };
 }
 
-export interface TransactionRequest {
-  readonly kind: 'begin' | 'commit' | 'rollback' | 'save';
-  readonly name: string;
-}
+export type TransactionRequest = 'begin' | 'commit' | 'rollback' | 'save';
 
-const TRANSACTION_KINDS: Readonly<Record<number, TransactionRequest['kind']>> = {
+const TRANSACTION_REQUESTS: Readonly<Record<number, TransactionRequest>> = {
   5: 'begin',
   7: 'commit',
   8: 'rollback',
@@ -54,12 +51,8 @@ const TRANSACTION_KINDS: Readonly<Record<number, TransactionRequest['kind']>> = 
 
 /** A transaction manager request. Throws SqlError 50000. */
 export function parseTransactionRequest(payload: Buffer): TransactionRequest {
-  const reader = skipHeaders(payload);
-  const number = reader.u16();
-  const kind = TRANSACTION_KINDS[number];
-  if (kind === undefined)
-    throw new SqlError(50000, `The SQL stand-in does not serve transaction request ${number}`);
-  if (kind === 'begin') reader.u8();
-  const length = reader.left > 0 ? reader.u8() : 0;
-  return { kind, name: reader.bytes(length).toString('utf16le') };
+  const number = skipHeaders(payload).u16();
+  const kind = TRANSACTION_REQUESTS[number];
+  if (kind !== undefined) return kind;
+  throw new SqlError(50000, `The SQL stand-in does not serve transaction request ${number}`);
 }

@@ -2,7 +2,7 @@ import type { ResultColumn } from '../dialect/emitter';
 import type { SqlError } from '../errors';
 import type { SqlValue } from '../sqlTypes';
 import { Writer } from './buffers';
-import { packet, PACKET_PAYLOAD, PacketType } from './packets';
+import { packet, payloadSize, PacketType } from './packets';
 import { COLLATION, writeType, writeValue } from './types';
 
 const SERVER = 'sql-stand-in';
@@ -144,7 +144,7 @@ export class Response {
 
   /** Sends whole packets. */
   async flush(): Promise<void> {
-    const size = PACKET_PAYLOAD(this.output.packetSize);
+    const size = payloadSize(this.output.packetSize);
     const packets: Buffer[] = [];
     const whole = Math.floor((this.writer.length - 1) / size) * size;
     if (whole <= 0) return;
