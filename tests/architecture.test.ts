@@ -71,7 +71,13 @@ test('the environment is read at the edge and where schedules are registered, no
   const readers = files.filter((file) =>
     /\bprocess(\.|\[['"`])env\b|\benv\b.*\bfrom 'node:process'/.test(read(file)),
   );
-  expect(readers).toEqual(['src/cli/environment.ts', 'src/config/schedules.ts', 'src/functions/process.ts']);
+  expect(readers).toEqual([
+    'src/cli/environment.ts',
+    'src/config/schedules.ts',
+    'src/functions/process.ts',
+    // Sets a switch of its library.
+    'src/telemetry/applicationInsights.ts',
+  ]);
 });
 
 test('no code but that of jobRun/ has SQL for the table JobRun', () => {

@@ -60,50 +60,60 @@ export async function runJob(services: Services, job: Job, options: RunOptions):
   const common = { jobId, jobType: job.type, trigger: options.trigger, startedBy };
   const ended = () => ({ ...common, durationMs: clock.now() - startedAt });
   let failure: unknown;
+  const attempt = async (): Promise<RunResult> => {
+    const limits: Limits = {
+      clock,
+      endsAt: startedAt + timeBudgets[options.trigger],
+      ...(options.signal && { signal: options.signal }),
+    };
+    const result = await services.database.connect(async (connection) => {
+      const acquisition = await connection.retrying(limits, (session) =>
+        acquireLock(session, job.type, jobId, startedBy),
+      );
+      if (acquisition.kind === 'held') return acquisition;
+      const outcome = await work(services, job, options, connection, limits, jobId);
+      failure = outcome.error;
+      if (failure !== undefined) telemetry.exception(toError(failure), { jobId, jobType: job.type });
+      const finishLimits = { clock, endsAt: Math.max(clock.now(), limits.endsAt) + finishingGrace };
+      const run = await connection.retrying(finishLimits, (session) =>
+        finishRun(session, jobId, ending(outcome)),
+      );
+      return { kind: 'finished' as const, run, stoppedEarly: outcome.stopped !== undefined };
+    });
+    if (result.kind === 'held') {
+      options.log(
+        `${job.type} is held by run ${result.activeRun.jobId} since ${result.activeRun.startedAt.toISOString()}`,
+      );
+      telemetry.jobRun({ ...ended(), status: 'Conflict', stoppedEarly: false });
+      return result;
+    }
+    const { run, stoppedEarly } = result;
+    options.log(`${job.type} ${describeRun(run)}`);
+    telemetry.jobRun({
+      ...ended(),
+      status: run.status === 'Completed' ? 'Completed' : 'Failed',
+      stoppedEarly,
+      ...(failure !== undefined && { errorName: toError(failure).name }),
+      ...(run.processedCount !== null && { processedCount: run.processedCount }),
+      ...(run.failedCount !== null && { failedCount: run.failedCount }),
+    });
+    return result;
+  };
   try {
     return await telemetry.operation(job.type, async () => {
-      const limits: Limits = {
-        clock,
-        endsAt: startedAt + timeBudgets[options.trigger],
-        ...(options.signal && { signal: options.signal }),
-      };
-      const result = await services.database.connect(async (connection) => {
-        const acquisition = await connection.retrying(limits, (session) =>
-          acquireLock(session, job.type, jobId, startedBy),
-        );
-        if (acquisition.kind === 'held') return acquisition;
-        const outcome = await work(services, job, options, connection, limits, jobId);
-        failure = outcome.error;
-        if (failure !== undefined) telemetry.exception(toError(failure), { jobId, jobType: job.type });
-        const finishLimits = { clock, endsAt: Math.max(clock.now(), limits.endsAt) + finishingGrace };
-        const run = await connection.retrying(finishLimits, (session) =>
-          finishRun(session, jobId, ending(outcome)),
-        );
-        return { kind: 'finished' as const, run, stoppedEarly: outcome.stopped !== undefined };
-      });
-      if (result.kind === 'held') {
-        options.log(
-          `${job.type} is held by run ${result.activeRun.jobId} since ${result.activeRun.startedAt.toISOString()}`,
-        );
-        telemetry.jobRun({ ...ended(), status: 'Conflict', stoppedEarly: false });
-        return result;
+      try {
+        return await attempt();
+      } catch (error) {
+        telemetry.exception(toError(error), { jobId, jobType: job.type });
+        telemetry.jobRun({
+          ...ended(),
+          status: 'Failed',
+          stoppedEarly: false,
+          errorName: toError(error).name,
+        });
+        throw error;
       }
-      const { run, stoppedEarly } = result;
-      options.log(`${job.type} ${describeRun(run)}`);
-      telemetry.jobRun({
-        ...ended(),
-        status: run.status === 'Completed' ? 'Completed' : 'Failed',
-        stoppedEarly,
-        ...(failure !== undefined && { errorName: toError(failure).name }),
-        ...(run.processedCount !== null && { processedCount: run.processedCount }),
-        ...(run.failedCount !== null && { failedCount: run.failedCount }),
-      });
-      return result;
     });
-  } catch (error) {
-    telemetry.exception(toError(error), { jobId, jobType: job.type });
-    telemetry.jobRun({ ...ended(), status: 'Failed', stoppedEarly: false, errorName: toError(error).name });
-    throw error;
   } finally {
     await telemetry.flush();
   }

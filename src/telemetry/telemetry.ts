@@ -1,4 +1,5 @@
-import { context, SpanKind, trace, type Span } from '@opentelemetry/api';
+import { setTimeout as delay } from 'node:timers/promises';
+import { context, SpanKind, SpanStatusCode, trace, type Span } from '@opentelemetry/api';
 import type { TelemetryClient } from 'applicationinsights';
 import { jobRunEvent, type ExceptionProperty, type JobRunMetric, type JobRunProperty } from './names';
 
@@ -11,9 +12,12 @@ export interface Telemetry {
   /** One event an attempt, and its metrics. */
   jobRun(event: JobRunEvent): void;
   exception(error: Error, properties: Readonly<Partial<Record<ExceptionProperty, string>>>): void;
-  /** Sends what was emitted. */
+  /** Sends what was emitted; ends after `flushTimeout` whether it was sent or not. */
   flush(): Promise<void>;
 }
+
+/** How long the end of a run waits for telemetry to be sent. In ms. */
+export const flushTimeout = 5_000;
 
 /** Off: databases and loggers that this app does not have; build.ts leaves their packages out. */
 const instrumentationOptions = {
@@ -53,7 +57,9 @@ export async function startTelemetry(
     client.config.enableAutoCollectPerformance = false;
     client.config.enableAutoCollectExtendedMetrics = false;
     client.config.enableAutoCollectRequests = false;
-    client.config.azureMonitorOpenTelemetryOptions = { instrumentationOptions };
+    client.config.enableSendLiveMetrics = false;
+    // All of each run: by default the library keeps a few traces a second and drops the rest.
+    client.config.azureMonitorOpenTelemetryOptions = { instrumentationOptions, tracesPerSecond: 0 };
     client.initialize();
     return new ApplicationInsights(client, log);
   } catch (error) {
@@ -84,6 +90,7 @@ class ApplicationInsights implements Telemetry {
 
   jobRun(event: JobRunEvent): void {
     this.#guard(() => {
+      if (event.status === 'Failed') trace.getActiveSpan()?.setStatus({ code: SpanStatusCode.ERROR });
       const properties = Object.fromEntries(
         Object.entries(event).map(([name, value]) => [name, String(value)]),
       );
@@ -101,10 +108,18 @@ class ApplicationInsights implements Telemetry {
   }
 
   async flush(): Promise<void> {
+    const timeout = new AbortController();
     try {
-      await this.client.flush();
+      await Promise.race([
+        this.client.flush(),
+        delay(flushTimeout, undefined, { signal: timeout.signal }).then(() => {
+          this.log(`Telemetry could not be sent within ${flushTimeout} ms; it is sent later or lost`);
+        }),
+      ]);
     } catch (error) {
       this.log(`Telemetry could not be sent: ${describe(error)}`);
+    } finally {
+      timeout.abort();
     }
   }
 
