@@ -1,7 +1,7 @@
 /**
  * Measures the product against what it is set against, side by side, prints one table and writes it as JSON.
  *
- *     npm run bench [-- start revocation notification memory]
+ *     npm run bench [-- start lock revocation notification memory]
  *
  * Without names all of them. Runs against the SQL stand-in, or against the server that SQL_SERVER and the other
  * settings name: an empty database of its own. Exit code 0: all were measured, reached or not.
@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { buildApps } from './app';
 import { firstRunRow, packageRow, startRows } from './coldStart';
 import { openDatabase } from './database';
-import { memoryRow, notificationRow, revocationRows } from './jobs';
+import { lockRows, memoryRow, notificationRow, revocationRows } from './jobs';
 import { report, type Row } from './report';
 
 const root = join(__dirname, '..');
@@ -34,6 +34,7 @@ async function main(): Promise<void> {
       rows.push(...(await work()));
       console.error(`${part}: ${Math.round((performance.now() - started) / 1000)} s`);
     };
+    await measure('lock', () => lockRows(database, deployed));
     await measure('revocation', () => revocationRows(database, deployed));
     await measure('notification', async () => [await notificationRow(database, deployed)]);
     await measure('memory', async () => [await memoryRow(database, deployed)]);
