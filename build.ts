@@ -25,6 +25,20 @@ const leaveOutUnused: Plugin = {
   },
 };
 
+/**
+ * The exporter of Application Insights asks settings.sdk.monitor.azure.com every hour what it should switch on or off,
+ * and knows no setting against it. The app calls what its settings name and nothing else.
+ */
+const leaveOutRemoteSettings: Plugin = {
+  name: 'leave out remote settings',
+  setup(bundler) {
+    bundler.onLoad(
+      { filter: /monitor-opentelemetry-exporter[/\\].*[/\\]_configuration[/\\]configurationWorker\.js$/ },
+      () => ({ contents: 'export class ConfigurationWorker { shutdown() {} }' }),
+    );
+  },
+};
+
 async function main(): Promise<void> {
   rmSync(directory, { recursive: true, force: true });
   const { metafile } = await build({
@@ -44,7 +58,7 @@ async function main(): Promise<void> {
     sourcesContent: false,
     legalComments: 'none',
     metafile: true,
-    plugins: [leaveOutUnused],
+    plugins: [leaveOutUnused, leaveOutRemoteSettings],
     // Supplied by the Functions worker through require.
     external: ['@azure/functions-core'],
     // What CommonJS packages find in scope.
