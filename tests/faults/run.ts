@@ -1,0 +1,153 @@
+/** One run of a job in this process, on a clock on which pauses pass at once, and what every run must keep. */
+import type { AccessToken, GetTokenOptions, TokenCredential } from '@azure/identity';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { SqlServer } from '../../local/sqlServer';
+import type { Clock } from '../../src/clock';
+import { Database } from '../../src/database/database';
+import { EmailClient } from '../../src/email/emailClient';
+import type { Job } from '../../src/jobs/catalogue';
+import { runJob, type RunResult, type Services } from '../../src/jobs/runJob';
+import { createCredential } from '../../src/services';
+import { newGuid, RecordingTelemetry, type TestEnvironment } from '../support/environment';
+import type { World } from './invariants';
+import type { Start } from './start';
+
+/** Real time that a run may take, in ms: all of its pauses pass at once. */
+const longestRun = 30_000;
+
+/** An HTTP answer has to come within 230 seconds ("Azure Functions HTTP trigger", limits). In ms. */
+const longestBudget = 230_000;
+
+/** After how long a call is given up that meets a server that never answers. In ms. */
+const hangingTimeout = 250;
+
+/** One clock for the run and the database, on which a pause passes at once. */
+class SharedClock implements Clock {
+  constructor(private readonly standIn: SqlServer) {}
+  now(): number {
+    return this.standIn.clock.now().getTime();
+  }
+  async sleep(ms: number, signal?: AbortSignal): Promise<void> {
+    if (signal?.aborted) return;
+    const until = this.now() + ms;
+    // The event loop turns, as it would in a real pause; others may have slept meanwhile.
+    await delay(2);
+    this.standIn.clock.advance(Math.max(0, until - this.now()));
+  }
+}
+
+/** The app's identity, told apart by what happens right before it is asked for a token. */
+export class WatchedCredential implements TokenCredential {
+  readonly #actions: { readonly scope: RegExp; readonly nth: number; readonly action: () => void }[] = [];
+  readonly #asked: string[] = [];
+  constructor(private readonly environment: TestEnvironment['environment']) {}
+
+  /**
+   * Does something right before the nth token for that scope is asked for. Each token is then asked of the identity
+   * anew, as when the last one has expired.
+   */
+  before(scope: RegExp, nth: number, action: () => void): void {
+    this.#actions.push({ scope, nth, action });
+  }
+
+  async getToken(scopes: string | string[], options?: GetTokenOptions): Promise<AccessToken | null> {
+    this.#asked.push(String(scopes));
+    for (const { scope, nth, action } of this.#actions) {
+      const asked = this.#asked.filter((one) => scope.test(one)).length;
+      if (scope.test(String(scopes)) && asked === nth) action();
+    }
+    // The library keeps the tokens of each user-assigned identity in the process.
+    const clientId = this.#actions.length > 0 ? newGuid() : undefined;
+    return (await createCredential(this.environment, clientId)).getToken(scopes, options);
+  }
+}
+
+export function standInOf({ standIn }: TestEnvironment): SqlServer {
+  if (!standIn) throw new Error('The faults are those of the stand-in');
+  return standIn;
+}
+
+export interface Attempt {
+  /** `hanging`: it did not end in the time that is given to it. */
+  readonly result:
+    RunResult | { readonly kind: 'error'; readonly error: unknown } | { readonly kind: 'hanging' };
+  /** What did not hold, in words. */
+  readonly breaches: string[];
+}
+
+/** Runs the job with services of its own, and looks at what a run must keep whatever it meets. */
+export async function attempt(
+  environment: TestEnvironment,
+  job: Job,
+  credential: TokenCredential,
+  hangs: boolean,
+): Promise<Attempt> {
+  const standIn = standInOf(environment);
+  const { settings } = environment;
+  const telemetry = new RecordingTelemetry();
+  const clock = new SharedClock(standIn);
+  const services: Services = {
+    settings,
+    database: new Database(settings.database, credential, hangs ? hangingTimeout : 20_000),
+    emailClient: new EmailClient(settings.email, credential, {
+      call: hangs ? hangingTimeout : 10_000,
+      watch: 15_000,
+      statusInterval: 5_000,
+      retryDelays: [1_000, 4_000],
+    }),
+    telemetry,
+    clock,
+  };
+  const breaches: string[] = [];
+  const rejected = (reason: unknown) => breaches.push(`A rejection that nobody handled: ${String(reason)}`);
+  process.on('unhandledRejection', rejected);
+  const startedAt = clock.now();
+  const running = new AbortController();
+  const result = await Promise.race([
+    runJob(services, job, {
+      trigger: 'http',
+      allowMassRevocation: job.kind === 'revocation',
+      log: () => undefined,
+    }).catch((error: unknown) => ({ kind: 'error', error }) as const),
+    delay(longestRun, { kind: 'hanging' } as const, { signal: running.signal }),
+  ]);
+  running.abort();
+  const took = clock.now() - startedAt;
+  if (result.kind === 'hanging') breaches.push('the run did not end');
+  if (took > longestBudget) breaches.push(`the run took ${Math.round(took / 1000)} s by its clock`);
+  if (telemetry.events.length !== 1) breaches.push(`${telemetry.events.length} JobRun events`);
+  if (telemetry.flushes !== 1) breaches.push(`telemetry was flushed ${telemetry.flushes} times`);
+
+  const { length: calls } = environment.email.requests;
+  const { length: statements } = standIn.statements;
+  for (let waited = 0; standIn.openSessions > 1 && waited < 2_000; waited += 10) await delay(10);
+  if (standIn.openSessions > 1) breaches.push(`${standIn.openSessions - 1} sessions stay open`);
+  await delay(5);
+  if (environment.email.requests.length !== calls || standIn.statements.length !== statements)
+    breaches.push('the run went on after its end');
+  process.off('unhandledRejection', rejected);
+  return { result, breaches };
+}
+
+/** Where the invariants are looked for. */
+export function worldOf(environment: TestEnvironment): World {
+  return { email: environment.email, query: (sql) => environment.query(sql) };
+}
+
+/** What is broken of that which holds for a run that meets no fault and leaves nothing over. */
+export function cleanBreaches(result: Attempt['result'], { job, grants }: Start): string[] {
+  if (result.kind !== 'finished') return [`the clean run is ${describeResult(result)}`];
+  const undeliverable = [...grants.values()].filter((grant) => grant.undeliverable).length;
+  const expected = job.kind === 'revocation' ? null : undeliverable;
+  const { status, failedCount, errorMessage } = result.run;
+  return [
+    ...(status !== 'Completed' || errorMessage !== null
+      ? [`the clean run is ${status}: ${errorMessage ?? ''}`]
+      : []),
+    ...(failedCount !== expected ? [`Failed_Count of the clean run is ${failedCount ?? 'null'}`] : []),
+  ];
+}
+
+export function describeResult(result: Attempt['result']): string {
+  return result.kind === 'error' ? `rejected with ${String(result.error)}` : result.kind;
+}
