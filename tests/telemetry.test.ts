@@ -263,12 +263,10 @@ test.each(['fail', 'hang'] as const)(
   async (mode) => {
     const own = await sample.startApp(settings);
     ingestion.mode = mode;
-    for (let attempt = 0; attempt < 2; attempt++) {
-      const startedAt = performance.now();
-      const { status, body } = await run('RevokeExpiredDatabricksRequests', own);
-      expect([status, body.status]).toEqual([200, 'Completed']);
-      expect(performance.now() - startedAt).toBeLessThan(flushTimeout + 4_000);
-    }
+    const began = performance.now();
+    const { status, body } = await run('RevokeExpiredDatabricksRequests', own);
+    expect([status, body.status]).toEqual([200, 'Completed']);
+    expect(performance.now() - began).toBeLessThan(flushTimeout + 8_000);
     expect(await own.stop()).toBe(0);
   },
 );

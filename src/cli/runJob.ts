@@ -16,10 +16,7 @@ const usage = `Usage: npm run job -- <Job_Type> [--dry-run | --allow-mass-revoca
 Job types: ${jobs.map(({ type }) => type).join(', ')}`;
 
 runCommand(async () => {
-  const { values, positionals } = parseArgs({
-    allowPositionals: true,
-    options: { 'dry-run': { type: 'boolean' }, 'allow-mass-revocation': { type: 'boolean' } },
-  });
+  const { values, positionals } = readArguments();
   const job = findJob(positionals[0] ?? '');
   if (!job || positionals.length > 1)
     throw new Error(`${positionals.join(' ') || 'No job'} is no job type.\n${usage}`);
@@ -44,3 +41,14 @@ runCommand(async () => {
   console.log(JSON.stringify(result, undefined, 2));
   return result.kind === 'finished' && result.run.status === 'Completed';
 });
+
+function readArguments() {
+  try {
+    return parseArgs({
+      allowPositionals: true,
+      options: { 'dry-run': { type: 'boolean' }, 'allow-mass-revocation': { type: 'boolean' } },
+    });
+  } catch (cause) {
+    throw new Error(`${cause instanceof Error ? cause.message : String(cause)}\n${usage}`, { cause });
+  }
+}
