@@ -29,7 +29,7 @@ GO
 -- The lock itself: whatever two sessions see, only one row of a job type can be in progress.
 IF NOT EXISTS (SELECT 1 FROM sys.indexes WHERE object_id = OBJECT_ID(N'dbo.JobRun') AND name = N'UX_JobRun_Job_Type_InProgress')
 BEGIN
-    CREATE UNIQUE INDEX UX_JobRun_Job_Type_InProgress ON dbo.JobRun (Job_Type) WHERE Status = 'InProgress';
+    CREATE UNIQUE INDEX UX_JobRun_Job_Type_InProgress ON dbo.JobRun (Job_Type) INCLUDE (Started_At) WHERE Status = 'InProgress';
     PRINT 'index UX_JobRun_Job_Type_InProgress: created';
 END
 ELSE

@@ -11,7 +11,9 @@
 --
 -- Map ExpiresAt to the bare column: an expression around it (CAST, DATEADD, AT TIME ZONE) would keep its index from
 -- being used. If a table stores local times, add an indexed computed column to it and map that one.
--- Each request appears once: a join that multiplies rows would send a reminder more than once.
+-- A DATE means the start of that day: where access lasts through its last day, map a column that holds the next day's
+-- start. A DATETIMEOFFSET is not taken: its offset would be lost.
+-- Each request appears once: a join that multiplies rows would remind and revoke more than once.
 --
 -- The column names below are the defaults that this product ships with. Replace those your tables name differently.
 

@@ -3,7 +3,7 @@
  *
  *     npm run db:deploy
  *
- * The signed-in identity needs db_owner, or db_ddladmin with db_securityadmin.
+ * The signed-in identity needs db_owner.
  */
 import { join } from 'node:path';
 import { systemClock } from '../clock';

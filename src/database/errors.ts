@@ -11,13 +11,20 @@ export const sqlErrors = {
 
 /**
  * Errors that pass by themselves: Azure SQL's list ("Troubleshoot transient connection errors in SQL Database") and
- * that of EF Core's SqlServerTransientExceptionDetector, 1205 (deadlock victim) among them. A time-out on the client's
- * side is left out on purpose: a server that hangs would hang again, and the run's time is worth more.
+ * that of EF Core's SqlServerTransientExceptionDetector, 1205 (deadlock victim) among them. A time-out on the client's side
+ * is no number of the server's; work that is retried is safe to repeat, so it counts as transient too.
  */
 const transientNumbers = new Set([
   20, 64, 121, 233, 615, 926, 1205, 4060, 4221, 10_053, 10_054, 10_060, 10_928, 10_929, 37_396, 40_197,
   40_501, 40_613, 49_918, 49_919, 49_920,
 ]);
+
+/**
+ * Errors whose text quotes a value from the data, in the language of the login ("Conversion failed when converting the
+ * varchar value '…'", "String or binary data would be truncated … Truncated value: '…'"). Messages go to logs and
+ * telemetry, where no address and no name may.
+ */
+const quotingNumbers = new Set([241, 242, 244, 245, 248, 295, 2628, 8114, 8152]);
 
 export abstract class DatabaseError extends Error {
   /** Whether the same work may succeed on a new session. */
@@ -39,24 +46,16 @@ export class SqlError extends DatabaseError {
     statementName: string,
     /** The line within the batch, from 1. */
     readonly line: number | undefined,
-    options?: ErrorOptions,
   ) {
-    const serverMessage = withoutValues(message);
-    super(`${serverMessage}${hint(number)} (SQL error ${number} in ${statementName})`, options);
+    // No cause: what tedious throws has the server's own text, and causes are printed with an error.
+    const serverMessage = quotingNumbers.has(number) ? 'A value has the wrong type or is too long.' : message;
+    super(`${serverMessage}${hint(number)} (SQL error ${number} in ${statementName})`);
     this.serverMessage = serverMessage;
     this.transient = transientNumbers.has(number);
   }
   get unavailable(): boolean {
     return this.transient;
   }
-}
-
-/**
- * Takes out the values from the data that some messages quote (2628 "Truncated value: '…'", 245 "converting the
- * varchar value '…'"), since messages go to logs and telemetry: no address and no name may.
- */
-function withoutValues(message: string): string {
-  return message.replace(/\b(value:?) '[^]*'/i, "$1 '...'");
 }
 
 function hint(number: number): string {
@@ -92,5 +91,5 @@ export class ConnectionLostError extends DatabaseError {
 export class StatementTimeoutError extends DatabaseError {
   override readonly name = 'StatementTimeoutError';
   readonly unavailable = true;
-  readonly transient = false;
+  readonly transient = true;
 }

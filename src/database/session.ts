@@ -6,7 +6,10 @@ import { ConnectionLostError, DatabaseUnavailableError, SqlError, StatementTimeo
 import type { Parameter, Statement } from './statement';
 
 /** A warm paused or failing-over server answers within this time or not at all. In ms. */
-const connectTimeout = 30_000;
+const connectTimeout = 15_000;
+
+/** How much longer a slow statement may take. */
+const slowFactor = 3;
 
 /** The wire's own limit for a length that is written out; longer values travel as (MAX). */
 const maxLength = { VarChar: 8001, NVarChar: 4001 } as const;
@@ -133,7 +136,7 @@ export class Session {
         if (error) reject(statementError(error, statement.name));
         else resolve(rows);
       });
-      request.setTimeout(this.statementTimeout);
+      request.setTimeout(statement.slow ? slowFactor * this.statementTimeout : this.statementTimeout);
       request.on('row', (columns: { metadata: { colName: string }; value: unknown }[]) => {
         rows.push(Object.fromEntries(columns.map(({ metadata, value }) => [metadata.colName, value])));
       });
@@ -170,9 +173,7 @@ function statementError(error: Error, statementName: string): Error {
   const errors = [...flatten(error)];
   const fromServer = errors.find(({ number }) => number !== undefined);
   if (fromServer?.number !== undefined)
-    return new SqlError(fromServer.number, fromServer.message, statementName, fromServer.lineNumber, {
-      cause: error,
-    });
+    return new SqlError(fromServer.number, fromServer.message, statementName, fromServer.lineNumber);
   const codes = errors.map(({ code }) => code);
   if (codes.includes('ETIMEOUT'))
     return new StatementTimeoutError(`The database did not answer ${statementName} in time`, {

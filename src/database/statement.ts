@@ -9,6 +9,8 @@ export interface Statement {
   /** For logs, telemetry and error messages. */
   readonly name: string;
   readonly sql: string;
+  /** It searches the site's own tables, which are large and may lack the index: it gets more time. */
+  readonly slow?: true;
   /** Absent: the text is sent as a plain batch, whose temporary tables live as long as the session. */
   readonly parameters?: Readonly<Record<string, Parameter>>;
 }

@@ -1,8 +1,9 @@
 import type { EmailClient as AzureEmailClient } from '@azure/communication-email';
 import type { TokenCredential } from '@azure/identity';
+import { setTimeout as delay } from 'node:timers/promises';
 import { stopReason, type Limits } from '../clock';
 import type { Settings } from '../config/settings';
-import type { EmailMessage } from './message';
+import { nextOperationId, type EmailMessage } from './message';
 
 /** What became of a message. */
 export type SendOutcome =
@@ -14,8 +15,14 @@ export type SendOutcome =
   | { readonly kind: 'unknown'; readonly reason: string }
   /** The message was not taken: the service is down or, then it is `lasting`, refuses the identity or is not there. */
   | { readonly kind: 'unavailable'; readonly reason: string; readonly lasting: boolean }
-  /** The service asks to wait longer than the run may. Not taken. */
-  | { readonly kind: 'throttled'; readonly retryAfter: number };
+  /** Not sent: the run may start nothing new, or the service asks to wait longer than the run may. */
+  | { readonly kind: 'stopped'; readonly reason: string };
+
+/** The service took the message (202) and failed it later. */
+interface Failed {
+  readonly kind: 'failed';
+  readonly reason: string;
+}
 
 /** Times, in ms, that tests shorten. */
 export interface EmailTimings {
@@ -35,6 +42,9 @@ const defaultTimings: EmailTimings = {
   statusInterval: 5_000,
   retryDelays: [1_000, 4_000],
 };
+
+/** So many times the service may fail a message after it has taken it; then it is left alone while it stays the same. */
+const mostFailures = 10;
 
 /** How long to wait after a 429 or 503 without Retry-After. In ms. */
 const defaultRetryAfter = 30_000;
@@ -58,17 +68,43 @@ export class EmailClient {
   /**
    * Sends a message and says what became of it; it does not throw for what the service or the network does.
    * Repeats go out under the same operation id. Waits, as the service asks, within the limits.
+   *
+   * A message that the service took and then failed is another matter: a repeat under its operation id is answered with
+   * that failure ("Azure REST API Guidelines", long-running operations), in each later run too. So it is sent under the
+   * next id of the message, once all earlier ones are known to have failed.
+   * @param requireLease asked right before each send, and so after each pause; what it throws ends the attempt
    */
-  async send(message: EmailMessage, limits: Limits): Promise<SendOutcome> {
+  async send(message: EmailMessage, limits: Limits, requireLease: () => Promise<void>): Promise<SendOutcome> {
+    let operationId = message.operationId;
+    let outcome = await this.#sendPatiently(message, limits, requireLease);
+    for (let failures = 1; outcome.kind === 'failed' && failures < mostFailures; failures++) {
+      operationId = nextOperationId(operationId);
+      outcome = await this.#settle(operationId, outcome.reason);
+      if (outcome.kind === 'unavailable') {
+        outcome = await this.#sendPatiently({ ...message, operationId }, limits, requireLease);
+        break;
+      }
+    }
+    return outcome.kind === 'failed' ? { kind: 'rejected', reason: outcome.reason } : outcome;
+  }
+
+  async #sendPatiently(
+    message: EmailMessage,
+    limits: Limits,
+    requireLease: () => Promise<void>,
+  ): Promise<SendOutcome | Failed> {
     let faults = 0;
     for (;;) {
       const wait = this.#pausedUntil - limits.clock.now();
       if (wait > 0) {
-        if (stopReason({ ...limits, endsAt: limits.endsAt - wait }))
-          return { kind: 'throttled', retryAfter: wait };
+        const reason = tooLong(wait, limits);
+        if (reason !== undefined) return { kind: 'stopped', reason };
         await limits.clock.sleep(wait, limits.signal);
         continue;
       }
+      const reason = stopReason(limits);
+      if (reason !== undefined) return { kind: 'stopped', reason };
+      await requireLease();
       const outcome = await this.#sendOnce(message, limits);
       if (outcome.kind === 'throttled') {
         this.#pausedUntil = Math.max(this.#pausedUntil, limits.clock.now() + outcome.retryAfter);
@@ -81,7 +117,9 @@ export class EmailClient {
     }
   }
 
-  async #sendOnce(message: EmailMessage, limits: Limits): Promise<SendOutcome> {
+  async #sendOnce(message: EmailMessage, limits: Limits): Promise<SendOutcome | Failed | Throttled> {
+    /** The service has answered the send with 202: whatever becomes of the looks at the status, it has the message. */
+    let taken = false;
     const { recipient, subject, plainText, html, operationId } = message;
     const { senderAddress, replyTo } = this.settings;
     try {
@@ -94,11 +132,16 @@ export class EmailClient {
           ...(replyTo && { replyTo: [{ address: replyTo }] }),
           disableUserEngagementTracking: true,
         },
-        { operationId },
+        {
+          operationId,
+          onResponse: ({ request, status }) => {
+            taken ||= request.method === 'POST' && status === 202;
+          },
+        },
       );
       return await this.#watch(poller, limits);
     } catch (error) {
-      return this.#judge(error, operationId);
+      return this.#judge(error, taken, operationId);
     }
   }
 
@@ -112,11 +155,14 @@ export class EmailClient {
     return { kind: 'accepted' };
   }
 
-  async #judge(error: unknown, operationId: string): Promise<SendOutcome> {
+  async #judge(
+    error: unknown,
+    taken: boolean,
+    operationId: string,
+  ): Promise<SendOutcome | Failed | Throttled> {
     const fault = describe(error);
-    if (fault.failedOperation) return { kind: 'rejected', reason: fault.reason };
-    // The send was answered with 202, else there would have been nothing to read: only the look at the status failed.
-    if (fault.method === 'GET') return { kind: 'accepted' };
+    if (fault.failedOperation) return { kind: 'failed', reason: fault.reason };
+    if (taken) return { kind: 'accepted' };
     const { statusCode } = fault;
     if (statusCode === 429 || (statusCode === 503 && fault.retryAfter !== undefined))
       return {
@@ -131,8 +177,8 @@ export class EmailClient {
     return this.#settle(operationId, fault.reason);
   }
 
-  /** The answer to a send was lost or says nothing: asks the service what it knows of that operation. */
-  async #settle(operationId: string, reason: string): Promise<SendOutcome> {
+  /** Asks the service what it knows of an operation; `unavailable`: nothing. */
+  async #settle(operationId: string, reason: string): Promise<SendOutcome | Failed> {
     const { endpoint, senderAddress } = this.settings;
     const operationLocation = `${endpoint}/emails/operations/${operationId}?api-version=${apiVersion}`;
     const state = {
@@ -149,7 +195,7 @@ export class EmailClient {
       return { kind: 'accepted' };
     } catch (error) {
       const fault = describe(error);
-      if (fault.failedOperation) return { kind: 'rejected', reason: fault.reason };
+      if (fault.failedOperation) return { kind: 'failed', reason: fault.reason };
       if (fault.statusCode === 404) return { kind: 'unavailable', reason, lasting: false };
       return { kind: 'unknown', reason: `${reason}; its status: ${fault.reason}` };
     }
@@ -158,7 +204,7 @@ export class EmailClient {
   #connect(): Promise<AzureEmailClient> {
     this.#client ??= import('@azure/communication-email').then(
       ({ EmailClient: Client }) =>
-        new Client(this.settings.endpoint, this.credential, {
+        new Client(this.settings.endpoint, withDeadline(this.credential, this.timings.call), {
           // The library's own retries sleep through the run's time budget.
           retryOptions: { maxRetries: 0 },
           additionalPolicies: [
@@ -179,13 +225,50 @@ export class EmailClient {
   }
 }
 
+/** The service asks all of us to wait. Not taken. */
+interface Throttled {
+  readonly kind: 'throttled';
+  /** In ms. */
+  readonly retryAfter: number;
+}
+
+/** Why a pause of `wait` ms cannot be made, or undefined if it can. */
+function tooLong(wait: number, limits: Limits): string | undefined {
+  const stopped = stopReason({ ...limits, endsAt: limits.endsAt - wait });
+  return stopped && `the email service asks to wait ${Math.ceil(wait / 1000)} s, longer than the run may`;
+}
+
+/**
+ * The credential with a deadline: a token endpoint that hangs must not hold a message for ever.
+ * @param deadline in ms
+ */
+function withDeadline(credential: TokenCredential, deadline: number): TokenCredential {
+  return {
+    async getToken(scopes, options) {
+      const timeout = new AbortController();
+      const late = delay(deadline, undefined, { signal: timeout.signal }).then(() => {
+        throw new TokenTimeoutError(`No token was had within ${deadline} ms`);
+      });
+      try {
+        return await Promise.race([credential.getToken(scopes, options), late]);
+      } finally {
+        timeout.abort();
+        late.catch(() => undefined); // Aborted: the token came first.
+      }
+    },
+  };
+}
+
+class TokenTimeoutError extends Error {
+  override readonly name = 'TokenTimeoutError';
+}
+
 type Poller = Pick<Awaited<ReturnType<AzureEmailClient['beginSend']>>, 'isDone' | 'poll'>;
 
 interface Fault {
   /** Without addresses or names: the service's code, or the kind of the network's error. */
   readonly reason: string;
   readonly statusCode: number | undefined;
-  readonly method: string | undefined;
   /** In ms. */
   readonly retryAfter: number | undefined;
   /** The operation itself has ended as Failed or Canceled. */
@@ -195,12 +278,11 @@ interface Fault {
 
 /** What the client libraries throw: a RestError for an HTTP answer or a lost one, else plain errors told by their text. */
 function describe(error: unknown): Fault {
-  const { name, code, message, statusCode, request, response } = error as {
+  const { name, code, message, statusCode, response } = error as {
     name: string;
     code?: string;
     message: string;
     statusCode?: number;
-    request?: { method: string };
     response?: { headers: { get(name: string): string | undefined } };
   };
   // core-lro: "The long-running operation has failed. <code>. <message>" and "Operation was canceled".
@@ -214,10 +296,9 @@ function describe(error: unknown): Fault {
         ? (code ?? name)
         : `HTTP ${statusCode} ${serviceCode ?? code ?? ''}`.trim(),
     statusCode,
-    method: request?.method,
     retryAfter: readRetryAfter(response?.headers.get('retry-after')),
     failedOperation,
-    noToken: name !== 'RestError' && /Credential|Authentication/.test(name),
+    noToken: name !== 'RestError' && /Credential|Authentication|TokenTimeout/.test(name),
   };
 }
 

@@ -1,4 +1,5 @@
 import { v5 as uuidV5 } from 'uuid';
+import type { Settings } from '../config/settings';
 import { escapeHtml } from '../html';
 
 /** The namespace (RFC 9562, 5.5) under which the ids of messages are derived. */
@@ -33,20 +34,20 @@ export interface ExpiringGrant {
  * One person's reminder for all grants that are due, soonest first, as HTML and plain text.
  * Every end stands with its date, time and zone; nothing depends on the moment of sending.
  * @param platformName what the access is on, for example Databricks
- * @param renewalUrlTemplate holds {requestNumber}; absent: no link
+ * @param email the sender, where replies go and the template of a renewal link
  */
 export function createDigest(
   platformName: string,
   recipient: string,
   grants: readonly ExpiringGrant[],
-  renewalUrlTemplate: string | undefined,
+  { senderAddress, replyTo, renewalUrlTemplate }: Omit<Settings['email'], 'endpoint'>,
 ): EmailMessage {
   const entries = grants.map((grant) => ({
     resource: singleLine(grant.resource) || 'unnamed resource',
     requestNumber: singleLine(grant.requestNumber),
     end: formatUtc(grant.expiresAt),
     renewalUrl: renewalUrlTemplate?.replaceAll('{requestNumber}', () =>
-      encodeURIComponent(grant.requestNumber),
+      encodeURIComponent(grant.requestNumber.toWellFormed()),
     ),
   }));
   const name = singleLine(grants[0]?.requesterName ?? '');
@@ -103,10 +104,15 @@ ${rows.join('\n')}
   // The lead tells a grant's later reminder, whose text is the same, from its earlier one.
   const reminders = grants.map(({ requestId, expiresAt, leadDays }) => [requestId, expiresAt, leadDays]);
   const operationId = uuidV5(
-    JSON.stringify([platformName, recipient, subject, plainText, html, reminders]),
+    JSON.stringify([senderAddress, replyTo, recipient, subject, plainText, html, platformName, reminders]),
     namespace,
   );
   return { operationId, recipient, subject, plainText, html };
+}
+
+/** The id under which a message goes out again after the service has failed the operation of that id. */
+export function nextOperationId(failed: string): string {
+  return uuidV5(failed, namespace);
 }
 
 const utcFormat = new Intl.DateTimeFormat('en-GB', {
@@ -125,7 +131,10 @@ export function formatUtc(date: Date): string {
   return `${utcFormat.format(date).replace(/,/g, '')} UTC`;
 }
 
-/** Control and format characters (Unicode Cc, Cf), line breaks among them, have no place in a line of a message. */
+/** Control and format characters (Unicode Cc, Cf), line breaks and halves of characters have no place in a line. */
 function singleLine(text: string): string {
-  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, ' ').trim();
+  return text
+    .toWellFormed()
+    .replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, ' ')
+    .trim();
 }

@@ -35,7 +35,7 @@ export function explain(error: unknown): Problem {
   if (error instanceof DatabaseError && error.unavailable)
     return {
       status: 503,
-      title: 'The database cannot be reached',
+      title: 'The database is not available',
       detail: error.message,
       headers: { 'Retry-After': unavailableRetryAfter },
     };

@@ -39,7 +39,8 @@ export async function acquireLock(
  * Closes a stale run and inserts the new one, in one transaction and one call.
  *
  * The check for a run in progress carries UPDLOCK and HOLDLOCK, so that a second session queues for a moment and then
- * sees the first one's row. That alone is not enough under row versioning: the filtered unique index
+ * sees the first one's row. The named index holds the rows in progress alone, with all that the check reads: without it
+ * a scan would wait for other job types. That alone is not enough under row versioning: the filtered unique index
  * UX_JobRun_Job_Type_InProgress is what makes two runs impossible, and its duplicate-key error means held.
  * @returns when the run started, by the database's clock, or undefined if the lock is held
  */
@@ -58,7 +59,7 @@ INSERT INTO dbo.JobRun (Job_Id, Job_Type, Status, Started_At, Started_By)
 OUTPUT inserted.Started_At
 SELECT @jobId, @jobType, 'InProgress', GETUTCDATE(), @startedBy
 WHERE NOT EXISTS (
-  SELECT 1 FROM dbo.JobRun WITH (UPDLOCK, HOLDLOCK)
+  SELECT 1 FROM dbo.JobRun WITH (UPDLOCK, HOLDLOCK, INDEX (UX_JobRun_Job_Type_InProgress))
   WHERE Job_Type = @jobType AND Status = 'InProgress' AND DATEDIFF(MINUTE, Started_At, GETUTCDATE()) <= @staleAfter);
 COMMIT TRANSACTION;`;
   try {

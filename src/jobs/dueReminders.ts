@@ -24,8 +24,11 @@ export interface Digest {
  */
 export const addressColumn = `LEFT(LTRIM(RTRIM(COALESCE(g.RequesterEmail, N''))), ${maxAddressLength + 1})`;
 
-/** Rows that are read at a time: memory does not grow with the number of grants. */
-const pageSize = 500;
+/**
+ * Rows that are read at a time: memory does not grow with the number of grants, and each is read again shortly before
+ * its message is sent.
+ */
+const pageSize = 100;
 
 /**
  * The grants for which a reminder is due: the one for the smallest lead that has begun, unless a notification has been
@@ -45,10 +48,12 @@ function dueReminders(
   const cases = leadDays.map(
     (_, index) => `WHEN DATEDIFF(DAY, GETUTCDATE(), g.ExpiresAt) <= @lead${index} THEN @lead${index}`,
   );
+  // A revocation dated at or after a grant's end settles it; an earlier one belongs to an earlier end, since the views
+  // yield only what is granted at present.
   const sql = `FROM (
   SELECT ${grantColumns},
     CASE ${cases.join(' ')} END AS LeadDays,
-    LOWER(${addressColumn}) COLLATE Latin1_General_BIN2 AS Recipient
+    LOWER(${addressColumn} COLLATE Latin1_General_BIN2) AS Recipient
   FROM ${grantView} AS g
   WHERE g.ExpiresAt > GETUTCDATE() AND g.ExpiresAt < DATEADD(DAY, @firstDayAfter, CAST(GETUTCDATE() AS DATE))
 ) AS g
@@ -150,6 +155,7 @@ CREATE TABLE #Due (
   const due = dueReminders(platform, leadDays);
   await session.query({
     name: 'collectDueReminders',
+    slow: true,
     sql: `INSERT INTO #Due (RequestId, ExpiresAt, LeadDays, Recipient)
 SELECT g.RequestId, g.ExpiresAt, g.LeadDays, g.Recipient
 ${due.sql}${after === undefined ? '' : '\n  AND g.Recipient > @after'}
@@ -195,11 +201,13 @@ export async function previewReminders(
   const due = dueReminders(platform, leadDays);
   const [counted] = await session.query({
     name: 'countDueReminders',
+    slow: true,
     sql: `SELECT COUNT(*) AS Due ${due.sql};`,
     parameters: due.parameters,
   });
   const rows = await session.query({
     name: 'previewDueReminders',
+    slow: true,
     sql: `SELECT TOP (@limit) ${grantColumns}, g.LeadDays
 ${due.sql}
 ORDER BY g.ExpiresAt, g.RequestId;`,

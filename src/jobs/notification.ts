@@ -1,4 +1,5 @@
 import { stopReason, type Limits } from '../clock';
+import type { Settings } from '../config/settings';
 import type { DatabaseConnection } from '../database/database';
 import { nVarChar, uniqueIdentifier, varChar } from '../database/statement';
 import type { EmailClient } from '../email/emailClient';
@@ -14,15 +15,15 @@ export const concurrentSends = 10;
 /** So many messages in a row that the service does not take mean that it is down or refuses us. */
 const faultsInARow = 5;
 
-/** How long recording a message that was sent may be retried beyond the run's time budget. In ms. */
+/** How long recording a message that was sent may be retried at least, in ms; a shutdown does not cut it short. */
 const recordingGrace = 20_000;
 
 /** The email service takes no message: the run stops instead of trying each recipient. */
 export class EmailServiceError extends Error {
   override readonly name = 'EmailServiceError';
-  constructor(reason: string) {
+  constructor(messages: number, reason: string) {
     super(
-      `The email service took none of the last ${faultsInARow} messages (${reason}). The run was stopped; the next one tries again. ` +
+      `The email service took none of the last ${messages} messages (${reason}). The run was stopped; the next one tries again. ` +
         'Check EMAIL_ENDPOINT, EMAIL_SENDER_ADDRESS and that the identity has the role "Communication and Email Service Owner".',
     );
   }
@@ -34,7 +35,7 @@ export interface NotificationRun {
   readonly platform: Platform;
   /** Ascending. */
   readonly leadDays: readonly number[];
-  readonly renewalUrlTemplate: string | undefined;
+  readonly email: Settings['email'];
 }
 
 export interface NotificationOutcome {
@@ -59,6 +60,8 @@ export async function notifyExpiring(
 ): Promise<NotificationOutcome> {
   let failedCount = 0;
   let faults = 0;
+  let lastFault = '';
+  let accepted = 0;
   let stopped: string | undefined;
   let error: unknown;
   const digests = readDigests(connection, limits, run.platform, run.leadDays, ({ count, requestIds }) => {
@@ -69,20 +72,32 @@ export async function notifyExpiring(
     );
   });
 
+  /** Asked right before each send, and so after each pause: by the database's clock. */
+  async function requireLease(): Promise<void> {
+    const fresh = await connection.retrying(limits, (session) => leaseIsFresh(session, run.jobId));
+    if (!fresh) throw new LockLostError(run.jobId);
+  }
+
+  /** Recording is tried before anything is sent: a message that could not be recorded would go out again and again. */
+  let recordingTried: Promise<void> | undefined;
+
   async function notify(digest: Digest): Promise<void> {
-    if (!(await connection.retrying(limits, (session) => leaseIsFresh(session, run.jobId))))
-      throw new LockLostError(run.jobId);
+    await (recordingTried ??= record(connection, limits, run, { recipient: '', grants: [] }));
     const { name } = run.platform;
-    const message = createDigest(name, digest.recipient, digest.grants, run.renewalUrlTemplate);
-    const outcome = await emailClient.send(message, limits);
+    const message = createDigest(name, digest.recipient, digest.grants, run.email);
+    const outcome = await emailClient.send(message, limits, requireLease);
     const requests = `Requests ${digest.grants.map(({ requestId }) => requestId).join(', ')}`;
     switch (outcome.kind) {
-      case 'accepted':
+      case 'accepted': {
         faults = 0;
-        await record(connection, { ...limits, endsAt: limits.endsAt + recordingGrace }, run, digest);
+        accepted++;
+        const { clock } = limits;
+        const recordingLimits = { clock, endsAt: Math.max(clock.now(), limits.endsAt) + recordingGrace };
+        await record(connection, recordingLimits, run, digest);
         return;
-      case 'throttled':
-        stopped ??= `the email service asks to wait ${Math.ceil(outcome.retryAfter / 1000)} s more than the run may`;
+      }
+      case 'stopped':
+        stopped ??= outcome.reason;
         return;
       case 'rejected':
         failedCount += digest.grants.length;
@@ -91,8 +106,9 @@ export async function notifyExpiring(
       case 'unavailable':
       case 'unknown':
         failedCount += digest.grants.length;
+        lastFault = outcome.reason;
         log(`${requests}: message ${message.operationId} is ${outcome.kind} (${outcome.reason})`);
-        if (++faults >= faultsInARow) throw new EmailServiceError(outcome.reason);
+        if (++faults >= faultsInARow) throw new EmailServiceError(faults, lastFault);
     }
   }
 
@@ -112,6 +128,8 @@ export async function notifyExpiring(
   }
 
   await Promise.all(Array.from({ length: concurrentSends }, work));
+  // Too few were due to see five in a row; still the service took none.
+  if (faults > 0 && accepted === 0) error ??= new EmailServiceError(faults, lastFault);
   return { failedCount, ...(stopped !== undefined && { stopped }), ...(error !== undefined && { error }) };
 }
 

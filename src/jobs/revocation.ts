@@ -71,13 +71,14 @@ export async function revokeExpired(
 async function collectDue(session: Session, platform: Platform): Promise<number> {
   const [row] = await session.query({
     name: 'collectDueRevocations',
+    slow: true,
     sql: `DROP TABLE IF EXISTS #Due;
 CREATE TABLE #Due (
   Position INT IDENTITY(1, 1) PRIMARY KEY,
   RequestId ${platform.requestIdType} NOT NULL,
   ExpiresAt DATETIME2(7) NOT NULL);
 INSERT INTO #Due (RequestId, ExpiresAt)
-SELECT g.RequestId, g.ExpiresAt
+SELECT DISTINCT g.RequestId, g.ExpiresAt
 ${dueForRevocation(platform)}
 ORDER BY g.RequestId;
 SELECT @@ROWCOUNT AS Due;`,
@@ -103,8 +104,9 @@ BEGIN TRANSACTION;
 INSERT INTO ${revocationTable} (${requestColumn}, Revoked_Dt, Revoked_By)
 SELECT d.RequestId, GETUTCDATE(), @revokedBy
 FROM #Due AS d
-JOIN ${grantView} AS g ON g.RequestId = d.RequestId AND g.ExpiresAt = d.ExpiresAt
-WHERE d.Position BETWEEN @first AND @last AND ${leaseHeld};
+WHERE d.Position BETWEEN @first AND @last
+  AND EXISTS (SELECT 1 FROM ${grantView} AS g WHERE g.RequestId = d.RequestId AND g.ExpiresAt = d.ExpiresAt)
+  AND ${leaseHeld};
 ${addProcessedWhileHeld};
 COMMIT TRANSACTION;`,
     parameters: {
@@ -125,11 +127,13 @@ export async function previewRevocations(
 ): Promise<{ count: number; grants: Grant[] }> {
   const [counted] = await session.query({
     name: 'countDueRevocations',
+    slow: true,
     sql: `SELECT COUNT(*) AS Due ${dueForRevocation(platform)};`,
     parameters: {},
   });
   const rows = await session.query({
     name: 'previewDueRevocations',
+    slow: true,
     sql: `SELECT TOP (@limit) ${grantColumns}
 ${dueForRevocation(platform)}
 ORDER BY g.ExpiresAt, g.RequestId;`,

@@ -76,7 +76,7 @@ export async function runJob(services: Services, job: Job, options: RunOptions):
       if (failure !== undefined) telemetry.exception(toError(failure), { jobId, jobType: job.type });
       const finishLimits = { clock, endsAt: Math.max(clock.now(), limits.endsAt) + finishingGrace };
       const run = await connection.retrying(finishLimits, (session) =>
-        finishRun(session, jobId, ending(outcome)),
+        finishRun(session, jobId, ending(outcome, options.allowMassRevocation ?? false)),
       );
       return { kind: 'finished' as const, run, stoppedEarly: outcome.stopped !== undefined };
     });
@@ -130,8 +130,7 @@ async function work(
   jobId: string,
 ): Promise<Outcome> {
   if (kind === 'notification') {
-    const { renewalUrlTemplate } = settings.email;
-    const run = { jobId, jobType, platform, leadDays: settings.leadDays, renewalUrlTemplate };
+    const run = { jobId, jobType, platform, leadDays: settings.leadDays, email: settings.email };
     return notifyExpiring(connection, emailClient, limits, run, log);
   }
   try {
@@ -143,14 +142,16 @@ async function work(
   }
 }
 
-function ending({ failedCount, stopped, error }: Outcome): Ending {
+function ending({ failedCount, stopped, error }: Outcome, allowMassRevocation: boolean): Ending {
+  // A timer's run would have the ceiling again.
+  const goOn = allowMassRevocation ? 'run it by hand again' : 'the next run goes on with it';
   return {
     status: error === undefined ? 'Completed' : 'Failed',
     ...(failedCount !== undefined && { failedCount }),
     ...(error !== undefined
       ? { errorMessage: toError(error).message }
       : stopped !== undefined && {
-          errorMessage: `Stopped early: ${stopped}. More is left; the next run goes on with it.`,
+          errorMessage: `Stopped early: ${stopped}. More is left; ${goOn}.`,
         }),
   };
 }

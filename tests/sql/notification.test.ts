@@ -1,3 +1,4 @@
+import { createDatabase } from '../../local/sampleDatabase';
 import { previewJob } from '../../src/jobs/previewJob';
 import {
   beforeStatement,
@@ -172,15 +173,25 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
     expect(await recorded()).toHaveLength(2);
   });
 
-  test('a message that the service fails after accepting it is not recorded', async () => {
+  test('a message that the service fails after accepting it is not recorded, and the next run sends it again', async () => {
     await add({ endsIn: inDays(2), email: 'gone@example.com' });
-    environment.email.order({ kind: 'outcome', failure: { code: 'EmailDroppedAllRecipientsSuppressed' } });
+    environment.email.order({
+      kind: 'outcome',
+      failure: { code: 'EmailDroppedAllRecipientsSuppressed' },
+      times: Infinity,
+    });
     expect(finished(await environment.run(job))).toMatchObject({
       status: 'Completed',
       processedCount: 0,
       failedCount: 1,
     });
     expect(await recorded()).toEqual([]);
+    environment.email.clearFaults();
+    expect(finished(await environment.run(job))).toMatchObject({ processedCount: 1, failedCount: 0 });
+    // The service answers a repeated id with the failure it has: only another id brings another try.
+    const ids = environment.email.messages.map(({ operationId }) => operationId);
+    expect(new Set(ids).size).toBe(ids.length);
+    expect(environment.email.messages.at(-1)?.status).not.toBe('Failed');
   });
 
   test('a message whose answer was lost is asked for by its operation id and not sent again', async () => {
@@ -247,6 +258,31 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
     expect(run.failedCount).toBeLessThan(30);
     environment.email.clearFaults();
     expect(finished(await environment.run(job)).processedCount).toBe(60);
+  });
+
+  test('a service that takes none of a few messages fails the run too', async () => {
+    await add({ endsIn: inDays(2) }, { endsIn: inDays(2) });
+    environment.email.order({ kind: 'error', status: 401, times: Infinity });
+    expect(finished(await environment.run(job))).toMatchObject({
+      status: 'Failed',
+      processedCount: 0,
+      failedCount: 2,
+    });
+  });
+
+  test('nothing is sent if it could not be recorded', async () => {
+    await add({ endsIn: inDays(2) });
+    try {
+      // The look at what is due needs the table as well, so it goes only after that.
+      beforeStatement('readDueReminders', 1, () => environment.query(`DROP TABLE ${notificationTable};`));
+      const run = finished(await environment.run(job));
+      expect(run.status).toBe('Failed');
+      expect(run.errorMessage).toContain(notificationTable);
+      expect(environment.email.requests).toEqual([]);
+    } finally {
+      jest.restoreAllMocks();
+      await createDatabase(environment.session);
+    }
   });
 
   test('a slow status is waited for a while; then the message counts as accepted', async () => {
