@@ -231,7 +231,7 @@ describe('in the database', () => {
     await run(`DROP INDEX ${index} ON dbo.JobRun;`);
     await redeploy();
     expect(withMark('✗', lines)).toEqual([
-      `✗ index ${index}: is INDEX (Job_Type), expected UNIQUE INDEX (Job_Type) WHERE Status='InProgress' → ` +
+      `✗ index ${index}: is INDEX (Job_Type), expected UNIQUE INDEX (Job_Type) INCLUDE (Started_At) WHERE Status='InProgress' → ` +
         `DROP INDEX ${index} ON dbo.JobRun, then npm run db:deploy`,
     ]);
   });

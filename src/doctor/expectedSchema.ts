@@ -31,7 +31,7 @@ export interface ExpectedTable {
 const columnPattern =
   /^(?<name>\w+) (?<type>\w+(?:\(\d+\))?)(?<identity> IDENTITY\(1, 1\))?(?<null> NOT NULL| NULL)(?: CONSTRAINT (?<constraint>\w+) (?:(?<key>PRIMARY KEY|UNIQUE)|REFERENCES (?<references>[\w.]+) \(\w+\)|CHECK \((?<check>.*)\)))?$/;
 const indexPattern =
-  /CREATE (?<unique>UNIQUE )?INDEX (?<name>\w+) ON (?<table>[\w.]+) \((?<columns>[^)]+)\)(?: WHERE (?<filter>[^;]+))?;/g;
+  /CREATE (?<unique>UNIQUE )?INDEX (?<name>\w+) ON (?<table>[\w.]+) \((?<columns>[^)]+)\)(?: INCLUDE \((?<included>[^)]+)\))?(?: WHERE (?<filter>[^;]+))?;/g;
 const tablePattern = /CREATE TABLE (?<name>dbo\.\w+) \((?<columns>.*?)\n\s*\);/gs;
 const grantPattern = /^GRANT (?<permissions>[\w, ]+) ON (?<object>[\w.]+) TO (?<role>\w+);$/gm;
 
@@ -88,8 +88,17 @@ function readTable(
     if (check !== undefined) constraints.set(constraint, describeCheck(check));
   }
   for (const match of text.matchAll(indexPattern)) {
-    const { unique, name: index = '', table, columns: keys = '', filter } = groups(match);
-    if (table === name) indexes.set(index, describeIndex(unique !== undefined, keys.split(', '), filter));
+    const { unique, name: index = '', table, columns: keys = '', included = '', filter } = groups(match);
+    if (table === name)
+      indexes.set(
+        index,
+        describeIndex(
+          unique !== undefined,
+          keys.split(', '),
+          included === '' ? [] : included.split(', '),
+          filter,
+        ),
+      );
   }
   return { name, script, columns, indexes, constraints };
 }
@@ -106,10 +115,12 @@ export function describeKey(key: string, columns: readonly string[]): string {
 export function describeIndex(
   unique: boolean,
   columns: readonly string[],
+  included: readonly string[],
   filter: string | undefined,
 ): string {
+  const include = included.length === 0 ? '' : ` INCLUDE (${included.join(', ')})`;
   const where = filter === undefined ? '' : ` WHERE ${filter.replace(/[[\]()\s]/g, '')}`;
-  return `${unique ? 'UNIQUE ' : ''}INDEX (${columns.join(', ')})${where}`;
+  return `${unique ? 'UNIQUE ' : ''}INDEX (${columns.join(', ')})${include}${where}`;
 }
 
 /** @param table with or without its schema */

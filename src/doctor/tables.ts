@@ -155,12 +155,12 @@ async function readIndexes(session: Queryable, table: string): Promise<Map<strin
     name: 'readIndexes',
     sql: `SELECT i.name AS Name, i.is_unique AS IsUnique, i.is_primary_key AS IsPrimaryKey, i.is_unique_constraint AS IsUniqueConstraint,
   i.is_disabled AS IsDisabled, i.has_filter AS HasFilter, i.filter_definition AS FilterDefinition,
-  c.name AS ColumnName, ic.is_descending_key AS IsDescending
+  c.name AS ColumnName, ic.is_descending_key AS IsDescending, ic.is_included_column AS IsIncluded
 FROM sys.indexes AS i
 JOIN sys.index_columns AS ic ON ic.object_id = i.object_id AND ic.index_id = i.index_id
 JOIN sys.columns AS c ON c.object_id = ic.object_id AND c.column_id = ic.column_id
-WHERE i.object_id = OBJECT_ID(@table) AND ic.key_ordinal > 0
-ORDER BY i.index_id, ic.key_ordinal;`,
+WHERE i.object_id = OBJECT_ID(@table) AND (ic.key_ordinal > 0 OR ic.is_included_column = 1)
+ORDER BY i.index_id, ic.key_ordinal, ic.index_column_id;`,
     parameters: { table: objectName(table) },
   });
   const names = new Set(rows.map((row) => row.Name as string));
@@ -168,13 +168,16 @@ ORDER BY i.index_id, ic.key_ordinal;`,
     [...names].map((name) => {
       const columns = rows.filter((row) => row.Name === name);
       const index = columns[0] ?? {};
-      const keys = columns.map((row) => `${row.ColumnName as string}${row.IsDescending ? ' DESC' : ''}`);
+      const keys = columns
+        .filter((row) => !row.IsIncluded)
+        .map((row) => `${row.ColumnName as string}${row.IsDescending ? ' DESC' : ''}`);
+      const included = columns.filter((row) => row.IsIncluded).map((row) => row.ColumnName as string);
       const key = index.IsPrimaryKey ? 'PRIMARY KEY' : index.IsUniqueConstraint ? 'UNIQUE' : undefined;
       const cut = index.HasFilter === true && index.FilterDefinition === null;
       const filter = index.HasFilter ? ((index.FilterDefinition ?? '') as string) : undefined;
       const definition = key
         ? describeKey(key, keys)
-        : describeIndex(index.IsUnique as boolean, keys, filter);
+        : describeIndex(index.IsUnique as boolean, keys, included, filter);
       return [name, { definition: definition + disabled(index.IsDisabled), cut }];
     }),
   );
