@@ -18,9 +18,6 @@ export interface BenchDatabase {
   close(): Promise<void>;
 }
 
-/** Latency of the email service, in ms. */
-export const emailLatency = 50;
-
 /** The longest that one statement of setting up may take. In ms. */
 const statementTimeout = 300_000;
 
@@ -31,8 +28,11 @@ const tables = [
   'dbo.DataAccessDeltaRequests',
 ];
 
-/** @throws Error if the settings name a server whose tables hold rows */
-export async function openDatabase(): Promise<BenchDatabase> {
+/**
+ * @param emailLatency how long the email service takes to answer a call, in ms
+ * @throws Error if the settings name a server whose tables hold rows
+ */
+export async function openDatabase(emailLatency: number): Promise<BenchDatabase> {
   const standIns = await startStandIns({ email: { latencyMs: emailLatency, keepBodies: false } });
   const real = Object.entries(process.env).filter(([name]) => name.startsWith('SQL_')) as [string, string][];
   const withoutStandIn = Object.entries(standIns.environment).filter(([name]) => !name.startsWith('SQL_'));
