@@ -1,6 +1,7 @@
 import { jobs } from '../src/jobs/catalogue';
 import { runMatrix, sampleOf } from './faults/matrix';
-import { startTestEnvironment, type TestEnvironment } from './support/environment';
+import { runTakeovers } from './faults/takeover';
+import { jobOf, startTestEnvironment, type TestEnvironment } from './support/environment';
 
 let environment: TestEnvironment;
 
@@ -16,6 +17,17 @@ test.each(jobs.map((job, index) => [job.type, job, index] as const))(
       sampleOf(positions, index * 3),
     );
     expect(cases).toBeGreaterThanOrEqual(5);
+    expect(broken).toEqual([]);
+  },
+);
+
+test.each([jobOf('revocation', 'Databricks'), jobOf('notification', 'Palantir')])(
+  '$type changes nothing more after a sleep, at any step, in which another run has taken over',
+  async (job) => {
+    const { cases, broken } = await runTakeovers(environment, job, (pauses) =>
+      pauses.filter(({ nth, other }) => other === (nth % 2 === 0 ? 'ended' : 'under way')),
+    );
+    expect(cases).toBeGreaterThanOrEqual(4);
     expect(broken).toEqual([]);
   },
 );

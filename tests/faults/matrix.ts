@@ -16,8 +16,8 @@ import { createStart, type Start } from './start';
 export interface Recording {
   /** The names of its statements. */
   readonly statements: readonly string[];
-  /** The address of each message that it sent. */
-  readonly recipients: readonly string[];
+  /** The messages that it sent, by address and operation id, which is the same whenever one starts from the same data. */
+  readonly messages: readonly { readonly recipient: string; readonly operationId: string }[];
   /** The address of the message of each status read. */
   readonly statusReads: readonly string[];
 }
@@ -103,16 +103,19 @@ export async function record(environment: TestEnvironment, start: Start): Promis
     environment,
     job,
     new WatchedCredential(environment.environment),
-    false,
   );
   spy.mockRestore();
   const statements = standIn.statements.map(({ text }) => names.get(text) ?? text);
   const recipients = new Map(email.messages.map(({ operationId, to }) => [operationId, to[0] ?? '']));
   const calls = (wanted: string) =>
     email.requests.flatMap(({ method, operationId = '' }) =>
-      method === wanted ? [recipients.get(operationId) ?? ''] : [],
+      method === wanted ? [{ recipient: recipients.get(operationId) ?? '', operationId }] : [],
     );
-  const recording = { statements, recipients: calls('POST'), statusReads: calls('GET') };
+  const recording = {
+    statements,
+    messages: calls('POST'),
+    statusReads: calls('GET').map(({ recipient }) => recipient),
+  };
   const all = [
     ...breaches,
     ...cleanBreaches(result, start),
@@ -156,7 +159,7 @@ export async function runCase(
   } else if (result.kind === 'held') breaches.push('nobody else runs, and the lock was held');
   // What could not be finished is closed by the next run once it is stale.
   else standIn.clock.advance(11 * 60_000);
-  const clean = await attempt(environment, job, new WatchedCredential(environment.environment), false);
+  const clean = await attempt(environment, job, new WatchedCredential(environment.environment));
   breaches.push(
     ...clean.breaches.map((breach) => `clean run: ${breach}`),
     ...cleanBreaches(clean.result, start),
@@ -231,7 +234,7 @@ const callFaults: readonly { readonly fault: string; readonly call: CallFault }[
 ];
 
 /** All cases of a job, by position. */
-export function casesOf({ job }: Start, { statements, recipients, statusReads }: Recording): FaultCase[][] {
+export function casesOf({ job }: Start, { statements, messages, statusReads }: Recording): FaultCase[][] {
   const login = loginFaults.map(({ fault, order }) => ({
     position: 'first login',
     fault,
@@ -263,18 +266,16 @@ export function casesOf({ job }: Start, { statements, recipients, statusReads }:
     position: string,
     fault: string,
     faults: readonly EmailFault[],
-    calls: number,
-    method: string,
+    met: (requests: TestEnvironment['email']['requests']) => boolean,
   ) => ({
     position,
     fault,
     costsMessages: true,
     hangs: faults.some(({ kind }) => kind === 'hang'),
     order: ({ orderEmail }: FaultSetup) => faults.forEach(orderEmail),
-    met: ({ email }: TestEnvironment) =>
-      email.requests.filter((request) => request.method === method).length >= calls,
+    met: ({ email }: TestEnvironment) => met(email.requests),
   });
-  const bySend = recipients.map((recipient, index) => {
+  const bySend = messages.map(({ recipient, operationId }, index) => {
     const nth = index + 1;
     const position = `send ${nth} (to ${recipient})`;
     const one = (fault: string, ...faults: EmailFault[]) =>
@@ -282,11 +283,16 @@ export function casesOf({ job }: Start, { statements, recipients, statusReads }:
         position,
         fault,
         faults.map((order) => ({ ...order, recipient })),
-        nth,
-        'POST',
+        (requests) =>
+          requests.some((request) => request.method === 'POST' && request.operationId === operationId),
       );
     const on = (fault: string, call: CallFault) =>
-      emailCase(position, `${fault} from then on`, [{ ...call, at: nth, times: Infinity }], nth, 'POST');
+      emailCase(
+        position,
+        `${fault} from then on`,
+        [{ ...call, at: nth, times: Infinity }],
+        (requests) => requests.filter(({ method }) => method === 'POST').length >= nth,
+      );
     return [
       ...callFaults.map(({ fault, call }) => one(fault, call)),
       one('status Failed', { kind: 'outcome', failure: { code: 'EmailDroppedAllRecipientsSuppressed' } }),
@@ -311,8 +317,7 @@ export function casesOf({ job }: Start, { statements, recipients, statusReads }:
           `status read ${nth} (of the message to ${recipient})`,
           times === 1 ? fault : `${fault} from then on`,
           [{ ...call, on: 'status', at: nth, times }],
-          nth,
-          'GET',
+          (requests) => requests.filter(({ method }) => method === 'GET').length >= nth,
         ),
       ),
     );

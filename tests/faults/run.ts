@@ -75,18 +75,14 @@ export interface Attempt {
   readonly breaches: string[];
 }
 
-/** Runs the job with services of its own, and looks at what a run must keep whatever it meets. */
-export async function attempt(
+/** Services of its own for a run, on the clock that it shares with the database. */
+export function servicesFor(
   environment: TestEnvironment,
-  job: Job,
   credential: TokenCredential,
-  hangs: boolean,
-): Promise<Attempt> {
-  const standIn = standInOf(environment);
+  hangs = false,
+): Services & { readonly telemetry: RecordingTelemetry } {
   const { settings } = environment;
-  const telemetry = new RecordingTelemetry();
-  const clock = new SharedClock(standIn);
-  const services: Services = {
+  return {
     settings,
     database: new Database(settings.database, credential, hangs ? hangingTimeout : 20_000),
     emailClient: new EmailClient(settings.email, credential, {
@@ -95,13 +91,13 @@ export async function attempt(
       statusInterval: 5_000,
       retryDelays: [1_000, 4_000],
     }),
-    telemetry,
-    clock,
+    telemetry: new RecordingTelemetry(),
+    clock: new SharedClock(standInOf(environment)),
   };
-  const breaches: string[] = [];
-  const rejected = (reason: unknown) => breaches.push(`A rejection that nobody handled: ${String(reason)}`);
-  process.on('unhandledRejection', rejected);
-  const startedAt = clock.now();
+}
+
+/** Runs the job as a person would over HTTP; a run that throws is a result. */
+export async function run(services: Services, job: Job): Promise<Attempt['result']> {
   const running = new AbortController();
   const result = await Promise.race([
     runJob(services, job, {
@@ -112,6 +108,24 @@ export async function attempt(
     delay(longestRun, { kind: 'hanging' } as const, { signal: running.signal }),
   ]);
   running.abort();
+  return result;
+}
+
+/** Runs the job while nobody else does, and looks at what a run must keep whatever it meets. */
+export async function attempt(
+  environment: TestEnvironment,
+  job: Job,
+  credential: TokenCredential,
+  hangs = false,
+): Promise<Attempt> {
+  const standIn = standInOf(environment);
+  const services = servicesFor(environment, credential, hangs);
+  const { clock, telemetry } = services;
+  const breaches: string[] = [];
+  const rejected = (reason: unknown) => breaches.push(`a rejection that nobody handled: ${String(reason)}`);
+  process.on('unhandledRejection', rejected);
+  const startedAt = clock.now();
+  const result = await run(services, job);
   const took = clock.now() - startedAt;
   if (result.kind === 'hanging') breaches.push('the run did not end');
   if (took > longestBudget) breaches.push(`the run took ${Math.round(took / 1000)} s by its clock`);

@@ -28,7 +28,8 @@ export interface Start {
   reset(): Promise<void>;
 }
 
-interface Plan {
+/** A grant to create; times are in ms from the start. */
+export interface Plan {
   readonly spec: GrantSpec & { readonly endsIn: number };
   readonly due?: boolean;
   readonly undeliverable?: boolean;
@@ -136,7 +137,7 @@ function notificationPlan(): Plan[] {
   return [
     { spec: { endsIn: day, email: null }, undeliverable: true },
     due(day, 'aaron@example.com'),
-    ...Array.from({ length: 503 }, (_, index) => due(day + index * 60_000, 'ada@example.com')),
+    ...Array.from({ length: 150 }, (_, index) => due(day + index * 60_000, 'ada@example.com')),
     due(day, 'bob@example.com'),
     due(6 * day, ' BOB@example.com'),
     due(13 * day, 'bob@example.com'),
@@ -150,4 +151,15 @@ function notificationPlan(): Plan[] {
     { spec: { endsIn: -hour, email: 'expired@example.com' } },
     { spec: { endsIn: 2 * day, email: 'rejected@example.com', status: 'Rejected' } },
   ];
+}
+
+/** One grant each for so many people, all of them due. */
+export function manyDue(job: Job, count: number): Plan[] {
+  return Array.from({ length: count }, (_, index) => ({
+    spec:
+      job.kind === 'revocation'
+        ? { endsIn: -hour - index }
+        : { endsIn: day, email: `person${String(index).padStart(4, '0')}@example.com` },
+    due: true,
+  }));
 }

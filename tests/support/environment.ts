@@ -80,6 +80,8 @@ export interface TestEnvironment {
   readonly standIn: SqlServer | undefined;
   readonly email: EmailService;
   readonly identity: Identity;
+  /** The certificate authority that another process has to trust, in PEM. */
+  readonly authority: string;
   /** For arranging and looking. */
   readonly session: Session;
   /** The app's settings as environment variables. */
@@ -207,6 +209,7 @@ export async function startTestEnvironment(): Promise<TestEnvironment> {
     standIn,
     email,
     identity,
+    authority,
     session,
     environment,
     settings,

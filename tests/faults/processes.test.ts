@@ -1,0 +1,3 @@
+import { defineProcessTests } from './processTests';
+
+defineProcessTests({ fired: 100, killed: 10 });
