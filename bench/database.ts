@@ -28,11 +28,11 @@ const tables = [
   'dbo.DataAccessDeltaRequests',
 ];
 
-/**
- * @param emailLatency how long the email service takes to answer a call, in ms
- * @throws Error if the settings name a server whose tables hold rows
- */
-export async function openDatabase(emailLatency: number): Promise<BenchDatabase> {
+/** How long the email service takes to answer a call, in ms. */
+export const emailLatency = 50;
+
+/** @throws Error if the settings name a server whose tables hold rows */
+export async function openDatabase(): Promise<BenchDatabase> {
   const standIns = await startStandIns({ email: { latencyMs: emailLatency, keepBodies: false } });
   const real = Object.entries(process.env).filter(([name]) => name.startsWith('SQL_')) as [string, string][];
   const withoutStandIn = Object.entries(standIns.environment).filter(([name]) => !name.startsWith('SQL_'));

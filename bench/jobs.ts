@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { concurrentSends } from '../src/jobs/notification';
 import { answer, startApp, type AppProcess } from './app';
 import type { Command } from './client';
-import { addGrants, emptyTables, type BenchDatabase } from './database';
+import { addGrants, emailLatency, emptyTables, type BenchDatabase } from './database';
 import { runs, sideBySide, statistics, type Row } from './report';
 
 const revoke = 'RevokeExpiredDatabricksRequests';
@@ -184,10 +184,6 @@ async function notified(
   return result;
 }
 
-/** How long the email service takes for a call in the row of notifications. In ms. */
-export const emailLatency = 50;
-
-/** @param database with an email service that answers after `emailLatency` */
 export async function notificationRow(database: BenchDatabase, entry: string): Promise<Row> {
   const people = 5_000;
   await dueReminders(database, 4 * people, 4);

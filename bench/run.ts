@@ -10,8 +10,8 @@ import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { buildApps } from './app';
 import { firstRunRow, packageRow, startRows } from './coldStart';
-import { openDatabase, type BenchDatabase } from './database';
-import { emailLatency, lockRows, memoryRow, notificationRow, revocationRows } from './jobs';
+import { openDatabase } from './database';
+import { lockRows, memoryRow, notificationRow, revocationRows } from './jobs';
 import { report, type Row } from './report';
 
 const root = join(__dirname, '..');
@@ -23,39 +23,29 @@ async function main(): Promise<void> {
     stdio: 'ignore',
   });
   const apps = await buildApps(packageFile);
+  const database = await openDatabase();
+  const { deployed } = apps;
   const rows: Row[] = [];
-  let server = '';
-  const measure = async (
-    part: string,
-    work: (database: BenchDatabase) => Promise<Row[]>,
-    latency = 0,
-  ): Promise<void> => {
+  const measure = async (part: string, work: () => Promise<Row[]>): Promise<void> => {
     if (names.length > 0 && !names.includes(part)) return;
     const started = performance.now();
-    const database = await openDatabase(latency);
-    server = database.server;
-    try {
-      rows.push(...(await work(database)));
-    } finally {
-      await database.close();
-    }
+    rows.push(...(await work()));
     console.error(`${part}: ${Math.round((performance.now() - started) / 1000)} s`);
   };
-  const { deployed } = apps;
-  await measure('lock', (database) => lockRows(database, deployed));
-  await measure('revocation', (database) => revocationRows(database, deployed));
-  await measure(
-    'notification',
-    async (database) => [await notificationRow(database, deployed)],
-    emailLatency,
-  );
-  await measure('memory', async (database) => [await memoryRow(database, deployed)]);
-  await measure('start', async (database) => [
-    ...(await startRows(apps)),
-    await firstRunRow(apps, database),
-    await packageRow(packageFile),
-  ]);
-  report(rows, server, join(root, '.local/bench.json'));
+  try {
+    await measure('lock', () => lockRows(database, deployed));
+    await measure('revocation', () => revocationRows(database, deployed));
+    await measure('notification', async () => [await notificationRow(database, deployed)]);
+    await measure('memory', async () => [await memoryRow(database, deployed)]);
+    await measure('start', async () => [
+      ...(await startRows(apps)),
+      await firstRunRow(apps, database),
+      await packageRow(packageFile),
+    ]);
+  } finally {
+    await database.close();
+  }
+  report(rows, database.server, join(root, '.local/bench.json'));
 }
 
 main().catch((error: unknown) => {
