@@ -56,10 +56,12 @@ async function main(): Promise<number> {
       if (values.once || interrupted.signal.aborted) return completed ? 0 : 1;
       say(describeAddresses(app.url, standIns.email.mailbox, standIns.environment));
       showLog = true;
-      const interruption = once(interrupted.signal, 'abort');
-      await Promise.race([interruption, app.ended]);
+      const exitCode = await Promise.race([
+        once(interrupted.signal, 'abort').then(() => 0),
+        app.ended.then(() => 1),
+      ]);
       say('\nStopping: a job under way finishes its row first');
-      return interrupted.signal.aborted ? 0 : 1;
+      return exitCode;
     } finally {
       await app.stop();
     }
