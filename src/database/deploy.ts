@@ -19,7 +19,6 @@ export async function deployScripts(
   directory: string,
   log: (line: string) => void,
 ): Promise<void> {
-  session.onPrint((message) => log(`  ${message}`));
   const scripts = readdirSync(directory)
     .filter((name) => name.endsWith('.sql'))
     .sort();
@@ -28,7 +27,10 @@ export async function deployScripts(
     const batches = splitBatches(readFileSync(join(directory, script), 'utf8'));
     for (const [index, batch] of batches.entries()) {
       try {
-        await session.query({ name: `batch ${index + 1} of ${script}`, sql: batch.sql });
+        await session.listening(
+          (message) => log(`  ${message}`),
+          () => session.query({ name: `batch ${index + 1} of ${script}`, sql: batch.sql }),
+        );
       } catch (error) {
         if (!(error instanceof SqlError)) throw error;
         const line = batch.firstLine + (error.line ?? 1) - 1;

@@ -90,11 +90,17 @@ export class Session {
     return result;
   }
 
-  /** Tells what PRINT says in the statements that follow. */
-  onPrint(listener: (message: string) => void): void {
-    this.connection.on('infoMessage', ({ number, message }) => {
+  /** Tells what PRINT says in the statements of `work`. */
+  async listening<T>(listener: (message: string) => void, work: () => Promise<T>): Promise<T> {
+    const onInfo = ({ number, message }: { number: number; message: string }): void => {
       if (number === 0) listener(message);
-    });
+    };
+    this.connection.on('infoMessage', onInfo);
+    try {
+      return await work();
+    } finally {
+      this.connection.off('infoMessage', onInfo);
+    }
   }
 
   /** Ends the connection; the server rolls back what is open. */

@@ -86,7 +86,7 @@ export function servicesFor(
     settings,
     database: new Database(settings.database, credential, hangs ? hangingTimeout : 20_000),
     emailClient: new EmailClient(settings.email, credential, {
-      call: hangs ? hangingTimeout : 10_000,
+      call: hangs ? hangingTimeout : 1_000,
       watch: 15_000,
       statusInterval: 5_000,
       retryDelays: [1_000, 4_000],

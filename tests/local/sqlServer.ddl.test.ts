@@ -76,7 +76,7 @@ describe("the product's scripts", () => {
       await rows(`SELECT i.name, i.is_unique, i.has_filter, c.name AS [column] FROM sys.indexes AS i
         JOIN sys.index_columns AS x ON x.object_id = i.object_id AND x.index_id = i.index_id
         JOIN sys.columns AS c ON c.object_id = x.object_id AND c.column_id = x.column_id
-        WHERE i.object_id = OBJECT_ID('dbo.JobRun') AND i.is_primary_key = 0 AND i.is_unique_constraint = 0 ORDER BY i.name, x.key_ordinal`),
+        WHERE i.object_id = OBJECT_ID('dbo.JobRun') AND i.is_primary_key = 0 AND i.is_unique_constraint = 0 AND x.is_included_column = 0 ORDER BY i.name, x.key_ordinal`),
     ).toEqual([
       { name: 'IX_JobRun_Job_Type_Started_At', is_unique: false, has_filter: false, column: 'Job_Type' },
       { name: 'IX_JobRun_Job_Type_Started_At', is_unique: false, has_filter: false, column: 'Started_At' },
