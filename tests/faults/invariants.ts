@@ -59,9 +59,15 @@ export async function findBreachesAtEnd(world: World, start: Start): Promise<str
       breaches.push(`run ${String(run.Job_Id)} is ${String(run.Status)}`);
   for (const { id, due } of start.grants.values())
     if (due && !written.has(id)) breaches.push(`${id} is due and has no row`);
-  for (const id of acceptedReminders(world, start).keys())
-    if (!written.has(id)) breaches.push(`${id} was accepted and is not recorded`);
-  return breaches;
+  return [...breaches, ...(await findUnrecorded(world, start))];
+}
+
+/** Reminders that the service accepted and that are not recorded, in words. */
+export async function findUnrecorded(world: World, start: Start): Promise<string[]> {
+  const { written } = await read(world, start);
+  return [...acceptedReminders(world, start).keys()]
+    .filter((id) => !written.has(id))
+    .map((id) => `${id} was accepted and is not recorded`);
 }
 
 /** The runs in the order in which they took the lock, and the rows beyond those of the start, by request. */

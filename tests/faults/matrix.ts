@@ -8,7 +8,7 @@ import type { SqlServer } from '../../local/sqlServer';
 import { Session } from '../../src/database/session';
 import type { Job } from '../../src/jobs/catalogue';
 import type { TestEnvironment } from '../support/environment';
-import { findBreaches, findBreachesAtEnd } from './invariants';
+import { findBreaches, findBreachesAtEnd, findUnrecorded } from './invariants';
 import { attempt, cleanBreaches, WatchedCredential, standInOf, worldOf } from './run';
 import { createStart, type Start } from './start';
 
@@ -32,6 +32,8 @@ export interface FaultCase {
   readonly met: (environment: TestEnvironment, setup: FaultSetup) => boolean;
   /** The fault makes the email service fail messages, or the run end before it has tried all. */
   readonly costsMessages?: boolean;
+  /** The run may end before it has recorded all that was accepted: nobody could tell that, or the database stays away. */
+  readonly losesRecords?: boolean;
   /** Whether the fault is a server that never answers: calls are given up after a moment. */
   readonly hangs?: boolean;
 }
@@ -129,7 +131,7 @@ export async function record(environment: TestEnvironment, start: Start): Promis
 export async function runCase(
   environment: TestEnvironment,
   start: Start,
-  { position, fault, order, met, hangs = false, costsMessages = false }: FaultCase,
+  { position, fault, order, met, hangs = false, costsMessages = false, losesRecords = false }: FaultCase,
 ): Promise<CaseResult> {
   const { job } = start;
   const standIn = standInOf(environment);
@@ -144,7 +146,10 @@ export async function runCase(
   standIn.clearFaults();
   environment.email.clearFaults();
   environment.identity.clearFaults();
-  breaches.push(...(await findBreaches(worldOf(environment), start)));
+  breaches.push(
+    ...(await findBreaches(worldOf(environment), start)),
+    ...(losesRecords ? [] : await findUnrecorded(worldOf(environment), start)),
+  );
   const undeliverable = [...start.grants.values()].filter((grant) => grant.undeliverable).length;
   if (result.kind === 'finished') {
     const { status, failedCount } = result.run;
@@ -169,7 +174,7 @@ export async function runCase(
 }
 
 /** The same fault of SQL at every position of a recording. */
-type SqlFault = Pick<FaultCase, 'fault' | 'hangs'> & {
+type SqlFault = Pick<FaultCase, 'fault' | 'hangs' | 'losesRecords'> & {
   readonly at: (setup: FaultSetup, position: number) => void;
   /** It comes with the login after the statement, which has to come. */
   readonly onLogin?: true;
@@ -189,6 +194,7 @@ const sqlFaults: readonly SqlFault[] = [
   ...[18456, 40613].map((number) => ({
     fault: `connection dropped after it, and the next login refused with ${number}`,
     onLogin: true as const,
+    losesRecords: number === 18456,
     at: ({ standIn, refuseLogin }: FaultSetup, at: number) => {
       standIn.order({ kind: 'dropAfter', at });
       refuseLogin(2, number);
@@ -197,6 +203,7 @@ const sqlFaults: readonly SqlFault[] = [
   {
     fault: 'connection dropped before it, and no token for the next login',
     onLogin: true,
+    losesRecords: true,
     at: ({ standIn, refuseToken }, at) => {
       standIn.order({ kind: 'dropBefore', at });
       refuseToken('sql', 2);
@@ -205,6 +212,7 @@ const sqlFaults: readonly SqlFault[] = [
   {
     fault: 'connection dropped after it, and the database away from then on',
     onLogin: true,
+    losesRecords: true,
     at: ({ standIn, refuseLogin }, at) => {
       standIn.order({ kind: 'dropAfter', at, times: Infinity });
       refuseLogin(2, 40613, Infinity);
@@ -242,10 +250,11 @@ export function casesOf({ job }: Start, { statements, messages, statusReads }: R
     met: (_: TestEnvironment, { due }: FaultSetup) => due.count > 0,
   }));
   const bySql = statements.map((name, index) =>
-    sqlFaults.map(({ fault, at, hangs = false, onLogin }) => ({
+    sqlFaults.map(({ fault, at, hangs = false, losesRecords = false, onLogin }) => ({
       position: `statement ${index + 1} (${name})`,
       fault,
       hangs,
+      losesRecords,
       order: (setup: FaultSetup) => at(setup, index + 1),
       met: ({ standIn }: TestEnvironment, { due }: FaultSetup) =>
         (standIn?.statements.length ?? 0) > index && (!onLogin || due.count > 0),
@@ -296,8 +305,8 @@ export function casesOf({ job }: Start, { statements, messages, statusReads }: R
     return [
       ...callFaults.map(({ fault, call }) => one(fault, call)),
       one('status Failed', { kind: 'outcome', failure: { code: 'EmailDroppedAllRecipientsSuppressed' } }),
-      ...callFaults.map(({ fault, call }) =>
-        one(
+      ...callFaults.map(({ fault, call }) => ({
+        ...one(
           `connection dropped after it, and its status answered with: ${fault}`,
           { kind: 'dropAfter' },
           {
@@ -305,7 +314,8 @@ export function casesOf({ job }: Start, { statements, messages, statusReads }: R
             on: 'status',
           },
         ),
-      ),
+        losesRecords: true,
+      })),
       ...callFaults.map(({ fault, call }) => on(fault, call)),
     ];
   });
