@@ -40,8 +40,11 @@ export function pausesOf({ statements, messages }: Recording): Pause[] {
 
 const longerThanTheLock = 11 * 60_000;
 
-/** The statements with which a run writes or decides to send. */
-const decisive = new Set(['revokeBatch', 'checkLease', 'finishRun']);
+/** The steps at which a run writes, or decides to send. */
+const decisive = new Set(['revokeBatch', 'checkLease', 'finishRun', 'send']);
+
+/** The steps at which a run that has slept through its lock finds out; before a send it sees its time budget spent. */
+const telling = new Set(['revokeBatch', 'checkLease', 'recordNotification']);
 
 /**
  * Lets a run sleep at that step for 11 minutes, by the database's clock, while a second one takes over; then looks at
@@ -56,11 +59,13 @@ export async function findTakeoverBreaches(
   const standIn = standInOf(environment);
   await start.reset();
   const services = () => servicesFor(environment, new WatchedCredential(environment.environment));
+  const first = services();
   const gate = new Gate();
   const runs = new AsyncLocalStorage<'first' | 'second'>();
   let second: Promise<Attempt['result']> | undefined;
   let awake = Promise.resolve();
   let steps = 0;
+  let pausedAt = '';
 
   const sleep = async (): Promise<void> => {
     standIn.clock.advance(longerThanTheLock);
@@ -68,11 +73,14 @@ export async function findTakeoverBreaches(
     await gate.reached;
   };
   /** Before a step of either run: the whole first run sleeps, with all that it does at the same time. */
-  const before = async (step: Pause['on'], isDecisive: boolean): Promise<void> => {
+  const before = async (step: Pause['on'], name: string): Promise<void> => {
     if (runs.getStore() === 'first') {
-      if (step === on && ++steps === nth) awake = sleep();
+      if (step === on && ++steps === nth) {
+        pausedAt = name;
+        awake = sleep();
+      }
       await awake;
-    } else if (runs.getStore() === 'second' && other === 'under way' && isDecisive) await gate.pass();
+    } else if (runs.getStore() === 'second' && other === 'under way' && decisive.has(name)) await gate.pass();
   };
   // eslint-disable-next-line @typescript-eslint/unbound-method -- called with its own `this` below
   const { query } = Session.prototype;
@@ -80,7 +88,7 @@ export async function findTakeoverBreaches(
     this: Session,
     statement: Statement,
   ) {
-    await before('statement', decisive.has(statement.name));
+    await before('statement', statement.name);
     return query.call(this, statement);
   });
   // eslint-disable-next-line @typescript-eslint/unbound-method -- called with its own `this` below
@@ -89,12 +97,12 @@ export async function findTakeoverBreaches(
     this: EmailClient,
     ...message: Parameters<EmailClient['send']>
   ) {
-    await before('send', true);
+    await before('send', 'send');
     return send.call(this, ...message);
   });
 
   const breaches: string[] = [];
-  const result = await runs.run('first', () => run(services(), job));
+  const result = await runs.run('first', () => run(first, job));
   jest.restoreAllMocks();
   if (!second) return ['the run did not get as far as the pause'];
   breaches.push(...(await findBreaches(worldOf(environment), start)));
@@ -104,6 +112,8 @@ export async function findTakeoverBreaches(
   if (result.kind !== 'finished') breaches.push(`the first run is ${describeResult(result)}`);
   else if (result.run.errorMessage?.startsWith('Abandoned: ') !== true)
     breaches.push(`the first run is ${result.run.status}: ${result.run.errorMessage ?? ''}`);
+  const lost = first.telemetry.exceptions.some(({ error }) => error.name === 'LockLostError');
+  if (telling.has(pausedAt) && !lost) breaches.push('the first run did not say that it had lost its lock');
   breaches.push(
     ...cleanBreaches(secondResult, start).map((breach) => `second run: ${breach}`),
     ...(await findBreachesAtEnd(worldOf(environment), start)),
