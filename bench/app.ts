@@ -93,15 +93,19 @@ export interface AppProcess {
   kill(): Promise<void>;
 }
 
-/** Starts the app in a process that holds nothing else. */
+/**
+ * Starts the app in a process that holds nothing else.
+ * @param nodeArguments as the app setting languageWorkers__node__arguments gives them to the worker
+ */
 export async function startApp(
   entry: string,
   environment: Readonly<Record<string, string>>,
+  nodeArguments: readonly string[] = [],
 ): Promise<AppProcess> {
   const started = performance.timeOrigin + performance.now();
   const child = fork(join(__dirname, 'appProcess.js'), [entry], {
     env: { ...process.env, ...environment },
-    execArgv: [],
+    execArgv: [...nodeArguments],
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });
   const { registered } = (await answer(child)) as { registered: number };

@@ -67,8 +67,8 @@ export async function sideBySide(
 export function report(rows: readonly Row[], server: string, file: string): void {
   const machine = `${availableParallelism()} cores (${cpus()[0]?.model ?? 'unknown'}), Node.js ${process.version}, SQL: ${server}`;
   const results = rows.map((row) => {
-    const measured = statistics(row.measured);
-    const reference = statistics(row.reference);
+    const measured = { ...statistics(row.measured), runs: row.measured };
+    const reference = { ...statistics(row.reference), runs: row.reference };
     const figure = (row.figure ?? ((a, b) => a / b))(measured.median, reference.median);
     return { ...row, measured, reference, figure, reached: reached(figure, row.goal) };
   });

@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { buildApps } from './app';
 import { firstRunRow, packageRow, startRows } from './coldStart';
 import { openDatabase } from './database';
-import { lockRows, memoryRow, notificationRow, revocationRows } from './jobs';
+import { lockRows, memoryRows, notificationRow, revocationRows } from './jobs';
 import { report, type Row } from './report';
 
 const root = join(__dirname, '..');
@@ -36,7 +36,7 @@ async function main(): Promise<void> {
     await measure('lock', () => lockRows(database, deployed));
     await measure('revocation', () => revocationRows(database, deployed));
     await measure('notification', async () => [await notificationRow(database, deployed)]);
-    await measure('memory', async () => [await memoryRow(database, deployed)]);
+    await measure('memory', () => memoryRows(database, deployed));
     await measure('start', async () => [
       ...(await startRows(apps)),
       await firstRunRow(apps, database),
