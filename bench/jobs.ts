@@ -258,7 +258,6 @@ export async function memoryRows(database: BenchDatabase, entry: string): Promis
       measured: many.small,
       reference: more.small,
       goal: 'informative',
-      note: 'a process that has sent a few hundred messages has all its code compiled; from there on memory does not grow.',
     },
   ];
 }
