@@ -2,7 +2,7 @@
  * Bundles the app as it is deployed: dist/main.mjs registers the functions, everything else lies in chunks that are
  * loaded when first needed. Beside it: source maps, dist/meta.json (what is in the bundle) and dist/LICENSES.txt.
  */
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { build, type Plugin } from 'esbuild';
 
@@ -87,10 +87,7 @@ function licences(files: readonly string[]): string {
         readFileSync(join(__dirname, folder, 'package.json'), 'utf8'),
       ) as Record<string, string>;
       const file = readdirSync(join(__dirname, folder)).find((entry) => /^licen[cs]e/i.test(entry));
-      const text =
-        file && existsSync(join(__dirname, folder, file))
-          ? readFileSync(join(__dirname, folder, file), 'utf8')
-          : '';
+      const text = file ? readFileSync(join(__dirname, folder, file), 'utf8') : '';
       return `${name} ${version} (${license})\n\n${text}`;
     })
     .join(`\n${'-'.repeat(80)}\n\n`);

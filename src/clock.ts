@@ -32,3 +32,18 @@ export function stopReason({ clock, endsAt, signal }: Limits): string | undefine
   if (clock.now() >= endsAt) return 'its time budget is spent';
   return undefined;
 }
+
+/** Limits that end `ms` from now. */
+export function limitsFor(clock: Clock, ms: number): Limits {
+  return { clock, endsAt: clock.now() + ms };
+}
+
+/** What has to be done all the same gets at least `ms` more, and no shutdown cuts it short. */
+export function withGrace({ clock, endsAt }: Limits, ms: number): Limits {
+  return { clock, endsAt: Math.max(clock.now(), endsAt) + ms };
+}
+
+/** Whether something may still be started after a pause of `ms`. */
+export function hasTimeFor(limits: Limits, ms: number): boolean {
+  return stopReason({ ...limits, endsAt: limits.endsAt - ms }) === undefined;
+}

@@ -1,7 +1,7 @@
 import type { TokenCredential } from '@azure/identity';
 import type { Services } from './jobs/runJob';
 import { systemClock } from './clock';
-import { readSettings } from './config/settings';
+import { readSettings, type Environment } from './config/settings';
 import { Database } from './database/database';
 import { EmailClient } from './email/emailClient';
 import { startTelemetry } from './telemetry/telemetry';
@@ -12,7 +12,7 @@ import { startTelemetry } from './telemetry/telemetry';
  * @throws SettingsError
  */
 export async function createServices(
-  environment: Readonly<Record<string, string | undefined>>,
+  environment: Environment,
   log: (message: string) => void,
 ): Promise<Services> {
   const settings = readSettings(environment);
@@ -33,7 +33,7 @@ export async function createServices(
  * @param clientId of a user-assigned managed identity
  */
 export async function createCredential(
-  environment: Readonly<Record<string, string | undefined>>,
+  environment: Environment,
   clientId: string | undefined,
 ): Promise<TokenCredential> {
   const { DefaultAzureCredential, ManagedIdentityCredential } = await import('@azure/identity');

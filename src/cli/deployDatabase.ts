@@ -6,7 +6,7 @@
  * The signed-in identity needs db_owner.
  */
 import { join } from 'node:path';
-import { systemClock } from '../clock';
+import { limitsFor, systemClock } from '../clock';
 import { readDatabaseSettings } from '../config/settings';
 import { Database } from '../database/database';
 import { deployScripts } from '../database/deploy';
@@ -20,7 +20,7 @@ runCommand(async () => {
   const environment = readEnvironment();
   const { database, identityClientId } = readDatabaseSettings(environment);
   const credential = await createCredential(environment, identityClientId);
-  const limits = { clock: systemClock, endsAt: systemClock.now() + timeBudget };
+  const limits = limitsFor(systemClock, timeBudget);
   console.log(`Database ${database.name} on ${database.server}:${database.port}`);
   await new Database(database, credential).connect((connection) =>
     connection.retrying(limits, (session) =>

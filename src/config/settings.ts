@@ -2,7 +2,8 @@ import { z } from 'zod';
 import { NcrontabError, parseNcrontab } from './ncrontab';
 import { defaultSchedules, type ScheduleSetting } from './schedules';
 
-type Environment = Readonly<Record<string, string | undefined>>;
+/** App settings are environment variables. */
+export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** How the app signs in to the database. */
 export type DatabaseLogin =

@@ -1,6 +1,6 @@
 import type { TokenCredential } from '@azure/identity';
 import type { Settings } from '../config/settings';
-import { stopReason, type Limits } from '../clock';
+import { hasTimeFor, type Limits } from '../clock';
 import { DatabaseError } from './errors';
 import { Session } from './session';
 
@@ -65,7 +65,7 @@ export class DatabaseConnection {
         if (!(error instanceof DatabaseError) || !error.transient) throw error;
         if (limits.clock.now() - startedAt > freshStart) tries = 0;
         const delay = retryDelays[tries++];
-        if (delay === undefined || stopReason({ ...limits, endsAt: limits.endsAt - delay })) throw error;
+        if (delay === undefined || !hasTimeFor(limits, delay)) throw error;
         await limits.clock.sleep(delay, limits.signal);
       }
     }

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { TokenCredential } from '@azure/identity';
-import { systemClock } from '../clock';
+import { limitsFor, systemClock } from '../clock';
+import type { Environment } from '../config/settings';
 import { DatabaseConnection } from '../database/database';
 import { DatabaseError } from '../database/errors';
 import { Session } from '../database/session';
@@ -18,8 +19,6 @@ import { describeJobSchedule } from './schedules';
 import { checkSettings, type UsableSettings } from './settings';
 import { checkTable, type Queryable } from './tables';
 import { checkView } from './views';
-
-type Environment = Readonly<Record<string, string | undefined>>;
 
 /** How long the database may take to wake up, and a statement to be answered. In ms. */
 const timeBudget = 3 * 60_000;
@@ -103,7 +102,7 @@ async function* examineDatabase(
     return;
   }
   const connection = new DatabaseConnection(() => Session.open(database, credential, statementTimeout));
-  const limits = { clock: systemClock, endsAt: systemClock.now() + timeBudget };
+  const limits = limitsFor(systemClock, timeBudget);
   const attempt = async (
     concern: string,
     advice: string,

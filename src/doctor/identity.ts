@@ -1,5 +1,5 @@
 import type { TokenCredential } from '@azure/identity';
-import type { Settings } from '../config/settings';
+import type { Environment, Settings } from '../config/settings';
 import { failed, formatUtc, ok, type Finding } from './finding';
 
 /** The scopes that tedious and @azure/communication-email ask for. */
@@ -11,7 +11,7 @@ const tokenTimeout = 60_000;
 
 /** Says which identity signs in. */
 export function describeIdentity(
-  environment: Readonly<Record<string, string | undefined>>,
+  environment: Environment,
   { database: { login }, identityClientId }: Settings,
 ): Finding {
   const identity =

@@ -1,7 +1,5 @@
-import { readSettings, SettingsError, type Settings } from '../config/settings';
+import { readSettings, SettingsError, type Environment, type Settings } from '../config/settings';
 import { failed, ok, type Finding } from './finding';
-
-type Environment = Readonly<Record<string, string | undefined>>;
 
 /** The settings as far as they can be used, so that one malformed setting does not hide other faults. */
 export interface UsableSettings {

@@ -1,7 +1,7 @@
 import type { EmailClient as AzureEmailClient } from '@azure/communication-email';
 import type { TokenCredential } from '@azure/identity';
 import { setTimeout as delay } from 'node:timers/promises';
-import { stopReason, type Limits } from '../clock';
+import { hasTimeFor, stopReason, type Limits } from '../clock';
 import type { Settings } from '../config/settings';
 import { nextOperationId, type EmailMessage } from './message';
 
@@ -22,6 +22,13 @@ export type SendOutcome =
 interface Failed {
   readonly kind: 'failed';
   readonly reason: string;
+}
+
+/** The service asks all of us to wait. Not taken. */
+interface Throttled {
+  readonly kind: 'throttled';
+  /** In ms. */
+  readonly retryAfter: number;
 }
 
 /** Times, in ms, that tests shorten. */
@@ -96,14 +103,12 @@ export class EmailClient {
     let faults = 0;
     for (;;) {
       const wait = this.#pausedUntil - limits.clock.now();
+      const reason = stopReason(limits) ?? (hasTimeFor(limits, wait) ? undefined : tooLong(wait));
+      if (reason !== undefined) return { kind: 'stopped', reason };
       if (wait > 0) {
-        const reason = tooLong(wait, limits);
-        if (reason !== undefined) return { kind: 'stopped', reason };
         await limits.clock.sleep(wait, limits.signal);
         continue;
       }
-      const reason = stopReason(limits);
-      if (reason !== undefined) return { kind: 'stopped', reason };
       await requireLease();
       const outcome = await this.#sendOnce(message, limits);
       if (outcome.kind === 'throttled') {
@@ -111,9 +116,9 @@ export class EmailClient {
         continue;
       }
       if (outcome.kind !== 'unavailable' || outcome.lasting) return outcome;
-      const delay = this.timings.retryDelays[faults++];
-      if (delay === undefined || stopReason({ ...limits, endsAt: limits.endsAt - delay })) return outcome;
-      await limits.clock.sleep(delay, limits.signal);
+      const pause = this.timings.retryDelays[faults++];
+      if (pause === undefined || !hasTimeFor(limits, pause)) return outcome;
+      await limits.clock.sleep(pause, limits.signal);
     }
   }
 
@@ -225,17 +230,8 @@ export class EmailClient {
   }
 }
 
-/** The service asks all of us to wait. Not taken. */
-interface Throttled {
-  readonly kind: 'throttled';
-  /** In ms. */
-  readonly retryAfter: number;
-}
-
-/** Why a pause of `wait` ms cannot be made, or undefined if it can. */
-function tooLong(wait: number, limits: Limits): string | undefined {
-  const stopped = stopReason({ ...limits, endsAt: limits.endsAt - wait });
-  return stopped && `the email service asks to wait ${Math.ceil(wait / 1000)} s, longer than the run may`;
+function tooLong(wait: number): string {
+  return `the email service asks to wait ${Math.ceil(wait / 1000)} s, longer than the run may`;
 }
 
 /**

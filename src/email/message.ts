@@ -1,6 +1,6 @@
 import { v5 as uuidV5 } from 'uuid';
 import type { Settings } from '../config/settings';
-import { escapeHtml } from '../html';
+import { markup } from '../html';
 
 /** The namespace (RFC 9562, 5.5) under which the ids of messages are derived. */
 const namespace = '5f0c9a5e-6d0b-4f0e-9f39-0a1f0c1f6f7a';
@@ -74,26 +74,26 @@ export function createDigest(
     '',
   ].join('\n');
 
-  const rows = entries.map(
-    ({ resource, requestNumber, end, renewalUrl }) =>
-      `<tr><td>${escapeHtml(resource)}</td><td>${escapeHtml(end)}</td><td>${escapeHtml(requestNumber)}</td>` +
-      (renewalUrl ? `<td><a href="${escapeHtml(renewalUrl)}">Renew</a></td>` : '') +
-      '</tr>',
-  );
+  const rows = entries.map(({ resource, requestNumber, end, renewalUrl }) => {
+    const renewal = renewalUrl === undefined ? null : markup`<td><a href="${renewalUrl}">Renew</a></td>`;
+    return markup`<tr><td>${resource}</td><td>${end}</td><td>${requestNumber}</td>${renewal}</tr>`;
+  });
   const headings = ['Access', 'Ends', 'Request', ...(renewalUrlTemplate ? ['Renewal'] : [])];
-  const html = `<!DOCTYPE html>
+  const { html } = markup`<!DOCTYPE html>
 <html lang="en">
-<head><meta charset="utf-8"><title>${escapeHtml(platformName)} access ends soon</title></head>
+<head><meta charset="utf-8"><title>${platformName} access ends soon</title></head>
 <body style="font-family: 'Segoe UI', Arial, sans-serif; font-size: 14px">
-<p>${escapeHtml(greeting)}</p>
-<p>${escapeHtml(intro)}</p>
+<p>${greeting}</p>
+<p>${intro}</p>
 <table border="1" cellpadding="6" style="border-collapse: collapse">
-<thead><tr>${headings.map((heading) => `<th align="left" scope="col">${heading}</th>`).join('')}</tr></thead>
+<thead><tr>
+${headings.map((heading) => markup`<th align="left" scope="col">${heading}</th>`)}
+</tr></thead>
 <tbody>
-${rows.join('\n')}
+${rows}
 </tbody>
 </table>
-<p>${escapeHtml(advice)}</p>
+<p>${advice}</p>
 </body>
 </html>
 `;

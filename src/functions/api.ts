@@ -1,8 +1,8 @@
 import type { HttpHandler, HttpRequest, HttpResponseInit, InvocationContext } from '@azure/functions';
-import type { Limits } from '../clock';
+import { limitsFor } from '../clock';
 import { findJob, jobs, type Job } from '../jobs/catalogue';
 import { previewJob } from '../jobs/previewJob';
-import { timeBudgets, type Services } from '../jobs/runJob';
+import { timeBudgets } from '../jobs/runJob';
 import { listRuns } from '../jobRun/history';
 import { readJobStates } from './jobStates';
 import { ParameterError, quote, readCount, readFlag, readQuery } from './parameters';
@@ -54,7 +54,7 @@ export const getRuns = answering(async (request) => {
   const limit = readCount(readQuery(request, ['limit']), 'limit', historyLimit.most, historyLimit.default);
   const { database, clock } = await getServices();
   const runs = await database.connect((connection) =>
-    connection.retrying(httpLimits(clock), (session) => listRuns(session, job.type, limit)),
+    connection.retrying(limitsFor(clock, timeBudgets.http), (session) => listRuns(session, job.type, limit)),
   );
   return { jsonBody: { jobType: job.type, runs } };
 });
@@ -63,7 +63,7 @@ export const getRuns = answering(async (request) => {
 export const getJobs = answering(async (request) => {
   readQuery(request, []);
   const services = await getServices();
-  const states = await readJobStates(services, httpLimits(services.clock), 2);
+  const states = await readJobStates(services, limitsFor(services.clock, timeBudgets.http), 2);
   const described = states.map(({ job, schedule, nextRunAt, activeRun, lastRun }) => ({
     jobType: job.type,
     schedule,
@@ -78,10 +78,6 @@ export const getJobs = answering(async (request) => {
   }));
   return { jsonBody: { jobs: described } };
 });
-
-function httpLimits(clock: Services['clock']): Limits {
-  return { clock, endsAt: clock.now() + timeBudgets.http };
-}
 
 /** No job has the type that the route names. */
 class UnknownJobError extends Error {

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { HttpHandler, HttpResponseInit } from '@azure/functions';
+import { limitsFor } from '../clock';
 import type { Markup } from '../html';
 import { readJobStates } from './jobStates';
 import { explain } from './problem';
@@ -18,7 +19,7 @@ export const getStatus: HttpHandler = async (_request, context) => {
   try {
     const services = await getServices();
     const { clock, settings } = services;
-    const states = await readJobStates(services, { clock, endsAt: clock.now() + timeBudget }, runsShown);
+    const states = await readJobStates(services, limitsFor(clock, timeBudget), runsShown);
     return answer(200, renderStatusPage({ states, settings, readAt: new Date(clock.now()) }));
   } catch (error) {
     context.error(error);

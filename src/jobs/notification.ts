@@ -1,4 +1,4 @@
-import { stopReason, type Limits } from '../clock';
+import { stopReason, withGrace, type Limits } from '../clock';
 import type { Settings } from '../config/settings';
 import type { DatabaseConnection } from '../database/database';
 import { nVarChar, uniqueIdentifier, varChar } from '../database/statement';
@@ -15,7 +15,7 @@ export const concurrentSends = 10;
 /** So many messages in a row that the service does not take mean that it is down or refuses us. */
 const faultsInARow = 5;
 
-/** How long recording a message that was sent may be retried at least, in ms; a shutdown does not cut it short. */
+/** How long recording a message that was sent may be retried at least. In ms. */
 const recordingGrace = 20_000;
 
 /** The email service takes no message: the run stops instead of trying each recipient. */
@@ -88,14 +88,11 @@ export async function notifyExpiring(
     const outcome = await emailClient.send(message, limits, requireLease);
     const requests = `Requests ${digest.grants.map(({ requestId }) => requestId).join(', ')}`;
     switch (outcome.kind) {
-      case 'accepted': {
+      case 'accepted':
         faults = 0;
         accepted++;
-        const { clock } = limits;
-        const recordingLimits = { clock, endsAt: Math.max(clock.now(), limits.endsAt) + recordingGrace };
-        await record(connection, recordingLimits, run, digest);
+        await record(connection, withGrace(limits, recordingGrace), run, digest);
         return;
-      }
       case 'stopped':
         stopped ??= outcome.reason;
         return;

@@ -1,4 +1,4 @@
-import type { Limits } from '../clock';
+import { limitsFor } from '../clock';
 import { previewReminders, type DueGrant } from './dueReminders';
 import type { Job } from './catalogue';
 import type { Grant } from './grants';
@@ -21,9 +21,8 @@ export interface Preview {
 
 /** Looks at what a job would do now. Writes nothing and takes no lock. */
 export async function previewJob({ database, settings, clock }: Services, job: Job): Promise<Preview> {
-  const limits: Limits = { clock, endsAt: clock.now() + timeBudgets.http };
   return database.connect((connection) =>
-    connection.retrying(limits, async (session) => {
+    connection.retrying(limitsFor(clock, timeBudgets.http), async (session) => {
       if (job.kind === 'notification')
         return {
           jobType: job.type,

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
-import type { Clock, Limits } from '../clock';
+import { limitsFor, withGrace, type Clock, type Limits } from '../clock';
 import type { Settings } from '../config/settings';
 import type { Database, DatabaseConnection } from '../database/database';
 import type { EmailClient } from '../email/emailClient';
@@ -62,8 +62,7 @@ export async function runJob(services: Services, job: Job, options: RunOptions):
   let failure: unknown;
   const attempt = async (): Promise<RunResult> => {
     const limits: Limits = {
-      clock,
-      endsAt: startedAt + timeBudgets[options.trigger],
+      ...limitsFor(clock, timeBudgets[options.trigger]),
       ...(options.signal && { signal: options.signal }),
     };
     const result = await services.database.connect(async (connection) => {
@@ -74,8 +73,7 @@ export async function runJob(services: Services, job: Job, options: RunOptions):
       const outcome = await work(services, job, options, connection, limits, jobId);
       failure = outcome.error;
       if (failure !== undefined) telemetry.exception(toError(failure), { jobId, jobType: job.type });
-      const finishLimits = { clock, endsAt: Math.max(clock.now(), limits.endsAt) + finishingGrace };
-      const run = await connection.retrying(finishLimits, (session) =>
+      const run = await connection.retrying(withGrace(limits, finishingGrace), (session) =>
         finishRun(session, jobId, ending(outcome, options.allowMassRevocation ?? false)),
       );
       return { kind: 'finished' as const, run, stoppedEarly: outcome.stopped !== undefined };

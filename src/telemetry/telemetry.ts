@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { context, SpanKind, SpanStatusCode, trace, type Span } from '@opentelemetry/api';
 import type { TelemetryClient } from 'applicationinsights';
-import { jobRunEvent, type ExceptionProperty, type JobRunMetric, type JobRunProperty } from './names';
+import { jobRunEvent, jobRunMetrics, type ExceptionProperty, type JobRunProperty } from './names';
 
 export type JobRunEvent = Readonly<Partial<Record<JobRunProperty, string | number | boolean>>>;
 
@@ -95,7 +95,7 @@ class ApplicationInsights implements Telemetry {
         Object.entries(event).map(([name, value]) => [name, String(value)]),
       );
       this.client.trackEvent({ name: jobRunEvent, properties });
-      for (const name of ['processedCount', 'failedCount', 'durationMs'] satisfies JobRunMetric[]) {
+      for (const name of jobRunMetrics) {
         const value = event[name];
         if (typeof value === 'number')
           this.client.trackMetric({ name, value, properties: { jobType: String(event.jobType) } });

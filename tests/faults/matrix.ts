@@ -5,9 +5,8 @@
 import type { EmailFault } from '../../local/email';
 import type { CallFault } from '../../local/email/faults';
 import type { SqlServer } from '../../local/sqlServer';
-import { Session } from '../../src/database/session';
 import type { Job } from '../../src/jobs/catalogue';
-import type { TestEnvironment } from '../support/environment';
+import { beforeEachStatement, type TestEnvironment } from '../support/environment';
 import { findBreaches, findBreachesAtEnd, findUnrecorded } from './invariants';
 import { attempt, cleanBreaches, WatchedCredential, standInOf, worldOf } from './run';
 import { createStart, type Start } from './start';
@@ -93,12 +92,7 @@ export async function record(environment: TestEnvironment, start: Start): Promis
   const standIn = standInOf(environment);
   await start.reset();
   const names = new Map<string, string>();
-  // eslint-disable-next-line @typescript-eslint/unbound-method -- called with its own `this` below
-  const query = Session.prototype.query;
-  const spy = jest.spyOn(Session.prototype, 'query').mockImplementation(function (this: Session, statement) {
-    names.set(statement.sql, statement.name);
-    return query.call(this, statement);
-  });
+  const spy = beforeEachStatement(({ sql, name }) => names.set(sql, name));
   const slow = slowMessage(job);
   if (slow) email.order(slow);
   const { result, breaches } = await attempt(

@@ -1,10 +1,8 @@
 /** A run that sleeps until its lock is stale, while another takes over. */
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { Session } from '../../src/database/session';
-import type { Statement } from '../../src/database/statement';
 import { EmailClient } from '../../src/email/emailClient';
 import type { Job } from '../../src/jobs/catalogue';
-import type { TestEnvironment } from '../support/environment';
+import { beforeEachStatement, type TestEnvironment } from '../support/environment';
 import { findBreaches, findBreachesAtEnd } from './invariants';
 import { record, type Recording } from './matrix';
 import {
@@ -82,15 +80,7 @@ export async function findTakeoverBreaches(
       await awake;
     } else if (runs.getStore() === 'second' && other === 'under way' && decisive.has(name)) await gate.pass();
   };
-  // eslint-disable-next-line @typescript-eslint/unbound-method -- called with its own `this` below
-  const { query } = Session.prototype;
-  jest.spyOn(Session.prototype, 'query').mockImplementation(async function (
-    this: Session,
-    statement: Statement,
-  ) {
-    await before('statement', statement.name);
-    return query.call(this, statement);
-  });
+  beforeEachStatement(({ name }) => before('statement', name));
   // eslint-disable-next-line @typescript-eslint/unbound-method -- called with its own `this` below
   const { send } = EmailClient.prototype;
   jest.spyOn(EmailClient.prototype, 'send').mockImplementation(async function (

@@ -8,6 +8,7 @@ import type { Clock } from '../../src/clock';
 import { readSettings, type Settings } from '../../src/config/settings';
 import { Database } from '../../src/database/database';
 import { Session, type Row } from '../../src/database/session';
+import type { Statement } from '../../src/database/statement';
 import { EmailClient, type EmailTimings } from '../../src/email/emailClient';
 import { jobs, type Job } from '../../src/jobs/catalogue';
 import { runJob, type RunOptions, type RunResult, type Services } from '../../src/jobs/runJob';
@@ -104,15 +105,20 @@ export interface TestEnvironment {
   close(): Promise<void>;
 }
 
-/** Does something right before the nth statement of that name is sent; until jest.restoreAllMocks(). */
-export function beforeStatement(name: string, nth: number, action: () => unknown): void {
+/** Does something right before each statement is sent; until the spy, or all mocks, are restored. */
+export function beforeEachStatement(action: (statement: Statement) => unknown): jest.SpyInstance {
   // eslint-disable-next-line @typescript-eslint/unbound-method -- called with its own `this` below
-  const query = Session.prototype.query;
-  let count = 0;
-  jest.spyOn(Session.prototype, 'query').mockImplementation(async function (this: Session, statement) {
-    if (statement.name === name && ++count === nth) await action();
+  const { query } = Session.prototype;
+  return jest.spyOn(Session.prototype, 'query').mockImplementation(async function (this: Session, statement) {
+    await action(statement);
     return query.call(this, statement);
   });
+}
+
+/** Does something right before the nth statement of that name is sent; until jest.restoreAllMocks(). */
+export function beforeStatement(name: string, nth: number, action: () => unknown): void {
+  let count = 0;
+  beforeEachStatement((statement) => (statement.name === name && ++count === nth ? action() : undefined));
 }
 
 /** What a run that got the lock left, or an error where it was held. */
