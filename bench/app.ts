@@ -89,13 +89,13 @@ export interface AppProcess {
   /** Starts a timer function. */
   trigger(name: string): void;
   /** Runs a timer function to its end. Throws if the run fails. */
-  run(name: string): Promise<{ ms: number; maxRss: number }>;
+  run(name: string): Promise<{ ms: number; peakRss: number }>;
   kill(): Promise<void>;
 }
 
 /**
  * Starts the app in a process that holds nothing else.
- * @param nodeArguments as the app setting languageWorkers__node__arguments gives them to the worker
+ * @param nodeArguments arguments of Node.js
  */
 export async function startApp(
   entry: string,
@@ -114,7 +114,7 @@ export async function startApp(
     trigger: (run) => child.send({ run }),
     async run(run) {
       child.send({ run });
-      const result = (await answer(child)) as { ms: number; maxRss: number; error?: string };
+      const result = (await answer(child)) as { ms: number; peakRss: number; error?: string };
       if (result.error !== undefined) throw new Error(`${run}: ${result.error}`);
       return result;
     },

@@ -5,8 +5,9 @@
  *     node bench/appProcess.js <entry file>
  *
  * Sends { registered, functions } once the app is loaded: the time in ms since 1970 and the number of its functions.
- * For each { run: <name> } it sends { ms, maxRss } (bytes), or { error }.
+ * For each { run: <name> } it sends { ms, peakRss } (bytes), or { error }.
  */
+const { readFileSync } = require('node:fs');
 const Module = require('node:module');
 const { performance } = require('node:perf_hooks');
 const { pathToFileURL } = require('node:url');
@@ -37,6 +38,15 @@ import(pathToFileURL(process.argv[2]).href).then(() => {
   process.send({ registered: performance.timeOrigin + performance.now(), functions: functions.size });
 });
 
+/**
+ * The peak RSS of this process since its start, in bytes. What the system counts as ru_maxrss is no use where /proc is:
+ * on Linux a process inherits in it the peak of the one that started it (exec keeps signal->maxrss).
+ */
+function peakRss() {
+  if (process.platform !== 'linux') return process.resourceUsage().maxRSS * 1024;
+  return Number(/^VmHWM:\s+(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'utf8'))[1]) * 1024;
+}
+
 process.on('message', async ({ run }) => {
   const log = process.env.BENCH_LOG
     ? (...text) => process.stderr.write(`${text.join(' ')}\n`)
@@ -45,7 +55,7 @@ process.on('message', async ({ run }) => {
   const started = performance.now();
   try {
     await functions.get(run)({}, context);
-    process.send({ ms: performance.now() - started, maxRss: process.resourceUsage().maxRSS * 1024 });
+    process.send({ ms: performance.now() - started, peakRss: peakRss() });
   } catch (error) {
     process.send({ error: String(error) });
   }

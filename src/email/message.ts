@@ -103,10 +103,9 @@ ${rows}
       : `${entries.length} of your ${platformName} accesses end soon`;
   // The lead tells a grant's later reminder, whose text is the same, from its earlier one.
   const reminders = grants.map(({ requestId, expiresAt, leadDays }) => [requestId, expiresAt, leadDays]);
-  const operationId = uuidV5(
-    JSON.stringify([senderAddress, replyTo, recipient, subject, plainText, html, platformName, reminders]),
-    namespace,
-  );
+  const content = [senderAddress, replyTo, recipient, subject, plainText, html, platformName, reminders];
+  // As bytes: of a string the library makes an array with an element for each byte of the message.
+  const operationId = uuidV5(Buffer.from(JSON.stringify(content)), namespace);
   return { operationId, recipient, subject, plainText, html };
 }
 
