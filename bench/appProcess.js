@@ -39,8 +39,8 @@ import(pathToFileURL(process.argv[2]).href).then(() => {
 });
 
 /**
- * The peak RSS of this process since its start, in bytes. What the system counts as ru_maxrss is no use where /proc is:
- * on Linux a process inherits in it the peak of the one that started it (exec keeps signal->maxrss).
+ * The peak RSS of this process since its start, in bytes. On Linux not by ru_maxrss: there it begins
+ * at the peak of the process that started this one (exec keeps signal->maxrss).
  */
 function peakRss() {
   if (process.platform !== 'linux') return process.resourceUsage().maxRSS * 1024;

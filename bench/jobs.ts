@@ -226,8 +226,8 @@ export async function memoryRows(database: BenchDatabase, entry: string): Promis
       await app.kill();
       return peakRss / 2 ** 20;
     };
-    const { measured, reference } = await sideBySide(peak(smallInstance), peak([]));
-    return { small: measured, machine: reference };
+    const { measured: small, reference: machine } = await sideBySide(peak(smallInstance), peak([]));
+    return { small, machine };
   };
   const few = await peaks(1_000);
   const many = await peaks(200_000);

@@ -1,6 +1,7 @@
 /** The database role of sql/07 against every statement that the app sends: enough, and nothing beyond. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { limitsFor } from '../src/clock';
 import { readJobStates } from '../src/functions/jobStates';
 import { acquireLock } from '../src/jobRun/acquire';
 import { finishRun } from '../src/jobRun/finish';
@@ -86,9 +87,7 @@ async function doEverything(record: (action: () => Promise<unknown>) => Promise<
     });
   }
   const services = environment.services();
-  await record(() =>
-    readJobStates(services, { clock: services.clock, endsAt: services.clock.now() + hour }, 30),
-  );
+  await record(() => readJobStates(services, limitsFor(services.clock, hour), 30));
 }
 
 beforeAll(async () => {

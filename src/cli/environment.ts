@@ -1,9 +1,10 @@
 import { existsSync, readFileSync } from 'node:fs';
+import type { Environment } from '../config/settings';
 
 const localSettings = 'local.settings.json';
 
 /** The app settings of a command: the environment, and below it the Values of local.settings.json where there is one. */
-export function readEnvironment(): Record<string, string | undefined> {
+export function readEnvironment(): Environment {
   if (!existsSync(localSettings)) return process.env;
   const { Values = {} } = JSON.parse(readFileSync(localSettings, 'utf8')) as {
     Values?: Record<string, string>;
