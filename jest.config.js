@@ -1,8 +1,12 @@
-/** @type {import('jest').Config} */
+/**
+ * `npm test` runs *.test.ts, `npm run test:faults` the full fault suites *.faults.ts, `npm run test:sqlserver` the tests in
+ * tests/sql against a real server.
+ * @type {import('jest').Config}
+ */
 module.exports = {
   testEnvironment: 'node',
   roots: ['<rootDir>/tests'],
-  testPathIgnorePatterns: ['/node_modules/', '<rootDir>/tests/faults/'],
+  testMatch: ['**/*.test.ts'],
   // uuid ships ES modules alone.
   transform: {
     '^.+\\.ts$': ['ts-jest', {}],

@@ -19,7 +19,7 @@ const root = join(__dirname, '..');
 async function main(): Promise<void> {
   const names = process.argv.slice(2);
   const packageFile = join(root, 'dist/access-expiry-jobs.zip');
-  execFileSync(process.execPath, ['--import', require.resolve('tsx'), join(root, 'package.ts')], {
+  execFileSync(process.execPath, ['--import', require.resolve('tsx'), join(root, 'scripts/package.ts')], {
     stdio: 'ignore',
   });
   const apps = await buildApps(packageFile);

@@ -1,7 +1,7 @@
 /** The database of the sample: the two tables that exist already, what sql/ creates, and the sample's rows. */
 import { join } from 'node:path';
 import { readSettings } from '../src/config/settings';
-import { deployScripts } from '../src/database/deploy';
+import { deployScripts } from '../cli/deployScripts';
 import { Session } from '../src/database/session';
 import { previewReminders } from '../src/jobs/dueReminders';
 import { databricks, palantir, type Platform } from '../src/jobs/platforms';

@@ -4,10 +4,10 @@ import { findJob, jobs, type Job } from '../jobs/catalogue';
 import { previewJob } from '../jobs/previewJob';
 import { timeBudgets } from '../jobs/runJob';
 import { listRuns } from '../jobRun/history';
-import { readJobStates } from './jobStates';
+import { readJobStates } from '../jobs/jobStates';
 import { ParameterError, quote, readCount, readFlag, readQuery } from './parameters';
 import { problem, problemFor } from './problem';
-import { getServices, runToEnd } from './process';
+import { getServices, runToEnd } from './runner';
 
 const historyLimit = { default: 20, most: 500 };
 

@@ -1,7 +1,7 @@
 import { app } from '@azure/functions';
 import { scheduleFor } from '../config/schedules';
 import { jobs } from '../jobs/catalogue';
-import { runToEnd } from './process';
+import { runToEnd } from './runner';
 
 /** One timer function a job, named as its Job_Type. */
 export function registerTimers(): void {

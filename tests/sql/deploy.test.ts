@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { deployScripts, splitBatches } from '../../src/database/deploy';
+import { deployScripts, splitBatches } from '../../cli/deployScripts';
 import { createDatabase } from '../../local/sampleDatabase';
 import { startTestEnvironment, type TestEnvironment } from '../support/environment';
 

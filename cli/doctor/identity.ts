@@ -1,0 +1,52 @@
+import type { TokenCredential } from '@azure/identity';
+import type { Environment, Settings } from '../../src/config/settings';
+import { failed, formatUtc, ok, type Finding } from './finding';
+
+/** The scopes that tedious and @azure/communication-email ask for. */
+export const databaseScope = 'https://database.windows.net/.default';
+export const emailScope = 'https://communication.azure.com//.default';
+
+/** The longest, in ms, that getting a token may take. */
+const tokenTimeout = 60_000;
+
+/** Says which identity signs in. */
+export function describeIdentity(
+  environment: Environment,
+  { database: { login }, identityClientId }: Settings,
+): Finding {
+  const identity =
+    environment.IDENTITY_ENDPOINT === undefined
+      ? "the developer's Azure sign-in, whose permissions are not those of the function app"
+      : identityClientId === undefined
+        ? 'managed identity, system-assigned'
+        : `managed identity with the client id ${identityClientId}`;
+  return ok(
+    'identity',
+    login.kind === 'sql' ? `SQL login ${login.user} for the database; for email, ${identity}` : identity,
+  );
+}
+
+/** Whether the identity gets a token for a service. */
+export async function checkToken(
+  credential: TokenCredential,
+  scope: string,
+  managed: boolean,
+): Promise<Finding> {
+  const subject = `token for ${new URL(scope).origin}`;
+  const advice = managed
+    ? 'assign the identity to the function app (az functionapp identity assign), and compare AZURE_CLIENT_ID with its client id'
+    : 'sign in with az login';
+  try {
+    const token = await credential.getToken(scope, { abortSignal: AbortSignal.timeout(tokenTimeout) });
+    if (!token) return failed(subject, 'the identity gave none', advice);
+    return ok(subject, `had, valid until ${formatUtc(new Date(token.expiresOnTimestamp))}`);
+  } catch (error) {
+    return failed(subject, `cannot be had: ${shortReason(error)}`, advice);
+  }
+}
+
+/** The first line of what @azure/identity says, and of its chain of developer sign-ins the one that az login mends. */
+function shortReason(error: unknown): string {
+  const [first = '', ...others] = (error as Error).message.split('\n');
+  return [first, ...others.filter((line) => line.includes('az login'))].join(' ');
+}

@@ -1,0 +1,56 @@
+import { readSettings, SettingsError, type Environment, type Settings } from '../../src/config/settings';
+import { failed, ok, type Finding } from './finding';
+
+/** The settings as far as they can be used, so that one malformed setting does not hide other faults. */
+export interface UsableSettings {
+  /** Holds an example or the default for each setting that is malformed or missing. */
+  readonly settings: Settings;
+  /** The first of these settings that is malformed or missing. */
+  readonly malformed: (...names: readonly string[]) => string | undefined;
+}
+
+/** Valid values for the settings without a default. */
+const examples: Environment = {
+  SQL_SERVER: 'my-server.database.windows.net',
+  SQL_DATABASE: 'access',
+  EMAIL_ENDPOINT: 'https://my-email.communication.azure.com',
+  EMAIL_SENDER_ADDRESS: 'access@example.com',
+};
+
+/** Reads the settings; each that is missing or malformed is a finding. */
+export function checkSettings(environment: Environment): { findings: Finding[]; usable: UsableSettings } {
+  const { settings, problems } = read(environment);
+  const names = new Set(problems.map(({ name }) => name));
+  const malformed = (...wanted: readonly string[]): string | undefined =>
+    wanted.find((name) => names.has(name));
+  if (settings)
+    return { findings: [ok('settings', 'complete and well-formed')], usable: { settings, malformed } };
+
+  const replaced = new Set(names);
+  // The login's two settings stand or fall together.
+  if (malformed('SQL_USER', 'SQL_PASSWORD')) replaced.add('SQL_USER').add('SQL_PASSWORD');
+  const mended = Object.fromEntries([...replaced].map((name) => [name, examples[name]]));
+  return {
+    findings: problems.map(({ name, text }) =>
+      failed(`setting ${name}`, text, 'correct it in the app settings (locally: local.settings.json)'),
+    ),
+    usable: { settings: readSettings({ ...environment, ...mended }), malformed },
+  };
+}
+
+function read(environment: Environment): {
+  settings?: Settings;
+  problems: readonly { name: string; text: string }[];
+} {
+  try {
+    return { settings: readSettings(environment), problems: [] };
+  } catch (error) {
+    if (!(error instanceof SettingsError)) throw error;
+    return {
+      problems: error.problems.map((problem) => {
+        const end = problem.indexOf(': ');
+        return { name: problem.slice(0, end), text: problem.slice(end + 2) };
+      }),
+    };
+  }
+}

@@ -1,0 +1,713 @@
+import { spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createDatabase, createSampleDatabase, openSession } from '../../local/sampleDatabase';
+import { startStandIns, type StandIns } from '../../local/standIns';
+import type { Row, Session } from '../../src/database/session';
+import { checkApplicationInsights } from '../../cli/doctor/applicationInsights';
+import { checkEmailEndpoint } from '../../cli/doctor/email';
+import { examine } from '../../cli/doctor/doctor';
+import { readExpectedSchema, type ExpectedSchema } from '../../cli/doctor/expectedSchema';
+import { formatFinding, type Finding } from '../../cli/doctor/finding';
+import { checkGrants } from '../../cli/doctor/grants';
+import { checkToken, databaseScope } from '../../cli/doctor/identity';
+import { checkPermissions, checkRole } from '../../cli/doctor/permissions';
+import { describeJobSchedule, describeSchedule } from '../../cli/doctor/schedules';
+import { checkTable, type Queryable } from '../../cli/doctor/tables';
+import { isEmailAddress } from '../../src/email/address';
+import { databricks, palantir } from '../../src/jobs/platforms';
+
+const root = join(__dirname, '../..');
+let standIns: StandIns;
+let session: Session;
+let schema: ExpectedSchema;
+
+beforeAll(async () => {
+  schema = readExpectedSchema(join(root, 'sql'));
+  standIns = await startStandIns();
+  // @azure/identity reads both from the process.
+  Object.assign(process.env, standIns.identity.environment);
+  await createSampleDatabase(standIns);
+  session = await openSession(standIns);
+});
+
+afterAll(async () => {
+  session.close();
+  await standIns.close();
+});
+
+type Change = Readonly<Record<string, string>>;
+
+/** The whole output for the stand-ins' environment with some settings changed. */
+async function examineWith(change: Change = {}): Promise<string[]> {
+  const lines: string[] = [];
+  const telemetry = `InstrumentationKey=${randomUUID()};IngestionEndpoint=${standIns.email.endpoint}`;
+  const environment = {
+    ...standIns.environment,
+    APPLICATIONINSIGHTS_CONNECTION_STRING: telemetry,
+    ...change,
+  };
+  for await (const finding of examine(environment)) lines.push(formatFinding(finding));
+  return lines;
+}
+
+/** What npm run db:deploy does: missing tables and indexes come back, the views and grants are those of sql/. */
+async function redeploy(): Promise<void> {
+  const deployment = await openSession(standIns);
+  try {
+    await createDatabase(deployment);
+  } finally {
+    deployment.close();
+  }
+}
+
+const withMark = (mark: string, lines: readonly string[]): string[] =>
+  lines.filter((line) => line.startsWith(`${mark} `));
+const run = (sql: string): Promise<Row[]> => session.query({ name: 'test', sql });
+const textOf = (findings: readonly Finding[]): string[] => findings.map(formatFinding);
+
+/** A loopback port on which nobody listens. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+/** The session with the answers to some statements changed, as another server or identity would have them. */
+function answering(changes: Readonly<Record<string, (row: Row) => Row>>): Queryable {
+  return {
+    query: async (statement) => {
+      const rows = await session.query(statement);
+      const change = changes[statement.name];
+      return change ? rows.map(change) : rows;
+    },
+  };
+}
+
+function table(name: string): ExpectedSchema['tables'][number] {
+  const found = schema.tables.find((candidate) => candidate.name === name);
+  if (!found) throw new Error(`sql/ does not define ${name}`);
+  return found;
+}
+
+describe('a sound environment', () => {
+  let lines: string[];
+  let sent: string[];
+
+  beforeAll(async () => {
+    standIns.sql.clearStatements();
+    lines = await examineWith();
+    sent = standIns.sql.statements
+      .map(({ text }) => text)
+      .filter((text) => !text.startsWith('set ansi_nulls'));
+  });
+
+  test('has every concern marked as in order, with no failure and nothing skipped', () => {
+    const subjects = withMark('✓', lines).map((line) => line.replace(/^✓ ([^:]+(?=:)|\S+).*$/, '$1'));
+    expect(subjects).toEqual([
+      'settings',
+      'identity',
+      'token for https',
+      'token for https',
+      'database',
+      ...schema.tables.map(({ name }) => `table ${name}`),
+      'view dbo.AccessGrant_Databricks',
+      'view dbo.AccessGrant_Palantir',
+      'permissions',
+      'role AccessExpiryJobs',
+      'grants of dbo.AccessGrant_Databricks',
+      'grants of dbo.AccessGrant_Palantir',
+      'email endpoint https',
+      'email sender access@example.com',
+      'schedule of RevokeExpiredDatabricksRequests',
+      'schedule of RevokeExpiredPalantirRequests',
+      'schedule of ExpiryNotificationDatabricksRequests',
+      'schedule of ExpiryNotificationPalantirRequests',
+      'Application Insights',
+    ]);
+    expect([...withMark('✗', lines), ...withMark('–', lines)]).toEqual([]);
+  });
+
+  test('is warned of what the sample holds: unusable addresses, and an identity that may do more than the jobs need', () => {
+    expect(withMark('!', lines)).toEqual([
+      expect.stringContaining(
+        'dbo.DataAccessDeltaRequests: dbo has SELECT, INSERT, UPDATE, DELETE: more than',
+      ),
+      expect.stringContaining(
+        'dbo.DataAccessPalantirRequests: dbo has SELECT, INSERT, UPDATE, DELETE: more than',
+      ),
+      expect.stringMatching(/addresses of dbo\.AccessGrant_Databricks: [1-9]\d* missing, [1-9]\d* malformed/),
+      expect.stringMatching(/addresses of dbo\.AccessGrant_Palantir: [1-9]\d* missing, [1-9]\d* malformed/),
+    ]);
+  });
+
+  test('is only read from: one SELECT a statement, no message, no temporary table', () => {
+    expect(sent.length).toBeGreaterThan(20);
+    for (const text of sent) {
+      expect(text).toMatch(/^SELECT [^;]*;$/);
+      expect(text).not.toMatch(/\bINTO\b|#/);
+    }
+    expect(standIns.email.messages).toEqual([]);
+    expect(standIns.email.requests.map(({ method }) => method)).toEqual(['GET']);
+  });
+});
+
+describe('in the database', () => {
+  test('a column that a view lacks is named, with where to add it; its grants are skipped', async () => {
+    await run(`CREATE OR ALTER VIEW dbo.AccessGrant_Palantir AS
+      SELECT r.RequestId, r.RequestNumber, r.RequestedBy AS RequesterName, r.ProjectName AS Resource, r.AccessEndDate AS ExpiresAt
+      FROM dbo.DataAccessPalantirRequests AS r;`);
+    const lines = await examineWith();
+    await redeploy();
+    expect(withMark('✗', lines)).toEqual([
+      '✗ column dbo.AccessGrant_Palantir.RequesterEmail: missing → ' +
+        'add it (varchar, nvarchar, char or nchar) to the view in sql/06_AccessGrant_views.sql, then npm run db:deploy',
+    ]);
+    expect(withMark('–', lines)).toEqual([
+      '– grants of dbo.AccessGrant_Palantir: the view is not as the jobs need it',
+    ]);
+  });
+
+  test('a column of a view with a type that the jobs cannot use is named', async () => {
+    await run(`CREATE OR ALTER VIEW dbo.AccessGrant_Databricks AS
+      SELECT r.request_number AS RequestId, r.request_number AS RequestNumber, r.requested_by AS RequesterName,
+        r.requested_by_email AS RequesterEmail, r.table_name AS Resource, r.justification AS ExpiresAt
+      FROM dbo.DataAccessDeltaRequests AS r;`);
+    const lines = await examineWith();
+    await redeploy();
+    expect(withMark('✗', lines)).toEqual([
+      expect.stringContaining('column dbo.AccessGrant_Databricks.RequestId: is varchar, expected int →'),
+      expect.stringContaining(
+        'column dbo.AccessGrant_Databricks.ExpiresAt: is nvarchar, expected datetime, datetime2, smalldatetime or date →',
+      ),
+    ]);
+  });
+
+  test('a view that is missing is named', async () => {
+    await run('DROP VIEW dbo.AccessGrant_Databricks;');
+    const lines = await examineWith();
+    await redeploy();
+    expect(withMark('✗', lines)).toContainEqual(
+      expect.stringMatching(/^✗ view dbo\.AccessGrant_Databricks: missing.*→ npm run db:deploy/),
+    );
+  });
+
+  test('a view that yields a request more than once is named', async () => {
+    await run(`CREATE OR ALTER VIEW dbo.AccessGrant_Databricks AS
+      SELECT r.id AS RequestId, r.request_number AS RequestNumber, r.requested_by AS RequesterName,
+        r.requested_by_email AS RequesterEmail, r.table_name AS Resource, r.access_end_dt AS ExpiresAt
+      FROM dbo.DataAccessDeltaRequests AS r
+      JOIN (SELECT 1 AS n UNION ALL SELECT 2 AS n) AS twice ON twice.n > 0
+      WHERE r.access_end_dt IS NOT NULL;`);
+    const lines = await examineWith();
+    await redeploy();
+    expect(withMark('✗', lines)).toEqual([
+      expect.stringMatching(/^✗ grants of dbo\.AccessGrant_Databricks: (\d+) of \d+ rows repeat a RequestId/),
+    ]);
+  });
+
+  test.each(['UX_JobRun_Job_Type_InProgress', 'IX_JobRun_Job_Type_Started_At'])(
+    'the missing index %s is named, and what is advised mends it',
+    async (index) => {
+      await run(`DROP INDEX ${index} ON dbo.JobRun;`);
+      const lines = await examineWith();
+      expect(withMark('✗', lines)).toEqual([`✗ index ${index}: missing → npm run db:deploy`]);
+      await redeploy();
+      expect(withMark('✗', await examineWith())).toEqual([]);
+    },
+  );
+
+  test('an index of another shape is named: the lock without its filter, or not unique', async () => {
+    const index = 'UX_JobRun_Job_Type_InProgress';
+    await run(`DROP INDEX ${index} ON dbo.JobRun; CREATE INDEX ${index} ON dbo.JobRun (Job_Type);`);
+    const lines = await examineWith();
+    await run(`DROP INDEX ${index} ON dbo.JobRun;`);
+    await redeploy();
+    expect(withMark('✗', lines)).toEqual([
+      `✗ index ${index}: is INDEX (Job_Type), expected UNIQUE INDEX (Job_Type) INCLUDE (Started_At) WHERE Status='InProgress' → ` +
+        `DROP INDEX ${index} ON dbo.JobRun, then npm run db:deploy`,
+    ]);
+  });
+
+  test('a column that a table lacks is named, and the statement that is advised mends it', async () => {
+    await run('ALTER TABLE dbo.JobRun DROP COLUMN Error_Message;');
+    const [line, ...others] = withMark('✗', await examineWith());
+    expect(others).toEqual([]);
+    const [, statement = ''] =
+      /^✗ column dbo\.JobRun\.Error_Message: missing → (ALTER TABLE .*) \(npm run db:deploy/.exec(
+        line ?? '',
+      ) ?? [];
+    expect(statement).toBe('ALTER TABLE dbo.JobRun ADD Error_Message VARCHAR(500) NULL');
+    await run(statement);
+    expect(withMark('✗', await examineWith())).toEqual([]);
+  });
+
+  test('a column of another type, length or nullability is named', async () => {
+    await run(`ALTER TABLE dbo.JobRun DROP COLUMN Error_Message, Failed_Count, Processed_Count;
+      ALTER TABLE dbo.JobRun ADD Error_Message VARCHAR(50) NULL, Failed_Count BIGINT NULL, Processed_Count INT NOT NULL DEFAULT 0;`);
+    const findings = await checkTable(session, table('dbo.JobRun'), schema.roleScript);
+    await run('DROP TABLE dbo.JobRun;');
+    await redeploy();
+    expect(textOf(findings).map((line) => line.replace(/ →.*/, ''))).toEqual([
+      '✗ column dbo.JobRun.Processed_Count: is INT NOT NULL, expected INT NULL',
+      '✗ column dbo.JobRun.Failed_Count: is BIGINT NULL, expected INT NULL',
+      '✗ column dbo.JobRun.Error_Message: is VARCHAR(50) NULL, expected VARCHAR(500) NULL',
+    ]);
+  });
+
+  test('a column that the app would leave empty is warned of where it may not be empty', async () => {
+    await run("ALTER TABLE dbo.JobRun ADD Region VARCHAR(20) NOT NULL DEFAULT ('west');");
+    const findings = await checkTable(session, table('dbo.JobRun'), schema.roleScript);
+    await run('DROP TABLE dbo.JobRun;');
+    await redeploy();
+    expect(textOf(findings)).toEqual([
+      expect.stringMatching(/^! column dbo\.JobRun\.Region: NOT NULL and unknown/),
+    ]);
+  });
+
+  test('missing constraints are named', async () => {
+    await run(`ALTER TABLE dbo.JobRun DROP CONSTRAINT CK_JobRun_Status, UQ_JobRun_Job_Id;
+      ALTER TABLE dbo.RevokedAccess_Databricks DROP CONSTRAINT FK_RevokedAccess_Databricks_DataAccessDeltaRequests;`);
+    const lines = await examineWith();
+    await run('DROP TABLE dbo.JobRun, dbo.RevokedAccess_Databricks;');
+    const withoutTables = await examineWith();
+    await redeploy();
+    expect(withMark('✗', lines).map((line) => line.replace(/ →.*/, ''))).toEqual([
+      '✗ constraint FK_RevokedAccess_Databricks_DataAccessDeltaRequests: missing',
+      '✗ index UQ_JobRun_Job_Id: missing',
+      '✗ constraint CK_JobRun_Status: missing',
+    ]);
+    expect(withMark('✗', withoutTables).map((line) => line.replace(/:.*/, ''))).toEqual([
+      '✗ table dbo.RevokedAccess_Databricks',
+      '✗ table dbo.JobRun',
+      '✗ permissions on dbo.RevokedAccess_Databricks',
+      '✗ permissions on dbo.JobRun',
+      '✗ role AccessExpiryJobs',
+    ]);
+  });
+
+  test('a role that lacks a permission, or has one too many, is named', async () => {
+    await run('REVOKE UPDATE ON dbo.JobRun FROM AccessExpiryJobs;');
+    const lacking = await checkRole(session, schema);
+    await redeploy();
+    await run('GRANT DELETE ON dbo.JobRun TO AccessExpiryJobs;');
+    const excessive = await checkRole(session, schema);
+    await run('REVOKE DELETE ON dbo.JobRun FROM AccessExpiryJobs;');
+    expect(formatFinding(lacking)).toBe(
+      '✗ role AccessExpiryJobs: not granted UPDATE ON dbo.JobRun → npm run db:deploy',
+    );
+    expect(formatFinding(excessive)).toMatch(
+      /^! role AccessExpiryJobs: granted more than in .*: DELETE ON dbo\.JobRun/,
+    );
+  });
+
+  test('a view without rows is warned of', async () => {
+    await run(`CREATE OR ALTER VIEW dbo.AccessGrant_Databricks AS
+      SELECT r.id AS RequestId, r.request_number AS RequestNumber, r.requested_by AS RequesterName,
+        r.requested_by_email AS RequesterEmail, r.table_name AS Resource, r.access_end_dt AS ExpiresAt
+      FROM dbo.DataAccessDeltaRequests AS r WHERE r.request_status = 'approved?';`);
+    const findings = await checkGrants(session, databricks, schema.viewScript);
+    await redeploy();
+    expect(textOf(findings)).toEqual([
+      expect.stringMatching(/^! grants of dbo\.AccessGrant_Databricks: none/),
+    ]);
+  });
+
+  test('a fault of the server in one check is told, and the others go on', async () => {
+    standIns.sql.order({ kind: 'error', match: /COUNT\(DISTINCT/, number: 208, times: 1 });
+    const lines = await examineWith();
+    standIns.sql.clearFaults();
+    expect(withMark('✗', lines)).toEqual([
+      expect.stringMatching(
+        /^✗ grants of dbo\.AccessGrant_Databricks: .*SQL error 208 .*→ run the view's SELECT/,
+      ),
+    ]);
+    expect(withMark('✓', lines)).toContainEqual(
+      expect.stringContaining('grants of dbo.AccessGrant_Palantir'),
+    );
+  });
+});
+
+describe('as SQL Server tells of its objects', () => {
+  test('a filter with brackets and a check as a chain of OR are those of the script', async () => {
+    const kept = answering({
+      readIndexes: (row) => ({
+        ...row,
+        FilterDefinition: row.FilterDefinition === null ? null : "([Status]='InProgress')",
+      }),
+      readCheckConstraints: (row) => ({
+        ...row,
+        Detail:
+          row.Name === 'CK_JobRun_Status'
+            ? "([Status]='Failed' OR [Status]='Completed' OR [Status]='InProgress')"
+            : row.Detail,
+      }),
+    });
+    expect(await checkTable(kept, table('dbo.JobRun'), schema.roleScript)).toEqual([
+      expect.objectContaining({ mark: 'ok' }),
+    ]);
+  });
+
+  test('a check that allows another value is told', async () => {
+    const other = answering({
+      readCheckConstraints: (row) => ({ ...row, Detail: "([Status]='Failed' OR [Status]='Done')" }),
+    });
+    expect(textOf(await checkTable(other, table('dbo.JobRun'), schema.roleScript))).toContainEqual(
+      expect.stringContaining(
+        "CK_JobRun_Status: is CHECK 'Done', 'Failed', expected CHECK 'Completed', 'Failed'",
+      ),
+    );
+  });
+
+  test('a plain member of the role, who sees neither conditions nor the request tables, finds all in order', async () => {
+    const hidden = answering({
+      readIndexes: (row) => ({ ...row, FilterDefinition: null }),
+      readCheckConstraints: (row) => ({ ...row, Detail: null }),
+      readForeignKeys: (row) => ({ ...row, Detail: null }),
+    });
+    for (const expected of schema.tables)
+      expect(await checkTable(hidden, expected, schema.roleScript)).toEqual([
+        expect.objectContaining({ mark: 'ok' }),
+      ]);
+  });
+
+  test('a constraint or index that is disabled is told', async () => {
+    const disabled = answering({
+      readIndexes: (row) => ({ ...row, IsDisabled: row.Name === 'IX_JobRun_Job_Type_Started_At' }),
+      readCheckConstraints: (row) => ({ ...row, IsDisabled: row.Name === 'CK_JobRun_Status', Detail: null }),
+    });
+    expect(textOf(await checkTable(disabled, table('dbo.JobRun'), schema.roleScript))).toEqual([
+      expect.stringMatching(/^✗ index IX_JobRun_Job_Type_Started_At: is INDEX .*, DISABLED, expected/),
+      expect.stringMatching(/^✗ constraint CK_JobRun_Status: is .*DISABLED, expected/),
+    ]);
+  });
+
+  const least = (permissions: Readonly<Record<string, readonly string[]>>): Queryable => ({
+    query: (statement) => {
+      const object = statement.parameters?.object?.value as string | undefined;
+      const row = Object.fromEntries(
+        ['SELECT', 'INSERT', 'UPDATE', 'DELETE'].map((permission) => [
+          permission,
+          permissions[object ?? '']?.includes(permission) ? 1 : null,
+        ]),
+      );
+      return Promise.resolve([statement.name === 'readUserName' ? { Name: 'func-access' } : row]);
+    },
+  });
+
+  test('an identity with what the role grants and no more has no warning', async () => {
+    const granted = Object.fromEntries(schema.grants.map(({ object, permissions }) => [object, permissions]));
+    expect(await checkPermissions(least(granted), schema)).toEqual([expect.objectContaining({ mark: 'ok' })]);
+  });
+
+  test('an identity that lacks a permission is told which, where, and how to give it', async () => {
+    const granted = Object.fromEntries(schema.grants.map(({ object, permissions }) => [object, permissions]));
+    const lacking = least({ ...granted, 'dbo.JobRun': ['SELECT', 'INSERT'], 'dbo.AccessGrant_Palantir': [] });
+    const lines = textOf(await checkPermissions(lacking, schema));
+    expect(lines).toEqual([
+      expect.stringMatching(/^✗ permissions on dbo\.AccessGrant_Palantir: func-access lacks SELECT →/),
+      expect.stringMatching(
+        /^✗ permissions on dbo\.JobRun: func-access lacks UPDATE → .*ALTER ROLE AccessExpiryJobs ADD MEMBER/,
+      ),
+    ]);
+  });
+
+  test.each([
+    [1, '✗ role AccessExpiryJobs: missing, or granted nothing → npm run db:deploy'],
+    [0, '– role AccessExpiryJobs: this identity may not see it'],
+  ])('a role of which nothing is seen is missing only for who sees all (%d)', async (sees, line) => {
+    const blind: Queryable = {
+      query: ({ name }) => Promise.resolve(name === 'readViewDefinitionPermission' ? [{ Sees: sees }] : []),
+    };
+    expect(formatFinding(await checkRole(blind, schema))).toBe(line);
+  });
+});
+
+test.each([databricks, palantir])(
+  'addresses of $name are counted over many pages by the rule of the app',
+  async (platform) => {
+    const rows = await run(`SELECT RequesterEmail FROM ${platform.grantView};`);
+    const addresses = rows.map(({ RequesterEmail }) => ((RequesterEmail ?? '') as string).trim());
+    const missing = addresses.filter((address) => address === '').length;
+    const malformed = addresses.filter((address) => address !== '' && !isEmailAddress(address)).length;
+    const pageSize = 7;
+    expect(rows.length).toBeGreaterThan(10 * pageSize);
+    expect(textOf(await checkGrants(session, platform, schema.viewScript, pageSize))).toEqual([
+      expect.stringContaining(`: ${rows.length}, ending from `),
+      expect.stringContaining(`: ${missing} missing, ${malformed} malformed:`),
+    ]);
+  },
+);
+
+describe('settings', () => {
+  test('a bad sender and a bad schedule are named each, and all else is examined', async () => {
+    const lines = await examineWith({
+      EMAIL_SENDER_ADDRESS: 'access at example',
+      SCHEDULE_REVOKE_DATABRICKS: '0 61 * * * *',
+    });
+    expect(withMark('✗', lines)).toEqual([
+      expect.stringMatching(/^✗ setting EMAIL_SENDER_ADDRESS: expected an email address.*→ correct it/),
+      expect.stringMatching(
+        /^✗ setting SCHEDULE_REVOKE_DATABRICKS: "0 61 \* \* \* \*" is no NCRONTAB expression/,
+      ),
+    ]);
+    expect(withMark('–', lines)).toEqual([
+      '– email sender: EMAIL_SENDER_ADDRESS has to be corrected first',
+      '– schedule of RevokeExpiredDatabricksRequests: SCHEDULE_REVOKE_DATABRICKS has to be corrected first',
+    ]);
+    expect(withMark('✓', lines)).toContainEqual(expect.stringContaining('table dbo.JobRun'));
+    expect(withMark('✓', lines)).toContainEqual(expect.stringContaining('accepts the identity'));
+  });
+
+  test('without those of the database and of email, each is named and what needs them is skipped', async () => {
+    const lines = await examineWith({
+      SQL_SERVER: '',
+      SQL_USER: 'sa',
+      EMAIL_ENDPOINT: 'http://localhost',
+      AZURE_CLIENT_ID: 'mine',
+      APPLICATIONINSIGHTS_CONNECTION_STRING: 'key',
+    });
+    expect(
+      withMark('✗', lines)
+        .map((line) => line.replace(/:.*/, ''))
+        .sort(),
+    ).toEqual([
+      '✗ setting APPLICATIONINSIGHTS_CONNECTION_STRING',
+      '✗ setting AZURE_CLIENT_ID',
+      '✗ setting EMAIL_ENDPOINT',
+      '✗ setting SQL_PASSWORD',
+      '✗ setting SQL_SERVER',
+    ]);
+    expect(withMark('–', lines).map((line) => line.replace(/:.*/, ''))).toEqual([
+      '– identity',
+      '– database',
+      '– email endpoint',
+      '– Application Insights',
+    ]);
+  });
+});
+
+describe('identity and reach', () => {
+  test('a token that cannot be had is told for each service, and what needs it is skipped', async () => {
+    standIns.identity.order({ kind: 'error', status: 400, times: Infinity });
+    // Tokens are kept by client id for the life of the process.
+    const lines = await examineWith({ AZURE_CLIENT_ID: randomUUID() });
+    standIns.identity.clearFaults();
+    expect(withMark('✗', lines)).toEqual([
+      expect.stringMatching(
+        /^✗ token for https:\/\/database\.windows\.net: cannot be had: .*→ assign the identity/,
+      ),
+      expect.stringMatching(
+        /^✗ token for https:\/\/communication\.azure\.com: cannot be had: .*AZURE_CLIENT_ID/,
+      ),
+    ]);
+    expect(withMark('–', lines)).toEqual([
+      '– database: there is no token for it',
+      '– email endpoint: there is no token for it',
+    ]);
+  });
+
+  test('a missing developer sign-in is told by the line that az login mends, not by the whole chain', async () => {
+    const chain = [
+      'ChainedTokenCredential authentication failed.',
+      'CredentialUnavailableError: EnvironmentCredential is unavailable.',
+      "CredentialUnavailableError: Please run 'az login' from a command prompt.",
+    ].join('\n');
+    const credential = { getToken: () => Promise.reject(new Error(chain)) };
+    expect(formatFinding(await checkToken(credential, databaseScope, false))).toBe(
+      '✗ token for https://database.windows.net: cannot be had: ChainedTokenCredential authentication failed. ' +
+        "CredentialUnavailableError: Please run 'az login' from a command prompt. → sign in with az login",
+    );
+  });
+
+  test('the identity is named: the client id, or the SQL login', async () => {
+    const clientId = randomUUID();
+    const [, identity] = await examineWith({ AZURE_CLIENT_ID: clientId });
+    expect(identity).toBe(`✓ identity: managed identity with the client id ${clientId}`);
+    const lines = await examineWith({ SQL_USER: 'sa', SQL_PASSWORD: 'wrong' });
+    expect(lines[1]).toBe(
+      '✓ identity: SQL login sa for the database; for email, managed identity, system-assigned',
+    );
+    expect(withMark('✗', lines)).toEqual([
+      expect.stringMatching(
+        /^✗ database: The database access on localhost:\d+ cannot be reached: .*SQL error 18456.*→ check SQL_SERVER/,
+      ),
+    ]);
+    expect(lines.join('\n')).not.toContain('wrong');
+  });
+
+  test('a database that cannot be reached is told, and what is in it is skipped', async () => {
+    const port = await freePort();
+    const lines = await examineWith({ SQL_PORT: String(port) });
+    expect(withMark('✗', lines)).toEqual([
+      expect.stringMatching(
+        `^✗ database: The database access on localhost:${port} cannot be reached: .*→ check SQL_SERVER`,
+      ),
+    ]);
+    expect(withMark('–', lines)).toEqual([
+      '– tables, views, permissions and grants: the database cannot be reached',
+    ]);
+  });
+
+  test.each([
+    [401, '✗', 'refuses the identity (HTTP 401) → give it the role'],
+    [403, '✗', 'refuses the identity (HTTP 403) → give it the role'],
+    [429, '!', 'is throttled (HTTP 429) → try again later'],
+    [503, '✗', 'answered HTTP 503 → compare EMAIL_ENDPOINT'],
+  ])('an email service that answers %d is told with %s', async (status, mark, text) => {
+    standIns.email.order({ kind: 'error', on: 'status', status });
+    const lines = await examineWith();
+    expect(withMark(mark, lines).filter((line) => line.includes('email endpoint'))).toEqual([
+      expect.stringContaining(text),
+    ]);
+  });
+
+  test('an email endpoint that cannot be reached is told with the cause', async () => {
+    const endpoint = `https://localhost:${await freePort()}`;
+    expect(withMark('✗', await examineWith({ EMAIL_ENDPOINT: endpoint }))).toEqual([
+      expect.stringMatching(
+        `^✗ email endpoint ${endpoint}: cannot be reached: .*ECONNREFUSED.*→ compare EMAIL_ENDPOINT`,
+      ),
+    ]);
+  });
+
+  test('an address that answers, but not as the email service does, is warned of', async () => {
+    const credential = { getToken: () => Promise.resolve({ token: 'any', expiresOnTimestamp: 0 }) };
+    const email = { endpoint: standIns.email.mailbox, senderAddress: 'access@example.com' };
+    expect(formatFinding(await checkEmailEndpoint(email, credential))).toMatch(
+      /^! email endpoint .* but not as the email service does/,
+    );
+  });
+});
+
+describe('Application Insights', () => {
+  test('without a connection string is warned of', async () => {
+    expect(formatFinding(await checkApplicationInsights(undefined))).toMatch(
+      /^! Application Insights: not connected.*→ set APPLICATIONINSIGHTS_CONNECTION_STRING/,
+    );
+  });
+
+  test('is in order when its ingestion endpoint opens a connection, with TLS or without', async () => {
+    for (const endpoint of [`${standIns.email.endpoint}/`, standIns.email.mailbox])
+      expect(
+        formatFinding(await checkApplicationInsights(`InstrumentationKey=k;IngestionEndpoint=${endpoint}`)),
+      ).toBe(`✓ Application Insights: the ingestion endpoint ${endpoint} can be reached`);
+  });
+
+  test('fails when nobody listens there, or nobody answers in time', async () => {
+    const closed = `IngestionEndpoint=https://localhost:${await freePort()}`;
+    expect(formatFinding(await checkApplicationInsights(closed))).toMatch(
+      /^✗ .*cannot be reached: .*ECONNREFUSED/,
+    );
+    const silent = createServer().listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    const { port } = silent.address() as AddressInfo;
+    const finding = await checkApplicationInsights(`IngestionEndpoint=https://localhost:${port}`, 100);
+    silent.close();
+    expect(formatFinding(finding)).toMatch(/^✗ .*cannot be reached: .*time/);
+  });
+});
+
+describe('a schedule in words', () => {
+  test.each([
+    ['0 0 * * * *', 'hourly at minute 0'],
+    ['0 15 * * * *', 'hourly at minute 15'],
+    ['0 30 6-18 * * *', 'hourly from 06:30 to 18:30 UTC'],
+    ['0 5 7 * * *', 'at 07:05 UTC'],
+    ['0 30 6,18 * * 1-5', 'at 06:30, 18:30 UTC, Monday to Friday'],
+    ['0 0 9 * * sun,WED', 'at 09:00 UTC, Sunday, Wednesday'],
+    ['0 */10 * * * *', 'at every minute that is a multiple of 10'],
+    ['0 0,30 * * * *', 'hourly at the minutes 0, 30'],
+    ['0 * * * * *', 'every minute'],
+  ])('%s is "%s"', (expression, words) => {
+    expect(describeSchedule(expression)).toBe(words);
+  });
+
+  test.each([
+    '30 0 * * * *',
+    '0 0 0 1 * *',
+    '0 0 0 * jan *',
+    '0 5/25 * * * *',
+    '0 0 */5 * * *',
+    '0 0 9 * * */2',
+  ])('%s has no words of its own and is shown as it is', (expression) => {
+    expect(describeSchedule(expression)).toBeUndefined();
+    expect(formatFinding(describeJobSchedule('Job', expression))).toContain(`${expression}; next `);
+  });
+
+  test('stands with its next three times in UTC', () => {
+    const from = new Date('2026-11-24T17:45:00Z');
+    expect(formatFinding(describeJobSchedule('Job', '0 30 6-18 * * *', from))).toBe(
+      '✓ schedule of Job: hourly from 06:30 to 18:30 UTC (0 30 6-18 * * *); ' +
+        'next 2026-11-24 18:30 UTC, 2026-11-25 06:30 UTC, 2026-11-25 07:30 UTC',
+    );
+  });
+});
+
+describe('what sql/ defines', () => {
+  test('is read whole: five tables with their columns, keys, indexes and constraints', () => {
+    expect(
+      schema.tables.map(({ name, columns, indexes, constraints }) => [
+        name,
+        columns.size,
+        indexes.size,
+        constraints.size,
+      ]),
+    ).toEqual([
+      ['dbo.ExpiryNotification_Databricks', 5, 2, 1],
+      ['dbo.ExpiryNotification_Palantir', 5, 2, 1],
+      ['dbo.RevokedAccess_Databricks', 4, 2, 1],
+      ['dbo.RevokedAccess_Palantir', 4, 2, 1],
+      ['dbo.JobRun', 10, 4, 2],
+    ]);
+    expect(schema.grants.flatMap(({ permissions }) => permissions)).toHaveLength(13);
+    expect(schema.requestTables).toEqual(['dbo.DataAccessDeltaRequests', 'dbo.DataAccessPalantirRequests']);
+  });
+
+  test('is refused where a column is written in a form that is not understood', () => {
+    const directory = mkdtempSync(join(tmpdir(), 'doctor-'));
+    writeFileSync(join(directory, '01.sql'), 'CREATE TABLE dbo.T (\n  Id INT NOT NULL DEFAULT 0\n);\n');
+    try {
+      expect(() => readExpectedSchema(directory)).toThrow(
+        'sql/01.sql: cannot read the column Id INT NOT NULL DEFAULT 0',
+      );
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  });
+});
+
+describe('npm run doctor', () => {
+  async function doctor(change: Change): Promise<{ code: number | null; output: string }> {
+    const child = spawn(process.execPath, ['--import', 'tsx', 'cli/doctor.ts'], {
+      cwd: root,
+      env: { ...process.env, ...standIns.environment, ...change },
+    });
+    let output = '';
+    for (const stream of [child.stdout, child.stderr])
+      stream.on('data', (chunk: Buffer) => (output += chunk.toString()));
+    const [code] = (await once(child, 'close')) as [number | null];
+    return { code, output };
+  }
+
+  test('prints a line for each finding and ends with 0 in a sound environment', async () => {
+    const { code, output } = await doctor({});
+    expect(output).toMatch(/✓ table dbo\.JobRun: 10 columns.*\n/);
+    expect(output).toMatch(/\n0 failed, \d+ to look at, 0 skipped, \d+ in order\n$/);
+    expect(code).toBe(0);
+  });
+
+  test('ends with 1 if anything failed', async () => {
+    const { code, output } = await doctor({ SCHEDULE_NOTIFY_PALANTIR: 'daily' });
+    expect(output).toMatch(/✗ setting SCHEDULE_NOTIFY_PALANTIR: .*\n/);
+    expect(output).toMatch(/\n1 failed, /);
+    expect(code).toBe(1);
+  });
+});

@@ -1,0 +1,128 @@
+/**
+ * Every statement that touches a table that grows finds its rows by an index. The statements are those that the product
+ * sends, recorded at the stand-in; the plans are SQLite's. docs/benchmarks.md says how to see a real server's.
+ */
+import { limitsFor } from '../../src/clock';
+import { previewJob } from '../../src/jobs/previewJob';
+import { listRuns } from '../../src/jobRun/history';
+import { jobs } from '../../src/jobs/catalogue';
+import type { Job } from '../../src/jobs/catalogue';
+import { finished, realServer, startTestEnvironment, type TestEnvironment } from '../support/environment';
+
+const day = 24 * 60 * 60 * 1000;
+
+/** What may be read from end to end: no table, or the ids of one message. */
+const harmless = /^SCAN (CONSTANT ROW|json_each)/;
+
+interface Recorded {
+  readonly text: string;
+  readonly plan: readonly string[];
+}
+
+let environment: TestEnvironment;
+/** By job: its statements, each once, with their plans. */
+const recorded = new Map<Job, Recorded[]>();
+
+/** The stand-in has no plan for a statement on a temporary table that its own text does not create. */
+function withTemporaryTable(text: string, texts: readonly string[]): string {
+  if (!text.includes('#Due') || text.includes('CREATE TABLE #Due')) return text;
+  const [creation] = texts.flatMap((one) => /CREATE TABLE #Due \([\s\S]*?\);/.exec(one)?.[0] ?? []);
+  return `${creation ?? ''}\n${text}`;
+}
+
+async function record(job: Job): Promise<Recorded[]> {
+  const standIn = environment.standIn;
+  if (!standIn) throw new Error('Plans are the stand-in’s');
+  await environment.reset();
+  await environment.addGrants(job, [
+    { endsIn: -day },
+    { endsIn: -2 * day },
+    { endsIn: day },
+    { endsIn: 2 * day },
+  ]);
+  standIn.clearStatements();
+  const services = environment.services();
+  await previewJob(services, job);
+  const run = finished(await environment.run(job, services));
+  expect(run).toMatchObject({ status: 'Completed', processedCount: 2 });
+  await services.database.connect((connection) =>
+    connection.retrying(limitsFor(services.clock, day), (session) => listRuns(session, job.type, 10)),
+  );
+  const texts = [...new Set(standIn.statements.map(({ text }) => text))];
+  return texts.map((text) => {
+    const { parameters } = standIn.statements.find((one) => one.text === text) ?? { parameters: [] };
+    const values = parameters.map(({ name, value }): [string, unknown] => [
+      name.replace(/^@/, ''),
+      typeof value === 'bigint' ? Number(value) : value,
+    ]);
+    const plan = standIn.explain(withTemporaryTable(text, texts), Object.fromEntries(values));
+    return { text, plan };
+  });
+}
+
+/** The plan of the statement whose text holds all of the given pieces. */
+function planOf(job: Job, ...pieces: string[]): string {
+  const found = recorded.get(job)?.find(({ text }) => pieces.every((piece) => text.includes(piece)));
+  if (!found) throw new Error(`${job.type} sends no statement with ${pieces.join(', ')}`);
+  return found.plan.join('\n');
+}
+
+(realServer ? describe.skip : describe)('the plans of', () => {
+  beforeAll(async () => {
+    environment = await startTestEnvironment();
+    for (const job of jobs) recorded.set(job, await record(job));
+  });
+  afterAll(() => environment.close());
+
+  describe.each(jobs)('$type', (job) => {
+    const { requestColumn, revocationTable, notificationTable } = job.platform;
+    const short = (table: string): string => table.replace('dbo.', '');
+    const endIndex =
+      job.platform.name === 'Databricks'
+        ? 'IX_DataAccessDeltaRequests_access_end_dt'
+        : 'IX_DataAccessPalantirRequests_AccessEndDate';
+    const revocationIndex = `IX_${short(revocationTable)}_${requestColumn}_Revoked_Dt`;
+    const notificationIndex = `IX_${short(notificationTable)}_${requestColumn}_Notification_Sent_Dt`;
+
+    test('no statement reads a whole table', () => {
+      const scans = (recorded.get(job) ?? []).flatMap(({ text, plan }) =>
+        plan
+          .filter((step) => step.startsWith('SCAN') && !harmless.test(step))
+          .map((step) => ({ step, text })),
+      );
+      expect(scans).toEqual([]);
+    });
+
+    test('what is due is found by the end date, and whether it is settled by request and date', () => {
+      const plan = planOf(job, 'INSERT INTO #Due');
+      expect(plan).toContain(endIndex);
+      expect(plan).toContain(revocationIndex);
+      if (job.kind === 'notification') expect(plan).toContain(notificationIndex);
+    });
+
+    test('the lock is taken by the index that guards it, and finished by the run’s id', () => {
+      expect(planOf(job, 'INSERT INTO dbo.JobRun')).toContain('UX_JobRun_Job_Type_InProgress');
+      expect(planOf(job, 'SET Status = @status')).toContain('UQ_JobRun_Job_Id');
+    });
+
+    test('the history is read by job type and start', () => {
+      expect(planOf(job, 'SELECT TOP (@limit)', 'FROM dbo.JobRun')).toContain(
+        'IX_JobRun_Job_Type_Started_At',
+      );
+    });
+
+    test('what is written goes on by position and by the request’s key', () => {
+      const plan =
+        job.kind === 'revocation'
+          ? planOf(job, `INSERT INTO ${revocationTable}`)
+          : planOf(job, 'SELECT TOP (@pageSize)');
+      expect(plan).toMatch(/SEARCH d USING INTEGER PRIMARY KEY \(rowid>\?/);
+      expect(plan).toMatch(/SEARCH r USING (INTEGER PRIMARY KEY|INDEX \S*autoindex\S*|INDEX \S*PK_\S*)/);
+    });
+
+    if (job.kind === 'notification')
+      test('whether a message is recorded already is found by request and date', () => {
+        expect(planOf(job, `INSERT INTO ${notificationTable}`)).toContain(notificationIndex);
+      });
+  });
+});

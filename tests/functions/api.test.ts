@@ -1,0 +1,510 @@
+/** The HTTP API and the timers of the built app, over real HTTP, on the stand-ins. */
+import { execFileSync } from 'node:child_process';
+import { createServer, type AddressInfo } from 'node:net';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { createDatabase } from '../../local/sampleDatabase';
+import type { Binding } from '../../local/functionsHost/core';
+import { defaultSchedules } from '../../src/config/schedules';
+import { jobs, type Job } from '../../src/jobs/catalogue';
+import type { JobType } from '../../src/jobRun/jobRun';
+import { appDirectory, startSample, type App, type Sample } from '../support/app';
+import { jobOf } from '../support/environment';
+
+const types = jobs.map(({ type }) => type);
+const revokeDatabricks = jobOf('revocation', 'Databricks');
+const revokePalantir = jobOf('revocation', 'Palantir');
+const notifyDatabricks = jobOf('notification', 'Databricks');
+const guid = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/;
+const isoDate = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
+
+type Body = Record<string, unknown>;
+interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly body: Body;
+}
+
+let sample: Sample;
+let app: App;
+
+beforeAll(async () => {
+  sample = await startSample();
+  // More than a preview lists.
+  await sample.query(
+    `UPDATE dbo.DataAccessDeltaRequests SET access_end_dt = DATEADD(DAY, -2, GETUTCDATE()) WHERE id <= 150 AND request_status = 'Approved';`,
+  );
+  app = await sample.startApp();
+});
+beforeEach(() => sample.reset());
+afterAll(() => sample.close());
+
+async function call(path: string, method = 'GET', theApp = app): Promise<Answer> {
+  const response = await theApp.call(path, { method });
+  return { status: response.status, headers: response.headers, body: (await response.json()) as Body };
+}
+
+const runPath = (type: string): string => `/api/jobs/${type}/runs`;
+const post = (job: Job, query = '', theApp = app): Promise<Answer> =>
+  call(`${runPath(job.type)}${query}`, 'POST', theApp);
+const preview = async (job: Job): Promise<{ count: number; grants: Body[] }> =>
+  (await post(job, '?dryRun=true')).body as { count: number; grants: Body[] };
+
+async function storedRuns(type?: JobType): Promise<readonly Record<string, unknown>[]> {
+  const where = type === undefined ? '' : ` WHERE Job_Type = '${type}'`;
+  return sample.query(`SELECT * FROM dbo.JobRun${where} ORDER BY Id DESC;`);
+}
+
+/** The next run that collects what is due holds its lock for so long. */
+function holdNextRun(delayMs = 1_500, times = 1): void {
+  sample.standIns.sql.order({ kind: 'delay', match: /INSERT INTO #Due/, delayMs, times });
+}
+
+/** Waits until so many runs are in progress. */
+async function inProgress(count = 1): Promise<void> {
+  for (let tries = 0; tries < 400; tries++) {
+    const rows = await sample.query("SELECT Id FROM dbo.JobRun WHERE Status = 'InProgress';");
+    if (rows.length >= count) return;
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  throw new Error(`There never were ${count} runs in progress`);
+}
+
+/** Every error is a problem document (RFC 9457). */
+function expectProblem({ status, headers, body }: Answer, expected: number): void {
+  expect({ status, type: headers.get('content-type') }).toEqual({
+    status: expected,
+    type: 'application/problem+json',
+  });
+  expect(body).toMatchObject({
+    title: expect.stringMatching(/\w/) as string,
+    status: expected,
+    detail: expect.stringMatching(/\w/) as string,
+  });
+}
+
+describe('POST /api/jobs/{jobType}/runs', () => {
+  test('a run that completed is answered with 200 and is the row of JobRun', async () => {
+    const { count } = await preview(revokeDatabricks);
+    const { status, headers, body } = await post(revokeDatabricks);
+    expect([status, headers.get('content-type')]).toEqual([200, 'application/json']);
+    expect(body).toEqual({
+      jobId: expect.stringMatching(guid) as string,
+      jobType: revokeDatabricks.type,
+      status: 'Completed',
+      startedAt: expect.stringMatching(isoDate) as string,
+      startedBy: hostname(),
+      completedAt: expect.stringMatching(isoDate) as string,
+      processedCount: count,
+      failedCount: null,
+      errorMessage: null,
+      stoppedEarly: false,
+    });
+    expect(await storedRuns()).toMatchObject([
+      { Job_Id: body.jobId, Job_Type: revokeDatabricks.type, Status: 'Completed', Processed_Count: count },
+    ]);
+    expect(await sample.query('SELECT Id FROM dbo.RevokedAccess_Databricks;')).toHaveLength(count);
+  });
+
+  test.each(types)('%s run twice changes nothing the second time', async (type) => {
+    const path = runPath(type);
+    const first = await call(path, 'POST');
+    expect(first.body).toMatchObject({ status: 'Completed' });
+    expect(first.body.processedCount).toBeGreaterThan(0);
+    const sent = sample.standIns.email.messages.length;
+    expect((await call(path, 'POST')).body).toMatchObject({ status: 'Completed', processedCount: 0 });
+    expect(sample.standIns.email.messages).toHaveLength(sent);
+  });
+
+  test('a notification run tells what was processed and what failed', async () => {
+    const { count } = await preview(notifyDatabricks);
+    const { status, body } = await post(notifyDatabricks);
+    expect(status).toBe(200);
+    expect(Number(body.processedCount) + Number(body.failedCount)).toBe(count);
+    expect(body.failedCount).toBeGreaterThan(0);
+  });
+
+  test('of two runs of one type at once one is answered with 200 and one with 409, which names the run that holds the lock', async () => {
+    holdNextRun();
+    const answers = await Promise.all([post(revokePalantir), post(revokePalantir)]);
+    const completed = answers.find(({ status }) => status === 200);
+    const conflict = answers.find(({ status }) => status === 409);
+    if (!completed || !conflict)
+      throw new Error(`Answered ${answers.map(({ status }) => status).join(' and ')}`);
+    expectProblem(conflict, 409);
+    const { jobId, jobType, startedAt, startedBy } = completed.body;
+    expect(conflict.body.activeRun).toEqual({ jobId, jobType, startedAt, startedBy });
+    expect(Number(conflict.headers.get('retry-after'))).toBeGreaterThan(0);
+    expect(conflict.body.detail).toContain(hostname());
+    expect(await storedRuns()).toHaveLength(1);
+  });
+
+  test('four runs of different types at once do not block each other', async () => {
+    holdNextRun(1_000, 4);
+    const answers = await Promise.all(jobs.map((job) => post(job)));
+    expect(answers.map(({ status, body }) => [status, body.jobType])).toEqual(
+      types.map((type) => [200, type]),
+    );
+    const times = (name: string): number[] => answers.map(({ body }) => Date.parse(body[name] as string));
+    expect(Math.max(...times('startedAt'))).toBeLessThan(Math.min(...times('completedAt')));
+  });
+
+  test('a dry run tells how many are due and the first 100 by expiry, writes nothing and takes no lock', async () => {
+    holdNextRun();
+    const running = post(revokeDatabricks);
+    await inProgress();
+    const before = await storedRuns();
+    const { status, body } = await post(revokeDatabricks, '?dryRun=true');
+    expect(status).toBe(200);
+    expect(body).toMatchObject({ jobType: revokeDatabricks.type, exceedsCeiling: false });
+    expect(body.count).toBeGreaterThan(100);
+    const grants = body.grants as Record<string, string>[];
+    expect(grants).toHaveLength(100);
+    const ends = grants.map(({ expiresAt = '' }) => Date.parse(expiresAt));
+    expect(ends).toEqual([...ends].sort((a, b) => a - b));
+    expect(Object.keys(grants[0] ?? {}).sort()).toEqual([
+      'expiresAt',
+      'requestId',
+      'requestNumber',
+      'requesterName',
+      'resource',
+    ]);
+    expect(await storedRuns()).toEqual(before);
+    expect((await running).body.processedCount).toBe(body.count);
+  });
+
+  test('a dry run of a notification job names the reminder and sends nothing', async () => {
+    const { count, grants } = await preview(notifyDatabricks);
+    expect(count).toBeGreaterThan(0);
+    for (const { leadDays } of grants) expect([1, 7, 14]).toContain(leadDays);
+    expect(sample.standIns.email.requests).toEqual([]);
+    expect(await storedRuns()).toEqual([]);
+  });
+
+  test('a run that failed is answered with 500 and the run; a dropped view is named with what to do', async () => {
+    await sample.query('DROP VIEW dbo.AccessGrant_Palantir;');
+    try {
+      const answer = await post(revokePalantir);
+      expectProblem(answer, 500);
+      expect(answer.body.detail).toMatch(/AccessGrant_Palantir.*sql\/06_AccessGrant_views\.sql/);
+      expect(answer.body.run).toMatchObject({
+        jobType: revokePalantir.type,
+        status: 'Failed',
+        errorMessage: answer.body.detail,
+        stoppedEarly: false,
+      });
+      const [row] = await storedRuns();
+      expect(row).toMatchObject({ Status: 'Failed', Error_Message: answer.body.detail });
+      const dryRun = await post(revokePalantir, '?dryRun=true');
+      expectProblem(dryRun, 500);
+      expect(dryRun.body.detail).toContain('AccessGrant_Palantir');
+    } finally {
+      await createDatabase(sample.session);
+    }
+    expect((await post(revokePalantir)).status).toBe(200);
+  });
+
+  describe('with a low ceiling', () => {
+    let careful: App;
+    beforeAll(async () => {
+      careful = await sample.startApp({ REVOCATION_CEILING: '5' });
+    });
+
+    test('more due than the ceiling is answered with 500, which says how many and how to go on; nothing is revoked', async () => {
+      const { count } = await preview(revokePalantir);
+      const answer = await post(revokePalantir, '', careful);
+      expectProblem(answer, 500);
+      expect(answer.body.detail).toMatch(
+        new RegExp(`^Safety stop: ${count} grants .* \\(5\\).*allowMassRevocation=true`),
+      );
+      expect(answer.body.run).toMatchObject({ status: 'Failed', processedCount: 0 });
+      expect(await sample.query('SELECT Id FROM dbo.RevokedAccess_Palantir;')).toEqual([]);
+      expect((await post(revokePalantir, '?dryRun=true', careful)).body.exceedsCeiling).toBe(true);
+    });
+
+    test('allowMassRevocation=true runs without the safety stop', async () => {
+      const { count } = await preview(revokePalantir);
+      const { status, body } = await post(revokePalantir, '?allowMassRevocation=true', careful);
+      expect([status, body.processedCount]).toEqual([200, count]);
+    });
+
+    test('allowMassRevocation=false keeps the safety stop', async () => {
+      expectProblem(await post(revokePalantir, '?allowMassRevocation=false', careful), 500);
+    });
+
+    test('a timer whose run fails counts as a failed invocation and is logged with the reason', async () => {
+      await careful.fireTimer(revokeDatabricks.type);
+      await careful.logged(
+        /RevokeExpiredDatabricksRequests: Executed \(failed, .*Run [\da-f-]{36} failed: Safety stop/,
+      );
+      expect(await storedRuns()).toMatchObject([{ Status: 'Failed' }]);
+    });
+  });
+});
+
+describe('GET /api/jobs', () => {
+  test('shows the four jobs with schedule, next run, active run and last run', async () => {
+    const ended = (await post(revokeDatabricks)).body;
+    holdNextRun();
+    const running = post(revokePalantir);
+    await inProgress();
+    const { status, headers, body } = await call('/api/jobs');
+    expect([status, headers.get('content-type')]).toEqual([200, 'application/json']);
+    const listed = body.jobs as Body[];
+    expect(listed.map(({ jobType, schedule }) => [jobType, schedule])).toEqual(
+      jobs.map(({ type, scheduleSetting }) => [type, defaultSchedules[scheduleSetting]]),
+    );
+    for (const { nextRunAt } of listed) expect(Date.parse(nextRunAt as string)).toBeGreaterThan(Date.now());
+    expect(listed[0]?.activeRun).toBeNull();
+    expect({ ...(listed[0]?.lastRun as Body), stoppedEarly: false }).toEqual(ended);
+    const { jobId, jobType, startedAt, startedBy } = (await running).body;
+    expect(listed[1]).toMatchObject({ activeRun: { jobId, jobType, startedAt, startedBy }, lastRun: null });
+  });
+});
+
+describe('GET /api/jobs/{jobType}/runs', () => {
+  test('lists a job’s runs, newest first, as many as the limit says, 20 without one', async () => {
+    const ids: unknown[] = [];
+    for (let run = 0; run < 3; run++) ids.unshift((await post(revokeDatabricks)).body.jobId);
+    await post(revokePalantir);
+    const list = async (query: string): Promise<unknown[]> => {
+      const { status, body } = await call(`${runPath(revokeDatabricks.type)}${query}`);
+      expect([status, body.jobType]).toEqual([200, revokeDatabricks.type]);
+      return (body.runs as Body[]).map(({ jobId }) => jobId);
+    };
+    expect(await list('')).toEqual(ids);
+    expect(await list('?limit=2')).toEqual(ids.slice(0, 2));
+    await sample.query(`INSERT INTO dbo.JobRun (Job_Id, Job_Type, Status, Started_At, Started_By, Completed_At)
+SELECT NEWID(), '${revokeDatabricks.type}', 'Completed', access_start_dt, 'machine-1', access_start_dt FROM dbo.DataAccessDeltaRequests WHERE id <= 30;`);
+    expect(await list('')).toHaveLength(20);
+    expect((await list('?limit=500')).slice(0, 3)).toEqual(ids);
+  });
+});
+
+describe('A malformed request', () => {
+  test.each([
+    [
+      'POST',
+      'RevokeExpiredDatabricksRequests/runs?when=now',
+      /"when" is unknown: known are dryRun, allowMassRevocation/,
+    ],
+    ['POST', 'RevokeExpiredDatabricksRequests/runs?dryrun=true', /"dryrun" is unknown/],
+    [
+      'POST',
+      'RevokeExpiredDatabricksRequests/runs?dryRun=maybe',
+      /dryRun is "maybe": expected true or false/,
+    ],
+    ['POST', 'RevokeExpiredDatabricksRequests/runs?dryRun=', /dryRun is ""/],
+    [
+      'POST',
+      'RevokeExpiredDatabricksRequests/runs?dryRun=true&dryRun=false',
+      /dryRun is given more than once/,
+    ],
+    ['POST', 'RevokeExpiredDatabricksRequests/runs?allowMassRevocation=1', /allowMassRevocation is "1"/],
+    [
+      'POST',
+      'RevokeExpiredDatabricksRequests/runs?dryRun=true&allowMassRevocation=true',
+      /exclude each other/,
+    ],
+    ['POST', 'ExpiryNotificationPalantirRequests/runs?allowMassRevocation=true', /for revocation jobs/],
+    ['POST', 'ExpiryNotificationPalantirRequests/runs?allowMassRevocation=false', /for revocation jobs/],
+    [
+      'GET',
+      'RevokeExpiredDatabricksRequests/runs?limit=0',
+      /limit is "0": expected a whole number from 1 to 500/,
+    ],
+    ['GET', 'RevokeExpiredDatabricksRequests/runs?limit=-1', /limit is "-1"/],
+    ['GET', 'RevokeExpiredDatabricksRequests/runs?limit=abc', /limit is "abc"/],
+    ['GET', 'RevokeExpiredDatabricksRequests/runs?limit=1e9', /limit is "1e9"/],
+    ['GET', 'RevokeExpiredDatabricksRequests/runs?limit=501', /limit is "501"/],
+    ['GET', 'RevokeExpiredDatabricksRequests/runs?limit=1.5', /limit is "1.5"/],
+    ['GET', 'RevokeExpiredDatabricksRequests/runs?limit=', /limit is ""/],
+    ['GET', 'RevokeExpiredDatabricksRequests/runs?limit=1&limit=2', /limit is given more than once/],
+    ['GET', 'RevokeExpiredDatabricksRequests/runs?dryRun=true', /"dryRun" is unknown: known are limit/],
+    ['GET', '?limit=1', /"limit" is unknown: none is taken here/],
+  ])(
+    '%s /api/jobs/%s is answered with 400 that says what is expected, and does nothing',
+    async (method, path, detail) => {
+      const answer = await call(`/api/jobs${path.startsWith('?') ? '' : '/'}${path}`, method);
+      expectProblem(answer, 400);
+      expect(answer.body.detail).toMatch(detail);
+      expect(await storedRuns()).toEqual([]);
+    },
+  );
+
+  test('the function key may come in the query', async () => {
+    expect((await call('/api/jobs?code=secret&clientId=default')).status).toBe(200);
+  });
+
+  test.each([
+    ['POST', 'RevokeEverything'],
+    ['POST', 'revokeexpireddatabricksrequests'],
+    ['POST', "x'; DROP TABLE dbo.JobRun; --"],
+    ['GET', 'RevokeEverything'],
+  ])('%s for the job type "%s" is answered with 404, which lists the four', async (method, type) => {
+    const answer = await call(runPath(encodeURIComponent(type)), method);
+    expectProblem(answer, 404);
+    expect(answer.body.jobTypes).toEqual(types);
+    for (const known of [type, ...types]) expect(answer.body.detail).toContain(known);
+    expect(await storedRuns()).toEqual([]);
+  });
+});
+
+describe('without a database', () => {
+  let cutOff: App;
+  beforeAll(async () => {
+    const server = createServer().listen(0, '127.0.0.1');
+    await new Promise((resolve) => server.once('listening', resolve));
+    const { port } = server.address() as AddressInfo;
+    await new Promise((resolve) => server.close(resolve));
+    cutOff = await sample.startApp({ SQL_PORT: String(port) });
+  });
+
+  test.each([
+    ['POST', runPath(revokeDatabricks.type)],
+    ['POST', `${runPath(notifyDatabricks.type)}?dryRun=true`],
+    ['GET', runPath(revokeDatabricks.type)],
+    ['GET', '/api/jobs'],
+  ])('%s %s is answered with 503, Retry-After and what cannot be reached', async (method, path) => {
+    const answer = await call(path, method, cutOff);
+    expectProblem(answer, 503);
+    expect(Number(answer.headers.get('retry-after'))).toBeGreaterThan(0);
+    expect(answer.body.detail).toMatch(/^The database access on localhost:\d+ cannot be reached/);
+  });
+});
+
+test('an app without its settings answers with 500, which names every one, and finds its functions all the same', async () => {
+  const missing = ['SQL_SERVER', 'SQL_DATABASE', 'EMAIL_ENDPOINT', 'EMAIL_SENDER_ADDRESS'];
+  const bare = await sample.startApp({
+    ...Object.fromEntries(missing.map((name) => [name, ''])),
+    NOTIFICATION_LEAD_DAYS: 'soon',
+  });
+  for (const [method, path] of [
+    ['GET', '/api/jobs'],
+    ['POST', runPath(revokeDatabricks.type)],
+  ] as const) {
+    const answer = await call(path, method, bare);
+    expectProblem(answer, 500);
+    const problems = answer.body.problems as string[];
+    expect(problems.map((problem) => problem.split(':')[0]).sort()).toEqual(
+      [...missing, 'NOTIFICATION_LEAD_DAYS'].sort(),
+    );
+    for (const name of missing) expect(answer.body.detail).toContain(`${name}: missing: expected`);
+  }
+  expect((await (await bare.call('/admin/functions')).json()) as unknown[]).toHaveLength(8);
+});
+
+describe('The timers', () => {
+  test.each(types)('%s runs its job, leaves its row and logs what it did', async (type) => {
+    await app.fireTimer(type);
+    const [line] = await app.logged(
+      new RegExp(`information +${type}: ${type} run [\\da-f-]{36} Completed: \\d+ processed`),
+    );
+    const [row] = await storedRuns(type);
+    expect(row).toMatchObject({ Status: 'Completed', Started_By: hostname() });
+    expect(line).toContain(
+      `run ${row?.Job_Id as string} Completed: ${row?.Processed_Count as number} processed`,
+    );
+    await app.logged(new RegExp(`${type}: Executed \\(succeeded`));
+  });
+
+  test('a timer fires by the schedule of its setting', async () => {
+    const never = '0 0 0 1 1 *';
+    const scheduled = await sample.startApp(
+      {
+        SCHEDULE_REVOKE_DATABRICKS: never,
+        SCHEDULE_REVOKE_PALANTIR: '* * * * * *',
+        SCHEDULE_NOTIFY_DATABRICKS: never,
+        SCHEDULE_NOTIFY_PALANTIR: never,
+      },
+      { timers: true },
+    );
+    await scheduled.logged(/RevokeExpiredPalantirRequests: Executed \(succeeded/);
+    expect(await scheduled.stop()).toBe(0);
+    const runs = await storedRuns();
+    expect(new Set(runs.map(({ Job_Type, Status }) => `${Job_Type as string} ${Status as string}`))).toEqual(
+      new Set(['RevokeExpiredPalantirRequests Completed']),
+    );
+  });
+
+  test('a timer that finds its job held logs by whom and ends without an error', async () => {
+    holdNextRun();
+    const running = post(revokePalantir);
+    await inProgress();
+    app.forgetLines();
+    await app.fireTimer(revokePalantir.type);
+    const ended = await app.logged(new RegExp(` ${revokePalantir.type}: Executed`));
+    expect(ended).toEqual([expect.stringContaining('Executed (succeeded')]);
+    const { jobId } = (await running).body;
+    await app.logged(new RegExp(`${revokePalantir.type} is held by run ${jobId as string} since `));
+    expect(await storedRuns()).toHaveLength(1);
+  });
+
+  test.each([
+    ['an HTTP run', revokeDatabricks],
+    ['a notification run', notifyDatabricks],
+  ])(
+    'a shutdown during %s lets it finish its row as stopped early, and the process ends with 0',
+    async (_, job) => {
+      const own = await sample.startApp();
+      holdNextRun();
+      const answer = post(job, '', own);
+      await inProgress();
+      expect(await own.stop('SIGTERM')).toBe(0);
+      const { status, body } = await answer;
+      expect([status, body.status, body.stoppedEarly]).toEqual([200, 'Completed', true]);
+      expect(body.errorMessage).toMatch(/^Stopped early: the app is shutting down\. More is left/);
+      expect(await storedRuns()).toMatchObject([
+        { Status: 'Completed', Processed_Count: 0, Error_Message: body.errorMessage },
+      ]);
+      expect((await post(job)).body).toMatchObject({ status: 'Completed', stoppedEarly: false });
+    },
+  );
+});
+
+describe('What the app registers in Azure', () => {
+  let functions: { name: string; bindings: Record<string, Binding> }[];
+  const bindings = (type: string): (Binding & { functionName: string })[] =>
+    functions.flatMap(({ name, bindings: all }) =>
+      Object.values(all).flatMap((binding) =>
+        binding.type === type ? [{ ...binding, functionName: name }] : [],
+      ),
+    );
+
+  beforeAll(() => {
+    const environment = Object.fromEntries(
+      Object.entries(process.env).filter(([name]) => !name.startsWith('SCHEDULE_')),
+    );
+    const printed = execFileSync(
+      process.execPath,
+      ['--import', require.resolve('tsx'), join(__dirname, '../support/printFunctions.ts')],
+      { cwd: appDirectory, env: environment, encoding: 'utf8' },
+    );
+    functions = JSON.parse(printed) as typeof functions;
+  });
+
+  test('timers are named as their Job_Type and have the default schedules', () => {
+    expect(bindings('timerTrigger').map(({ functionName, schedule }) => [functionName, schedule])).toEqual([
+      ['RevokeExpiredDatabricksRequests', '0 0 * * * *'],
+      ['RevokeExpiredPalantirRequests', '0 15 * * * *'],
+      ['ExpiryNotificationDatabricksRequests', '0 30 6-18 * * *'],
+      ['ExpiryNotificationPalantirRequests', '0 45 6-18 * * *'],
+    ]);
+  });
+
+  test('no timer runs when the app starts', () => {
+    for (const binding of bindings('timerTrigger')) expect(binding.runOnStartup ?? false).toBe(false);
+  });
+
+  test('no HTTP function can be reached without a function key', () => {
+    const http = bindings('httpTrigger');
+    expect(http.map(({ functionName, methods, route }) => [functionName, methods, route])).toEqual([
+      ['RunJob', ['POST'], 'jobs/{jobType}/runs'],
+      ['ListJobRuns', ['GET'], 'jobs/{jobType}/runs'],
+      ['ListJobs', ['GET'], 'jobs'],
+      ['Status', ['GET'], 'status'],
+    ]);
+    for (const { authLevel } of http) expect(authLevel).toBe('function');
+    expect(functions).toHaveLength(types.length + http.length);
+  });
+});

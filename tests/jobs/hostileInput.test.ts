@@ -1,0 +1,284 @@
+/** Input as an enemy writes it: on the way into parameters, settings, SQL, email and logs. */
+import type { HttpRequest } from '@azure/functions';
+import fc from 'fast-check';
+import { readSettings, SettingsError } from '../../src/config/settings';
+import { isEmailAddress } from '../../src/email/address';
+import { createDigest, type ExpiringGrant } from '../../src/email/message';
+import { ParameterError, readCount, readFlag, readQuery } from '../../src/functions/parameters';
+import { findJob, jobs, type Job } from '../../src/jobs/catalogue';
+import { nasty, text } from '../support/hostileInput';
+import { finished, notifications, startTestEnvironment, type GrantSpec } from '../support/environment';
+
+/** Control and format characters, line and paragraph separators, halves of surrogate pairs. */
+const unprintable = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u;
+
+/** What `work` throws, which has to be of that class; undefined if it throws nothing. */
+function refusal<E extends Error>(
+  errorClass: new (...args: never[]) => E,
+  work: () => unknown,
+): E | undefined {
+  try {
+    work();
+    return undefined;
+  } catch (error) {
+    if (error instanceof errorClass) return error;
+    throw error;
+  }
+}
+
+describe('Parameters', () => {
+  const request = (pairs: readonly (readonly [string, string])[]): HttpRequest =>
+    ({
+      query: new URLSearchParams(pairs.map(([name, value]): [string, string] => [name, value])),
+    }) as unknown as HttpRequest;
+
+  test('a query is taken whole or refused with one short line that says why', () => {
+    const known = ['dryRun', 'limit'];
+    const name = fc.oneof(text, fc.constantFrom(...known, 'code', 'DRYRUN', 'constructor'));
+    fc.assert(
+      fc.property(fc.array(fc.tuple(name, text), { maxLength: 4 }), (pairs) => {
+        let query: ReadonlyMap<string, string> = new Map();
+        const error = refusal(ParameterError, () => (query = readQuery(request(pairs), known)));
+        expect([...query.keys()].filter((given) => !known.includes(given))).toEqual([]);
+        const names = pairs.map(([given]) => given).filter((given) => given !== 'code');
+        const wellFormed =
+          names.every((given) => known.includes(given)) && new Set(names).size === names.length;
+        expect(error === undefined).toBe(wellFormed);
+        if (error) {
+          expect(error.message).not.toMatch(/[\p{Cc}]/u);
+          expect(error.message.length).toBeLessThan(1_000);
+        }
+      }),
+    );
+  });
+
+  test('a flag is true or false, and nothing else', () => {
+    fc.assert(
+      fc.property(fc.oneof(text, fc.constantFrom('true', 'false')), (value) => {
+        const error = refusal(ParameterError, () => readFlag(new Map([['dryRun', value]]), 'dryRun'));
+        expect(error === undefined).toBe(value === 'true' || value === 'false');
+      }),
+    );
+  });
+
+  test('a count is a whole number in plain digits within its bounds, and nothing else', () => {
+    const numbers = fc.oneof(
+      text,
+      fc.integer().map(String),
+      fc.double().map(String),
+      fc.constantFrom('١٢', '0x10', ' 7', '+7'),
+    );
+    fc.assert(
+      fc.property(numbers, (value) => {
+        let count = 20;
+        const error = refusal(
+          ParameterError,
+          () => (count = readCount(new Map([['limit', value]]), 'limit', 500, 20)),
+        );
+        if (error) expect(/^[1-9]\d{0,2}$/.test(value) && Number(value) <= 500).toBe(false);
+        else expect(value).toMatch(/^\d{1,6}$/);
+        expect(Number.isInteger(count) && count >= 1 && count <= 500).toBe(true);
+      }),
+    );
+  });
+
+  test('only the four names are job types', () => {
+    fc.assert(fc.property(text, (type) => findJob(type) === undefined));
+  });
+});
+
+describe('Settings', () => {
+  const minimal = {
+    SQL_SERVER: 'my-server.database.windows.net',
+    SQL_DATABASE: 'access',
+    EMAIL_ENDPOINT: 'https://my-email.communication.azure.com',
+    EMAIL_SENDER_ADDRESS: 'access@example.com',
+  };
+  const optional = [
+    'SQL_PORT',
+    'AZURE_CLIENT_ID',
+    'EMAIL_REPLY_TO',
+    'RENEWAL_URL_TEMPLATE',
+    'NOTIFICATION_LEAD_DAYS',
+    'REVOCATION_CEILING',
+    'SCHEDULE_REVOKE_DATABRICKS',
+    'SQL_TRUST_SERVER_CERTIFICATE',
+    'APPLICATIONINSIGHTS_CONNECTION_STRING',
+  ];
+  const value = fc.oneof(
+    text,
+    fc.integer().map(String),
+    fc.constantFrom('7,1', '0 0 * * * *', 'https://a.b/{requestNumber}'),
+  );
+
+  test('are taken valid, or refused with an error that names each malformed one', () => {
+    const environment = fc.dictionary(fc.constantFrom(...Object.keys(minimal), ...optional), value, {
+      maxKeys: 5,
+    });
+    fc.assert(
+      fc.property(environment, (given) => {
+        let settings: ReturnType<typeof readSettings> | undefined;
+        const error = refusal(SettingsError, () => (settings = readSettings({ ...minimal, ...given })));
+        const names = error?.problems.map((problem) => problem.split(':')[0] ?? '') ?? [];
+        expect(names.filter((name) => !Object.hasOwn(given, name))).toEqual([]);
+        if (!settings) return;
+        expect(settings.database.port).toBeGreaterThan(0);
+        expect(settings.email.endpoint).toMatch(/^https:\/\//);
+        expect(isEmailAddress(settings.email.senderAddress)).toBe(true);
+        expect(settings.leadDays.length).toBeGreaterThan(0);
+        for (const days of settings.leadDays)
+          expect(days >= 1 && days <= 365 && Number.isInteger(days)).toBe(true);
+        expect(settings.revocationCeiling).toBeGreaterThanOrEqual(0);
+      }),
+    );
+  });
+
+  test('a password is in no error message', () => {
+    fc.assert(
+      fc.property(fc.string({ minLength: 12, unit: 'grapheme-ascii' }), (password) => {
+        fc.pre(password.trim() !== '');
+        const error = refusal(SettingsError, () => readSettings({ SQL_PASSWORD: password }));
+        expect(error?.message).not.toContain(password);
+      }),
+    );
+  });
+});
+
+describe('A message', () => {
+  const settings = {
+    senderAddress: 'access@example.com',
+    renewalUrlTemplate: 'https://portal.example.com/requests/{requestNumber}/renew',
+  };
+  const harmless: ExpiringGrant = {
+    requestId: 1,
+    requestNumber: 'REQ',
+    requesterName: 'Name',
+    resource: 'resource',
+    expiresAt: new Date('2026-12-01T08:05:00Z'),
+    leadDays: 7,
+  };
+  const evil = fc
+    .record({ requestNumber: text, requesterName: text, resource: text })
+    .map((values) => ({ ...harmless, ...values }));
+  const digest = (grant: ExpiringGrant) => createDigest('Databricks', 'ada@example.com', [grant], settings);
+  /** The markup without what stands in it: tags with their attributes, links without their address. */
+  const tags = (html: string): string[] =>
+    (html.match(/<[^>]*>/g) ?? []).map((tag) => tag.replace(/^<a href="[^"<>]*">$/, '<a>'));
+
+  test('has the same markup whatever the values are: none adds a tag or an attribute', () => {
+    const expected = tags(digest(harmless).html);
+    fc.assert(
+      fc.property(evil, (grant) => {
+        expect(tags(digest(grant).html)).toEqual(expected);
+      }),
+    );
+  });
+
+  test('has a subject of one printable line, and as many lines of text as there are lines in the template', () => {
+    const lines = digest(harmless).plainText.split('\n').length;
+    fc.assert(
+      fc.property(evil, (grant) => {
+        const { subject, plainText } = digest(grant);
+        expect(subject).not.toMatch(unprintable);
+        expect(subject.length).toBeLessThan(200);
+        expect(plainText.split(/\r\n|[\n\r\v\f\u0085\u2028\u2029]/)).toHaveLength(lines);
+        expect(plainText.replaceAll('\n', '')).not.toMatch(unprintable);
+      }),
+    );
+  });
+
+  test('has a link that stays on the template’s site and path', () => {
+    fc.assert(
+      fc.property(evil, (grant) => {
+        const link = /href="([^"]*)"/.exec(digest(grant).html)?.[1]?.replaceAll('&#39;', "'") ?? '';
+        const { origin, pathname, search, hash } = new URL(link);
+        expect([origin, search, hash]).toEqual(['https://portal.example.com', '', '']);
+        expect(pathname).toMatch(/^\/requests\/[^/]*\/renew$/);
+      }),
+    );
+  });
+
+  test('has an operation id that is a UUID of version 5 and the same for the same values', () => {
+    fc.assert(
+      fc.property(evil, (grant) => {
+        const { operationId } = digest(grant);
+        expect(operationId).toMatch(/^[\da-f]{8}-[\da-f]{4}-5[\da-f]{3}-[89ab][\da-f]{3}-[\da-f]{12}$/);
+        expect(digest(grant).operationId).toBe(operationId);
+      }),
+    );
+  });
+
+  test('goes to one plain address: none with a space, a control character, a bracket or a second address is taken', () => {
+    const around = fc
+      .tuple(text, fc.constantFrom('', 'ada@example.com', '<ada@example.com>'), text)
+      .map((parts) => parts.join(''));
+    fc.assert(
+      fc.property(fc.oneof(text, around, fc.emailAddress()), (address) => {
+        if (!isEmailAddress(address)) return;
+        expect(address).toMatch(/^[^\s@<>,;:"()[\]\\]+@[^\s@<>,;:"()[\]\\]+$/);
+        expect(address).not.toMatch(unprintable);
+        expect(address.length).toBeLessThanOrEqual(320);
+      }),
+    );
+  });
+});
+
+describe('Column values', () => {
+  const day = 24 * 60 * 60 * 1000;
+  const cut = (value: string): string => value.replaceAll('\u0000', '').slice(0, 100);
+  const evilGrants: GrantSpec[] = nasty.flatMap((value, index) => [
+    { endsIn: 2 * day, email: `person${index}@example.com`, name: cut(value), resource: cut(value) },
+    { endsIn: 2 * day, email: cut(value), name: 'Ada', resource: 'orders' },
+    { endsIn: 2 * day, email: `eve@example.com${cut(value)}`, name: cut(value), resource: 'orders' },
+    { endsIn: -day, email: cut(value), name: cut(value), resource: cut(value) },
+  ]);
+  const plainGrants: GrantSpec[] = [
+    { endsIn: 2 * day, email: 'ada@example.com' },
+    { endsIn: 2 * day, email: '' },
+    { endsIn: -day },
+  ];
+
+  test('travel to the database as parameters alone, into messages escaped, and into no log', async () => {
+    const environment = await startTestEnvironment();
+    const { standIn, email } = environment;
+    if (!standIn) throw new Error('This test reads the stand-in’s record of statements');
+    const texts = async (grants: readonly GrantSpec[], logged: string[]): Promise<Set<string>> => {
+      const all = new Set<string>();
+      for (const job of jobs) {
+        await environment.reset();
+        await environment.addGrants(job, grants);
+        standIn.clearStatements();
+        const log = (message: string): void => void logged.push(message);
+        const run = finished(await environment.run(job, environment.services(), { log }));
+        expect(run).toMatchObject({ jobType: job.type, status: 'Completed' });
+        checkMessages(job);
+        for (const { text: sql } of standIn.statements) all.add(sql);
+      }
+      return all;
+    };
+    const checkMessages = ({ kind }: Job): void => {
+      if (kind === 'notification') expect(email.messages.length).toBeGreaterThan(0);
+      for (const { to, subject, html = '' } of email.messages) {
+        expect(to).toHaveLength(1);
+        expect(isEmailAddress(to[0] ?? '')).toBe(true);
+        expect(to[0]).not.toContain('everybody');
+        expect(subject).not.toMatch(unprintable);
+        expect(html).not.toMatch(/<(script|img|h1)/i);
+      }
+    };
+    try {
+      const logged: string[] = [];
+      const evil = await texts(evilGrants, logged);
+      const plain = await texts(plainGrants, []);
+      expect([...evil].sort()).toEqual([...plain].sort());
+      expect(logged.length).toBeGreaterThan(notifications.length);
+      for (const line of logged) {
+        expect(line).not.toMatch(unprintable);
+        for (const value of nasty.filter((one) => one.trim().length > 2))
+          expect(line).not.toContain(cut(value));
+      }
+    } finally {
+      await environment.close();
+    }
+  });
+});

@@ -1,0 +1,3 @@
+import { defineProcessTests } from '../faults/processTests';
+
+defineProcessTests({ fired: 3, killed: 1 });

@@ -1,0 +1,64 @@
+/** What no fault at a whole statement can show: a batch that fails half-way, and a race for the lock that is lost. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { deployScripts } from '../../cli/deployScripts';
+import { acquireLock } from '../../src/jobRun/acquire';
+import { jobs } from '../../src/jobs/catalogue';
+import { finished, newGuid, startTestEnvironment, type TestEnvironment } from '../support/environment';
+
+const hour = 60 * 60 * 1000;
+let environment: TestEnvironment;
+
+beforeAll(async () => {
+  environment = await startTestEnvironment();
+});
+afterEach(() => environment.reset());
+afterAll(() => environment.close());
+
+describe('where the database refuses to count what a run has written', () => {
+  /** The script's own table, with a constraint more: it fails the last statement of a batch that writes rows. */
+  async function createTable(constraint: string): Promise<void> {
+    const script = readFileSync(join(__dirname, '../../sql/05_JobRun.sql'), 'utf8');
+    const directory = mkdtempSync(join(tmpdir(), 'script-'));
+    writeFileSync(
+      join(directory, '05_JobRun.sql'),
+      script.replace('Processed_Count INT NULL', `Processed_Count INT NULL${constraint}`),
+    );
+    await environment.query('DROP TABLE dbo.JobRun;');
+    await deployScripts(environment.session, directory, () => undefined);
+    rmSync(directory, { recursive: true });
+  }
+  beforeAll(() => createTable(' CONSTRAINT CK_JobRun_Nothing CHECK (Processed_Count = 0)'));
+  afterAll(() => createTable(''));
+
+  test.each(jobs.map((job) => [job.type, job] as const))('%s keeps no row either', async (_, job) => {
+    const { revocationTable, notificationTable } = job.platform;
+    const [table, endsIn] =
+      job.kind === 'revocation' ? [revocationTable, -hour] : [notificationTable, 24 * hour];
+    await environment.addGrants(job, [{ endsIn }]);
+    const run = finished(await environment.run(job));
+    expect(run).toMatchObject({ status: 'Failed', processedCount: 0 });
+    expect(run.errorMessage).toContain('CK_JobRun_Nothing');
+    expect(await environment.query(`SELECT Id FROM ${table};`)).toEqual([]);
+  });
+});
+
+describe('a race for the lock that only the index has decided (2601)', () => {
+  const type = 'RevokeExpiredDatabricksRequests';
+  const acquire = (jobId: string) => acquireLock(environment.session, type, jobId, 'machine-2');
+  const loseRace = () =>
+    environment.standIn?.order({ kind: 'error', number: 2601, match: /INSERT INTO dbo\.JobRun/ });
+
+  test('is lost to the run that holds the lock', async () => {
+    const winner = newGuid();
+    await acquire(winner);
+    loseRace();
+    expect(await acquire(newGuid())).toMatchObject({ kind: 'held', activeRun: { jobId: winner } });
+  });
+
+  test('is run again where the winner has ended meanwhile', async () => {
+    loseRace();
+    expect((await acquire(newGuid())).kind).toBe('acquired');
+  });
+});

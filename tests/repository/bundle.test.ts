@@ -1,0 +1,128 @@
+/** What the bundle holds, by esbuild's metafile of the build: `npm test` builds first. */
+import { readFileSync } from 'node:fs';
+import { isBuiltin } from 'node:module';
+import { join } from 'node:path';
+import type { Metafile } from 'esbuild';
+
+const root = join(__dirname, '../..');
+const { outputs } = JSON.parse(readFileSync(join(root, 'dist/meta.json'), 'utf8')) as Metafile;
+const entry = 'dist/main.mjs';
+
+/** The package that a source file belongs to; undefined: our own code. */
+function packageOf(file: string): string | undefined {
+  return /^node_modules\/(?:.*\/node_modules\/)?((?:@[^/]+\/)?[^/]+)/.exec(file)?.[1];
+}
+
+/** The packages whose code is in an output file. */
+function packagesIn(output: string): string[] {
+  return Object.entries(outputs[output]?.inputs ?? {})
+    .filter(([, { bytesInOutput }]) => bytesInOutput > 0)
+    .flatMap(([file]) => packageOf(file) ?? []);
+}
+
+/** The output files that are read when the given one is loaded, itself among them. */
+function loadedWith(output: string, found = new Set<string>()): Set<string> {
+  if (found.has(output)) return found;
+  found.add(output);
+  for (const { path, kind, external } of outputs[output]?.imports ?? [])
+    if (kind !== 'dynamic-import' && !external) loadedWith(path, found);
+  return found;
+}
+
+/** The output that holds the file's code. */
+function outputOf(file: string): string {
+  const found = Object.entries(outputs).find(([, { inputs: parts }]) => parts[file]);
+  if (!found) throw new Error(`${file} is in no output`);
+  return found[0];
+}
+
+const atStart = [...loadedWith(entry)];
+const bundled = [...new Set(Object.keys(outputs).flatMap(packagesIn))].sort();
+
+test('at start nothing is loaded but the registration of the functions', () => {
+  expect([...new Set(atStart.flatMap(packagesIn))].sort()).toEqual([
+    '@azure/functions',
+    '@azure/functions-extensions-base',
+    'cookie',
+  ]);
+});
+
+test('what is loaded at start is small: reading and compiling it is what a cold start takes', () => {
+  const bytes = atStart.map((output) => outputs[output]?.bytes ?? 0).reduce((sum, size) => sum + size, 0);
+  expect(bytes).toBeLessThan(150 * 1024);
+});
+
+test.each([
+  ['SQL', 'src/database/driver.ts', 'tedious'],
+  ['telemetry', 'src/telemetry/applicationInsights.ts', 'applicationinsights'],
+  ['settings', 'src/services.ts', 'zod'],
+])('%s lies in files of its own, loaded when first needed', (_, file, name) => {
+  const loaded = [...loadedWith(outputOf(file))];
+  expect(loaded.flatMap(packagesIn)).toContain(name);
+  expect(atStart).not.toContain(outputOf(file));
+});
+
+test.each(['@azure/identity', '@azure/communication-email'])('%s is loaded when first needed', (name) => {
+  expect(bundled).toContain(name);
+  expect(atStart.flatMap(packagesIn)).not.toContain(name);
+});
+
+test('the files of a notification alone are not read by a revocation: SQL, email and telemetry are apart', () => {
+  const sql = [...loadedWith(outputOf('src/database/driver.ts'))].flatMap(packagesIn);
+  expect(sql).not.toContain('@azure/communication-email');
+  expect(sql).not.toContain('applicationinsights');
+});
+
+test('packages that are not used are not in the bundle', () => {
+  const unused = [
+    // A browser for a developer's sign-in, the browser's part of telemetry, NTLM.
+    'open',
+    '@microsoft/applicationinsights-web-snippet',
+    'js-md4',
+    // Other ways to send telemetry, and what they need.
+    '@grpc/grpc-js',
+    '@grpc/proto-loader',
+    'protobufjs',
+    'yaml',
+    // Loggers and databases that the app does not have.
+    'winston-transport',
+    '@opentelemetry/sql-common',
+    // Used on the workstation alone.
+    'typescript',
+    'esbuild',
+    'selfsigned',
+  ];
+  expect(bundled.filter((name) => unused.includes(name))).toEqual([]);
+  expect(
+    bundled.filter((name) =>
+      /^@opentelemetry\/(exporter|propagator|otlp|configuration|instrumentation-(?!http))/.test(name),
+    ),
+  ).toEqual([]);
+});
+
+test('every dependency of the app is in the bundle: none is listed in vain', () => {
+  const { dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+    dependencies: Record<string, string>;
+  };
+  expect(Object.keys(dependencies).filter((name) => !bundled.includes(name))).toEqual([]);
+});
+
+test('the Functions runtime supplies its own module; all else that is not in the bundle is part of Node.js', () => {
+  const outside = Object.values(outputs).flatMap(({ imports }) =>
+    imports.filter(({ external }) => external).map(({ path }) => path),
+  );
+  expect(outside).toContain('@azure/functions-core');
+  expect([...new Set(outside)].filter((path) => !isBuiltin(path))).toEqual(['@azure/functions-core']);
+});
+
+test('every package in the bundle has its licence in the package', () => {
+  const licences = readFileSync(join(root, 'dist/LICENSES.txt'), 'utf8');
+  expect(bundled.filter((name) => !licences.includes(`${name} `))).toEqual([]);
+});
+
+test('every file of the bundle has a source map, which names the TypeScript', () => {
+  const code = Object.keys(outputs).filter((output) => output.endsWith('.mjs'));
+  expect(code.filter((output) => !outputs[`${output}.map`])).toEqual([]);
+  const { sources } = JSON.parse(readFileSync(join(root, `${entry}.map`), 'utf8')) as { sources: string[] };
+  expect(sources.some((source) => source.endsWith('src/main.ts'))).toBe(true);
+});

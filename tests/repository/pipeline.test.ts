@@ -1,0 +1,143 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parse, parseDocument } from 'yaml';
+
+const root = join(__dirname, '../..');
+const read = (path: string): string => readFileSync(join(root, path), 'utf8');
+
+interface Stage {
+  stage: string;
+  dependsOn?: string;
+}
+
+interface Pipeline {
+  parameters: { name: string; default: Record<string, string>[] }[];
+  variables: Record<string, string>;
+  resources: { containers: { container: string; ports: string[] }[] };
+  stages: (Stage | Record<string, Stage[]>)[];
+}
+
+const pipelineText = read('azure-pipelines.yml');
+const pipeline = parse(pipelineText) as Pipeline;
+
+const all = (pattern: RegExp, text: string): string[] => [
+  ...new Set([...text.matchAll(pattern)].map((match) => match[1] ?? '')),
+];
+
+const templates = all(/template: (\S+)/g, pipelineText);
+const templateTexts = templates.filter((path) => existsSync(join(root, path))).map(read);
+
+/** Without its comments. */
+const code = [pipelineText, ...templateTexts].join('\n').replace(/^\s*#.*$/gm, '');
+
+/** Every mapping in the pipeline, at any depth. */
+function mappings(value: unknown): Record<string, unknown>[] {
+  if (typeof value !== 'object' || value === null) return [];
+  const nested = Object.values(value).flatMap(mappings);
+  return Array.isArray(value) ? nested : [value as Record<string, unknown>, ...nested];
+}
+
+const values = (key: string): unknown[] =>
+  mappings(pipeline).flatMap((mapping) => (key in mapping ? [mapping[key]] : []));
+
+// https://learn.microsoft.com/azure/devops/pipelines/build/variables
+const predefined = ['Agent.OS', 'Build.SourceBranch', 'Pipeline.Workspace', 'System.DefaultWorkingDirectory'];
+
+/** `agent.services.<service>.ports.<port>`: https://learn.microsoft.com/azure/devops/pipelines/process/service-containers */
+const servicePorts = values('services').flatMap((services) =>
+  Object.entries(services as Record<string, string>).flatMap(([service, container]) =>
+    (pipeline.resources.containers.find((resource) => resource.container === container)?.ports ?? []).map(
+      (port) => `Agent.Services.${service}.Ports.${port}`,
+    ),
+  ),
+);
+
+const declaredVariables = [
+  ...values('variables').flatMap((variables) => Object.keys(variables as object)),
+  ...values('matrix').flatMap((matrix) => Object.values(matrix as object).flatMap(Object.keys)),
+];
+
+test.each(['azure-pipelines.yml', ...templates])('%s is YAML without errors', (path) => {
+  expect(parseDocument(read(path)).errors).toEqual([]);
+});
+
+test('every npm script that the pipeline calls exists', () => {
+  const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
+  const called = [...all(/npm run (\S+)/g, code), ...(/npm test\b/.test(code) ? ['test'] : [])];
+  expect(called).toEqual(
+    expect.arrayContaining(['lint', 'typecheck', 'test', 'test:sqlserver', 'db:deploy']),
+  );
+  expect(called.filter((script) => !(script in scripts))).toEqual([]);
+});
+
+test('every reporter that the pipeline gives to jest is installed', () => {
+  const { devDependencies } = JSON.parse(read('package.json')) as { devDependencies: Record<string, string> };
+  const reporters = all(/--reporters=(\S+)/g, code).filter((reporter) => reporter !== 'default');
+  expect(reporters.filter((reporter) => !(reporter in devDependencies))).toEqual([]);
+});
+
+test('every variable that the pipeline uses is declared or predefined', () => {
+  const used = [...all(/\$\(([\w.]+)\)/g, code), ...all(/variables\['([\w.]+)'\]/g, code)];
+  expect(used).not.toEqual([]);
+  const known = [...declaredVariables, ...servicePorts, ...predefined];
+  expect(used.filter((variable) => !known.includes(variable))).toEqual([]);
+});
+
+test('every variable at the top is used, and has a comment above it', () => {
+  for (const variable of Object.keys(pipeline.variables)) {
+    expect(pipelineText).toMatch(new RegExp(String.raw`^ *#.*\n *${variable}:`, 'm'));
+    // npm itself reads the variables that are named npm_config_…
+    if (!variable.startsWith('npm_config_')) expect(code).toContain(`$(${variable})`);
+  }
+});
+
+test('every parameter that the pipeline uses is declared, and each environment has every key that is used', () => {
+  const names = pipeline.parameters.map(({ name }) => name);
+  expect(all(/parameters\.(\w+)/g, code)).toEqual(names);
+  const keys = all(/\$\{\{ environment\.(\w+) \}\}/g, code).sort();
+  expect(keys).not.toEqual([]);
+  for (const environment of pipeline.parameters[0]?.default ?? [])
+    expect(Object.keys(environment).sort()).toEqual(keys);
+});
+
+test('every expression names a declared parameter or the loop over the environments', () => {
+  const expressions = all(/\$\{\{ (.*?) \}\}/g, code);
+  const understood = /^(each environment in parameters\.environments|environment\.\w+)$/;
+  expect(expressions.filter((expression) => !understood.test(expression))).toEqual([]);
+});
+
+test('every stage waits for one that exists, and a deployment for the tests and the environment before', () => {
+  const environments = pipeline.parameters[0]?.default ?? [];
+  const stages = ['Build', 'Integration', ...environments.map(({ name }) => `Deploy_${String(name)}`)];
+  expect(pipeline.stages.flatMap((stage) => ('stage' in stage ? [stage.stage] : []))).toEqual(
+    stages.slice(0, 2),
+  );
+  expect(environments.map(({ after }) => after)).toEqual(stages.slice(1, -1));
+});
+
+test('every job waits for one that exists, and reads outputs that a step sets', () => {
+  const jobs = values('job');
+  for (const [, job, step, variable] of code.matchAll(/dependencies\.(\w+)\.outputs\['(\w+)\.(\w+)'\]/g)) {
+    expect(jobs).toContain(job);
+    expect(values('name')).toContain(step);
+    expect(code).toContain(`setvariable variable=${String(variable)};isOutput=true;isSecret=true`);
+  }
+  expect(values('dependsOn')).toContain('Password');
+  expect(jobs).toContain('Password');
+});
+
+test('what a deployment downloads is what the build publishes', () => {
+  const published = mappings(pipeline).filter((step) => 'publish' in step);
+  const downloaded = mappings(pipeline).filter((step) => 'download' in step);
+  expect(published.map(({ artifact }) => artifact)).toEqual(['app']);
+  expect(downloaded.map(({ artifact }) => artifact)).toEqual(['app']);
+  expect(values('package')).toEqual(['$(Pipeline.Workspace)/app/$(packageFile)']);
+});
+
+test('no password stands in the pipeline', () => {
+  const secrets = mappings(pipeline).flatMap((mapping) =>
+    Object.entries(mapping).filter(([key]) => /password|secret|key$/i.test(key)),
+  );
+  expect(secrets).not.toEqual([]);
+  for (const [, value] of secrets) expect(value).toMatch(/^\$[([]/);
+});

@@ -1,0 +1,138 @@
+/**
+ * What comes from elsewhere. Known vulnerabilities are asked of the registry, not here: `npm audit --omit=dev`.
+ */
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+interface LockedPackage {
+  readonly version?: string;
+  readonly license?: string;
+  readonly integrity?: string;
+  readonly dev?: boolean;
+  readonly hasInstallScript?: boolean;
+  readonly dependencies?: Readonly<Record<string, string>>;
+  readonly optionalDependencies?: Readonly<Record<string, string>>;
+  readonly peerDependencies?: Readonly<Record<string, string>>;
+  readonly peerDependenciesMeta?: Readonly<Record<string, { readonly optional?: boolean }>>;
+}
+
+const root = join(__dirname, '../..');
+const lockText = readFileSync(join(root, 'package-lock.json'), 'utf8');
+const { packages } = JSON.parse(lockText) as { packages: Readonly<Record<string, LockedPackage>> };
+const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+  dependencies: Record<string, string>;
+  devDependencies: Record<string, string>;
+  allowScripts: Record<string, boolean>;
+};
+
+/** Licences that ask for no more than to be named. */
+const allowedLicences = [
+  'MIT',
+  'ISC',
+  '0BSD',
+  'Apache-2.0',
+  'BSD-2-Clause',
+  'BSD-3-Clause',
+  'Unlicense',
+  'CC0-1.0',
+];
+
+const nameOf = (path: string): string => path.replace(/^.*node_modules\//, '');
+
+/** The paths of all packages that the app needs at run time, as Node.js finds them: from the nearest folder upwards. */
+function productionPackages(): string[] {
+  const found = new Set<string>();
+  const visit = (from: string, name: string, optional: boolean): void => {
+    for (let base = from; ; base = base.replace(/\/?node_modules\/(@[^/]+\/)?[^/]+$/, '')) {
+      const path = `${base === '' ? '' : `${base}/`}node_modules/${name}`;
+      const entry = packages[path];
+      if (entry) {
+        if (found.has(path)) return;
+        found.add(path);
+        const {
+          dependencies = {},
+          optionalDependencies = {},
+          peerDependencies = {},
+          peerDependenciesMeta,
+        } = entry;
+        for (const dependency of Object.keys(dependencies)) visit(path, dependency, false);
+        for (const dependency of Object.keys(optionalDependencies)) visit(path, dependency, true);
+        for (const dependency of Object.keys(peerDependencies))
+          visit(path, dependency, peerDependenciesMeta?.[dependency]?.optional === true);
+        return;
+      }
+      if (base === '') break;
+    }
+    if (!optional) throw new Error(`${name}, which ${from || 'the app'} needs, is not in package-lock.json`);
+  };
+  for (const name of Object.keys(manifest.dependencies)) visit('', name, false);
+  return [...found].sort();
+}
+
+const production = productionPackages();
+
+test('the production dependencies are what a production install installs', () => {
+  const installed = Object.entries(packages).flatMap(([path, { dev }]) => (path === '' || dev ? [] : [path]));
+  expect(production.length).toBeGreaterThan(50);
+  expect(production).toEqual(installed.sort());
+});
+
+test('every production dependency has a licence that allows its use without conditions on our code', () => {
+  const others = production.filter((path) => !allowedLicences.includes(packages[path]?.license ?? ''));
+  expect(others.map((path) => [nameOf(path), packages[path]?.license])).toEqual([]);
+});
+
+test('what a production package says of its licence is what the lock file says', () => {
+  const different = production.filter((path) => {
+    const file = join(root, path, 'package.json');
+    const { license } = JSON.parse(readFileSync(file, 'utf8')) as { license?: string };
+    return license !== packages[path]?.license;
+  });
+  expect(different).toEqual([]);
+});
+
+test('the licences of the bundled packages are shipped with the bundle', () => {
+  const file = join(root, 'dist', 'LICENSES.txt');
+  if (!existsSync(file)) throw new Error('The app is not built: run npm run build');
+  const text = readFileSync(file, 'utf8');
+  const { inputs } = JSON.parse(readFileSync(join(root, 'dist', 'meta.json'), 'utf8')) as { inputs: object };
+  const bundled = new Set(
+    Object.keys(inputs).flatMap(
+      (input) => /^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+/.exec(input)?.[0] ?? [],
+    ),
+  );
+  expect(bundled.size).toBeGreaterThan(20);
+  expect([...bundled].filter((path) => !production.includes(path))).toEqual([]);
+  const missing = [...bundled].filter(
+    (path) => !text.includes(`${nameOf(path)} ${packages[path]?.version ?? ''} (`),
+  );
+  expect(missing).toEqual([]);
+});
+
+test('each package with an install script is allowed or denied by name, and only what is needed to work is allowed', () => {
+  const scripted = Object.entries(packages).flatMap(([path, { hasInstallScript }]) =>
+    hasInstallScript ? [nameOf(path)] : [],
+  );
+  expect(Object.keys(manifest.allowScripts).sort()).toEqual([...new Set(scripted)].sort());
+  const allowed = Object.entries(manifest.allowScripts).flatMap(([name, allow]) => (allow ? [name] : []));
+  // The bundler and the Node.js of the tests fetch their binaries so.
+  expect(allowed.sort()).toEqual(['esbuild', 'node']);
+});
+
+test('no production dependency may run an install script', () => {
+  const running = production.filter(
+    (path) => packages[path]?.hasInstallScript && manifest.allowScripts[nameOf(path)],
+  );
+  expect(running).toEqual([]);
+});
+
+test('versions of direct dependencies are exact', () => {
+  const all = Object.entries({ ...manifest.dependencies, ...manifest.devDependencies });
+  expect(all.filter(([, version]) => !/^\d+\.\d+\.\d+$/.test(version))).toEqual([]);
+});
+
+test('every package is pinned by its digest, and the lock file names no registry', () => {
+  const unpinned = Object.entries(packages).filter(([path, { integrity }]) => path !== '' && !integrity);
+  expect(unpinned.map(([path]) => path)).toEqual([]);
+  expect(lockText).not.toMatch(/"resolved"|"(git\+)?(https?|ssh|file):\/\/[^"]*\.tgz/);
+});

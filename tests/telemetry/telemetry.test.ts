@@ -1,0 +1,292 @@
+/** What the built app sends to Application Insights, read at a loopback ingestion endpoint. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { hostname, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { jobs } from '../../src/jobs/catalogue';
+import type { JobType } from '../../src/jobRun/jobRun';
+import { jobRunMetrics, jobRunProperties } from '../../src/telemetry/names';
+import { flushTimeout } from '../../src/telemetry/telemetry';
+import { startSample, type App, type Sample } from '../support/app';
+import { startIngestion, type Envelope, type Ingestion } from '../support/ingestion';
+
+let sample: Sample;
+let ingestion: Ingestion;
+let app: App;
+/** Has run its jobs before the tests begin; its lines are kept. */
+let observed: App;
+let startedAt: number;
+let directory: string;
+let settings: Record<string, string>;
+
+beforeAll(async () => {
+  sample = await startSample();
+  ingestion = await startIngestion();
+  directory = mkdtempSync(join(tmpdir(), 'telemetry-'));
+  const authorities = join(directory, 'authorities.pem');
+  writeFileSync(authorities, `${sample.standIns.authority}\n${ingestion.authority}`);
+  settings = {
+    NODE_EXTRA_CA_CERTS: authorities,
+    APPLICATIONINSIGHTS_CONNECTION_STRING: ingestion.connectionString,
+    NODE_OPTIONS: `--import ${join(__dirname, '../support/logConnections.mjs')}`,
+    // Where the library keeps what it could not send.
+    TMPDIR: directory,
+    // As in Azure: else the library asks whether it runs on a virtual machine.
+    FUNCTIONS_EXTENSION_VERSION: '~4',
+    WEBSITE_SITE_NAME: 'func-access-expiry-jobs',
+  };
+  app = await sample.startApp(settings);
+  observed = await sample.startApp(settings);
+  await run('RevokeExpiredDatabricksRequests', observed);
+  await run('ExpiryNotificationDatabricksRequests', observed);
+  startedAt = performance.now();
+});
+beforeEach(async () => {
+  await sample.reset();
+  ingestion.mode = 'accept';
+  ingestion.forget();
+  app.forgetLines();
+});
+afterAll(async () => {
+  await sample.close();
+  await ingestion.close();
+  rmSync(directory, { recursive: true });
+});
+
+async function run(type: JobType, theApp = app): Promise<{ status: number; body: Record<string, unknown> }> {
+  const response = await theApp.call(`/api/jobs/${type}/runs`, { method: 'POST' });
+  return { status: response.status, body: (await response.json()) as Record<string, unknown> };
+}
+
+const properties = ({ data }: Envelope): Readonly<Record<string, string>> => data.baseData.properties ?? {};
+const events = (): Envelope[] =>
+  ingestion.ofType('EventData').filter(({ data }) => data.baseData.name === 'JobRun');
+const operationOf = ({ tags }: Envelope): string | undefined => tags['ai.operation.id'];
+
+/** The metrics of the runs by name. */
+function metrics(): Record<string, { value: number; jobType: string | undefined }> {
+  return Object.fromEntries(
+    ingestion
+      .ofType('MetricData')
+      .flatMap((envelope) =>
+        (envelope.data.baseData.metrics ?? [])
+          .filter(({ name }) => (jobRunMetrics as readonly string[]).includes(name))
+          .map(({ name, value }) => [name, { value, jobType: properties(envelope).jobType }]),
+      ),
+  );
+}
+
+test('a run emits one event with its properties and metrics of the same names, all before its answer', async () => {
+  const { body } = await run('ExpiryNotificationDatabricksRequests');
+  // Nothing is waited for: what is not here was not sent before the function ended.
+  expect(events().map(properties)).toEqual([
+    {
+      jobId: body.jobId,
+      jobType: 'ExpiryNotificationDatabricksRequests',
+      trigger: 'http',
+      status: 'Completed',
+      stoppedEarly: 'false',
+      startedBy: hostname(),
+      processedCount: String(body.processedCount),
+      failedCount: String(body.failedCount),
+      durationMs: expect.stringMatching(/^\d+$/) as string,
+    },
+  ]);
+  const jobType = 'ExpiryNotificationDatabricksRequests';
+  expect(metrics()).toEqual({
+    processedCount: { value: body.processedCount, jobType },
+    failedCount: { value: body.failedCount, jobType },
+    durationMs: { value: expect.any(Number) as number, jobType },
+  });
+  expect(ingestion.ofType('ExceptionData')).toEqual([]);
+});
+
+test('each call to SQL and the email service is one dependency of the run', async () => {
+  const { sql, email } = sample.standIns;
+  sql.clearStatements();
+  const { body } = await run('ExpiryNotificationPalantirRequests');
+  const [request, ...others] = ingestion.ofType('RequestData');
+  expect(others).toEqual([]);
+  expect(request?.data.baseData).toMatchObject({ name: 'ExpiryNotificationPalantirRequests', success: true });
+  const operation = request && operationOf(request);
+  expect(operation).toMatch(/^[\da-f]{32}$/);
+  expect(events().map(operationOf)).toEqual([operation]);
+  const dependencies = ingestion.ofType('RemoteDependencyData');
+  expect(new Set(dependencies.map(operationOf))).toEqual(new Set([operation]));
+  // As many as the stand-ins received.
+  const calls = email.requests.filter(({ method }) => method === 'POST').length;
+  expect(calls).toBeGreaterThan(10);
+  expect(dependencies.filter(({ data }) => data.baseData.name === 'POST /emails:send')).toHaveLength(calls);
+  const ofDatabase = dependencies.filter(({ data }) => data.baseData.target === 'localhost|access');
+  const texts = (list: readonly unknown[]): string[] => list.map(String).sort();
+  expect(texts(ofDatabase.map(({ data }) => data.baseData.data))).toEqual(
+    texts(sql.statements.map(({ text }) => text)),
+  );
+  const statement = dependencies.find(({ data }) => data.baseData.name === 'acquireLock');
+  expect(statement?.data.baseData).toMatchObject({
+    success: true,
+    target: 'localhost|access',
+    data: expect.stringContaining('INSERT INTO dbo.JobRun') as string,
+  });
+  expect(body.status).toBe('Completed');
+});
+
+test('a first run asks for its token within its operation', async () => {
+  const fresh = await sample.startApp(settings);
+  await run('RevokeExpiredDatabricksRequests', fresh);
+  await fresh.stop();
+  const [request] = ingestion.ofType('RequestData');
+  const token = ingestion
+    .ofType('RemoteDependencyData')
+    .find(({ data }) => data.baseData.name === 'GET /msi/token');
+  expect(token && operationOf(token)).toBe(request && operationOf(request));
+});
+
+test('every run is kept whole, however many come at once', async () => {
+  for (let round = 0; round < 8; round++)
+    await Promise.all([run('RevokeExpiredDatabricksRequests'), run('RevokeExpiredPalantirRequests')]);
+  expect(events()).toHaveLength(16);
+  expect(ingestion.ofType('RequestData')).toHaveLength(16);
+});
+
+test('a failed run emits an exception with its jobId, and its event names the error', async () => {
+  const careful = await sample.startApp({ ...settings, REVOCATION_CEILING: '1' });
+  const { status, body } = await run('RevokeExpiredPalantirRequests', careful);
+  await careful.stop();
+  expect(status).toBe(500);
+  const { jobId } = body.run as { jobId: string };
+  expect(events().map(properties)).toMatchObject([{ jobId, status: 'Failed', errorName: 'SafetyStopError' }]);
+  const exceptions = ingestion.ofType('ExceptionData');
+  expect(exceptions.map(properties)).toEqual([
+    expect.objectContaining({ jobId, jobType: 'RevokeExpiredPalantirRequests' }),
+  ]);
+  expect(exceptions[0]?.data.baseData.exceptions?.[0]).toMatchObject({
+    typeName: 'SafetyStopError',
+    message: expect.stringMatching(/^Safety stop: \d+ grants/) as string,
+  });
+  const [request] = ingestion.ofType('RequestData');
+  expect(request?.data.baseData.success).toBe(false);
+  expect([...events(), ...exceptions].map(operationOf)).toEqual(
+    [request, request].map((one) => one && operationOf(one)),
+  );
+});
+
+test('a run that never got its lock emits Failed and an exception in its operation too', async () => {
+  const cutOff = await sample.startApp({ ...settings, SQL_DATABASE: 'other' });
+  sample.standIns.sql.order({ kind: 'refuseLogin', number: 18456, times: 10 });
+  const { status } = await run('RevokeExpiredPalantirRequests', cutOff);
+  await cutOff.stop();
+  expect(status).toBe(503);
+  const exceptions = ingestion.ofType('ExceptionData');
+  expect(events().map(properties)).toMatchObject([
+    { status: 'Failed', errorName: 'DatabaseUnavailableError' },
+  ]);
+  expect(exceptions).toHaveLength(1);
+  const [request] = ingestion.ofType('RequestData');
+  expect(request?.data.baseData.success).toBe(false);
+  expect([...events(), ...exceptions].map(operationOf)).toEqual(
+    [request, request].map((one) => one && operationOf(one)),
+  );
+});
+
+test('a run that finds its job held emits Conflict and no exception', async () => {
+  sample.standIns.sql.order({ kind: 'delay', match: /INSERT INTO #Due/, delayMs: 1_000 });
+  const answers = await Promise.all([
+    run('RevokeExpiredPalantirRequests'),
+    run('RevokeExpiredPalantirRequests'),
+  ]);
+  expect(answers.map(({ status }) => status).sort()).toEqual([200, 409]);
+  expect(
+    events()
+      .map((event) => properties(event).status)
+      .sort(),
+  ).toEqual(['Completed', 'Conflict']);
+  expect(ingestion.ofType('ExceptionData')).toEqual([]);
+});
+
+test('a timer’s run says so in its event', async () => {
+  await app.fireTimer('RevokeExpiredDatabricksRequests');
+  await app.logged(/RevokeExpiredDatabricksRequests: Executed \(succeeded/);
+  expect(events().map(properties)).toMatchObject([{ trigger: 'timer', status: 'Completed' }]);
+});
+
+test('no property is emitted that names.ts does not name', async () => {
+  for (const { type } of jobs) await run(type);
+  const names = new Set(events().flatMap((event) => Object.keys(properties(event))));
+  expect([...names].filter((name) => !(jobRunProperties as readonly string[]).includes(name))).toEqual([]);
+});
+
+test('no address and no name goes into telemetry, logs or stderr, whatever a run meets', async () => {
+  const people =
+    await sample.query(`SELECT requested_by AS Name, requested_by_email AS Address FROM dbo.DataAccessDeltaRequests
+UNION ALL SELECT RequestedBy, RequestedByEmail FROM dbo.DataAccessPalantirRequests;`);
+  const personal = new Set(
+    people
+      .flatMap(({ Name, Address }) => [Name, Address])
+      .flatMap((value) => {
+        const text = typeof value === 'string' ? value.trim().toLowerCase() : '';
+        return text.length > 3 ? [text] : [];
+      }),
+  );
+  expect(personal.size).toBeGreaterThan(50);
+  const [somebody] = [...personal].filter((text) => text.includes('@'));
+
+  for (const { type } of jobs) await run(type);
+  await sample.reset();
+  // Each outcome of a message, and errors of the server that quote a value.
+  sample.standIns.email.order({
+    kind: 'error',
+    status: 400,
+    message: `The address ${somebody ?? ''} is not valid`,
+  });
+  sample.standIns.email.order({ kind: 'dropAfter', at: 2 });
+  sample.standIns.email.order({
+    kind: 'outcome',
+    at: 3,
+    failure: { code: 'Bounced', message: `Bounced: ${somebody ?? ''}` },
+  });
+  sample.standIns.sql.order({
+    kind: 'error',
+    match: /INSERT INTO dbo\.ExpiryNotification_Databricks/,
+    number: 2628,
+    message: `String or binary data would be truncated in table 'access.dbo.ExpiryNotification_Databricks', column 'Notification_Sent_To'. Truncated value: '${somebody ?? ''}'.`,
+  });
+  await run('ExpiryNotificationDatabricksRequests');
+  await run('ExpiryNotificationPalantirRequests');
+  const emitted = [...ingestion.bodies, ...app.lines].join('\n').toLowerCase();
+  expect(emitted.length).toBeGreaterThan(50_000);
+  expect(emitted).toContain('2628');
+  expect(
+    [...personal].filter((text) => emitted.includes(text) || emitted.includes(encodeURIComponent(text))),
+  ).toEqual([]);
+});
+
+test.each(['fail', 'hang'] as const)(
+  'an ingestion endpoint that does %s neither fails a run nor stalls it',
+  async (mode) => {
+    const own = await sample.startApp(settings);
+    ingestion.mode = mode;
+    const began = performance.now();
+    const { status, body } = await run('RevokeExpiredDatabricksRequests', own);
+    expect([status, body.status]).toEqual([200, 'Completed']);
+    expect(performance.now() - began).toBeLessThan(flushTimeout + 8_000);
+    expect(await own.stop()).toBe(0);
+  },
+);
+
+test('an app without a connection string runs and sends nothing', async () => {
+  const silent = await sample.startApp({ ...settings, APPLICATIONINSIGHTS_CONNECTION_STRING: '' });
+  expect((await run('RevokeExpiredDatabricksRequests', silent)).status).toBe(200);
+  // The other app's own metrics may come at any time.
+  expect([...events(), ...ingestion.ofType('RequestData')]).toEqual([]);
+  await silent.stop();
+});
+
+test('the app calls no other hosts than those of its settings, and nothing but ingestion at the endpoint', async () => {
+  // The library's calls of its own accord begin within 15 s of its start.
+  await delay(Math.max(0, startedAt + 17_000 - performance.now()));
+  const left = observed.lines.filter((line) => line.startsWith('LEAVES THE MACHINE'));
+  expect(observed.lines.some((line) => line.includes('Completed'))).toBe(true);
+  expect(left).toEqual([]);
+  expect(ingestion.strayPaths).toEqual([]);
+});
