@@ -2,7 +2,7 @@
 import { fork } from 'node:child_process';
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
-import { concurrentSends } from '../src/jobs/notification';
+import { maxConcurrentSends } from '../src/jobs/notification';
 import { answer, startApp, type AppProcess } from './app';
 import type { Command } from './client';
 import { addGrants, emailLatency, emptyTables, type BenchDatabase } from './database';
@@ -196,12 +196,12 @@ export async function notificationRow(database: BenchDatabase, entry: string): P
     const { ms } = await notified(database, app, 4 * people);
     const calls = (database.standIns.email.requests.length - before) / people;
     rate.push(people / (ms / 1000));
-    limit.push(concurrentSends / ((calls * emailLatency) / 1000));
+    limit.push(maxConcurrentSends / ((calls * emailLatency) / 1000));
   }
   await app.kill();
   return {
     what: 'notifying 20,000 grants of 5,000 people',
-    against: `the service's limit: ${concurrentSends} messages at a time, ${emailLatency} ms a call`,
+    against: `the service's limit: ${maxConcurrentSends} messages at a time, ${emailLatency} ms a call`,
     unit: 'messages/s',
     measured: rate,
     reference: limit,

@@ -6,7 +6,7 @@
  * The signed-in identity needs db_owner.
  */
 import { join } from 'node:path';
-import { limitsFor, systemClock } from '../src/clock';
+import { deadlineIn, systemClock } from '../src/clock';
 import { readDatabaseSettings } from '../src/config/settings';
 import { Database } from '../src/database/database';
 import { deployScripts } from './deployScripts';
@@ -20,10 +20,10 @@ runCommand(async () => {
   const environment = readEnvironment();
   const { database, identityClientId } = readDatabaseSettings(environment);
   const credential = await createCredential(environment, identityClientId);
-  const limits = limitsFor(systemClock, timeBudget);
+  const deadline = deadlineIn(systemClock, timeBudget);
   console.log(`Database ${database.name} on ${database.server}:${database.port}`);
   await new Database(database, credential).connect((connection) =>
-    connection.retrying(limits, (session) =>
+    connection.withRetries(deadline, (session) =>
       deployScripts(session, join(__dirname, '../sql'), (line) => console.log(line)),
     ),
   );

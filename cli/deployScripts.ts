@@ -27,7 +27,7 @@ export async function deployScripts(
     const batches = splitBatches(readFileSync(join(directory, script), 'utf8'));
     for (const [index, batch] of batches.entries()) {
       try {
-        await session.listening(
+        await session.onPrint(
           (message) => log(`  ${message}`),
           () => session.query({ name: `batch ${index + 1} of ${script}`, sql: batch.sql }),
         );

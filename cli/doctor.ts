@@ -6,14 +6,14 @@
  *
  * Exit code 1 if anything failed.
  */
-import { examine } from './doctor/doctor';
+import { diagnose } from './doctor/doctor';
 import { formatFinding } from './doctor/finding';
 import { readEnvironment, runCommand } from './environment';
 
 runCommand(async () => {
   const counts = { ok: 0, warning: 0, failed: 0, skipped: 0 };
-  for await (const finding of examine(readEnvironment())) {
-    counts[finding.mark] += 1;
+  for await (const finding of diagnose(readEnvironment())) {
+    counts[finding.status] += 1;
     console.log(formatFinding(finding));
   }
   console.log(

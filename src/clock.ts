@@ -17,33 +17,33 @@ export const systemClock: Clock = {
   },
 };
 
-/** How long a piece of work may go on, and what can end it earlier. */
-export interface Limits {
+/** When a piece of work has to stop, and what can stop it earlier. */
+export interface Deadline {
   readonly clock: Clock;
   /** Milliseconds since 1970-01-01 UTC after which nothing new is started. */
-  readonly endsAt: number;
+  readonly at: number;
   /** Aborted when the app shuts down. */
   readonly signal?: AbortSignal;
 }
 
 /** Why nothing new may be started, or undefined while it may. */
-export function stopReason({ clock, endsAt, signal }: Limits): string | undefined {
+export function stopReason({ clock, at, signal }: Deadline): string | undefined {
   if (signal?.aborted) return 'the app is shutting down';
-  if (clock.now() >= endsAt) return 'its time budget is spent';
+  if (clock.now() >= at) return 'its time budget is spent';
   return undefined;
 }
 
-/** Limits that end `ms` from now. */
-export function limitsFor(clock: Clock, ms: number): Limits {
-  return { clock, endsAt: clock.now() + ms };
+/** A deadline `ms` from now. */
+export function deadlineIn(clock: Clock, ms: number): Deadline {
+  return { clock, at: clock.now() + ms };
 }
 
-/** What has to be done all the same gets at least `ms` more, and no shutdown cuts it short. */
-export function withGrace({ clock, endsAt }: Limits, ms: number): Limits {
-  return { clock, endsAt: Math.max(clock.now(), endsAt) + ms };
+/** Extends the deadline by `ms` for work that must finish; ignores shutdown. */
+export function extended({ clock, at }: Deadline, ms: number): Deadline {
+  return { clock, at: Math.max(clock.now(), at) + ms };
 }
 
 /** Whether something may still be started after a pause of `ms`. */
-export function hasTimeFor(limits: Limits, ms: number): boolean {
-  return stopReason({ ...limits, endsAt: limits.endsAt - ms }) === undefined;
+export function hasTimeFor(deadline: Deadline, ms: number): boolean {
+  return stopReason({ ...deadline, at: deadline.at - ms }) === undefined;
 }

@@ -12,19 +12,19 @@ export function escapeHtml(text: string): string {
 }
 
 /** HTML whose values are escaped. */
-export class Markup {
+export class SafeHtml {
   constructor(readonly html: string) {}
 }
 
-/** A template whose values are escaped, apart from those that are markup themselves. Lists are joined, null is nothing. */
-export function markup(
+/** A template whose values are escaped, except those that are HTML already. Lists are joined, null is nothing. */
+export function html(
   parts: TemplateStringsArray,
-  ...values: readonly (string | number | Markup | readonly Markup[] | null)[]
-): Markup {
+  ...values: readonly (string | number | SafeHtml | readonly SafeHtml[] | null)[]
+): SafeHtml {
   const written = values.map((value) => {
-    if (value instanceof Markup) return value.html;
+    if (value instanceof SafeHtml) return value.html;
     if (typeof value === 'string' || typeof value === 'number') return escapeHtml(String(value));
     return (value ?? []).map(({ html }) => html).join('\n');
   });
-  return new Markup(String.raw({ raw: parts }, ...written));
+  return new SafeHtml(String.raw({ raw: parts }, ...written));
 }

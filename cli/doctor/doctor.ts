@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { TokenCredential } from '@azure/identity';
-import { limitsFor, systemClock } from '../../src/clock';
+import { deadlineIn, systemClock } from '../../src/clock';
 import type { Environment } from '../../src/config/settings';
 import { DatabaseConnection } from '../../src/database/database';
 import { DatabaseError } from '../../src/database/errors';
@@ -37,7 +37,7 @@ const databaseSettings = [
  * Examines the environment that the settings describe, from the outside in, and yields what it finds as it goes on.
  * Writes nothing. What cannot be examined because something before it failed is yielded as skipped.
  */
-export async function* examine(environment: Environment): AsyncGenerator<Finding> {
+export async function* diagnose(environment: Environment): AsyncGenerator<Finding> {
   const { findings, usable } = checkSettings(environment);
   yield* findings;
   const { settings } = usable;
@@ -82,12 +82,12 @@ async function* examineIdentity(
   let database = true;
   if (settings.database.login.kind === 'identity') {
     const finding = await checkToken(credential, databaseScope, managed);
-    database = finding.mark === 'ok';
+    database = finding.status === 'ok';
     yield finding;
   }
   const finding = await checkToken(credential, emailScope, managed);
   yield finding;
-  return { database, email: finding.mark === 'ok' };
+  return { database, email: finding.status === 'ok' };
 }
 
 async function* examineDatabase(
@@ -102,17 +102,17 @@ async function* examineDatabase(
     return;
   }
   const connection = new DatabaseConnection(() => Session.open(database, credential, statementTimeout));
-  const limits = limitsFor(systemClock, timeBudget);
+  const deadline = deadlineIn(systemClock, timeBudget);
   const attempt = async (
-    concern: string,
+    subject: string,
     advice: string,
     check: (session: Queryable) => Promise<Finding[]>,
   ): Promise<Finding[]> => {
     try {
-      return await connection.retrying(limits, check);
+      return await connection.withRetries(deadline, check);
     } catch (error) {
       if (!(error instanceof DatabaseError)) throw error;
-      return [failed(concern, error.message, advice)];
+      return [failed(subject, error.message, advice)];
     }
   };
   try {
@@ -124,7 +124,7 @@ async function* examineDatabase(
       ],
     );
     yield* reached;
-    if (reached.some(({ mark }) => mark === 'failed')) {
+    if (reached.some(({ status }) => status === 'failed')) {
       yield skipped('tables, views, permissions and grants', 'the database cannot be reached');
       return;
     }
@@ -152,13 +152,13 @@ async function* examineObjects(schema: ExpectedSchema, attempt: Attempt): AsyncG
       checkView(session, platform, schema),
     );
     yield* findings;
-    views.push({ platform, sound: findings.every(({ mark }) => mark === 'ok') });
+    views.push({ platform, valid: findings.every(({ status }) => status === 'ok') });
   }
   yield* await attempt('permissions', again, (session) => checkPermissions(session, schema));
   yield* await attempt(`role ${schema.role}`, again, async (session) => [await checkRole(session, schema)]);
-  for (const { platform, sound } of views) {
+  for (const { platform, valid } of views) {
     const subject = `grants of ${platform.grantView}`;
-    if (sound)
+    if (valid)
       yield* await attempt(
         subject,
         `run the view's SELECT in ${schema.viewScript} by hand; ExpiresAt must be a bare, indexed column`,

@@ -1,37 +1,37 @@
 /** What a check found: one line of the doctor's output. */
 export interface Finding {
   /** skipped: not examined, because something before it failed or the identity may not see it. */
-  readonly mark: 'ok' | 'warning' | 'failed' | 'skipped';
+  readonly status: 'ok' | 'warning' | 'failed' | 'skipped';
   readonly subject: string;
-  readonly text: string;
+  readonly message: string;
   /** What to do. */
   readonly advice?: string;
 }
 
-export const ok = (subject: string, text: string): Finding => ({ mark: 'ok', subject, text });
-export const warning = (subject: string, text: string, advice: string): Finding => ({
-  mark: 'warning',
+export const ok = (subject: string, message: string): Finding => ({ status: 'ok', subject, message });
+export const warning = (subject: string, message: string, advice: string): Finding => ({
+  status: 'warning',
   subject,
-  text,
+  message,
   advice,
 });
-export const failed = (subject: string, text: string, advice: string): Finding => ({
-  mark: 'failed',
+export const failed = (subject: string, message: string, advice: string): Finding => ({
+  status: 'failed',
   subject,
-  text,
+  message,
   advice,
 });
 export const skipped = (subject: string, because: string): Finding => ({
-  mark: 'skipped',
+  status: 'skipped',
   subject,
-  text: because,
+  message: because,
 });
 
 const signs = { ok: '✓', warning: '!', failed: '✗', skipped: '–' } as const;
 
 /** For example "✗ index IX_…: missing → npm run db:deploy". Always one line. */
-export function formatFinding({ mark, subject, text, advice }: Finding): string {
-  const line = `${signs[mark]} ${subject}: ${text}${advice === undefined ? '' : ` → ${advice}`}`;
+export function formatFinding({ status, subject, message, advice }: Finding): string {
+  const line = `${signs[status]} ${subject}: ${message}${advice === undefined ? '' : ` → ${advice}`}`;
   return line.replace(/\s+/g, ' ').trim();
 }
 

@@ -45,12 +45,12 @@ export class SettingsError extends Error {
   }
 }
 
-const wholeNumber = (least: number, most: number, expectation: string) =>
+const wholeNumber = (min: number, max: number, expectation: string) =>
   z
     .string()
     .regex(/^\d{1,9}$/, expectation)
     .transform(Number)
-    .refine((value) => value >= least && value <= most, expectation);
+    .refine((value) => value >= min && value <= max, expectation);
 
 const emailAddress = (example: string) => z.email(`expected an email address, for example ${example}`);
 

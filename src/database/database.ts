@@ -1,6 +1,6 @@
 import type { TokenCredential } from '@azure/identity';
 import type { Settings } from '../config/settings';
-import { hasTimeFor, type Limits } from '../clock';
+import { hasTimeFor, type Deadline } from '../clock';
 import { DatabaseError } from './errors';
 import { Session } from './session';
 
@@ -9,29 +9,29 @@ import { Session } from './session';
  * "Troubleshoot transient connection errors in SQL Database"). Together more than the minute and more that a paused
  * serverless database takes to wake up.
  */
-const retryDelays = [5_000, 10_000, 20_000, 30_000, 60_000];
+const retryDelaysMs = [5_000, 10_000, 20_000, 30_000, 60_000];
 
 /** Work that went well for so long, in ms, before it failed is not the same fault going on. */
-const freshStart = 60_000;
+const resetAfterMs = 60_000;
 
 /**
  * The longest time, in ms, that one statement may take: when one that starts at the end of a run's time budget of 9
  * minutes hangs, the run's row still has to be finished on a new session before the functionTimeout of 10.
  */
-const defaultStatementTimeout = 20_000;
+const defaultStatementTimeoutMs = 20_000;
 
 /** The way to the database, shared by all runs of the process. Holds no open connection. */
 export class Database {
   constructor(
     private readonly settings: Settings['database'],
     private readonly credential: TokenCredential,
-    private readonly statementTimeout = defaultStatementTimeout,
+    private readonly statementTimeoutMs = defaultStatementTimeoutMs,
   ) {}
 
   /** Lends a connection for the length of `body`, opened at its first use and always closed. */
   async connect<T>(body: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
     const connection = new DatabaseConnection(() =>
-      Session.open(this.settings, this.credential, this.statementTimeout),
+      Session.open(this.settings, this.credential, this.statementTimeoutMs),
     );
     try {
       return await body(connection);
@@ -48,25 +48,25 @@ export class DatabaseConnection {
   constructor(private readonly open: () => Promise<Session>) {}
 
   /**
-   * Does a piece of work on a session, and again on a new one after a transient fault, as long as the limits allow.
+   * Does a piece of work on a session, and again on a new one after a transient fault, until the deadline.
    * The work must be safe to repeat from its start, even when an earlier try was executed and its answer lost.
    * A new session is another object: temporary tables of the earlier one are gone.
    * @throws DatabaseError when the fault does not pass
    */
-  async retrying<T>(limits: Limits, work: (session: Session) => Promise<T>): Promise<T> {
+  async withRetries<T>(deadline: Deadline, work: (session: Session) => Promise<T>): Promise<T> {
     let tries = 0;
     for (;;) {
-      const startedAt = limits.clock.now();
+      const startedAt = deadline.clock.now();
       const current = (this.#session ??= this.open());
       try {
         return await work(await current);
       } catch (error) {
         await this.#discard(current);
         if (!(error instanceof DatabaseError) || !error.transient) throw error;
-        if (limits.clock.now() - startedAt > freshStart) tries = 0;
-        const delay = retryDelays[tries++];
-        if (delay === undefined || !hasTimeFor(limits, delay)) throw error;
-        await limits.clock.sleep(delay, limits.signal);
+        if (deadline.clock.now() - startedAt > resetAfterMs) tries = 0;
+        const delay = retryDelaysMs[tries++];
+        if (delay === undefined || !hasTimeFor(deadline, delay)) throw error;
+        await deadline.clock.sleep(delay, deadline.signal);
       }
     }
   }

@@ -6,7 +6,7 @@ import { ConnectionLostError, DatabaseUnavailableError, SqlError, StatementTimeo
 import type { Parameter, Statement } from './statement';
 
 /** A warm paused or failing-over server answers within this time or not at all. In ms. */
-const connectTimeout = 15_000;
+const connectTimeoutMs = 15_000;
 
 /** How much longer a slow statement may take. */
 const slowFactor = 3;
@@ -24,7 +24,7 @@ export class Session {
     private readonly connection: Connection,
     private readonly driver: typeof import('./driver'),
     private readonly settings: Settings['database'],
-    private readonly statementTimeout: number,
+    private readonly statementTimeoutMs: number,
   ) {}
 
   /**
@@ -51,7 +51,7 @@ export class Session {
         database: name,
         encrypt: true,
         trustServerCertificate: settings.trustServerCertificate,
-        connectTimeout,
+        connectTimeout: connectTimeoutMs,
         // Retrying is the business of Database, which knows how much time there is.
         maxRetriesOnTransientErrors: 0,
         appName: 'access-expiry-jobs',
@@ -91,7 +91,7 @@ export class Session {
   }
 
   /** Tells what PRINT says in the statements of `work`. */
-  async listening<T>(listener: (message: string) => void, work: () => Promise<T>): Promise<T> {
+  async onPrint<T>(listener: (message: string) => void, work: () => Promise<T>): Promise<T> {
     const onInfo = ({ number, message }: { number: number; message: string }): void => {
       if (number === 0) listener(message);
     };
@@ -142,7 +142,7 @@ export class Session {
         if (error) reject(statementError(error, statement.name));
         else resolve(rows);
       });
-      request.setTimeout(statement.slow ? slowFactor * this.statementTimeout : this.statementTimeout);
+      request.setTimeout(statement.slow ? slowFactor * this.statementTimeoutMs : this.statementTimeoutMs);
       request.on('row', (columns: { metadata: { colName: string }; value: unknown }[]) => {
         rows.push(Object.fromEntries(columns.map(({ metadata, value }) => [metadata.colName, value])));
       });

@@ -1,7 +1,7 @@
 import type { EmailClient as AzureEmailClient } from '@azure/communication-email';
 import type { TokenCredential } from '@azure/identity';
 import { setTimeout as delay } from 'node:timers/promises';
-import { hasTimeFor, stopReason, type Limits } from '../clock';
+import { hasTimeFor, stopReason, type Deadline } from '../clock';
 import type { Settings } from '../config/settings';
 import { nextOperationId, type EmailMessage } from './message';
 
@@ -14,7 +14,7 @@ export type SendOutcome =
   /** The answer was lost, and the service could not be asked for the operation's status either. */
   | { readonly kind: 'unknown'; readonly reason: string }
   /** The message was not taken: the service is down or, then it is `lasting`, refuses the identity or is not there. */
-  | { readonly kind: 'unavailable'; readonly reason: string; readonly lasting: boolean }
+  | { readonly kind: 'unavailable'; readonly reason: string; readonly permanent: boolean }
   /** Not sent: the run may start nothing new, or the service asks to wait longer than the run may. */
   | { readonly kind: 'stopped'; readonly reason: string };
 
@@ -28,34 +28,34 @@ interface Failed {
 interface Throttled {
   readonly kind: 'throttled';
   /** In ms. */
-  readonly retryAfter: number;
+  readonly retryAfterMs: number;
 }
 
 /** Times, in ms, that tests shorten. */
 export interface EmailTimings {
   /** The longest that one HTTP call may take. */
-  readonly call: number;
+  readonly callMs: number;
   /** How long a message that is accepted is watched for a failure. */
-  readonly watch: number;
+  readonly watchMs: number;
   /** Between two looks at a message's status. Quotas allow about two looks a message. */
-  readonly statusInterval: number;
+  readonly statusIntervalMs: number;
   /** Pauses before a message is sent again after a fault of the service. */
-  readonly retryDelays: readonly number[];
+  readonly retryDelaysMs: readonly number[];
 }
 
 const defaultTimings: EmailTimings = {
-  call: 10_000,
-  watch: 15_000,
-  statusInterval: 5_000,
-  retryDelays: [1_000, 4_000],
+  callMs: 10_000,
+  watchMs: 15_000,
+  statusIntervalMs: 5_000,
+  retryDelaysMs: [1_000, 4_000],
 };
 
 /** So many times the service may fail a message after it has taken it; then it is left alone while it stays the same. */
-const mostFailures = 10;
+const maxResends = 10;
 
 /** How long to wait after a 429 or 503 without Retry-After. In ms. */
-const defaultRetryAfter = 30_000;
-const shortestRetryAfter = 1_000;
+const defaultRetryAfterMs = 30_000;
+const minRetryAfterMs = 1_000;
 
 /** The API version that @azure/communication-email 1.1 speaks; needed to ask for a status alone. */
 export const apiVersion = '2025-09-01';
@@ -74,57 +74,61 @@ export class EmailClient {
 
   /**
    * Sends a message and says what became of it; it does not throw for what the service or the network does.
-   * Repeats go out under the same operation id. Waits, as the service asks, within the limits.
+   * Repeats go out under the same operation id. Waits, as the service asks, before the deadline.
    *
    * A message that the service took and then failed is another matter: a repeat under its operation id is answered with
    * that failure ("Azure REST API Guidelines", long-running operations), in each later run too. So it is sent under the
    * next id of the message, once all earlier ones are known to have failed.
    * @param requireLease asked right before each send, and so after each pause; what it throws ends the attempt
    */
-  async send(message: EmailMessage, limits: Limits, requireLease: () => Promise<void>): Promise<SendOutcome> {
+  async send(
+    message: EmailMessage,
+    deadline: Deadline,
+    requireLease: () => Promise<void>,
+  ): Promise<SendOutcome> {
     let operationId = message.operationId;
-    let outcome = await this.#sendPatiently(message, limits, requireLease);
-    for (let failures = 1; outcome.kind === 'failed' && failures < mostFailures; failures++) {
+    let outcome = await this.#sendWithRetries(message, deadline, requireLease);
+    for (let failures = 1; outcome.kind === 'failed' && failures < maxResends; failures++) {
       operationId = nextOperationId(operationId);
-      outcome = await this.#settle(operationId, outcome.reason);
+      outcome = await this.#lookUpOperation(operationId, outcome.reason);
       if (outcome.kind === 'unavailable') {
-        outcome = await this.#sendPatiently({ ...message, operationId }, limits, requireLease);
+        outcome = await this.#sendWithRetries({ ...message, operationId }, deadline, requireLease);
         break;
       }
     }
     return outcome.kind === 'failed' ? { kind: 'rejected', reason: outcome.reason } : outcome;
   }
 
-  async #sendPatiently(
+  async #sendWithRetries(
     message: EmailMessage,
-    limits: Limits,
+    deadline: Deadline,
     requireLease: () => Promise<void>,
   ): Promise<SendOutcome | Failed> {
     let faults = 0;
     for (;;) {
-      const wait = this.#pausedUntil - limits.clock.now();
-      const reason = stopReason(limits) ?? (hasTimeFor(limits, wait) ? undefined : tooLong(wait));
+      const wait = this.#pausedUntil - deadline.clock.now();
+      const reason = stopReason(deadline) ?? (hasTimeFor(deadline, wait) ? undefined : tooLong(wait));
       if (reason !== undefined) return { kind: 'stopped', reason };
       if (wait > 0) {
-        await limits.clock.sleep(wait, limits.signal);
+        await deadline.clock.sleep(wait, deadline.signal);
         continue;
       }
       await requireLease();
-      const outcome = await this.#sendOnce(message, limits);
+      const outcome = await this.#sendOnce(message, deadline);
       if (outcome.kind === 'throttled') {
-        this.#pausedUntil = Math.max(this.#pausedUntil, limits.clock.now() + outcome.retryAfter);
+        this.#pausedUntil = Math.max(this.#pausedUntil, deadline.clock.now() + outcome.retryAfterMs);
         continue;
       }
-      if (outcome.kind !== 'unavailable' || outcome.lasting) return outcome;
-      const pause = this.timings.retryDelays[faults++];
-      if (pause === undefined || !hasTimeFor(limits, pause)) return outcome;
-      await limits.clock.sleep(pause, limits.signal);
+      if (outcome.kind !== 'unavailable' || outcome.permanent) return outcome;
+      const pause = this.timings.retryDelaysMs[faults++];
+      if (pause === undefined || !hasTimeFor(deadline, pause)) return outcome;
+      await deadline.clock.sleep(pause, deadline.signal);
     }
   }
 
-  async #sendOnce(message: EmailMessage, limits: Limits): Promise<SendOutcome | Failed | Throttled> {
+  async #sendOnce(message: EmailMessage, deadline: Deadline): Promise<SendOutcome | Failed | Throttled> {
     /** The service has answered the send with 202: whatever becomes of the looks at the status, it has the message. */
-    let taken = false;
+    let serviceAccepted = false;
     const { recipient, subject, plainText, html, operationId } = message;
     const { senderAddress, replyTo } = this.settings;
     try {
@@ -140,27 +144,27 @@ export class EmailClient {
         {
           operationId,
           onResponse: ({ request, status }) => {
-            taken ||= request.method === 'POST' && status === 202;
+            serviceAccepted ||= request.method === 'POST' && status === 202;
           },
         },
       );
-      return await this.#watch(poller, limits);
+      return await this.#poll(poller, deadline);
     } catch (error) {
-      return this.#judge(error, taken, operationId);
+      return this.#classify(error, serviceAccepted, operationId);
     }
   }
 
   /** Asks for the status until it is final or the time is up: a message that is still on its way then is accepted. */
-  async #watch(poller: Poller, limits: Limits): Promise<SendOutcome> {
-    const until = Math.min(limits.clock.now() + this.timings.watch, limits.endsAt);
-    while (!poller.isDone() && limits.clock.now() < until && !limits.signal?.aborted) {
-      await limits.clock.sleep(this.timings.statusInterval, limits.signal);
+  async #poll(poller: Poller, deadline: Deadline): Promise<SendOutcome> {
+    const until = Math.min(deadline.clock.now() + this.timings.watchMs, deadline.at);
+    while (!poller.isDone() && deadline.clock.now() < until && !deadline.signal?.aborted) {
+      await deadline.clock.sleep(this.timings.statusIntervalMs, deadline.signal);
       await poller.poll();
     }
     return { kind: 'accepted' };
   }
 
-  async #judge(
+  async #classify(
     error: unknown,
     taken: boolean,
     operationId: string,
@@ -172,18 +176,18 @@ export class EmailClient {
     if (statusCode === 429 || (statusCode === 503 && fault.retryAfter !== undefined))
       return {
         kind: 'throttled',
-        retryAfter: Math.max(fault.retryAfter ?? defaultRetryAfter, shortestRetryAfter),
+        retryAfterMs: Math.max(fault.retryAfter ?? defaultRetryAfterMs, minRetryAfterMs),
       };
     // 404: the sender's domain is not linked to the resource, or the endpoint is not one.
-    if (statusCode === 401 || statusCode === 403 || statusCode === 404 || fault.noToken)
-      return { kind: 'unavailable', reason: fault.reason, lasting: true };
+    if (statusCode === 401 || statusCode === 403 || statusCode === 404 || fault.tokenFailed)
+      return { kind: 'unavailable', reason: fault.reason, permanent: true };
     if (statusCode !== undefined && statusCode >= 400 && statusCode < 500 && statusCode !== 408)
       return { kind: 'rejected', reason: fault.reason };
-    return this.#settle(operationId, fault.reason);
+    return this.#lookUpOperation(operationId, fault.reason);
   }
 
   /** Asks the service what it knows of an operation; `unavailable`: nothing. */
-  async #settle(operationId: string, reason: string): Promise<SendOutcome | Failed> {
+  async #lookUpOperation(operationId: string, reason: string): Promise<SendOutcome | Failed> {
     const { endpoint, senderAddress } = this.settings;
     const operationLocation = `${endpoint}/emails/operations/${operationId}?api-version=${apiVersion}`;
     const state = {
@@ -201,7 +205,7 @@ export class EmailClient {
     } catch (error) {
       const fault = describe(error);
       if (fault.failedOperation) return { kind: 'failed', reason: fault.reason };
-      if (fault.statusCode === 404) return { kind: 'unavailable', reason, lasting: false };
+      if (fault.statusCode === 404) return { kind: 'unavailable', reason, permanent: false };
       return { kind: 'unknown', reason: `${reason}; its status: ${fault.reason}` };
     }
   }
@@ -209,7 +213,7 @@ export class EmailClient {
   #connect(): Promise<AzureEmailClient> {
     this.#client ??= import('@azure/communication-email').then(
       ({ EmailClient: Client }) =>
-        new Client(this.settings.endpoint, withDeadline(this.credential, this.timings.call), {
+        new Client(this.settings.endpoint, withDeadline(this.credential, this.timings.callMs), {
           // The library's own retries sleep through the run's time budget.
           retryOptions: { maxRetries: 0 },
           additionalPolicies: [
@@ -218,7 +222,7 @@ export class EmailClient {
               policy: {
                 name: 'callTimeout',
                 sendRequest: (request, next) => {
-                  request.timeout = this.timings.call;
+                  request.timeout = this.timings.callMs;
                   return next(request);
                 },
               },
@@ -269,7 +273,7 @@ interface Fault {
   readonly retryAfter: number | undefined;
   /** The operation itself has ended as Failed or Canceled. */
   readonly failedOperation: boolean;
-  readonly noToken: boolean;
+  readonly tokenFailed: boolean;
 }
 
 /** What the client libraries throw: a RestError for an HTTP answer or a lost one, else plain errors told by their text. */
@@ -294,7 +298,7 @@ function describe(error: unknown): Fault {
     statusCode,
     retryAfter: readRetryAfter(response?.headers.get('retry-after')),
     failedOperation,
-    noToken: name !== 'RestError' && /Credential|Authentication|TokenTimeout/.test(name),
+    tokenFailed: name !== 'RestError' && /Credential|Authentication|TokenTimeout/.test(name),
   };
 }
 

@@ -1,6 +1,6 @@
 import { v5 as uuidV5 } from 'uuid';
 import type { Settings } from '../config/settings';
-import { markup } from '../html';
+import { html } from '../html';
 
 /** The namespace (RFC 9562, 5.5) under which the ids of messages are derived. */
 const namespace = '5f0c9a5e-6d0b-4f0e-9f39-0a1f0c1f6f7a';
@@ -75,38 +75,47 @@ export function createDigest(
   ].join('\n');
 
   const rows = entries.map(({ resource, requestNumber, end, renewalUrl }) => {
-    const renewal = renewalUrl === undefined ? null : markup`<td><a href="${renewalUrl}">Renew</a></td>`;
-    return markup`<tr><td>${resource}</td><td>${end}</td><td>${requestNumber}</td>${renewal}</tr>`;
+    const renewal = renewalUrl === undefined ? null : html`<td><a href="${renewalUrl}">Renew</a></td>`;
+    return html`<tr>
+      <td>${resource}</td>
+      <td>${end}</td>
+      <td>${requestNumber}</td>
+      ${renewal}
+    </tr>`;
   });
   const headings = ['Access', 'Ends', 'Request', ...(renewalUrlTemplate ? ['Renewal'] : [])];
-  const { html } = markup`<!DOCTYPE html>
-<html lang="en">
-<head><meta charset="utf-8"><title>${platformName} access ends soon</title></head>
-<body style="font-family: 'Segoe UI', Arial, sans-serif; font-size: 14px">
-<p>${greeting}</p>
-<p>${intro}</p>
-<table border="1" cellpadding="6" style="border-collapse: collapse">
-<thead><tr>
-${headings.map((heading) => markup`<th align="left" scope="col">${heading}</th>`)}
-</tr></thead>
-<tbody>
-${rows}
-</tbody>
-</table>
-<p>${advice}</p>
-</body>
-</html>
-`;
+  const { html: htmlBody } = html`<!DOCTYPE html>
+    <html lang="en">
+      <head>
+        <meta charset="utf-8" />
+        <title>${platformName} access ends soon</title>
+      </head>
+      <body style="font-family: 'Segoe UI', Arial, sans-serif; font-size: 14px">
+        <p>${greeting}</p>
+        <p>${intro}</p>
+        <table border="1" cellpadding="6" style="border-collapse: collapse">
+          <thead>
+            <tr>
+              ${headings.map((heading) => html`<th align="left" scope="col">${heading}</th>`)}
+            </tr>
+          </thead>
+          <tbody>
+            ${rows}
+          </tbody>
+        </table>
+        <p>${advice}</p>
+      </body>
+    </html> `;
   const subject =
     entries.length === 1
       ? `Your ${platformName} access ends on ${formatUtc(grants[0]?.expiresAt ?? new Date(0))}`
       : `${entries.length} of your ${platformName} accesses end soon`;
   // The lead tells a grant's later reminder, whose text is the same, from its earlier one.
   const reminders = grants.map(({ requestId, expiresAt, leadDays }) => [requestId, expiresAt, leadDays]);
-  const content = [senderAddress, replyTo, recipient, subject, plainText, html, platformName, reminders];
+  const content = [senderAddress, replyTo, recipient, subject, plainText, htmlBody, platformName, reminders];
   // As bytes: of a string the library makes an array with an element for each byte of the message.
   const operationId = uuidV5(Buffer.from(JSON.stringify(content)), namespace);
-  return { operationId, recipient, subject, plainText, html };
+  return { operationId, recipient, subject, plainText, html: htmlBody };
 }
 
 /** The id under which a message goes out again after the service has failed the operation of that id. */

@@ -1,13 +1,13 @@
 import type { HttpHandler, HttpRequest, HttpResponseInit, InvocationContext } from '@azure/functions';
-import { limitsFor } from '../clock';
+import { deadlineIn } from '../clock';
 import { findJob, jobs, type Job } from '../jobs/catalogue';
 import { previewJob } from '../jobs/previewJob';
-import { timeBudgets } from '../jobs/runJob';
+import { timeBudgetsMs } from '../jobs/runJob';
 import { listRuns } from '../jobRun/history';
 import { readJobStates } from '../jobs/jobStates';
 import { ParameterError, quote, readCount, readFlag, readQuery } from './parameters';
-import { problem, problemFor } from './problem';
-import { getServices, runToEnd } from './runner';
+import { problemResponse, toProblemResponse } from './problem';
+import { getServices, runTracked } from './runner';
 
 const historyLimit = { default: 20, most: 500 };
 
@@ -15,7 +15,7 @@ const historyLimit = { default: 20, most: 500 };
 const heldRetryAfter = '30';
 
 /** POST /api/jobs/{jobType}/runs: runs the job and answers with the finished run; with ?dryRun=true what it would do. */
-export const postRun = answering(async (request, context) => {
+export const postRun = withErrorResponses(async (request, context) => {
   const job = requireJob(request);
   const query = readQuery(request, ['dryRun', 'allowMassRevocation']);
   const allowMassRevocation = readFlag(query, 'allowMassRevocation');
@@ -31,11 +31,11 @@ export const postRun = answering(async (request, context) => {
     return { jsonBody: await previewJob(await getServices(), job) };
   }
 
-  const result = await runToEnd(context, job, { trigger: 'http', allowMassRevocation });
+  const result = await runTracked(context, job, { trigger: 'http', allowMassRevocation });
   if (result.kind === 'held') {
     const { activeRun } = result;
     const detail = `${job.type} is being run by ${activeRun.startedBy} since ${activeRun.startedAt.toISOString()}. Try again when that run has ended.`;
-    return problem(
+    return problemResponse(
       409,
       'The job is already running',
       detail,
@@ -44,26 +44,28 @@ export const postRun = answering(async (request, context) => {
     );
   }
   const run = { ...result.run, stoppedEarly: result.stoppedEarly };
-  if (run.status === 'Failed') return problem(500, 'The job failed', run.errorMessage ?? '', { run });
+  if (run.status === 'Failed') return problemResponse(500, 'The job failed', run.errorMessage ?? '', { run });
   return { jsonBody: run };
 });
 
 /** GET /api/jobs/{jobType}/runs?limit=: the job's history, newest first. */
-export const getRuns = answering(async (request) => {
+export const getRuns = withErrorResponses(async (request) => {
   const job = requireJob(request);
   const limit = readCount(readQuery(request, ['limit']), 'limit', historyLimit.most, historyLimit.default);
   const { database, clock } = await getServices();
   const runs = await database.connect((connection) =>
-    connection.retrying(limitsFor(clock, timeBudgets.http), (session) => listRuns(session, job.type, limit)),
+    connection.withRetries(deadlineIn(clock, timeBudgetsMs.http), (session) =>
+      listRuns(session, job.type, limit),
+    ),
   );
   return { jsonBody: { jobType: job.type, runs } };
 });
 
 /** GET /api/jobs: the four jobs, each with its schedule, the run in progress and the last one that has ended. */
-export const getJobs = answering(async (request) => {
+export const getJobs = withErrorResponses(async (request) => {
   readQuery(request, []);
   const services = await getServices();
-  const states = await readJobStates(services, limitsFor(services.clock, timeBudgets.http), 2);
+  const states = await readJobStates(services, deadlineIn(services.clock, timeBudgetsMs.http), 2);
   const described = states.map(({ job, schedule, nextRunAt, activeRun, lastRun }) => ({
     jobType: job.type,
     schedule,
@@ -91,7 +93,7 @@ function requireJob(request: HttpRequest): Job {
 }
 
 /** Turns what a handler throws into a problem document. */
-function answering(
+function withErrorResponses(
   handler: (request: HttpRequest, context: InvocationContext) => Promise<HttpResponseInit>,
 ): HttpHandler {
   return async (request, context) => {
@@ -99,14 +101,14 @@ function answering(
       return await handler(request, context);
     } catch (error) {
       if (error instanceof ParameterError)
-        return problem(400, 'A parameter is unknown or malformed', error.message);
+        return problemResponse(400, 'A parameter is unknown or malformed', error.message);
       if (error instanceof UnknownJobError) {
         const jobTypes = jobs.map(({ type }) => type);
         const detail = `There is no job type ${quote(error.message)}: known are ${jobTypes.join(', ')}.`;
-        return problem(404, 'Unknown job type', detail, { jobTypes });
+        return problemResponse(404, 'Unknown job type', detail, { jobTypes });
       }
       context.error(error);
-      return problemFor(error);
+      return toProblemResponse(error);
     }
   };
 }

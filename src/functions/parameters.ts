@@ -38,15 +38,15 @@ export function readFlag(query: ReadonlyMap<string, string>, name: string): bool
 export function readCount(
   query: ReadonlyMap<string, string>,
   name: string,
-  most: number,
+  max: number,
   absent: number,
 ): number {
   const value = query.get(name);
   if (value === undefined) return absent;
   const count = /^\d{1,6}$/.test(value) ? Number(value) : 0;
-  if (count < 1 || count > most)
+  if (count < 1 || count > max)
     throw new ParameterError(
-      `The parameter ${name} is ${quote(value)}: expected a whole number from 1 to ${most}.`,
+      `The parameter ${name} is ${quote(value)}: expected a whole number from 1 to ${max}.`,
     );
   return count;
 }

@@ -3,7 +3,7 @@ import { SettingsError } from '../config/settings';
 import { DatabaseError } from '../database/errors';
 
 /** A problem document (RFC 9457). `members` are its extensions. */
-export function problem(
+export function problemResponse(
   status: number,
   title: string,
   detail: string,
@@ -31,7 +31,7 @@ export interface Problem {
 }
 
 /** What a handler's error means to its caller. */
-export function explain(error: unknown): Problem {
+export function toProblem(error: unknown): Problem {
   if (error instanceof DatabaseError && error.unavailable)
     return {
       status: 503,
@@ -53,7 +53,7 @@ export function explain(error: unknown): Problem {
 }
 
 /** Turns what a handler threw into an answer. */
-export function problemFor(error: unknown): HttpResponseInit {
-  const { status, title, detail, members, headers } = explain(error);
-  return problem(status, title, detail, members, headers);
+export function toProblemResponse(error: unknown): HttpResponseInit {
+  const { status, title, detail, members, headers } = toProblem(error);
+  return problemResponse(status, title, detail, members, headers);
 }

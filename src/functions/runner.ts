@@ -22,7 +22,7 @@ const shutdown = new AbortController();
 const running = new Set<Promise<unknown>>();
 
 /** Runs a job so that a shutdown of the app stops it early and waits until its row is finished. */
-export async function runToEnd(
+export async function runTracked(
   context: InvocationContext,
   job: Job,
   options: Pick<RunOptions, 'trigger' | 'allowMassRevocation'>,

@@ -1,7 +1,7 @@
 import { app } from '@azure/functions';
 import { scheduleFor } from '../config/schedules';
 import { jobs } from '../jobs/catalogue';
-import { runToEnd } from './runner';
+import { runTracked } from './runner';
 
 /** One timer function a job, named as its Job_Type. */
 export function registerTimers(): void {
@@ -9,7 +9,7 @@ export function registerTimers(): void {
     app.timer(job.type, {
       schedule: scheduleFor(job.scheduleSetting),
       handler: async (_timer, context) => {
-        const result = await runToEnd(context, job, { trigger: 'timer' });
+        const result = await runTracked(context, job, { trigger: 'timer' });
         // Thrown so that the platform counts the invocation as failed; the next slot fires all the same.
         if (result.kind === 'finished' && result.run.status === 'Failed')
           throw new Error(`Run ${result.run.jobId} failed: ${result.run.errorMessage ?? ''}`);

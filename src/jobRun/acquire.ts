@@ -26,7 +26,7 @@ export async function acquireLock(
   startedBy: string,
 ): Promise<Acquisition> {
   for (let attempt = 0; attempt < attempts; attempt++) {
-    const startedAt = await insertRun(session, jobType, jobId, startedBy);
+    const startedAt = await closeStaleAndInsert(session, jobType, jobId, startedBy);
     if (startedAt) return { kind: 'acquired', run: { jobId, jobType, startedAt, startedBy } };
     const activeRun = await findActiveRun(session, jobType);
     if (activeRun)
@@ -44,7 +44,7 @@ export async function acquireLock(
  * UX_JobRun_Job_Type_InProgress is what makes two runs impossible, and its duplicate-key error means held.
  * @returns when the run started, by the database's clock, or undefined if the lock is held
  */
-async function insertRun(
+async function closeStaleAndInsert(
   session: Session,
   jobType: JobType,
   jobId: string,

@@ -2,7 +2,7 @@ import type { Session } from '../database/session';
 import { int, uniqueIdentifier, varChar, type Parameter } from '../database/statement';
 import { jobRunColumns, toJobRun, type JobRun } from './jobRun';
 
-export interface Ending {
+export interface Completion {
   readonly status: 'Completed' | 'Failed';
   /** Notification jobs only. */
   readonly failedCount?: number;
@@ -15,8 +15,8 @@ export interface Ending {
  * as abandoned stays as that run left it. Safe to repeat after a lost answer.
  * The count of rows written is in the row already: every statement that writes adds to it (addProcessed).
  */
-export async function finishRun(session: Session, jobId: string, ending: Ending): Promise<JobRun> {
-  const errorMessage = ending.errorMessage === undefined ? null : cut(ending.errorMessage, 500);
+export async function finishRun(session: Session, jobId: string, ending: Completion): Promise<JobRun> {
+  const errorMessage = ending.errorMessage === undefined ? null : truncateToBytes(ending.errorMessage, 500);
   const parameters: Record<string, Parameter> = {
     jobId: uniqueIdentifier(jobId),
     status: varChar(20, ending.status),
@@ -52,7 +52,7 @@ async function findRun(session: Session, jobId: string): Promise<JobRun | undefi
  * Cuts text to a VARCHAR's length, which counts bytes: in a database with a UTF-8 collation one character takes up to
  * four, and a longer value is refused (error 2628).
  */
-function cut(text: string, bytes: number): string {
+function truncateToBytes(text: string, bytes: number): string {
   if (Buffer.byteLength(text) <= bytes) return text;
   const ellipsis = '...';
   const kept = Buffer.from(text).subarray(0, bytes - ellipsis.length);

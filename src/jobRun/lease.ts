@@ -35,7 +35,7 @@ WHERE Job_Id = @jobId`;
 export const addProcessedWhileHeld = `${addProcessed} AND Status = 'InProgress'`;
 
 /** Whether the run may start something new: it is in progress and its lock is not stale, by the database's clock. */
-export async function leaseIsFresh(session: Session, jobId: string): Promise<boolean> {
+export async function isLeaseFresh(session: Session, jobId: string): Promise<boolean> {
   const rows = await session.query({
     name: 'checkLease',
     sql: `SELECT 1 AS Fresh FROM dbo.JobRun

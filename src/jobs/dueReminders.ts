@@ -1,4 +1,4 @@
-import type { Limits } from '../clock';
+import type { Deadline } from '../clock';
 import type { DatabaseConnection } from '../database/database';
 import type { Session } from '../database/session';
 import { int, nVarChar, type Parameter } from '../database/statement';
@@ -75,7 +75,7 @@ export interface Undeliverable {
 }
 
 /** Request ids that are told of grants with one unusable address: a missing one may be that of very many. */
-const toldRequestIds = 20;
+const maxLoggedRequestIds = 20;
 
 /**
  * Yields the digests that are due, recipient by recipient; grants without a usable address are told to
@@ -83,19 +83,19 @@ const toldRequestIds = 20;
  */
 export async function* readDigests(
   connection: DatabaseConnection,
-  limits: Limits,
+  deadline: Deadline,
   platform: Platform,
   leadDays: readonly number[],
   onUndeliverable: (grants: Undeliverable) => void,
 ): AsyncGenerator<Digest> {
   /** The recipient up to whom all grants have been yielded or told. */
   let done: string | undefined;
-  let collectedIn: Session | undefined;
+  let collectedSession: Session | undefined;
   let position = 0;
   let current: { recipient: string; usable: boolean; count: number; grants: DueGrant[] } | undefined;
 
   /** Ends the current recipient: a digest to yield, or undefined if there is none. */
-  function complete(): Digest | undefined {
+  function finishRecipient(): Digest | undefined {
     if (!current) return undefined;
     const { recipient, usable, count, grants } = current;
     done = recipient;
@@ -106,10 +106,10 @@ export async function* readDigests(
   }
 
   for (;;) {
-    const page = await connection.retrying(limits, async (session) => {
-      if (session !== collectedIn) {
+    const page = await connection.withRetries(deadline, async (session) => {
+      if (session !== collectedSession) {
         await collectDue(session, platform, leadDays, done);
-        collectedIn = session;
+        collectedSession = session;
         position = 0;
         current = undefined;
       }
@@ -117,18 +117,18 @@ export async function* readDigests(
     });
     for (const { recipient, grant } of page) {
       if (current?.recipient !== recipient) {
-        const digest = complete();
+        const digest = finishRecipient();
         if (digest) yield digest;
         current = { recipient, usable: isEmailAddress(recipient), count: 0, grants: [] };
       }
       current.count++;
-      if (current.usable || current.grants.length < toldRequestIds) current.grants.push(grant);
+      if (current.usable || current.grants.length < maxLoggedRequestIds) current.grants.push(grant);
     }
     const last = page.at(-1);
     if (!last) break;
     position = last.position;
   }
-  const digest = complete();
+  const digest = finishRecipient();
   if (digest) yield digest;
 }
 

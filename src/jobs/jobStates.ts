@@ -1,4 +1,4 @@
-import type { Limits } from '../clock';
+import type { Deadline } from '../clock';
 import { nextRuns } from '../config/ncrontab';
 import { jobs, type Job } from './catalogue';
 import type { Services } from './runJob';
@@ -26,11 +26,11 @@ export interface JobState {
  */
 export async function readJobStates(
   { database, settings }: Services,
-  limits: Limits,
+  deadline: Deadline,
   runLimit: number,
 ): Promise<JobState[]> {
   return database.connect((connection) =>
-    connection.retrying(limits, async (session) => {
+    connection.withRetries(deadline, async (session) => {
       const states: JobState[] = [];
       for (const job of jobs) {
         const schedule = settings.schedules[job.scheduleSetting];
@@ -38,7 +38,7 @@ export async function readJobStates(
         states.push({
           job,
           schedule,
-          nextRunAt: nextRuns(schedule, 1, new Date(limits.clock.now()))[0] ?? null,
+          nextRunAt: nextRuns(schedule, 1, new Date(deadline.clock.now()))[0] ?? null,
           activeRun: runs.find(({ status }) => status === 'InProgress') ?? null,
           lastRun: runs.find(({ status }) => status !== 'InProgress') ?? null,
           runs,

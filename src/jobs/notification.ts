@@ -1,22 +1,22 @@
-import { stopReason, withGrace, type Limits } from '../clock';
+import { stopReason, extended, type Deadline } from '../clock';
 import type { Settings } from '../config/settings';
 import type { DatabaseConnection } from '../database/database';
 import { nVarChar, uniqueIdentifier, varChar } from '../database/statement';
 import type { EmailClient } from '../email/emailClient';
 import { createDigest } from '../email/message';
-import { addProcessed, leaseIsFresh, LockLostError, runStartedAt } from '../jobRun/lease';
+import { addProcessed, isLeaseFresh, LockLostError, runStartedAt } from '../jobRun/lease';
 import type { JobType } from '../jobRun/jobRun';
 import { readDigests, type Digest } from './dueReminders';
 import type { Platform } from './platforms';
 
 /** Messages under way at the same time. */
-export const concurrentSends = 10;
+export const maxConcurrentSends = 10;
 
 /** So many messages in a row that the service does not take mean that it is down or refuses us. */
-const faultsInARow = 5;
+const maxConsecutiveFailures = 5;
 
 /** How long recording a message that was sent may be retried at least. In ms. */
-const recordingGrace = 20_000;
+const recordingGraceMs = 20_000;
 
 /** The email service takes no message: the run stops instead of trying each recipient. */
 export class EmailServiceError extends Error {
@@ -54,17 +54,17 @@ export interface NotificationOutcome {
 export async function notifyExpiring(
   connection: DatabaseConnection,
   emailClient: EmailClient,
-  limits: Limits,
+  deadline: Deadline,
   run: NotificationRun,
   log: (message: string) => void,
 ): Promise<NotificationOutcome> {
   let failedCount = 0;
   let faults = 0;
-  let lastFault = '';
+  let lastFailure = '';
   let accepted = 0;
   let stopped: string | undefined;
   let error: unknown;
-  const digests = readDigests(connection, limits, run.platform, run.leadDays, ({ count, requestIds }) => {
+  const digests = readDigests(connection, deadline, run.platform, run.leadDays, ({ count, requestIds }) => {
     failedCount += count;
     const more = count > requestIds.length ? ` and ${count - requestIds.length} more` : '';
     log(
@@ -73,8 +73,8 @@ export async function notifyExpiring(
   });
 
   /** Asked right before each send, and so after each pause: by the database's clock. */
-  async function requireLease(): Promise<void> {
-    const fresh = await connection.retrying(limits, (session) => leaseIsFresh(session, run.jobId));
+  async function assertLease(): Promise<void> {
+    const fresh = await connection.withRetries(deadline, (session) => isLeaseFresh(session, run.jobId));
     if (!fresh) throw new LockLostError(run.jobId);
   }
 
@@ -82,16 +82,16 @@ export async function notifyExpiring(
   let recordingTried: Promise<void> | undefined;
 
   async function notify(digest: Digest): Promise<void> {
-    await (recordingTried ??= record(connection, limits, run, { recipient: '', grants: [] }));
+    await (recordingTried ??= record(connection, deadline, run, { recipient: '', grants: [] }));
     const { name } = run.platform;
     const message = createDigest(name, digest.recipient, digest.grants, run.email);
-    const outcome = await emailClient.send(message, limits, requireLease);
+    const outcome = await emailClient.send(message, deadline, assertLease);
     const requests = `Requests ${digest.grants.map(({ requestId }) => requestId).join(', ')}`;
     switch (outcome.kind) {
       case 'accepted':
         faults = 0;
         accepted++;
-        await record(connection, withGrace(limits, recordingGrace), run, digest);
+        await record(connection, extended(deadline, recordingGraceMs), run, digest);
         return;
       case 'stopped':
         stopped ??= outcome.reason;
@@ -103,9 +103,9 @@ export async function notifyExpiring(
       case 'unavailable':
       case 'unknown':
         failedCount += digest.grants.length;
-        lastFault = outcome.reason;
+        lastFailure = outcome.reason;
         log(`${requests}: message ${message.operationId} is ${outcome.kind} (${outcome.reason})`);
-        if (++faults >= faultsInARow) throw new EmailServiceError(faults, lastFault);
+        if (++faults >= maxConsecutiveFailures) throw new EmailServiceError(faults, lastFailure);
     }
   }
 
@@ -115,7 +115,7 @@ export async function notifyExpiring(
         const next = await digests.next();
         if (next.done) return;
         // Asked after the look, so that a run that stops early knows that more is left.
-        stopped ??= stopReason(limits);
+        stopped ??= stopReason(deadline);
         if (stopped !== undefined) return;
         await notify(next.value);
       }
@@ -124,9 +124,9 @@ export async function notifyExpiring(
     }
   }
 
-  await Promise.all(Array.from({ length: concurrentSends }, work));
+  await Promise.all(Array.from({ length: maxConcurrentSends }, work));
   // Too few were due to see five in a row; still the service took none.
-  if (faults > 0 && accepted === 0) error ??= new EmailServiceError(faults, lastFault);
+  if (faults > 0 && accepted === 0) error ??= new EmailServiceError(faults, lastFailure);
   return { failedCount, ...(stopped !== undefined && { stopped }), ...(error !== undefined && { error }) };
 }
 
@@ -139,12 +139,12 @@ export async function notifyExpiring(
  */
 async function record(
   connection: DatabaseConnection,
-  limits: Limits,
+  deadline: Deadline,
   { jobId, jobType, platform }: NotificationRun,
   { recipient, grants }: Digest,
 ): Promise<void> {
   const { notificationTable, requestColumn, requestIdType } = platform;
-  const rows = await connection.retrying(limits, (session) =>
+  const rows = await connection.withRetries(deadline, (session) =>
     session.query({
       name: 'recordNotification',
       sql: `SET XACT_ABORT ON;

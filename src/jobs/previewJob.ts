@@ -1,9 +1,9 @@
-import { limitsFor } from '../clock';
+import { deadlineIn } from '../clock';
 import { previewReminders, type DueGrant } from './dueReminders';
 import type { Job } from './catalogue';
 import type { Grant } from './grants';
 import { previewRevocations } from './revocation';
-import { timeBudgets, type Services } from './runJob';
+import { timeBudgetsMs, type Services } from './runJob';
 
 /** Grants that a preview lists. */
 const previewLimit = 100;
@@ -22,7 +22,7 @@ export interface Preview {
 /** Looks at what a job would do now. Writes nothing and takes no lock. */
 export async function previewJob({ database, settings, clock }: Services, job: Job): Promise<Preview> {
   return database.connect((connection) =>
-    connection.retrying(limitsFor(clock, timeBudgets.http), async (session) => {
+    connection.withRetries(deadlineIn(clock, timeBudgetsMs.http), async (session) => {
       if (job.kind === 'notification')
         return {
           jobType: job.type,

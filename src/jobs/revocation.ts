@@ -1,4 +1,4 @@
-import { stopReason, type Limits } from '../clock';
+import { stopReason, type Deadline } from '../clock';
 import type { DatabaseConnection } from '../database/database';
 import type { Session } from '../database/session';
 import { int, uniqueIdentifier, varChar } from '../database/statement';
@@ -47,15 +47,15 @@ export interface RevocationRun {
  */
 export async function revokeExpired(
   connection: DatabaseConnection,
-  limits: Limits,
+  deadline: Deadline,
   run: RevocationRun,
 ): Promise<string | undefined> {
   // After a transient fault the whole piece is done again: what was written is no longer due.
-  return connection.retrying(limits, async (session) => {
+  return connection.withRetries(deadline, async (session) => {
     const due = await collectDue(session, run.platform);
     if (run.ceiling !== undefined && due > run.ceiling) throw new SafetyStopError(due, run.ceiling);
     for (let first = 1; first <= due; first += batchSize) {
-      const reason = stopReason(limits);
+      const reason = stopReason(deadline);
       if (reason) return reason;
       await revokeBatch(session, run, first, first + batchSize - 1);
     }

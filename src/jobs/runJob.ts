@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
-import { limitsFor, withGrace, type Clock, type Limits } from '../clock';
+import { deadlineIn, extended, type Clock, type Deadline } from '../clock';
 import type { Settings } from '../config/settings';
 import type { Database, DatabaseConnection } from '../database/database';
 import type { EmailClient } from '../email/emailClient';
 import { acquireLock } from '../jobRun/acquire';
-import { finishRun, type Ending } from '../jobRun/finish';
+import { finishRun, type Completion } from '../jobRun/finish';
 import type { ActiveRun, JobRun } from '../jobRun/jobRun';
 import type { Telemetry } from '../telemetry/telemetry';
 import type { Job } from './catalogue';
@@ -16,11 +16,11 @@ import { revokeExpired } from './revocation';
  * How long a run starts new work, in ms from its start. The lock turns stale after 10 minutes, which is also the
  * functionTimeout of host.json; an HTTP answer has to come within 230 seconds ("Azure Functions HTTP trigger", limits).
  */
-export const timeBudgets = { timer: 9 * 60_000, http: 200_000, cli: 9 * 60_000 } as const;
-export type Trigger = keyof typeof timeBudgets;
+export const timeBudgetsMs = { timer: 9 * 60_000, http: 200_000, cli: 9 * 60_000 } as const;
+export type Trigger = keyof typeof timeBudgetsMs;
 
 /** How long a run may try to finish its row when its time budget is spent. In ms. */
-const finishingGrace = 25_000;
+const finishingGraceMs = 25_000;
 
 /** What runs are made of. */
 export interface Services {
@@ -61,19 +61,19 @@ export async function runJob(services: Services, job: Job, options: RunOptions):
   const ended = () => ({ ...common, durationMs: clock.now() - startedAt });
   let failure: unknown;
   const attempt = async (): Promise<RunResult> => {
-    const limits: Limits = {
-      ...limitsFor(clock, timeBudgets[options.trigger]),
+    const deadline: Deadline = {
+      ...deadlineIn(clock, timeBudgetsMs[options.trigger]),
       ...(options.signal && { signal: options.signal }),
     };
     const result = await services.database.connect(async (connection) => {
-      const acquisition = await connection.retrying(limits, (session) =>
+      const acquisition = await connection.withRetries(deadline, (session) =>
         acquireLock(session, job.type, jobId, startedBy),
       );
       if (acquisition.kind === 'held') return acquisition;
-      const outcome = await work(services, job, options, connection, limits, jobId);
+      const outcome = await work(services, job, options, connection, deadline, jobId);
       failure = outcome.error;
-      if (failure !== undefined) telemetry.exception(toError(failure), { jobId, jobType: job.type });
-      const run = await connection.retrying(withGrace(limits, finishingGrace), (session) =>
+      if (failure !== undefined) telemetry.trackException(toError(failure), { jobId, jobType: job.type });
+      const run = await connection.withRetries(extended(deadline, finishingGraceMs), (session) =>
         finishRun(session, jobId, ending(outcome, options.allowMassRevocation ?? false)),
       );
       return { kind: 'finished' as const, run, stoppedEarly: outcome.stopped !== undefined };
@@ -82,12 +82,12 @@ export async function runJob(services: Services, job: Job, options: RunOptions):
       options.log(
         `${job.type} is held by run ${result.activeRun.jobId} since ${result.activeRun.startedAt.toISOString()}`,
       );
-      telemetry.jobRun({ ...ended(), status: 'Conflict', stoppedEarly: false });
+      telemetry.trackJobRun({ ...ended(), status: 'Conflict', stoppedEarly: false });
       return result;
     }
     const { run, stoppedEarly } = result;
     options.log(`${job.type} ${describeRun(run)}`);
-    telemetry.jobRun({
+    telemetry.trackJobRun({
       ...ended(),
       status: run.status === 'Completed' ? 'Completed' : 'Failed',
       stoppedEarly,
@@ -98,12 +98,12 @@ export async function runJob(services: Services, job: Job, options: RunOptions):
     return result;
   };
   try {
-    return await telemetry.operation(job.type, async () => {
+    return await telemetry.inOperation(job.type, async () => {
       try {
         return await attempt();
       } catch (error) {
-        telemetry.exception(toError(error), { jobId, jobType: job.type });
-        telemetry.jobRun({
+        telemetry.trackException(toError(error), { jobId, jobType: job.type });
+        telemetry.trackJobRun({
           ...ended(),
           status: 'Failed',
           stoppedEarly: false,
@@ -124,23 +124,23 @@ async function work(
   { type: jobType, kind, platform }: Job,
   { allowMassRevocation, log }: RunOptions,
   connection: DatabaseConnection,
-  limits: Limits,
+  deadline: Deadline,
   jobId: string,
 ): Promise<Outcome> {
   if (kind === 'notification') {
     const run = { jobId, jobType, platform, leadDays: settings.leadDays, email: settings.email };
-    return notifyExpiring(connection, emailClient, limits, run, log);
+    return notifyExpiring(connection, emailClient, deadline, run, log);
   }
   try {
     const ceiling = allowMassRevocation ? undefined : settings.revocationCeiling;
-    const stopped = await revokeExpired(connection, limits, { jobId, jobType, platform, ceiling });
+    const stopped = await revokeExpired(connection, deadline, { jobId, jobType, platform, ceiling });
     return stopped === undefined ? {} : { stopped };
   } catch (error) {
     return { error };
   }
 }
 
-function ending({ failedCount, stopped, error }: Outcome, allowMassRevocation: boolean): Ending {
+function ending({ failedCount, stopped, error }: Outcome, allowMassRevocation: boolean): Completion {
   // A timer's run would have the ceiling again.
   const goOn = allowMassRevocation ? 'run it by hand again' : 'the next run goes on with it';
   return {

@@ -8,16 +8,16 @@ export type JobRunEvent = Readonly<Partial<Record<JobRunProperty, string | numbe
 /** Told of runs beside their path: nothing here throws, and no fault of telemetry fails a run. */
 export interface Telemetry {
   /** Runs `work` so that the SQL and HTTP calls in it show as dependencies of one operation. */
-  operation<T>(name: string, work: () => Promise<T>): Promise<T>;
+  inOperation<T>(name: string, work: () => Promise<T>): Promise<T>;
   /** One event an attempt, and its metrics. */
-  jobRun(event: JobRunEvent): void;
-  exception(error: Error, properties: Readonly<Partial<Record<ExceptionProperty, string>>>): void;
+  trackJobRun(event: JobRunEvent): void;
+  trackException(error: Error, properties: Readonly<Partial<Record<ExceptionProperty, string>>>): void;
   /** Sends what was emitted; ends after `flushTimeout` whether it was sent or not. */
   flush(): Promise<void>;
 }
 
 /** How long the end of a run waits for telemetry to be sent. In ms. */
-export const flushTimeout = 5_000;
+export const flushTimeoutMs = 5_000;
 
 /** Off: databases and loggers that this app does not have; build.ts leaves their packages out. */
 const instrumentationOptions = {
@@ -32,10 +32,10 @@ const instrumentationOptions = {
 };
 
 /** Without a connection string: emits nothing and loads nothing. */
-const silent: Telemetry = {
-  operation: (_name, work) => work(),
-  jobRun: () => undefined,
-  exception: () => undefined,
+const noopTelemetry: Telemetry = {
+  inOperation: (_name, work) => work(),
+  trackJobRun: () => undefined,
+  trackException: () => undefined,
   flush: () => Promise.resolve(),
 };
 
@@ -47,7 +47,7 @@ export async function startTelemetry(
   connectionString: string | undefined,
   log: (message: string) => void,
 ): Promise<Telemetry> {
-  if (connectionString === undefined) return silent;
+  if (connectionString === undefined) return noopTelemetry;
   try {
     const { TelemetryClient } = await import('./applicationInsights');
     const client = new TelemetryClient(connectionString, { useGlobalProviders: true });
@@ -64,7 +64,7 @@ export async function startTelemetry(
     return new ApplicationInsights(client, log);
   } catch (error) {
     log(`Application Insights could not be started; runs go on without telemetry: ${describe(error)}`);
-    return silent;
+    return noopTelemetry;
   }
 }
 
@@ -74,7 +74,7 @@ class ApplicationInsights implements Telemetry {
     private readonly log: (message: string) => void,
   ) {}
 
-  async operation<T>(name: string, work: () => Promise<T>): Promise<T> {
+  async inOperation<T>(name: string, work: () => Promise<T>): Promise<T> {
     let span: Span | undefined;
     this.#guard(() => {
       span = trace.getTracer('access-expiry-jobs').startSpan(name, { kind: SpanKind.SERVER });
@@ -88,7 +88,7 @@ class ApplicationInsights implements Telemetry {
     }
   }
 
-  jobRun(event: JobRunEvent): void {
+  trackJobRun(event: JobRunEvent): void {
     this.#guard(() => {
       if (event.status === 'Failed') trace.getActiveSpan()?.setStatus({ code: SpanStatusCode.ERROR });
       const properties = Object.fromEntries(
@@ -103,7 +103,7 @@ class ApplicationInsights implements Telemetry {
     });
   }
 
-  exception(exception: Error, properties: Readonly<Record<string, string>>): void {
+  trackException(exception: Error, properties: Readonly<Record<string, string>>): void {
     this.#guard(() => this.client.trackException({ exception, properties: { ...properties } }));
   }
 
@@ -112,8 +112,8 @@ class ApplicationInsights implements Telemetry {
     try {
       await Promise.race([
         this.client.flush(),
-        delay(flushTimeout, undefined, { signal: timeout.signal }).then(() => {
-          this.log(`Telemetry could not be sent within ${flushTimeout} ms; it is sent later or lost`);
+        delay(flushTimeoutMs, undefined, { signal: timeout.signal }).then(() => {
+          this.log(`Telemetry could not be sent within ${flushTimeoutMs} ms; it is sent later or lost`);
         }),
       ]);
     } catch (error) {

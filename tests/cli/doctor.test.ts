@@ -10,7 +10,7 @@ import { startStandIns, type StandIns } from '../../local/standIns';
 import type { Row, Session } from '../../src/database/session';
 import { checkApplicationInsights } from '../../cli/doctor/applicationInsights';
 import { checkEmailEndpoint } from '../../cli/doctor/email';
-import { examine } from '../../cli/doctor/doctor';
+import { diagnose } from '../../cli/doctor/doctor';
 import { readExpectedSchema, type ExpectedSchema } from '../../cli/doctor/expectedSchema';
 import { formatFinding, type Finding } from '../../cli/doctor/finding';
 import { checkGrants } from '../../cli/doctor/grants';
@@ -51,7 +51,7 @@ async function examineWith(change: Change = {}): Promise<string[]> {
     APPLICATIONINSIGHTS_CONNECTION_STRING: telemetry,
     ...change,
   };
-  for await (const finding of examine(environment)) lines.push(formatFinding(finding));
+  for await (const finding of diagnose(environment)) lines.push(formatFinding(finding));
   return lines;
 }
 

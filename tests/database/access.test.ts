@@ -1,7 +1,7 @@
 /** The database role of sql/07 against every statement that the app sends: enough, and nothing beyond. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { limitsFor } from '../../src/clock';
+import { deadlineIn } from '../../src/clock';
 import { readJobStates } from '../../src/jobs/jobStates';
 import { acquireLock } from '../../src/jobRun/acquire';
 import { finishRun } from '../../src/jobRun/finish';
@@ -87,7 +87,7 @@ async function doEverything(record: (action: () => Promise<unknown>) => Promise<
     });
   }
   const services = environment.services();
-  await record(() => readJobStates(services, limitsFor(services.clock, hour), 30));
+  await record(() => readJobStates(services, deadlineIn(services.clock, hour), 30));
 }
 
 beforeAll(async () => {

@@ -2,7 +2,7 @@
  * Every statement that touches a table that grows finds its rows by an index. The statements are those that the product
  * sends, recorded at the stand-in; the plans are SQLite's. docs/benchmarks.md says how to see a real server's.
  */
-import { limitsFor } from '../../src/clock';
+import { deadlineIn } from '../../src/clock';
 import { previewJob } from '../../src/jobs/previewJob';
 import { listRuns } from '../../src/jobRun/history';
 import { jobs } from '../../src/jobs/catalogue';
@@ -46,7 +46,7 @@ async function record(job: Job): Promise<Recorded[]> {
   const run = finished(await environment.run(job, services));
   expect(run).toMatchObject({ status: 'Completed', processedCount: 2 });
   await services.database.connect((connection) =>
-    connection.retrying(limitsFor(services.clock, day), (session) => listRuns(session, job.type, 10)),
+    connection.withRetries(deadlineIn(services.clock, day), (session) => listRuns(session, job.type, 10)),
   );
   const texts = [...new Set(standIn.statements.map(({ text }) => text))];
   return texts.map((text) => {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { startHostProcess, type HostProcess } from '../../local/functionsHost/process';
 import type { Job } from '../../src/jobs/catalogue';
-import { concurrentSends } from '../../src/jobs/notification';
+import { maxConcurrentSends } from '../../src/jobs/notification';
 import type { TestEnvironment } from '../support/environment';
 import { findBreaches, findBreachesAtEnd } from './invariants';
 import { standInOf, worldOf } from './run';
@@ -130,7 +130,7 @@ export async function kill(
   if (answer.status !== 200) breaches.push(`the clean run answered ${answer.status}: ${await answer.text()}`);
   breaches.push(
     ...(await findBreachesAtEnd(worldOf(environment), start)),
-    ...findRepeated(environment, concurrentSends),
+    ...findRepeated(environment, maxConcurrentSends),
   );
   return { breaches, caught };
 }

@@ -38,6 +38,11 @@ const folders = [
 
 test('the root holds only what tools demand to find there, and the folders', () => {
   const tracked = execFileSync('git', ['ls-files'], { cwd: join(__dirname, '../..'), encoding: 'utf8' });
-  const entries = new Set(tracked.trim().split('\n').map((path) => path.split('/')[0]));
+  const entries = new Set(
+    tracked
+      .trim()
+      .split('\n')
+      .map((path) => path.split('/')[0]),
+  );
   expect([...entries].sort()).toEqual([...allowed, ...folders].sort());
 });

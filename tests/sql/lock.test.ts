@@ -1,7 +1,7 @@
 import { acquireLock, type Acquisition } from '../../src/jobRun/acquire';
 import { finishRun } from '../../src/jobRun/finish';
 import { listRuns } from '../../src/jobRun/history';
-import { leaseIsFresh } from '../../src/jobRun/lease';
+import { isLeaseFresh } from '../../src/jobRun/lease';
 import { Session } from '../../src/database/session';
 import { createCredential } from '../../src/services';
 import { newGuid, startTestEnvironment, type TestEnvironment } from '../support/environment';
@@ -170,9 +170,9 @@ test.each([
 test('a lease is fresh while its run is in progress for at most 10 minutes', async () => {
   const jobId = newGuid();
   await acquireLock(session, revoke, jobId, 'machine-1');
-  expect(await leaseIsFresh(session, jobId)).toBe(true);
+  expect(await isLeaseFresh(session, jobId)).toBe(true);
   await age(11);
-  expect(await leaseIsFresh(session, jobId)).toBe(false);
+  expect(await isLeaseFresh(session, jobId)).toBe(false);
 });
 
 test('the history is newest first and not longer than asked', async () => {

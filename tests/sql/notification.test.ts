@@ -216,7 +216,7 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
   test('a hung call ends by its deadline and the message goes out', async () => {
     await add({ endsIn: inDays(2) });
     environment.email.order({ kind: 'hang' });
-    const services = environment.services({}, { timings: { call: 200 } });
+    const services = environment.services({}, { timings: { callMs: 200 } });
     expect(finished(await environment.run(job, services))).toMatchObject({
       processedCount: 1,
       failedCount: 0,

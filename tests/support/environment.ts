@@ -46,13 +46,13 @@ export class RecordingTelemetry implements Telemetry {
   readonly events: JobRunEvent[] = [];
   readonly exceptions: { error: Error; properties: object }[] = [];
   flushes = 0;
-  operation<T>(_name: string, work: () => Promise<T>): Promise<T> {
+  inOperation<T>(_name: string, work: () => Promise<T>): Promise<T> {
     return work();
   }
-  jobRun(event: JobRunEvent): void {
+  trackJobRun(event: JobRunEvent): void {
     this.events.push(event);
   }
-  exception(error: Error, properties: object): void {
+  trackException(error: Error, properties: object): void {
     this.exceptions.push({ error, properties });
   }
   flush(): Promise<void> {
@@ -201,10 +201,10 @@ export async function startTestEnvironment(): Promise<TestEnvironment> {
     settings: { ...settings, ...overrides },
     database: new Database(settings.database, credential, statementTimeout),
     emailClient: new EmailClient(settings.email, credential, {
-      call: 1_000,
-      watch: 15_000,
-      statusInterval: 5_000,
-      retryDelays: [1_000, 4_000],
+      callMs: 1_000,
+      watchMs: 15_000,
+      statusIntervalMs: 5_000,
+      retryDelaysMs: [1_000, 4_000],
       ...timings,
     }),
     telemetry: new RecordingTelemetry(),

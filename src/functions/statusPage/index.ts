@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import type { HttpHandler, HttpResponseInit } from '@azure/functions';
-import { limitsFor } from '../../clock';
-import type { Markup } from '../../html';
+import { deadlineIn } from '../../clock';
+import type { SafeHtml } from '../../html';
 import { readJobStates } from '../../jobs/jobStates';
-import { explain } from '../problem';
+import { toProblem } from '../problem';
 import { getServices } from '../runner';
 import { script, style } from './assets';
 import { renderProblemPage, renderStatusPage, runsShown } from './page';
@@ -19,11 +19,11 @@ export const getStatus: HttpHandler = async (_request, context) => {
   try {
     const services = await getServices();
     const { clock, settings } = services;
-    const states = await readJobStates(services, limitsFor(clock, timeBudget), runsShown);
+    const states = await readJobStates(services, deadlineIn(clock, timeBudget), runsShown);
     return answer(200, renderStatusPage({ states, settings, readAt: new Date(clock.now()) }));
   } catch (error) {
     context.error(error);
-    const { status, title, detail, headers } = explain(error);
+    const { status, title, detail, headers } = toProblem(error);
     return answer(status, renderProblemPage(title, detail), headers);
   }
 };
@@ -46,7 +46,7 @@ function hash(text: string): string {
 
 function answer(
   status: number,
-  page: Markup,
+  page: SafeHtml,
   headers: Readonly<Record<string, string>> = {},
 ): HttpResponseInit {
   return {
