@@ -8,12 +8,12 @@ import { Catalogue } from './engine/catalogue';
 import { openSqlite } from './engine/connection';
 import { fromDate } from './engine/dates';
 import { Executor } from './session/executor';
-import { Faults, type Fault } from './session/faults';
+import { Faults, type Fault, type HeldCommit, type LateCommit } from './session/faults';
 import { WriterLock } from './session/lock';
 import { Session, type Host, type ReceivedStatement } from './session/session';
 import { datetime2, INT, nvarchar, type SqlType, type SqlValue } from './sqlTypes';
 
-export type { Fault } from './session/faults';
+export type { Fault, HeldCommit } from './session/faults';
 export type { ReceivedStatement } from './session/session';
 
 export interface SqlServerOptions {
@@ -29,6 +29,8 @@ export interface SqlServerOptions {
   readonly logins?: Readonly<Record<string, string>>;
   /** Whether a federated login's access token is good. By default none is (18456). */
   readonly acceptToken?: (token: string) => boolean;
+  /** UPDLOCK and its like are read over, as some servers that speak T-SQL do. By default they take the turn to write. */
+  readonly ignoreLockHints?: boolean;
 }
 
 export interface SqlServer {
@@ -41,7 +43,9 @@ export interface SqlServer {
   /** Every statement or batch received since the start or the last clear, in order, as sent, with its parameters. */
   readonly statements: readonly ReceivedStatement[];
   clearStatements(): void;
+  order(fault: Fault & { readonly kind: LateCommit }): HeldCommit;
   order(fault: Fault): void;
+  /** Forgets the faults that are ordered; commits that are held go on. */
   clearFaults(): void;
   /** What GETUTCDATE() answers; it runs on in real time. */
   readonly clock: { advance(ms: number): void; set(date: Date): void; now(): Date };
@@ -72,6 +76,7 @@ export async function startSqlServer(options: SqlServerOptions): Promise<SqlServ
     now,
     faults,
     database: options.database ?? 'access',
+    ignoreLockHints: options.ignoreLockHints ?? false,
     lock: new WriterLock(),
     epoch: { value: 0 },
     secureContext: createSecureContext({ ...options.tls, maxVersion: 'TLSv1.2' }),
@@ -116,6 +121,7 @@ export async function startSqlServer(options: SqlServerOptions): Promise<SqlServ
       }
     },
     close: async () => {
+      faults.clear();
       const open = [...sessions];
       for (const session of open) session.destroy();
       await new Promise<void>((resolve) => server.close(() => resolve()));

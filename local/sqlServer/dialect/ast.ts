@@ -55,7 +55,7 @@ export interface SelectItem {
 }
 
 export type Source =
-  | { kind: 'table'; name: Name; alias: string }
+  | { kind: 'table'; name: Name; alias: string; locks: boolean }
   | { kind: 'derived'; query: Query; alias: string; columns?: string[] }
   | { kind: 'values'; rows: Expr[][]; alias: string; columns: string[] }
   | { kind: 'openJson'; json: Expr; columns: { name: string; type: SqlType; path: string }[]; alias: string }

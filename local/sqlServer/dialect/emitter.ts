@@ -36,8 +36,15 @@ export interface EmitContext {
   readonly catalogue: Catalogue;
   readonly variables: ReadonlyMap<string, SqlType>;
   readonly identityInsert: string | undefined;
+  /**
+   * The statement waited for its turn to write: what it reads beside the rows that it changes comes from the snapshot
+   * taken when it began.
+   */
+  readonly waited: boolean;
+  readonly ignoreLockHints: boolean;
 }
 
+type TableReference = Extract<Source, { kind: 'table' }>;
 type Dml = Extract<Statement, { kind: 'select' | 'insert' | 'update' | 'delete' }>;
 interface EmittedQuery {
   readonly sql: string;
@@ -77,16 +84,21 @@ function tableSource(table: Table, alias: string, qualified = true): ScopeSource
   return { alias, columns };
 }
 
-export const tableSql = (name: string): string =>
-  name.startsWith('#') ? `temp.${quote(name)}` : `main.${quote(name)}`;
+type Schema = 'main' | 'snapshot';
+
+export const tableSql = (name: string, schema: Schema = 'main'): string =>
+  `${name.startsWith('#') ? 'temp' : schema}.${quote(name)}`;
 
 class Emitter extends ExpressionEmitter {
   private readonly systemViews = new Set<string>();
   private readonly ctes: Map<string, Cte>[] = [];
   private readonly active = new Set<unknown>();
+  private readFrom: Schema;
+  private target: Source | undefined;
 
   constructor(private readonly context: EmitContext) {
     super(context.variables);
+    this.readFrom = context.waited ? 'snapshot' : 'main';
   }
 
   statement(statement: Dml): Compiled {
@@ -204,8 +216,9 @@ class Emitter extends ExpressionEmitter {
   private updateOrDelete(statement: Extract<Dml, { kind: 'update' | 'delete' }>): Compiled {
     const { kind, from, top, where, set, target } = statement;
     const scope = new Scope();
-    const fromSql = from === undefined ? undefined : this.source(from, scope);
     const aliased = from === undefined ? undefined : findTable(from, target);
+    this.target = aliased;
+    const fromSql = from === undefined ? undefined : this.source(from, scope);
     const table = this.context.catalogue.table(aliased?.name ?? target);
     const alias = aliased?.alias ?? table.name;
     if (fromSql === undefined) scope.sources.push(tableSource(table, table.name));
@@ -433,11 +446,12 @@ class Emitter extends ExpressionEmitter {
         );
       }
       case 'table':
-        return this.named(source.name, source.alias, scope);
+        return this.named(source, scope);
     }
   }
 
-  private named(name: Name, alias: string, scope: Scope): string {
+  private named(source: TableReference, scope: Scope): string {
+    const { name, alias } = source;
     const schema = name.schema?.toLowerCase();
     if (schema === 'sys' || schema === 'information_schema') {
       const key = `${schema}.${name.name.toLowerCase()}`;
@@ -461,10 +475,12 @@ class Emitter extends ExpressionEmitter {
     }
     const object = this.context.catalogue.object(name);
     if (object === undefined) throw invalidObject(name);
+    const locks = source.locks && !this.context.ignoreLockHints;
+    const readFrom = source === this.target || locks ? 'main' : this.readFrom;
     if (object.kind === 'view')
-      return this.derived(this.view(object.name, object.definition), alias, undefined, scope);
+      return this.derived(this.view(object.name, object.definition, readFrom), alias, undefined, scope);
     scope.sources.push(tableSource(object, alias));
-    return `${tableSql(object.name)} AS ${quote(alias)}`;
+    return `${tableSql(object.name, readFrom)} AS ${quote(alias)}`;
   }
 
   private findCte(name: string): Cte | undefined {
@@ -472,8 +488,10 @@ class Emitter extends ExpressionEmitter {
   }
 
   /** Views are expanded in place: a table that has changed since shows as the error it is. */
-  private view(name: string, definition: string): EmittedQuery {
+  private view(name: string, definition: string, readFrom: Schema): EmittedQuery {
     const outer = this.ctes.splice(0);
+    const outerReadFrom = this.readFrom;
+    this.readFrom = readFrom;
     try {
       return this.query(parseQuery(definition), undefined, false);
     } catch (error) {
@@ -481,6 +499,7 @@ class Emitter extends ExpressionEmitter {
       const message = `Could not use view or function 'dbo.${name}' because of binding errors.`;
       throw Object.assign(error, { next: batchError(4413, message) });
     } finally {
+      this.readFrom = outerReadFrom;
       this.ctes.push(...outer);
     }
   }
@@ -520,7 +539,7 @@ export const notNull = (table: string, column: string, verb: string): SqlError =
   );
 
 /** UPDATE and DELETE name their target by its alias in FROM, or by the table itself. */
-function findTable(source: Source, target: Name): { name: Name; alias: string } | undefined {
+function findTable(source: Source, target: Name): TableReference | undefined {
   if (source.kind === 'join') return findTable(source.left, target) ?? findTable(source.right, target);
   if (source.kind !== 'table') return undefined;
   const wanted = target.name.toLowerCase();

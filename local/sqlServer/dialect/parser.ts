@@ -738,21 +738,25 @@ class Parser {
     const name = this.objectName();
     const early = this.hints();
     const alias = this.alias() ?? name.name;
-    if (!early) this.hints();
-    return { kind: 'table', name, alias };
+    return { kind: 'table', name, alias, locks: this.hints() || early };
   }
 
+  /** Whether a hint asks for locks that are held. */
   private hints(): boolean {
     if (!this.accept('WITH')) return false;
-    this.parenthesised(() =>
+    const locking = this.parenthesised(() =>
       this.list(() => {
-        if (this.accept('INDEX')) return void this.parenthesised(() => this.next());
+        if (this.accept('INDEX')) {
+          this.parenthesised(() => this.next());
+          return false;
+        }
         const hint = this.next().value;
-        if (LOCK_HINTS.has(hint)) this.locks = true;
-        else if (!OTHER_HINTS.has(hint)) this.fail();
+        if (!LOCK_HINTS.has(hint) && !OTHER_HINTS.has(hint)) this.fail();
+        return LOCK_HINTS.has(hint);
       }),
-    );
-    return true;
+    ).includes(true);
+    if (locking) this.locks = true;
+    return locking;
   }
 
   // --- expressions --------------------------------------------------------------------------------------------------

@@ -24,7 +24,12 @@ export class Connection {
   private preparedAt = -1;
   private readonly filledAt = new Map<string, number>();
 
-  constructor(file: string, epoch: { value: number }) {
+  private hasSnapshot = false;
+
+  constructor(
+    private readonly file: string,
+    epoch: { value: number },
+  ) {
     this.sqlite = openSqlite(file);
     this.catalogue = new Catalogue(this.sqlite, epoch);
     registerFunctions(this.sqlite, this.catalogue);
@@ -91,6 +96,26 @@ export class Connection {
 
   exec(sql: string): void {
     this.sqlite.exec(sql);
+  }
+
+  begin(): void {
+    this.exec('BEGIN IMMEDIATE');
+  }
+
+  /**
+   * Begins a transaction that keeps what is committed now readable as the schema `snapshot`: the same file, attached a
+   * second time. `main` shows what is committed when the transaction first uses it.
+   */
+  beginWithSnapshot(): void {
+    this.exec(`ATTACH '${this.file.replaceAll("'", "''")}' AS snapshot`);
+    this.hasSnapshot = true;
+    this.exec('BEGIN; SELECT 1 FROM snapshot.sqlite_schema LIMIT 1');
+  }
+
+  end(verb: 'COMMIT' | 'ROLLBACK'): void {
+    this.exec(verb);
+    if (this.hasSnapshot) this.exec('DETACH snapshot');
+    this.hasSnapshot = false;
   }
 
   /** Catalogue views are temporary tables, filled anew when the catalogue has changed. */

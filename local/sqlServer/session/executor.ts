@@ -55,11 +55,14 @@ export interface SharedState {
   readonly epoch: { value: number };
   readonly now: () => Date;
   readonly database: string;
+  readonly ignoreLockHints: boolean;
 }
 
 /** What a session is to T-SQL: its settings, its transaction and its temporary tables. It runs one batch at a time. */
 export class Executor {
   login = '';
+  /** Awaited before the next commit of what was written. */
+  beforeCommit: (() => Promise<void>) | undefined;
   private readonly connection: Connection;
   private options: Options = { xactAbort: false, noCount: false };
   private transactionCount = 0;
@@ -153,10 +156,10 @@ export class Executor {
   }
 
   /** A transaction manager request. */
-  transaction(kind: TransactionRequest, response: Response): void {
+  async transaction(kind: TransactionRequest, response: Response): Promise<void> {
     try {
       if (kind === 'save') throw notServed('savepoints');
-      this[kind](response);
+      await this[kind](response);
     } catch (error) {
       if (!(error instanceof SqlError)) throw error;
       this.raise(error, response, false);
@@ -216,7 +219,7 @@ export class Executor {
         this.rowCount = 0;
         break;
       case 'commit':
-        this.commit(response);
+        await this.commit(response);
         this.rowCount = 0;
         break;
       case 'rollback':
@@ -289,11 +292,14 @@ export class Executor {
     response.statementDone(undefined);
   }
 
-  commit(response: Response): void {
+  async commit(response: Response): Promise<void> {
     if (!this.inTransaction)
       throw new SqlError(3902, 'The COMMIT TRANSACTION request has no corresponding BEGIN TRANSACTION.');
     if (this.transactionCount === 1) {
-      if (this.begun) this.connection.exec('COMMIT');
+      if (this.begun) {
+        await this.beforeCommit?.();
+        this.connection.end('COMMIT');
+      }
       this.ended();
       response.environment(9, Buffer.alloc(0), this.descriptor());
     } else this.transactionCount--;
@@ -303,7 +309,7 @@ export class Executor {
   rollback(response?: Response): void {
     if (!this.inTransaction) return;
     if (this.begun) {
-      this.connection.exec('ROLLBACK');
+      this.connection.end('ROLLBACK');
       this.connection.forgetSystemViews();
       if (this.changedCatalogue) this.connection.catalogue.restoreTemporary(this.temporaryBefore);
     }
@@ -327,21 +333,20 @@ export class Executor {
   }
 
   /** Takes the writer lock, in a transaction till its end; a temporary table alone needs none outside one. */
-  private async writing<T>(run: Run, temporary: boolean, body: () => T): Promise<T> {
-    if (temporary && !this.inTransaction) return body();
-    await this.shared.lock.acquire(this, run.signal);
+  private async writing<T>(run: Run, temporary: boolean, body: (waited: boolean) => T): Promise<T> {
+    if (temporary && !this.inTransaction) return body(false);
+    const waited = !this.begun && (await this.beginWriting(run.signal));
     if (this.inTransaction) {
-      if (!this.begun) this.connection.exec('BEGIN IMMEDIATE');
       this.begun = true;
-      return body();
+      return body(waited);
     }
-    this.connection.exec('BEGIN IMMEDIATE');
     try {
-      const result = body();
-      this.connection.exec('COMMIT');
+      const result = body(waited);
+      await this.beforeCommit?.();
+      this.connection.end('COMMIT');
       return result;
     } catch (error) {
-      this.connection.exec('ROLLBACK');
+      this.connection.end('ROLLBACK');
       this.connection.forgetSystemViews();
       if (this.changedCatalogue) this.connection.catalogue.changed();
       throw error;
@@ -350,18 +355,38 @@ export class Executor {
     }
   }
 
-  // --- statements ---------------------------------------------------------------------------------------------------
-
-  private context(run: Run): EmitContext {
-    const variables = new Map([...run.variables].map(([name, { type }]) => [name, type]));
-    return { catalogue: this.connection.catalogue, variables, identityInsert: this.identityInsert };
+  /** Takes the turn to write and begins SQLite's transaction. True: others wrote first, and a snapshot was taken before. */
+  private async beginWriting(signal: AbortSignal): Promise<boolean> {
+    const { lock } = this.shared;
+    if (lock.isFreeFor(this)) {
+      await lock.acquire(this, signal);
+      this.connection.begin();
+      return false;
+    }
+    this.connection.beginWithSnapshot();
+    try {
+      await lock.acquire(this, signal);
+      return true;
+    } catch (error) {
+      this.connection.end('ROLLBACK');
+      throw error;
+    }
   }
 
-  private compile(node: Statement | Expr, statement: () => Dml, run: Run): Compiled {
-    const signature = `${this.connection.catalogue.version};${this.identityInsert ?? ''};${run.signature}`;
+  // --- statements ---------------------------------------------------------------------------------------------------
+
+  private context(run: Run, waited = false): EmitContext {
+    const variables = new Map([...run.variables].map(([name, { type }]) => [name, type]));
+    const { identityInsert } = this;
+    const { ignoreLockHints } = this.shared;
+    return { catalogue: this.connection.catalogue, variables, identityInsert, waited, ignoreLockHints };
+  }
+
+  private compile(node: Statement | Expr, statement: () => Dml, run: Run, waited = false): Compiled {
+    const signature = `${this.connection.catalogue.version};${this.identityInsert ?? ''};${waited};${run.signature}`;
     const known = this.compiled.get(node);
     if (known?.signature === signature) return known.compiled;
-    const compiled = compile(statement(), this.context(run));
+    const compiled = compile(statement(), this.context(run, waited));
     this.compiled.set(node, { signature, compiled });
     return compiled;
   }
@@ -404,7 +429,7 @@ export class Executor {
 
   private async select(statement: Extract<Statement, { kind: 'select' }>, run: Run): Promise<void> {
     const compiled = this.compile(statement, () => statement, run);
-    if (statement.locks) await this.lockForReading(run);
+    await this.lockForReading(statement, run);
     const { body } = statement.query;
     const targets = body.kind === 'select' ? body.items.map((item) => item.variable) : [];
     const assigns = targets.some((target) => target !== undefined);
@@ -445,7 +470,12 @@ export class Executor {
     }
   }
 
-  private async lockForReading(run: Run): Promise<void> {
+  private locks(statement: Statement): boolean {
+    return statement.locks && !this.shared.ignoreLockHints;
+  }
+
+  private async lockForReading(statement: Statement, run: Run): Promise<void> {
+    if (!this.locks(statement)) return;
     if (this.inTransaction) await this.writing(run, false, () => undefined);
     else await this.shared.lock.acquire(this, run.signal);
   }
@@ -457,9 +487,14 @@ export class Executor {
     const verb = statement.kind.toUpperCase();
     const compiled = this.compile(statement, () => statement, run);
     const { target } = compiled;
-    const temporary = (target?.name.startsWith('#') ?? false) && !statement.locks;
-    const { rows, count, identity } = await this.writing(run, temporary, () =>
-      this.connection.write(compiled, this.bind(compiled, run), verb),
+    const temporary = (target?.name.startsWith('#') ?? false) && !this.locks(statement);
+    const values = this.bind(compiled, run);
+    const { rows, count, identity } = await this.writing(run, temporary, (waited) =>
+      this.connection.write(
+        waited ? this.compile(statement, () => statement, run, true) : compiled,
+        values,
+        verb,
+      ),
     );
     const { response } = run;
     if (compiled.columns.length > 0) {
@@ -478,7 +513,7 @@ export class Executor {
 
   private async condition(condition: Expr, statement: Statement, run: Run): Promise<boolean> {
     const one: Expr = { kind: 'literal', type: INT, value: 1n };
-    if (statement.locks) await this.lockForReading(run);
+    await this.lockForReading(statement, run);
     const whens = [{ when: condition, then: one }];
     return (
       this.single(condition, { kind: 'case', operand: undefined, whens, otherwise: undefined }, run) === 1n

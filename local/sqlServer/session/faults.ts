@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { SqlError } from '../errors';
 
 /** What shall go wrong, and when. */
@@ -5,9 +6,11 @@ export interface Fault {
   /**
    * `dropBefore`: the connection is lost before the statement runs. `dropAfter`: after it ran, before the answer.
    * `error`: answered with `number` instead of running. `delay`: it runs `delayMs` later. `hang`: no answer until the
-   * client gives up. `refuseLogin`: logins are refused with `number` (18456 by default).
+   * client gives up. `refuseLogin`: logins are refused with `number` (18456 by default). `holdCommit`: it runs, and its
+   * commit comes late, after `delayMs` or when it is released; `answerLate`: when another session waits to write. The
+   * client gets no answer before the commit, which comes even if the client has gone. What commits nothing is answered.
    */
-  readonly kind: 'dropBefore' | 'dropAfter' | 'error' | 'delay' | 'hang' | 'refuseLogin';
+  readonly kind: 'dropBefore' | 'dropAfter' | 'error' | 'delay' | 'hang' | 'refuseLogin' | LateCommit;
   /** 1 (the default) is the next statement received after ordering, over all sessions. */
   readonly at?: number;
   /** Instead of `at`: the first statement whose text matches. */
@@ -17,21 +20,67 @@ export interface Fault {
   readonly number?: number;
   readonly message?: string;
   readonly delayMs?: number;
+  /** Of a late commit: the client loses its connection as the commit is held back. */
+  readonly drop?: boolean;
+}
+
+export type LateCommit = 'holdCommit' | 'answerLate';
+
+/** A commit that comes late. */
+export interface HeldCommit {
+  /** Resolves when the statement has run and its commit is held back. */
+  readonly held: Promise<void>;
+  release(): void;
+}
+
+export class Order implements HeldCommit {
+  seen = 0;
+  left: number;
+  private readonly holding = Promise.withResolvers<undefined>();
+  private readonly released = Promise.withResolvers<undefined>();
+
+  constructor(readonly fault: Fault) {
+    this.left = fault.times ?? 1;
+  }
+
+  get held(): Promise<void> {
+    return this.holding.promise;
+  }
+
+  release(): void {
+    this.released.resolve(undefined);
+  }
+
+  /** Resolves when the commit may go on. */
+  async hold(contended: () => Promise<void>): Promise<void> {
+    const { kind, delayMs } = this.fault;
+    const ends: Promise<void>[] = [this.released.promise];
+    if (kind === 'answerLate') ends.push(contended());
+    if (delayMs !== undefined) ends.push(delay(delayMs, undefined, { ref: false }));
+    this.holding.resolve(undefined);
+    await Promise.race(ends);
+  }
 }
 
 export class Faults {
-  private orders: { fault: Fault; seen: number; left: number }[] = [];
+  private orders: Order[] = [];
+  private readonly taken = new Set<Order>();
 
-  order(fault: Fault): void {
-    this.orders.push({ fault, seen: 0, left: fault.times ?? 1 });
+  order(fault: Fault): HeldCommit {
+    const order = new Order(fault);
+    this.orders.push(order);
+    return order;
   }
 
+  /** Forgets all orders; commits that are held go on. */
   clear(): void {
+    for (const order of [...this.orders, ...this.taken]) order.release();
     this.orders = [];
+    this.taken.clear();
   }
 
   /** The fault for a statement that was just received. */
-  statement(text: string): Fault | undefined {
+  statement(text: string): Order | undefined {
     const due = this.orders.filter((order) => {
       const { kind, match, at } = order.fault;
       if (kind === 'refuseLogin') return false;
@@ -43,13 +92,14 @@ export class Faults {
 
   /** The error for a login, where one is ordered. */
   login(): SqlError | undefined {
-    const fault = this.take(this.orders.find((order) => order.fault.kind === 'refuseLogin'));
+    const fault = this.take(this.orders.find((order) => order.fault.kind === 'refuseLogin'))?.fault;
     return fault && new SqlError(fault.number ?? 18456, fault.message);
   }
 
-  private take(order: (typeof this.orders)[number] | undefined): Fault | undefined {
+  private take(order: Order | undefined): Order | undefined {
     if (order === undefined) return undefined;
+    this.taken.add(order);
     if (--order.left === 0) this.orders = this.orders.filter((other) => other !== order);
-    return order.fault;
+    return order;
   }
 }

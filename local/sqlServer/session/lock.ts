@@ -5,9 +5,15 @@ export class Cancelled extends Error {}
 export class WriterLock {
   private holder: object | undefined;
   private readonly waiting: { owner: object; grant: () => void }[] = [];
+  private readonly watchers: (() => void)[] = [];
 
-  isHeldBy(owner: object): boolean {
-    return this.holder === owner;
+  isFreeFor(owner: object): boolean {
+    return this.holder === undefined || this.holder === owner;
+  }
+
+  /** Resolves when the next session begins to wait. */
+  contended(): Promise<void> {
+    return new Promise((resolve) => this.watchers.push(resolve));
   }
 
   /** Throws Cancelled when the signal comes first. */
@@ -21,6 +27,7 @@ export class WriterLock {
     await new Promise<void>((resolve, reject) => {
       const entry = { owner, grant: resolve };
       this.waiting.push(entry);
+      for (const watcher of this.watchers.splice(0)) watcher();
       signal.addEventListener('abort', () => {
         const at = this.waiting.indexOf(entry);
         if (at < 0) return;

@@ -8,7 +8,7 @@ import { parseRpc, parseSqlBatch, parseTransactionRequest, type Parameter } from
 import { Response } from '../wire/response';
 import { startTls } from '../wire/tls';
 import { Executor, type SharedState } from './executor';
-import type { Fault, Faults } from './faults';
+import type { Faults, Order } from './faults';
 import { Cancelled } from './lock';
 
 /** tedious sends its settings as a batch of their own after each login; it is no statement of the application's. */
@@ -42,6 +42,7 @@ export class Session {
     private readonly socket: Socket,
     private readonly host: Host,
     private readonly id: number,
+    /** Called when its transaction and file are let go of. */
     private readonly onClose: () => void,
   ) {
     socket.setNoDelay(true);
@@ -77,10 +78,10 @@ export class Session {
 
   private closed(): void {
     this.running?.abort();
-    this.onClose();
     this.queue = this.queue.then(() => {
       this.executor?.close();
       this.executor = undefined;
+      this.onClose();
     });
   }
 
@@ -255,20 +256,21 @@ export class Session {
       return undefined;
     }
     this.host.received({ connection: this.id, text, parameters });
-    const fault = this.host.faults.statement(text);
-    if (fault !== undefined) return this.faulty(fault, text, work, executor, response, signal);
+    const order = this.host.faults.statement(text);
+    if (order !== undefined) return this.faulty(order, text, work, executor, response, signal);
     await work();
     return undefined;
   }
 
   private async faulty(
-    fault: Fault,
+    order: Order,
     text: string,
     work: () => Promise<void> | void,
     executor: Executor,
     response: Response,
     signal: AbortSignal,
   ): Promise<'drop' | 'end' | undefined> {
+    const { fault } = order;
     switch (fault.kind) {
       case 'dropBefore':
         return 'drop';
@@ -288,6 +290,19 @@ export class Session {
       case 'hang':
         await waitFor(fault.kind === 'hang' ? undefined : (fault.delayMs ?? 0), signal);
         await work();
+        return undefined;
+      case 'holdCommit':
+      case 'answerLate':
+        executor.beforeCommit = () => {
+          executor.beforeCommit = undefined;
+          if (fault.drop) this.socket.destroy();
+          return order.hold(() => this.host.lock.contended());
+        };
+        try {
+          await work();
+        } finally {
+          executor.beforeCommit = undefined;
+        }
         return undefined;
       case 'refuseLogin':
         throw new Error('a login fault met a statement');

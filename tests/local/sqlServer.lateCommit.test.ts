@@ -1,0 +1,235 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { SqlServer } from '../../local/sqlServer';
+import { Client, startServer, TYPES } from './sqlServer.support';
+
+let server: SqlServer;
+const clients: Client[] = [];
+
+const open = async (options: Parameters<typeof Client.open>[2] = {}, to = server): Promise<Client> => {
+  const client = await Client.open(to, {}, options);
+  clients.push(client);
+  return client;
+};
+
+const schema = `
+  CREATE TABLE dbo.Run (Id INT NOT NULL CONSTRAINT PK_Run PRIMARY KEY, Status VARCHAR(20) NOT NULL, Done INT NOT NULL);
+  CREATE TABLE dbo.Revoked (Id INT IDENTITY(1, 1) NOT NULL CONSTRAINT PK_Revoked PRIMARY KEY, Request INT NOT NULL);
+  INSERT INTO dbo.Run (Id, Status, Done) VALUES (1, 'InProgress', 0)`;
+
+beforeAll(async () => {
+  server = await startServer();
+  await (await open()).batch(schema);
+});
+afterAll(() => server.close());
+beforeEach(async () => {
+  server.clearFaults();
+  const client = await open();
+  await client.batch("DELETE FROM dbo.Revoked; UPDATE dbo.Run SET Status = 'InProgress', Done = 0");
+});
+afterEach(async () => {
+  server.clearFaults();
+  await Promise.all(clients.splice(0).map((client) => client.close()));
+});
+
+const revokedBy = async (client: Client): Promise<unknown[]> =>
+  (await client.batch('SELECT Request FROM dbo.Revoked ORDER BY Id')).rows.map(({ Request }) => Request);
+
+/** What has not happened by the time that others have. */
+async function pending(promise: Promise<unknown>): Promise<boolean> {
+  return Promise.race([promise.then(() => false), delay(50, true)]);
+}
+
+const insertOnce = `INSERT INTO dbo.Revoked (Request)
+  SELECT @request WHERE NOT EXISTS (SELECT 1 FROM dbo.Revoked WHERE Request = @request)`;
+const insertOnceWhileHeld = `${insertOnce} AND EXISTS (SELECT 1 FROM dbo.Run WITH (UPDLOCK) WHERE Id = 1 AND Status = 'InProgress')`;
+const updateRun = `UPDATE dbo.Run SET Done = Done + 1 WHERE Id = 1 AND Status = 'InProgress'`;
+const transaction = (...statements: string[]): string =>
+  `SET XACT_ABORT ON; BEGIN TRANSACTION; ${statements.join('; ')}; COMMIT TRANSACTION;`;
+const send = (client: Client, sql: string) => client.sql(sql, { request: { type: TYPES.Int, value: 7 } });
+
+describe('a commit that is held back', () => {
+  test('others read the state before it and queue behind it with their writes; released, it is seen', async () => {
+    const [first, second, reader] = [await open(), await open(), await open()];
+    const commit = server.order({ kind: 'holdCommit', match: /INSERT/ });
+    const answer = send(first, transaction(insertOnce));
+    await commit.held;
+    expect(await revokedBy(reader)).toEqual([]);
+    const writing = second.batch('INSERT INTO dbo.Revoked (Request) VALUES (8)');
+    expect(await pending(writing)).toBe(true);
+    expect(await pending(answer)).toBe(true);
+    commit.release();
+    await Promise.all([answer, writing]);
+    expect(await revokedBy(reader)).toEqual([7, 8]);
+  });
+
+  test('that of a statement outside a transaction and that of the transaction manager are held as well', async () => {
+    const [client, reader] = [await open(), await open()];
+    const single = server.order({ kind: 'holdCommit', match: /INSERT/, delayMs: 30 });
+    const [before] = await Promise.all([single.held.then(() => revokedBy(reader)), send(client, insertOnce)]);
+    expect(before).toEqual([]);
+    expect(await revokedBy(reader)).toEqual([7]);
+
+    const call = (start: (done: (error?: Error | null) => void) => void) =>
+      new Promise<void>((resolve, reject) => start((error) => (error ? reject(error) : resolve())));
+    await call((done) => client.connection.beginTransaction(done));
+    await client.batch('DELETE FROM dbo.Revoked');
+    const managed = server.order({ kind: 'holdCommit', match: /^COMMIT/ });
+    const committing = call((done) => client.connection.commitTransaction(done));
+    await managed.held;
+    expect(await revokedBy(reader)).toEqual([7]);
+    managed.release();
+    await committing;
+    expect(await revokedBy(reader)).toEqual([]);
+  });
+
+  test('it comes all the same when the client loses its connection, goes away or gives up', async () => {
+    const reader = await open();
+    const [dropped, gone, tired] = [
+      await open(),
+      await open(),
+      await open({ requestTimeout: 30, cancelTimeout: 30 }),
+    ];
+    const insert = transaction('INSERT INTO dbo.Revoked (Request) VALUES (@request)');
+
+    const first = server.order({ kind: 'holdCommit', match: /INSERT/, drop: true });
+    await expect(send(dropped, insert)).rejects.toMatchObject({ code: 'ECONNRESET' });
+    first.release();
+
+    const second = server.order({ kind: 'holdCommit', match: /INSERT/ });
+    const leaving = send(gone, insert).catch(() => undefined);
+    await second.held;
+    await gone.close();
+    await leaving;
+    second.release();
+
+    const third = server.order({ kind: 'holdCommit', match: /INSERT/ });
+    await expect(send(tired, insert)).rejects.toThrow();
+    expect(await revokedBy(reader)).toEqual([7, 7]);
+    third.release();
+    await reader.batch(updateRun);
+    expect(await revokedBy(reader)).toEqual([7, 7, 7]);
+  });
+
+  test('answerLate: as soon as another session waits to write', async () => {
+    const [first, second] = [await open(), await open()];
+    const commit = server.order({ kind: 'answerLate', match: /INSERT/ });
+    const answer = send(first, transaction(insertOnce));
+    await commit.held;
+    expect(await revokedBy(second)).toEqual([]);
+    expect(await pending(answer)).toBe(true);
+    await second.batch(updateRun);
+    await answer;
+    expect(await revokedBy(second)).toEqual([7]);
+  });
+
+  test('a statement that commits nothing is answered as ever', async () => {
+    const client = await open();
+    server.order({ kind: 'answerLate', times: 2 });
+    expect(await revokedBy(client)).toEqual([]);
+    await client.batch('CREATE TABLE #Due (Id INT); INSERT INTO #Due (Id) VALUES (1)');
+  });
+
+  test('forgetting the faults, and closing the server, let it go on', async () => {
+    const other = await startServer();
+    const [first, second] = [await open({}, other), await open({}, other)];
+    await first.batch(schema);
+    const cleared = other.order({ kind: 'holdCommit', match: /INSERT/ });
+    const answer = send(first, insertOnce);
+    await cleared.held;
+    other.clearFaults();
+    await answer;
+    const closed = other.order({ kind: 'holdCommit', match: /INSERT/, drop: true });
+    await expect(second.batch('INSERT INTO dbo.Revoked (Request) VALUES (8)')).rejects.toThrow();
+    await closed.held;
+    await other.close();
+  });
+});
+
+describe('a statement that waits to write reads the snapshot taken when it began', () => {
+  /** A first try whose answer is lost and whose commit comes once the second waits. */
+  async function overtake(first: string, second: string, to = server): Promise<unknown[]> {
+    const [lost, retry] = [await open({}, to), await open({}, to)];
+    to.order({ kind: 'answerLate', match: /INSERT/, drop: true });
+    await expect(send(lost, first)).rejects.toMatchObject({ code: 'ECONNRESET' });
+    await send(retry, second);
+    return revokedBy(retry);
+  }
+
+  test('so a check within the INSERT does not see the first try, and one after an UPDATE that waited does', async () => {
+    expect(await overtake(transaction(insertOnce, updateRun), transaction(insertOnce, updateRun))).toEqual([
+      7, 7,
+    ]);
+    await (await open()).batch('DELETE FROM dbo.Revoked');
+    expect(await overtake(transaction(updateRun, insertOnce), transaction(updateRun, insertOnce))).toEqual([
+      7,
+    ]);
+  });
+
+  test('except a table with UPDLOCK, also within a view, unless the server reads over hints', async () => {
+    const closing = transaction(
+      "UPDATE dbo.Run SET Status = 'Failed' WHERE Id = 1",
+      'INSERT INTO dbo.Revoked (Request) VALUES (1)',
+    );
+    expect(await overtake(closing, transaction(insertOnceWhileHeld))).toEqual([1]);
+    await (await open()).batch("UPDATE dbo.Run SET Status = 'InProgress'; DELETE FROM dbo.Revoked");
+    await (
+      await open()
+    ).batch("CREATE VIEW dbo.InProgress AS SELECT Id FROM dbo.Run WHERE Status = 'InProgress'");
+    const insertBy = (hint: string) =>
+      `${insertOnce} AND EXISTS (SELECT 1 FROM dbo.InProgress AS v ${hint} WHERE v.Id = 1)`;
+    expect(await overtake(closing, insertBy('WITH (UPDLOCK)'))).toEqual([1]);
+    await (await open()).batch("UPDATE dbo.Run SET Status = 'InProgress'; DELETE FROM dbo.Revoked");
+    expect(await overtake(closing, insertBy(''))).toEqual([1, 7]);
+
+    const careless = await startServer({ ignoreLockHints: true });
+    await (await open({}, careless)).batch(schema);
+    expect(await overtake(closing, transaction(insertOnceWhileHeld), careless)).toEqual([1, 7]);
+    const [writer, reader] = [await open({}, careless), await open({}, careless)];
+    await writer.batch('BEGIN TRANSACTION; DELETE FROM dbo.Revoked');
+    const read = await reader.batch('SELECT COUNT(*) AS n FROM dbo.Revoked WITH (UPDLOCK, HOLDLOCK)');
+    expect(read.rows).toEqual([{ n: 2 }]);
+    await careless.close();
+  });
+
+  test('an UPDATE or a DELETE sees the newest of the rows that it changes, and the snapshot of others', async () => {
+    const first = transaction(
+      'UPDATE dbo.Run SET Done = 5 WHERE Id = 1',
+      'INSERT INTO dbo.Revoked (Request) VALUES (1)',
+    );
+    const done = async () => (await (await open()).batch('SELECT Done FROM dbo.Run')).rows[0]?.Done;
+    await overtake(
+      first,
+      'UPDATE dbo.Run SET Done = Done + (SELECT COUNT(*) FROM dbo.Revoked) + 10 WHERE Done = 5',
+    );
+    expect(await done()).toBe(15);
+    await overtake(
+      first,
+      'UPDATE r SET Done = r.Done + o.Done FROM dbo.Run AS r JOIN dbo.Run AS o ON o.Id = r.Id',
+    );
+    expect(await done()).toBe(20);
+    await overtake(first, 'DELETE FROM dbo.Revoked WHERE (SELECT Done FROM dbo.Run) = 20');
+    expect(await revokedBy(await open())).toEqual([]);
+  });
+
+  test('its clock is that of its beginning, and given up it leaves its session as it was', async () => {
+    const [first, second] = [await open(), await open({ requestTimeout: 50 })];
+    const began = server.clock.now();
+    const commit = server.order({ kind: 'holdCommit', match: /INSERT/ });
+    const answer = send(first, transaction(insertOnce));
+    await commit.held;
+    await expect(second.batch('DELETE FROM dbo.Revoked')).rejects.toMatchObject({ code: 'ETIMEOUT' });
+    const third = await open();
+    const writing = third.batch(
+      "INSERT INTO dbo.Revoked (Request) SELECT DATEDIFF(MINUTE, '2026-01-01', GETUTCDATE())",
+    );
+    expect(await pending(writing)).toBe(true);
+    server.clock.advance(60 * 60_000);
+    commit.release();
+    await Promise.all([answer, writing]);
+    const minutes = (await revokedBy(third))[1] as number;
+    expect(minutes - Math.floor((began.getTime() - Date.UTC(2026, 0, 1)) / 60_000)).toBeLessThan(2);
+    server.clock.set(new Date());
+    await second.batch(transaction('DELETE FROM dbo.Revoked'));
+    expect(await revokedBy(third)).toEqual([]);
+  });
+});
