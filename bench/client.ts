@@ -28,8 +28,9 @@ async function timed(work: () => Promise<unknown>): Promise<number> {
 
 async function lockOnce(session: Session): Promise<void> {
   const jobId = randomUUID();
-  await acquireLock(session, jobType, jobId, hostname());
-  await finishRun(session, jobId, { status: 'Completed' });
+  const acquisition = await acquireLock(session, jobType, jobId, hostname());
+  if (acquisition.kind === 'held') throw new Error('Another run holds the lock');
+  await finishRun(session, acquisition.run, { status: 'Completed' });
 }
 
 const due = `FROM dbo.AccessGrant_Databricks AS g

@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import { readSettings } from '../src/config/settings';
 import { deployScripts } from '../cli/deployScripts';
 import { Session } from '../src/database/session';
-import { previewReminders } from '../src/jobs/dueReminders';
+import { countDueReminders } from '../src/jobs/dueReminders';
 import { databricks, palantir, type Platform } from '../src/jobs/platforms';
-import { previewRevocations } from '../src/jobs/revocation';
+import { countDueRevocations } from '../src/jobs/revocation';
 import { createCredential } from '../src/services';
 import { trustAuthority } from './certificates';
 import {
@@ -60,11 +60,11 @@ export async function createSampleDatabase(standIns: StandIns): Promise<SampleSu
     await insertRows(session, palantirRequests, sample.palantir);
     await insertRows(session, deltaRevocations, sample.deltaRevocations);
     await insertRows(session, palantirRevocations, sample.palantirRevocations);
-    const { leadDays } = readSettings(standIns.environment);
+    const options = readSettings(standIns.environment);
     const summarise = async (platform: Platform, requests: number): Promise<PlatformSummary> => ({
       requests,
-      expired: (await previewRevocations(session, platform, 1)).count,
-      due: (await previewReminders(session, platform, leadDays, 1)).count,
+      expired: await countDueRevocations(session, platform),
+      due: await countDueReminders(session, platform, options),
     });
     return {
       databricks: await summarise(databricks, sample.delta.length),

@@ -26,10 +26,11 @@ ELSE
     PRINT 'table dbo.JobRun: exists, unchanged';
 GO
 
--- The lock itself: whatever two sessions see, only one row of a job type can be in progress.
+-- The lock itself: whatever two sessions see, only one row of a job type can be in progress. The included columns are what
+-- is read of a run in progress.
 IF NOT EXISTS (SELECT 1 FROM sys.indexes WHERE object_id = OBJECT_ID(N'dbo.JobRun') AND name = N'UX_JobRun_Job_Type_InProgress')
 BEGIN
-    CREATE UNIQUE INDEX UX_JobRun_Job_Type_InProgress ON dbo.JobRun (Job_Type) INCLUDE (Started_At) WHERE Status = 'InProgress';
+    CREATE UNIQUE INDEX UX_JobRun_Job_Type_InProgress ON dbo.JobRun (Job_Type) INCLUDE (Job_Id, Started_At, Started_By) WHERE Status = 'InProgress';
     PRINT 'index UX_JobRun_Job_Type_InProgress: created';
 END
 ELSE
@@ -39,7 +40,7 @@ GO
 -- A job's history, newest first.
 IF NOT EXISTS (SELECT 1 FROM sys.indexes WHERE object_id = OBJECT_ID(N'dbo.JobRun') AND name = N'IX_JobRun_Job_Type_Started_At')
 BEGIN
-    CREATE INDEX IX_JobRun_Job_Type_Started_At ON dbo.JobRun (Job_Type, Started_At DESC);
+    CREATE INDEX IX_JobRun_Job_Type_Started_At ON dbo.JobRun (Job_Type, Started_At DESC, Id DESC);
     PRINT 'index IX_JobRun_Job_Type_Started_At: created';
 END
 ELSE

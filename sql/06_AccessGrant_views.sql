@@ -1,6 +1,6 @@
 -- The views through which the jobs see the grants. This is the one file that a site edits.
 --
--- Both views must keep these six columns and yield only the requests that are granted at present and have an end:
+-- Both views must keep these seven columns and yield only the requests that are granted at present and have an end:
 --
 --   RequestId       the key of the request's table
 --   RequestNumber   what people call the request; shown in emails and put into the renewal link
@@ -8,12 +8,16 @@
 --   RequesterEmail  where reminders go: one address
 --   Resource        what the access is to; shown in emails
 --   ExpiresAt       when the access ends, in UTC
+--   AccessKey       what is the same for all requests for the same access of the same person. While another grant with
+--                   the same key ends later, a grant is neither announced nor revoked: it was renewed by a new request.
+--                   NULL, the default, means never the same. For example:
+--                   CONCAT(r.requested_by_ad_id, '/', r.catalog_name, '.', r.schema_name, '.', r.table_name)
 --
 -- Map ExpiresAt to the bare column: an expression around it (CAST, DATEADD, AT TIME ZONE) would keep its index from
 -- being used. If a table stores local times, add an indexed computed column to it and map that one.
 -- A DATE means the start of that day: where access lasts through its last day, map a column that holds the next day's
 -- start. A DATETIMEOFFSET is not taken: its offset would be lost.
--- Each request appears once: a join that multiplies rows would remind and revoke more than once.
+-- Each request appears once: one that appears more than once, or whose RequestId is NULL, is left alone and the run fails.
 --
 -- The column names below are the defaults that this product ships with. Replace those your tables name differently.
 
@@ -25,7 +29,8 @@ SELECT
     r.requested_by AS RequesterName,
     r.requested_by_email AS RequesterEmail,
     CONCAT(r.catalog_name, '.', r.schema_name, '.', r.table_name) AS Resource,
-    r.access_end_dt AS ExpiresAt
+    r.access_end_dt AS ExpiresAt,
+    CAST(NULL AS NVARCHAR(400)) AS AccessKey
 FROM dbo.DataAccessDeltaRequests AS r
 WHERE r.request_status = 'Approved'
   AND r.access_end_dt IS NOT NULL;
@@ -42,7 +47,8 @@ SELECT
     r.RequestedBy AS RequesterName,
     r.RequestedByEmail AS RequesterEmail,
     r.ProjectName AS Resource,
-    r.AccessEndDate AS ExpiresAt
+    r.AccessEndDate AS ExpiresAt,
+    CAST(NULL AS NVARCHAR(400)) AS AccessKey
 FROM dbo.DataAccessPalantirRequests AS r
 WHERE r.Status = 'Approved'
   AND r.AccessEndDate IS NOT NULL;

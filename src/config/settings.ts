@@ -31,6 +31,8 @@ export interface Settings extends DatabaseSettings {
   };
   /** When reminders begin: days before a grant's last day, ascending, each once. */
   readonly leadDays: readonly number[];
+  /** Whether people are told of access that has ended. */
+  readonly notifyRevoked: boolean;
   /** The most grants that a revocation run revokes without an operator's word. */
   readonly revocationCeiling: number;
   readonly schedules: Readonly<Record<ScheduleSetting, string>>;
@@ -110,6 +112,7 @@ const schema = databaseSchema.extend({
     )
     .optional(),
   NOTIFICATION_LEAD_DAYS: leadDays.default([1, 7, 14]),
+  NOTIFY_REVOKED: z.enum(['true', 'false'], 'expected true or false').default('false'),
   REVOCATION_CEILING: wholeNumber(0, 999_999_999, ceilingExpectation).default(1000),
   SCHEDULE_REVOKE_DATABRICKS: schedule.default(defaultSchedules.SCHEDULE_REVOKE_DATABRICKS),
   SCHEDULE_REVOKE_PALANTIR: schedule.default(defaultSchedules.SCHEDULE_REVOKE_PALANTIR),
@@ -197,6 +200,7 @@ export function readSettings(environment: Environment): Settings {
       ...(data.RENEWAL_URL_TEMPLATE && { renewalUrlTemplate: data.RENEWAL_URL_TEMPLATE }),
     },
     leadDays: data.NOTIFICATION_LEAD_DAYS,
+    notifyRevoked: data.NOTIFY_REVOKED === 'true',
     revocationCeiling: data.REVOCATION_CEILING,
     schedules: {
       SCHEDULE_REVOKE_DATABRICKS: data.SCHEDULE_REVOKE_DATABRICKS,

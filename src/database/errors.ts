@@ -7,6 +7,8 @@ export const sqlErrors = {
   invalidColumn: 207,
   invalidObject: 208,
   permissionDenied: 229,
+  /** "Lock request time out period exceeded": LOCK_TIMEOUT was set, and a lock was not granted within it. */
+  lockTimeout: 1222,
 } as const;
 
 /**

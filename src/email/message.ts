@@ -27,7 +27,7 @@ export interface ExpiringGrant {
   /** UTC. */
   readonly expiresAt: Date;
   /** The reminder that is due: the one that begins this many days before the grant's last day. */
-  readonly leadDays: number;
+  readonly leadDays: number | null;
 }
 
 /**
@@ -35,12 +35,14 @@ export interface ExpiringGrant {
  * Every end stands with its date, time and zone; nothing depends on the moment of sending.
  * @param platformName what the access is on, for example Databricks
  * @param email the sender, where replies go and the template of a renewal link
+ * @param salt makes the message another one for the service, with an operation id of its own
  */
 export function createDigest(
   platformName: string,
   recipient: string,
   grants: readonly ExpiringGrant[],
   { senderAddress, replyTo, renewalUrlTemplate }: Omit<Settings['email'], 'endpoint'>,
+  salt?: string,
 ): EmailMessage {
   const entries = grants.map((grant) => ({
     resource: singleLine(grant.resource) || 'unnamed resource',
@@ -112,7 +114,17 @@ export function createDigest(
       : `${entries.length} of your ${platformName} accesses end soon`;
   // The lead tells a grant's later reminder, whose text is the same, from its earlier one.
   const reminders = grants.map(({ requestId, expiresAt, leadDays }) => [requestId, expiresAt, leadDays]);
-  const content = [senderAddress, replyTo, recipient, subject, plainText, htmlBody, platformName, reminders];
+  const content = [
+    senderAddress,
+    replyTo,
+    recipient,
+    subject,
+    plainText,
+    htmlBody,
+    platformName,
+    reminders,
+    salt,
+  ];
   // As bytes: of a string the library makes an array with an element for each byte of the message.
   const operationId = uuidV5(Buffer.from(JSON.stringify(content)), namespace);
   return { operationId, recipient, subject, plainText, html: htmlBody };

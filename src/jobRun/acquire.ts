@@ -1,10 +1,8 @@
 import { SqlError, sqlErrors } from '../database/errors';
 import type { Session } from '../database/session';
-import { int, uniqueIdentifier, varChar } from '../database/statement';
-import { jobRunColumns, toJobRun, type ActiveRun, type JobType } from './jobRun';
-
-/** A run in progress that is older than this many minute boundaries is taken for dead. */
-export const staleAfterMinutes = 10;
+import { uniqueIdentifier, varChar } from '../database/statement';
+import type { ActiveRun, JobType } from './jobRun';
+import { leaseIsFreshSql, staleAfterMinutes } from './lease';
 
 export type Acquisition =
   | { readonly kind: 'acquired'; readonly run: ActiveRun }
@@ -14,9 +12,21 @@ export type Acquisition =
 const attempts = 5;
 
 /**
- * Takes the lock of a job type: the row that is 'InProgress' in dbo.JobRun.
- * Safe to repeat with the same jobId after a lost answer: one's own row counts as acquired.
- * @param jobId the GUID of this run
+ * The row in progress of a job type, from the lock's index alone: it covers the columns, so that this read cannot
+ * deadlock with a run that ends (key look-up against update, where row versioning is off).
+ */
+const activeRunSql = `SELECT r.Id, r.Job_Id, r.Started_At, r.Started_By
+FROM dbo.JobRun AS r WITH (INDEX (UX_JobRun_Job_Type_InProgress))
+WHERE r.Job_Type = @jobType AND r.Status = 'InProgress';`;
+
+/**
+ * Takes the lock of a job type, which is the row 'InProgress' of dbo.JobRun:
+ * 1. A stale row in progress is closed as 'Failed'.
+ * 2. A new row is inserted where no fresh one is in progress, in the same transaction.
+ * 3. The row in progress is read: if it is ours, the lock is acquired, also by an earlier try whose answer was lost.
+ * 4. If it is another's, the lock is held. A duplicate key (2601, 2627) in step 2 means the same.
+ * 5. If there is none, its run has just ended: try again.
+ * @param jobId the GUID of this run, the same in each try
  * @param startedBy the name of this machine
  */
 export async function acquireLock(
@@ -26,75 +36,84 @@ export async function acquireLock(
   startedBy: string,
 ): Promise<Acquisition> {
   for (let attempt = 0; attempt < attempts; attempt++) {
-    const startedAt = await closeStaleAndInsert(session, jobType, jobId, startedBy);
-    if (startedAt) return { kind: 'acquired', run: { jobId, jobType, startedAt, startedBy } };
-    const activeRun = await findActiveRun(session, jobType);
-    if (activeRun)
-      return activeRun.jobId === jobId ? { kind: 'acquired', run: activeRun } : { kind: 'held', activeRun };
+    const run = await closeStaleAndInsert(session, jobType, jobId, startedBy);
+    if (run) return run.jobId === jobId ? { kind: 'acquired', run } : { kind: 'held', activeRun: run };
   }
   throw new Error(`The lock of ${jobType} changed hands ${attempts} times while it was being taken`);
 }
 
 /**
- * Closes a stale run and inserts the new one, in one transaction and one call.
+ * Steps 1 to 3, in one call. Each statement names the lock's index, which holds the rows in progress alone with all that
+ * is read: on a small table a scan might be cheaper, and would lock the rows of other job types. Where a type has no row
+ * in progress, the range lock reaches to the next type's key for the length of this transaction, so that two types
+ * may wait for each other that long.
  *
- * The check for a run in progress carries UPDLOCK and HOLDLOCK, so that a second session queues for a moment and then
- * sees the first one's row. The named index holds the rows in progress alone, with all that the check reads: without it
- * a scan would wait for other job types. That alone is not enough under row versioning: the filtered unique index
- * UX_JobRun_Job_Type_InProgress is what makes two runs impossible, and its duplicate-key error means held.
- * @returns when the run started, by the database's clock, or undefined if the lock is held
+ * The check carries UPDLOCK and HOLDLOCK so that a second session queues and then sees the first one's row. Nothing rests
+ * on that: the unique index makes two rows impossible.
+ * @returns the run in progress afterwards
  */
 async function closeStaleAndInsert(
   session: Session,
   jobType: JobType,
   jobId: string,
   startedBy: string,
-): Promise<Date | undefined> {
+): Promise<ActiveRun | undefined> {
   const sql = `SET XACT_ABORT ON;
 BEGIN TRANSACTION;
-UPDATE dbo.JobRun
+UPDATE r
 SET Status = 'Failed', Completed_At = GETUTCDATE(), Error_Message = @abandoned
-WHERE Job_Type = @jobType AND Status = 'InProgress' AND DATEDIFF(MINUTE, Started_At, GETUTCDATE()) > @staleAfter;
+FROM dbo.JobRun AS r WITH (INDEX (UX_JobRun_Job_Type_InProgress))
+WHERE r.Job_Type = @jobType AND r.Status = 'InProgress' AND NOT (${leaseIsFreshSql});
 INSERT INTO dbo.JobRun (Job_Id, Job_Type, Status, Started_At, Started_By)
-OUTPUT inserted.Started_At
 SELECT @jobId, @jobType, 'InProgress', GETUTCDATE(), @startedBy
 WHERE NOT EXISTS (
   SELECT 1 FROM dbo.JobRun WITH (UPDLOCK, HOLDLOCK, INDEX (UX_JobRun_Job_Type_InProgress))
-  WHERE Job_Type = @jobType AND Status = 'InProgress' AND DATEDIFF(MINUTE, Started_At, GETUTCDATE()) <= @staleAfter);
-COMMIT TRANSACTION;`;
+  WHERE Job_Type = @jobType AND Status = 'InProgress' AND ${leaseIsFreshSql});
+COMMIT TRANSACTION;
+${activeRunSql}`;
   try {
-    const [row] = await session.query({
+    const rows = await session.query({
       name: 'acquireLock',
       sql,
       parameters: {
         jobId: uniqueIdentifier(jobId),
         jobType: varChar(50, jobType),
         startedBy: varChar(100, startedBy.slice(0, 100)),
-        staleAfter: int(staleAfterMinutes),
         abandoned: varChar(
           500,
-          `Abandoned: still in progress after more than ${staleAfterMinutes} minutes, closed by run ${jobId}. Its process died or was paused; what it had recorded stands.`,
+          `Abandoned: still in progress after more than ${staleAfterMinutes} minutes, or dated in the future; closed by run ${jobId}. Its process died or was paused. What it had recorded is kept.`,
         ),
       },
     });
-    return row?.Started_At as Date | undefined;
+    return toActiveRun(rows, jobType);
   } catch (error) {
     const duplicate =
       error instanceof SqlError &&
       (error.number === sqlErrors.duplicateInIndex || error.number === sqlErrors.duplicateInConstraint);
-    if (duplicate) return undefined;
-    throw error;
+    if (!duplicate) throw error;
+    return findActiveRun(session, jobType);
   }
 }
 
-/** The run that holds the lock of a job type, stale or not. */
-export async function findActiveRun(session: Session, jobType: JobType): Promise<ActiveRun | undefined> {
-  const [row] = await session.query({
+/** The run in progress of a job type, stale or not. */
+async function findActiveRun(session: Session, jobType: JobType): Promise<ActiveRun | undefined> {
+  const rows = await session.query({
     name: 'findActiveRun',
-    sql: `SELECT ${jobRunColumns('r')} FROM dbo.JobRun AS r WHERE r.Job_Type = @jobType AND r.Status = 'InProgress';`,
+    sql: activeRunSql,
     parameters: { jobType: varChar(50, jobType) },
   });
-  if (!row) return undefined;
-  const { jobId, startedAt, startedBy } = toJobRun(row);
-  return { jobId, jobType, startedAt, startedBy };
+  return toActiveRun(rows, jobType);
+}
+
+function toActiveRun(rows: Awaited<ReturnType<Session['query']>>, jobType: JobType): ActiveRun | undefined {
+  const [row] = rows;
+  return (
+    row && {
+      id: row.Id as number,
+      jobId: row.Job_Id as string,
+      jobType,
+      startedAt: row.Started_At as Date,
+      startedBy: row.Started_By as string,
+    }
+  );
 }

@@ -1,51 +1,42 @@
 import type { Session } from '../database/session';
-import { int, uniqueIdentifier, varChar, type Parameter } from '../database/statement';
-import { jobRunColumns, toJobRun, type JobRun } from './jobRun';
+import { int, varChar } from '../database/statement';
+import { jobRunColumns, toJobRun, type ActiveRun, type JobRun } from './jobRun';
 
 export interface Completion {
   readonly status: 'Completed' | 'Failed';
   /** Notification jobs only. */
   readonly failedCount?: number;
-  /** Why the run failed or stopped early; cut to the column's 500 characters. */
+  /** Why the run failed, stopped early or left something; cut to the column's 500 bytes. */
   readonly errorMessage?: string;
 }
 
 /**
- * Ends a run, where it is still in progress, and returns its row as it then stands: a row that another run has closed
- * as abandoned stays as that run left it. Safe to repeat after a lost answer.
- * The count of rows written is in the row already: every statement that writes adds to it (addProcessed).
+ * Ends a run, where it is still in progress, and returns its row as it then is: a row that an operator or another run has
+ * closed stays as they left it. Safe to repeat after a lost answer.
+ * The count of rows written is in the row already: every batch that writes adds to it.
  */
-export async function finishRun(session: Session, jobId: string, ending: Completion): Promise<JobRun> {
-  const errorMessage = ending.errorMessage === undefined ? null : truncateToBytes(ending.errorMessage, 500);
-  const parameters: Record<string, Parameter> = {
-    jobId: uniqueIdentifier(jobId),
-    status: varChar(20, ending.status),
-    errorMessage: varChar(500, errorMessage),
-    ...(ending.failedCount !== undefined && { failedCount: int(ending.failedCount) }),
-  };
+export async function finishRun(
+  session: Session,
+  { id, jobId }: ActiveRun,
+  completion: Completion,
+): Promise<JobRun> {
+  const { failedCount, errorMessage } = completion;
   const [row] = await session.query({
     name: 'finishRun',
     sql: `UPDATE dbo.JobRun
 SET Status = @status, Completed_At = GETUTCDATE(), Processed_Count = COALESCE(Processed_Count, 0),
-  Failed_Count = ${ending.failedCount === undefined ? 'NULL' : '@failedCount'}, Error_Message = @errorMessage
-OUTPUT ${jobRunColumns('inserted')}
-WHERE Job_Id = @jobId AND Status = 'InProgress';`,
-    parameters,
+  Failed_Count = ${failedCount === undefined ? 'NULL' : '@failedCount'}, Error_Message = @errorMessage
+WHERE Id = @runId AND Status = 'InProgress';
+SELECT ${jobRunColumns('r')} FROM dbo.JobRun AS r WHERE r.Id = @runId;`,
+    parameters: {
+      runId: int(id),
+      status: varChar(20, completion.status),
+      errorMessage: varChar(500, errorMessage === undefined ? null : truncateToBytes(errorMessage, 500)),
+      ...(failedCount !== undefined && { failedCount: int(failedCount) }),
+    },
   });
-  if (row) return toJobRun(row);
-  const run = await findRun(session, jobId);
-  if (!run)
-    throw new Error(`Run ${jobId} has no row in dbo.JobRun: somebody deleted it while it was in progress`);
-  return run;
-}
-
-async function findRun(session: Session, jobId: string): Promise<JobRun | undefined> {
-  const [row] = await session.query({
-    name: 'findRun',
-    sql: `SELECT ${jobRunColumns('r')} FROM dbo.JobRun AS r WHERE r.Job_Id = @jobId;`,
-    parameters: { jobId: uniqueIdentifier(jobId) },
-  });
-  return row && toJobRun(row);
+  if (!row) throw new Error(`Run ${jobId} has no row in dbo.JobRun: it was deleted while it was in progress`);
+  return toJobRun(row);
 }
 
 /**

@@ -7,7 +7,7 @@ export async function listRuns(session: Session, jobType: JobType, limit: number
   const rows = await session.query({
     name: 'listRuns',
     sql: `SELECT TOP (@limit) ${jobRunColumns('r')} FROM dbo.JobRun AS r
-WHERE r.Job_Type = @jobType ORDER BY r.Started_At DESC, r.Id DESC;`,
+WHERE r.Job_Type = @jobType ORDER BY r.Job_Type, r.Started_At DESC, r.Id DESC;`,
     parameters: { jobType: varChar(50, jobType), limit: int(limit) },
   });
   return rows.map(toJobRun);

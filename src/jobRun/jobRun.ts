@@ -21,15 +21,18 @@ export interface JobRun {
   readonly processedCount: number | null;
   /** Notification jobs: grants whose message failed. */
   readonly failedCount: number | null;
-  /** Why the run failed or, if it is completed, why it stopped early. */
+  /** Why the run failed; of a completed one, why it stopped early and what it left. */
   readonly errorMessage: string | null;
 }
 
-/** What names a run that holds the lock. */
-export type ActiveRun = Pick<JobRun, 'jobId' | 'jobType' | 'startedAt' | 'startedBy'>;
+/** A run that holds the lock. */
+export interface ActiveRun extends Pick<JobRun, 'jobId' | 'jobType' | 'startedAt' | 'startedBy'> {
+  /** The key of its row: statements that lock find the row by it, whatever the optimiser thinks of other ways. */
+  readonly id: number;
+}
 
-/** The columns of a JobRun in SQL; `source` is a table alias or `inserted`. */
-export function jobRunColumns(source: string): string {
+/** The columns of a JobRun in SQL, from the table under its alias. */
+export function jobRunColumns(alias: string): string {
   return [
     'Job_Id',
     'Job_Type',
@@ -41,16 +44,22 @@ export function jobRunColumns(source: string): string {
     'Failed_Count',
     'Error_Message',
   ]
-    .map((column) => `${source}.${column}`)
+    .map((column) => `${alias}.${column}`)
     .join(', ');
 }
 
-/** Reads what jobRunColumns selected. */
+const statuses = ['InProgress', 'Completed', 'Failed'] as const;
+
+/**
+ * Reads what jobRunColumns selected. A table made by others may hold a status in another case, which a database that
+ * ignores case takes for the same.
+ */
 export function toJobRun(row: Row): JobRun {
+  const status = (row.Status as string).toLowerCase();
   return {
     jobId: row.Job_Id as string,
     jobType: row.Job_Type as JobType,
-    status: row.Status as JobRun['status'],
+    status: statuses.find((known) => known.toLowerCase() === status) ?? 'Failed',
     startedAt: row.Started_At as Date,
     startedBy: row.Started_By as string,
     completedAt: row.Completed_At as Date | null,

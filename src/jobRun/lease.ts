@@ -1,46 +1,85 @@
 import type { Session } from '../database/session';
-import { int, uniqueIdentifier } from '../database/statement';
-import { staleAfterMinutes } from './acquire';
+import { int } from '../database/statement';
+import type { ActiveRun } from './jobRun';
 
-/** The run is no longer in progress in the database: another took its lock over after it had gone stale. */
+/** A run in progress is presumed dead after this (DATEDIFF counts minute boundaries). */
+export const staleAfterMinutes = 10;
+
+/**
+ * Whether a row in progress holds its lock, in SQL. One dated more than a minute ahead does not: a clock that was set
+ * back, or another program, must not lock a job until then.
+ */
+export const leaseIsFreshSql = `DATEDIFF(MINUTE, Started_At, GETUTCDATE()) <= ${staleAfterMinutes} AND Started_At <= DATEADD(MINUTE, 1, GETUTCDATE())`;
+
+/** The moment from which another run can take the lock of a run that started then: when its lease has run out. */
+export function lockExpiresAt(startedAt: Date): Date {
+  const minute = 60_000;
+  return new Date((Math.floor(startedAt.getTime() / minute) + staleAfterMinutes + 1) * minute);
+}
+
+/** The run is no longer in progress in the database: it was closed by an operator or, once stale, by another run. */
 export class LockLostError extends Error {
   override readonly name = 'LockLostError';
   constructor(jobId: string) {
     super(
-      `Lock lost: run ${jobId} is no longer in progress, since another run took over after ${staleAfterMinutes} minutes. Nothing more was written.`,
+      `Lock lost: run ${jobId} is no longer in progress. An operator cancelled it, or its lease of ${staleAfterMinutes} minutes ran out. It started nothing more.`,
     );
   }
 }
 
 /**
- * A condition that is true only while the run @jobId holds its lock. UPDLOCK makes a takeover wait for this statement
- * and its transaction, and makes this statement see a takeover that came first.
+ * The first statement of every transaction by which a run writes: takes the lock on the run's own row @runId. A takeover,
+ * a cancel or an earlier try of the same work whose answer was lost is waited for, and what follows reads a snapshot
+ * taken after that wait. An UPDATE does so under any isolation and without a hint.
  */
-export const leaseHeld = `EXISTS (
-  SELECT 1 FROM dbo.JobRun WITH (UPDLOCK) WHERE Job_Id = @jobId AND Status = 'InProgress')`;
-
-/** When the run @jobId took its lock, as a value in SQL. */
-export const runStartedAt = '(SELECT Started_At FROM dbo.JobRun WHERE Job_Id = @jobId)';
+const lockOwnRowSql = `UPDATE dbo.JobRun SET Processed_Count = COALESCE(Processed_Count, 0) WHERE Id = @runId`;
 
 /**
- * T-SQL that adds the number of rows of the statement before it to the count of the run @jobId, and gives the run's
- * Status. In one transaction with that statement, so that the count is the number of rows written, whatever fails.
+ * A batch that writes rows only while the run @runId is in progress, and counts them in its row: all or nothing.
+ * It returns one row, Written, or none once the lock is lost.
+ * @param insertSql the INSERT
  */
-export const addProcessed = `UPDATE dbo.JobRun
-SET Processed_Count = COALESCE(Processed_Count, 0) + @@ROWCOUNT
-OUTPUT inserted.Status
-WHERE Job_Id = @jobId`;
+export function fencedSql(insertSql: string): string {
+  return `SET XACT_ABORT ON;
+DECLARE @written INT;
+BEGIN TRANSACTION;
+${lockOwnRowSql} AND Status = 'InProgress';
+IF @@ROWCOUNT = 1
+BEGIN
+  ${insertSql};
+  SET @written = @@ROWCOUNT;
+  ${addToProcessedCountSql};
+END;
+COMMIT TRANSACTION;
+SELECT @written AS Written WHERE @written IS NOT NULL;`;
+}
 
-/** The same, only while the run holds its lock; no row comes back once it has lost it. */
-export const addProcessedWhileHeld = `${addProcessed} AND Status = 'InProgress'`;
+/**
+ * A batch that writes rows whether or not the run @runId is still in progress, and counts them in its row: what was
+ * sent is always recorded. It returns one row, the run's Status.
+ * @param insertSql the INSERT
+ */
+export function unfencedSql(insertSql: string): string {
+  return `SET XACT_ABORT ON;
+DECLARE @written INT;
+BEGIN TRANSACTION;
+${lockOwnRowSql};
+${insertSql};
+SET @written = @@ROWCOUNT;
+${addToProcessedCountSql};
+COMMIT TRANSACTION;
+SELECT Status FROM dbo.JobRun WHERE Id = @runId;`;
+}
 
-/** Whether the run may start something new: it is in progress and its lock is not stale, by the database's clock. */
-export async function isLeaseFresh(session: Session, jobId: string): Promise<boolean> {
+const addToProcessedCountSql =
+  'UPDATE dbo.JobRun SET Processed_Count = Processed_Count + @written WHERE Id = @runId';
+
+/** Whether the run may start something new: it is in progress and its lease has not run out, by the database's clock. */
+export async function isLeaseFresh(session: Session, run: ActiveRun): Promise<boolean> {
   const rows = await session.query({
     name: 'checkLease',
-    sql: `SELECT 1 AS Fresh FROM dbo.JobRun
-WHERE Job_Id = @jobId AND Status = 'InProgress' AND DATEDIFF(MINUTE, Started_At, GETUTCDATE()) <= @staleAfter;`,
-    parameters: { jobId: uniqueIdentifier(jobId), staleAfter: int(staleAfterMinutes) },
+    sql: `SELECT 1 AS Fresh FROM dbo.JobRun WHERE Id = @runId AND Status = 'InProgress' AND ${leaseIsFreshSql};`,
+    parameters: { runId: int(run.id) },
   });
   return rows.length > 0;
 }

@@ -1,14 +1,28 @@
 import type { Deadline } from '../clock';
 import type { DatabaseConnection } from '../database/database';
-import type { Session } from '../database/session';
+import type { Row, Session } from '../database/session';
 import { int, nVarChar, type Parameter } from '../database/statement';
 import { isEmailAddress, maxAddressLength } from '../email/address';
-import { grantColumns, toGrant, type Grant } from './grants';
+import type { Failure } from './failures';
+import {
+  coveringJoinSql,
+  grantColumns,
+  isDueSql,
+  isRevokedSql,
+  nowSql,
+  requestIdParameter,
+  toGrant,
+  viewRowsSql,
+  type Grant,
+} from './grants';
 import type { Platform, RequestId } from './platforms';
 
-/** A grant whose reminder is due, and which reminder that is. */
+/** A grant whose holder is to be told, and of what. */
 export interface DueGrant extends Grant {
-  readonly leadDays: number;
+  /** The reminder that is due: the one that begins this many days before the grant's last day. Null: it has ended. */
+  readonly leadDays: number | null;
+  /** UTC: since when it has been due. A notification recorded since then settles it. */
+  readonly dueSince: Date;
 }
 
 /** All grants of one person that are due, soonest first. */
@@ -18,51 +32,77 @@ export interface Digest {
   readonly grants: readonly DueGrant[];
 }
 
+/** Which notifications a site wants. */
+export interface NotificationOptions {
+  /** When reminders begin: days before a grant's last day, ascending, each once. */
+  readonly leadDays: readonly number[];
+  /** Whether people are told of access that has ended. */
+  readonly notifyRevoked: boolean;
+}
+
+/** How far back people are told of access that has ended: switching it on tells nobody of last year. */
+const revokedWithinDays = 7;
+
 /**
  * The address of a grant in SQL, of the view under its alias `g`: trimmed, and at most one character longer than an
  * address may be, so that one that is too long stays recognisable.
  */
 export const addressColumn = `LEFT(LTRIM(RTRIM(COALESCE(g.RequesterEmail, N''))), ${maxAddressLength + 1})`;
 
-/**
- * Rows that are read at a time: memory does not grow with the number of grants, and each is read again shortly before
- * its message is sent.
- */
+/** Byte by byte (BIN2) and in lower case: one person's grants are together under any collation of the database. */
+const recipientSql = `LOWER(${addressColumn} COLLATE Latin1_General_BIN2)`;
+
+/** Rows that are read at a time: memory does not grow with their number, and each is read shortly before its message. */
 const pageSize = 100;
 
+export interface DueSql {
+  readonly sql: string;
+  readonly parameters: Readonly<Record<string, Parameter>>;
+}
+
 /**
- * The grants for which a reminder is due: the one for the smallest lead that has begun, unless a notification has been
- * recorded since that lead began. A lead begins at 00:00 UTC of the day that lies that many days before the grant's
- * last day, so the smallest lead that has begun is the smallest that is at least the number of midnights left
- * (DATEDIFF counts boundaries).
+ * The grants whose holders are to be told and have not been since, in SQL: `FROM … AS g`, with the columns of a
+ * DueGrant, Recipient, ViewRows and CoveredUntil. Of these, what `isDueSql` says is due.
  *
- * Recipients are compared byte by byte (BIN2) and in lower case, so that one person's grants stand together under any
- * collation of the database.
- * @param leadDays ascending
+ * A reminder is due for the smallest lead that has begun. A lead begins at 00:00 UTC of the day that lies that many days
+ * before the grant's last day, so it is the smallest that is at least the number of midnights left (DATEDIFF counts
+ * boundaries).
  */
-function dueReminders(
-  platform: Platform,
-  leadDays: readonly number[],
-): { sql: string; parameters: Record<string, Parameter> } {
+export function notifiableSql(platform: Platform, { leadDays, notifyRevoked }: NotificationOptions): DueSql {
   const { grantView, notificationTable, revocationTable, requestColumn } = platform;
   const cases = leadDays.map(
     (_, index) => `WHEN DATEDIFF(DAY, GETUTCDATE(), g.ExpiresAt) <= @lead${index} THEN @lead${index}`,
   );
   // A revocation dated at or after a grant's end settles it; an earlier one belongs to an earlier end, since the views
   // yield only what is granted at present.
+  const ending = `SELECT ${grantColumns}, g.AccessKey, g.Recipient, g.LeadDays,
+      CAST(DATEADD(DAY, -g.LeadDays, CAST(g.ExpiresAt AS DATE)) AS DATETIME2(7)) AS DueSince
+    FROM (
+      SELECT ${grantColumns}, g.AccessKey, ${recipientSql} AS Recipient, CASE ${cases.join(' ')} END AS LeadDays
+      FROM ${grantView} AS g
+      WHERE g.ExpiresAt > ${nowSql} AND g.ExpiresAt < DATEADD(DAY, @firstDayAfter, CAST(GETUTCDATE() AS DATE))
+    ) AS g
+    WHERE NOT ${isRevokedSql(platform)}`;
+  const ended = `
+    UNION ALL
+    SELECT ${grantColumns}, g.AccessKey, ${recipientSql} AS Recipient, CAST(NULL AS INT) AS LeadDays,
+      CAST(e.Revoked_Dt AS DATETIME2(7)) AS DueSince
+    FROM ${grantView} AS g
+    JOIN ${revocationTable} AS e ON e.${requestColumn} = g.RequestId AND e.Revoked_Dt >= CAST(g.ExpiresAt AS DATETIME2(7))
+    WHERE g.ExpiresAt <= ${nowSql} AND e.Revoked_Dt >= DATEADD(DAY, -${revokedWithinDays}, GETUTCDATE())
+      AND NOT EXISTS (
+        SELECT 1 FROM ${revocationTable} AS later WHERE later.${requestColumn} = e.${requestColumn} AND later.Id > e.Id)`;
   const sql = `FROM (
-  SELECT ${grantColumns},
-    CASE ${cases.join(' ')} END AS LeadDays,
-    LOWER(${addressColumn} COLLATE Latin1_General_BIN2) AS Recipient
-  FROM ${grantView} AS g
-  WHERE g.ExpiresAt > GETUTCDATE() AND g.ExpiresAt < DATEADD(DAY, @firstDayAfter, CAST(GETUTCDATE() AS DATE))
-) AS g
-WHERE NOT EXISTS (
+  SELECT ${grantColumns}, g.LeadDays, g.DueSince, g.Recipient, g.AccessKey, k.LastEnd AS CoveredUntil,
+    ${viewRowsSql(platform)} AS ViewRows
+  FROM (
+    ${ending}${notifyRevoked ? ended : ''}
+  ) AS g
+  ${coveringJoinSql(platform)}
+  WHERE NOT EXISTS (
     SELECT 1 FROM ${notificationTable} AS n
-    WHERE n.${requestColumn} = g.RequestId
-      AND n.Notification_Sent_Dt >= DATEADD(DAY, -g.LeadDays, CAST(g.ExpiresAt AS DATE)))
-  AND NOT EXISTS (
-    SELECT 1 FROM ${revocationTable} AS r WHERE r.${requestColumn} = g.RequestId AND r.Revoked_Dt >= g.ExpiresAt)`;
+    WHERE n.${requestColumn} = g.RequestId AND n.Notification_Sent_Dt >= g.DueSince)
+) AS g`;
   const parameters = Object.fromEntries(leadDays.map((days, index) => [`lead${index}`, int(days)]));
   return { sql, parameters: { ...parameters, firstDayAfter: int((leadDays.at(-1) ?? 0) + 1) } };
 }
@@ -70,27 +110,48 @@ WHERE NOT EXISTS (
 /** Grants with one address that no message can go to. */
 export interface Undeliverable {
   readonly count: number;
+  readonly cause: 'addressMissing' | 'addressMalformed';
   /** The first of them. */
   readonly requestIds: readonly RequestId[];
 }
 
-/** Request ids that are told of grants with one unusable address: a missing one may be that of very many. */
+/** Request ids that are logged of grants with one unusable address: a missing one may be that of very many. */
 const maxLoggedRequestIds = 20;
 
+/** What a run found when it first looked. */
+export interface Collected {
+  /** Grants that are due. */
+  readonly due: number;
+  /** For how many minutes the oldest has been due; 0 if none is. */
+  readonly oldestMinutes: number;
+  /** Rows of the view that have no request id, or whose request it yields more than once. */
+  readonly unusable: readonly Failure[];
+}
+
+export interface DigestReader {
+  readonly platform: Platform;
+  readonly options: NotificationOptions;
+  readonly onCollected: (collected: Collected) => void;
+  readonly onUndeliverable: (grants: Undeliverable) => void;
+  /** Told at the end of grants that were due, could not be read again by their end, and are due still. */
+  readonly onUnreadable: (grants: Failure) => void;
+}
+
 /**
- * Yields the digests that are due, recipient by recipient; grants without a usable address are told to
- * `onUndeliverable` instead, once. After a transient fault it goes on behind the last recipient.
+ * Yields the digests that are due, recipient by recipient. After a transient fault it continues behind the last
+ * recipient.
  */
 export async function* readDigests(
   connection: DatabaseConnection,
   deadline: Deadline,
-  platform: Platform,
-  leadDays: readonly number[],
-  onUndeliverable: (grants: Undeliverable) => void,
+  { platform, options, onCollected, onUndeliverable, onUnreadable }: DigestReader,
 ): AsyncGenerator<Digest> {
-  /** The recipient up to whom all grants have been yielded or told. */
+  /** The recipient up to whom all grants have been yielded or reported. */
   let done: string | undefined;
   let collectedSession: Session | undefined;
+  let reported = false;
+  let collected = 0;
+  let read = 0;
   let position = 0;
   let current: { recipient: string; usable: boolean; count: number; grants: DueGrant[] } | undefined;
 
@@ -101,15 +162,23 @@ export async function* readDigests(
     done = recipient;
     current = undefined;
     if (usable) return { recipient, grants };
-    onUndeliverable({ count, requestIds: grants.map(({ requestId }) => requestId) });
+    onUndeliverable({
+      count,
+      cause: recipient === '' ? 'addressMissing' : 'addressMalformed',
+      requestIds: grants.map(({ requestId }) => requestId),
+    });
     return undefined;
   }
 
   for (;;) {
     const page = await connection.withRetries(deadline, async (session) => {
       if (session !== collectedSession) {
-        await collectDue(session, platform, leadDays, done);
+        const found = await collectDue(session, platform, options, done);
+        if (!reported) onCollected(found);
+        reported = true;
         collectedSession = session;
+        collected = found.due;
+        read = 0;
         position = 0;
         current = undefined;
       }
@@ -124,47 +193,76 @@ export async function* readDigests(
       current.count++;
       if (current.usable || current.grants.length < maxLoggedRequestIds) current.grants.push(grant);
     }
+    read += page.length;
     const last = page.at(-1);
     if (!last) break;
     position = last.position;
   }
   const digest = finishRecipient();
   if (digest) yield digest;
+  if (read < collected) {
+    const unreadable = await connection.withRetries(deadline, async (session) =>
+      // On a new session, nothing is known any more of what was collected: the next run looks again.
+      session === collectedSession ? findUnreadable(session, platform, options) : undefined,
+    );
+    if (unreadable) onUnreadable(unreadable);
+  }
 }
 
 /**
- * Puts the due grants into the session's temporary table #Due in the order in which they are read.
+ * Puts the due grants into the session's temporary table #Due in the order in which they are read; rows that cannot be
+ * used are put there as well, and counted.
  * @param after only recipients behind this one; undefined: all
  */
 async function collectDue(
   session: Session,
   platform: Platform,
-  leadDays: readonly number[],
+  options: NotificationOptions,
   after: string | undefined,
-): Promise<void> {
+): Promise<Collected> {
   await session.query({
     name: 'createDueTable',
     sql: `DROP TABLE IF EXISTS #Due;
 CREATE TABLE #Due (
   Position INT IDENTITY(1, 1) PRIMARY KEY,
-  RequestId ${platform.requestIdType} NOT NULL,
+  RequestId ${platform.requestIdType} NULL,
   ExpiresAt DATETIME2(7) NOT NULL,
-  LeadDays INT NOT NULL,
-  Recipient NVARCHAR(${maxAddressLength + 1}) COLLATE Latin1_General_BIN2 NOT NULL);`,
+  LeadDays INT NULL,
+  DueSince DATETIME2(7) NOT NULL,
+  Recipient NVARCHAR(${maxAddressLength + 1}) COLLATE Latin1_General_BIN2 NOT NULL,
+  ViewRows INT NOT NULL);`,
   });
-  const due = dueReminders(platform, leadDays);
-  await session.query({
+  const { sql, parameters } = notifiableSql(platform, options);
+  const [row] = await session.query({
     name: 'collectDueReminders',
     slow: true,
-    sql: `INSERT INTO #Due (RequestId, ExpiresAt, LeadDays, Recipient)
-SELECT g.RequestId, g.ExpiresAt, g.LeadDays, g.Recipient
-${due.sql}${after === undefined ? '' : '\n  AND g.Recipient > @after'}
-ORDER BY g.Recipient, g.ExpiresAt, g.RequestId;`,
+    sql: `INSERT INTO #Due (RequestId, ExpiresAt, LeadDays, DueSince, Recipient, ViewRows)
+SELECT g.RequestId, g.ExpiresAt, g.LeadDays, g.DueSince, g.Recipient, g.ViewRows
+${sql}
+WHERE g.CoveredUntil IS NULL${after === undefined ? '' : ' AND g.Recipient > @after'}
+ORDER BY g.Recipient, g.ExpiresAt, g.RequestId;
+SELECT COALESCE(SUM(CASE WHEN ViewRows = 1 THEN 1 END), 0) AS Due,
+  COALESCE(SUM(CASE WHEN RequestId IS NULL THEN 1 END), 0) AS WithoutId,
+  COUNT(DISTINCT CASE WHEN ViewRows > 1 THEN RequestId END) AS Duplicated,
+  COALESCE(DATEDIFF(MINUTE, MIN(CASE WHEN ViewRows = 1 THEN DueSince END), GETUTCDATE()), 0) AS OldestMinutes
+FROM #Due;`,
     parameters: {
-      ...due.parameters,
+      ...parameters,
       ...(after !== undefined && { after: nVarChar(maxAddressLength + 1, after) }),
     },
   });
+  const counts = row as { Due: number; WithoutId: number; Duplicated: number; OldestMinutes: number };
+  const unusable: Failure[] = [];
+  if (counts.WithoutId > 0) unusable.push({ cause: 'idMissing', count: counts.WithoutId, requestIds: [] });
+  if (counts.Duplicated > 0) {
+    const rows = await session.query({
+      name: 'readDuplicated',
+      sql: 'SELECT DISTINCT TOP (@maxIds) RequestId FROM #Due WHERE ViewRows > 1 ORDER BY RequestId;',
+      parameters: { maxIds: int(maxLoggedRequestIds) },
+    });
+    unusable.push({ cause: 'duplicated', count: counts.Duplicated, requestIds: requestIds(rows) });
+  }
+  return { due: counts.Due, oldestMinutes: counts.OldestMinutes, unusable };
 }
 
 interface PageRow {
@@ -173,48 +271,105 @@ interface PageRow {
   readonly grant: DueGrant;
 }
 
-/** The next rows of #Due, as far as they still stand: not renewed, withdrawn or expired since they were collected. */
-async function readPage(session: Session, { grantView }: Platform, after: number): Promise<PageRow[]> {
+/** The next rows of #Due that are still as they were collected: not renewed, withdrawn, expired or duplicated since. */
+async function readPage(session: Session, platform: Platform, after: number): Promise<PageRow[]> {
   const rows = await session.query({
     name: 'readDueReminders',
-    sql: `SELECT TOP (@pageSize) d.Position, d.Recipient, d.LeadDays, ${grantColumns}
+    sql: `SELECT TOP (@pageSize) d.Position, d.Recipient, d.LeadDays, d.DueSince, ${grantColumns}
 FROM #Due AS d
-JOIN ${grantView} AS g ON g.RequestId = d.RequestId AND g.ExpiresAt = d.ExpiresAt
-WHERE d.Position > @after AND g.ExpiresAt > GETUTCDATE()
+JOIN ${platform.grantView} AS g ON g.RequestId = d.RequestId AND g.ExpiresAt = d.ExpiresAt
+WHERE d.Position > @after AND d.ViewRows = 1 AND (d.LeadDays IS NULL OR g.ExpiresAt > ${nowSql})
+  AND ${viewRowsSql(platform)} = 1
 ORDER BY d.Position;`,
     parameters: { pageSize: int(pageSize), after: int(after) },
   });
   return rows.map((row) => ({
     position: row.Position as number,
     recipient: row.Recipient as string,
-    grant: { ...toGrant(row), leadDays: row.LeadDays as number },
+    grant: toDueGrant(row),
   }));
 }
 
-/** What a notification run would do now: how many grants are due, and the first of them by expiry. Writes nothing. */
-export async function previewReminders(
+/** Grants of #Due that are due still, although no row of the view has the end with which they were collected. */
+async function findUnreadable(
   session: Session,
   platform: Platform,
-  leadDays: readonly number[],
-  limit: number,
-): Promise<{ count: number; grants: DueGrant[] }> {
-  const due = dueReminders(platform, leadDays);
-  const [counted] = await session.query({
+  options: NotificationOptions,
+): Promise<Failure | undefined> {
+  const { sql, parameters } = notifiableSql(platform, options);
+  const rows = await session.query({
+    name: 'findUnreadable',
+    slow: true,
+    sql: `SELECT TOP (@maxIds) d.RequestId, COUNT(*) OVER () AS Total
+FROM #Due AS d
+WHERE d.ViewRows = 1
+  AND d.RequestId IN (SELECT g.RequestId ${sql} WHERE ${isDueSql})
+  AND NOT EXISTS (
+    SELECT 1 FROM ${platform.grantView} AS g WHERE g.RequestId = d.RequestId AND g.ExpiresAt = d.ExpiresAt)
+ORDER BY d.Position;`,
+    parameters: { ...parameters, maxIds: int(maxLoggedRequestIds) },
+  });
+  const [first] = rows;
+  return first && { cause: 'endUnstable', count: first.Total as number, requestIds: requestIds(rows) };
+}
+
+/** How many grants a notification run would handle now, those included whose message would fail. */
+export async function countDueReminders(
+  session: Session,
+  platform: Platform,
+  options: NotificationOptions,
+): Promise<number> {
+  const { sql, parameters } = notifiableSql(platform, options);
+  const [row] = await session.query({
     name: 'countDueReminders',
     slow: true,
-    sql: `SELECT COUNT(*) AS Due ${due.sql};`,
-    parameters: due.parameters,
+    sql: `SELECT COUNT(*) AS Due ${sql} WHERE ${isDueSql};`,
+    parameters,
   });
-  const rows = await session.query({
-    name: 'previewDueReminders',
-    slow: true,
-    sql: `SELECT TOP (@limit) ${grantColumns}, g.LeadDays
-${due.sql}
-ORDER BY g.ExpiresAt, g.RequestId;`,
-    parameters: { ...due.parameters, limit: int(limit) },
-  });
+  return row?.Due as number;
+}
+
+export function toDueGrant(row: Row): DueGrant {
   return {
-    count: counted?.Due as number,
-    grants: rows.map((row) => ({ ...toGrant(row), leadDays: row.LeadDays as number })),
+    ...toGrant(row),
+    leadDays: row.LeadDays as number | null,
+    dueSince: row.DueSince as Date,
   };
+}
+
+function requestIds(rows: readonly Row[]): RequestId[] {
+  return rows.map(({ RequestId }) => RequestId as RequestId);
+}
+
+/**
+ * The one grant of a request as a digest, whether its reminder is due or not, or why no message can go to its holder;
+ * undefined if the view does not yield it once.
+ * @param dueSince UTC; a notification recorded since then settles it
+ */
+export async function readGrantToResend(
+  session: Session,
+  { grantView }: Platform,
+  { leadDays }: NotificationOptions,
+  requestId: RequestId,
+  dueSince: Date,
+): Promise<Digest | Undeliverable | undefined> {
+  const rows = await session.query({
+    name: 'readGrantToResend',
+    sql: `SELECT ${grantColumns}, ${recipientSql} AS Recipient,
+  CASE WHEN g.ExpiresAt > ${nowSql} THEN DATEDIFF(DAY, GETUTCDATE(), g.ExpiresAt) END AS DaysLeft
+FROM ${grantView} AS g WHERE g.RequestId = @requestId;`,
+    parameters: { requestId: requestIdParameter(requestId) },
+  });
+  const [row] = rows;
+  if (!row || rows.length > 1) return undefined;
+  const recipient = row.Recipient as string;
+  if (!isEmailAddress(recipient))
+    return {
+      count: 1,
+      cause: recipient === '' ? 'addressMissing' : 'addressMalformed',
+      requestIds: [requestId],
+    };
+  const daysLeft = row.DaysLeft as number | null;
+  const lead = daysLeft === null ? null : (leadDays.find((days) => days >= daysLeft) ?? daysLeft);
+  return { recipient, grants: [{ ...toGrant(row), leadDays: lead, dueSince }] };
 }

@@ -1,5 +1,6 @@
 import type { Row } from '../database/session';
-import type { RequestId } from './platforms';
+import { int, uniqueIdentifier, type Parameter } from '../database/statement';
+import type { Platform, RequestId } from './platforms';
 
 /** A grant as a site's view yields it. */
 export interface Grant {
@@ -15,6 +16,40 @@ export interface Grant {
 /** The columns of a Grant in SQL, from the view under its alias `g`. */
 export const grantColumns = 'g.RequestId, g.RequestNumber, g.RequesterName, g.Resource, g.ExpiresAt';
 
+/**
+ * Now, to be compared with an end in SQL. As DATETIME2: an end of type DATE would be converted to the type of
+ * GETUTCDATE(), DATETIME, which has no days before 1753 (error 242).
+ */
+export const nowSql = 'CAST(GETUTCDATE() AS DATETIME2(7))';
+
+/** How many rows the view yields for the request of the row `g`. One is the contract; 0: its RequestId is NULL. */
+export function viewRowsSql({ grantView }: Platform): string {
+  return `(SELECT COUNT(*) FROM ${grantView} AS same WHERE same.RequestId = g.RequestId)`;
+}
+
+/**
+ * Joins to each row `g` the grant that covers it, as `k`: the end of the last grant with the same AccessKey, where that
+ * ends later. Grouped first, so that a view without an index on its key is read once, and not at all where the key is
+ * a constant NULL.
+ */
+export function coveringJoinSql({ grantView }: Platform): string {
+  return `LEFT JOIN (
+    SELECT o.AccessKey, MAX(o.ExpiresAt) AS LastEnd FROM ${grantView} AS o
+    WHERE o.AccessKey IS NOT NULL AND o.ExpiresAt > ${nowSql}
+    GROUP BY o.AccessKey
+  ) AS k ON k.AccessKey = g.AccessKey AND k.LastEnd > g.ExpiresAt`;
+}
+
+/** That the grant `g` has a revocation at or after its end, in SQL. */
+export function isRevokedSql({ revocationTable, requestColumn }: Platform): string {
+  return `EXISTS (
+    SELECT 1 FROM ${revocationTable} AS r
+    WHERE r.${requestColumn} = g.RequestId AND r.Revoked_Dt >= CAST(g.ExpiresAt AS DATETIME2(7)))`;
+}
+
+/** Which of the grants that are expired or ending are due: not covered by another grant, and once in the view. */
+export const isDueSql = 'g.CoveredUntil IS NULL AND g.ViewRows = 1';
+
 /** Reads what grantColumns selected. A site's view may yield numbers or nulls where text is meant. */
 export function toGrant(row: Row): Grant {
   return {
@@ -28,4 +63,9 @@ export function toGrant(row: Row): Grant {
 
 function text(value: unknown): string {
   return typeof value === 'string' || typeof value === 'number' ? String(value) : '';
+}
+
+/** A request's id as a parameter. */
+export function requestIdParameter(id: RequestId): Parameter {
+  return typeof id === 'number' ? int(id) : uniqueIdentifier(id);
 }

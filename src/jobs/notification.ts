@@ -1,24 +1,32 @@
-import { stopReason, extended, type Deadline } from '../clock';
+import { extended, stopReason } from '../clock';
 import type { Settings } from '../config/settings';
-import type { DatabaseConnection } from '../database/database';
-import { nVarChar, uniqueIdentifier, varChar } from '../database/statement';
+import type { Session } from '../database/session';
+import { int, nVarChar, varChar } from '../database/statement';
 import type { EmailClient } from '../email/emailClient';
 import { createDigest } from '../email/message';
-import { addProcessed, isLeaseFresh, LockLostError, runStartedAt } from '../jobRun/lease';
-import type { JobType } from '../jobRun/jobRun';
-import { readDigests, type Digest } from './dueReminders';
-import type { Platform } from './platforms';
+import { isLeaseFresh, LockLostError, unfencedSql } from '../jobRun/lease';
+import {
+  readDigests,
+  readGrantToResend,
+  type Collected,
+  type Digest,
+  type NotificationOptions,
+  type Undeliverable,
+} from './dueReminders';
+import { FailureLog, type FailureCause } from './failures';
+import type { Outcome, RunContext } from './outcome';
+import type { RequestId } from './platforms';
 
 /** Messages under way at the same time. */
 export const maxConcurrentSends = 10;
 
-/** So many messages in a row that the service does not take mean that it is down or refuses us. */
+/** After this many consecutive failures the service is considered down, or to refuse the identity. */
 const maxConsecutiveFailures = 5;
 
 /** How long recording a message that was sent may be retried at least. In ms. */
 const recordingGraceMs = 20_000;
 
-/** The email service takes no message: the run stops instead of trying each recipient. */
+/** The email service accepts no message: the run stops instead of trying each recipient. */
 export class EmailServiceError extends Error {
   override readonly name = 'EmailServiceError';
   constructor(messages: number, reason: string) {
@@ -29,142 +37,190 @@ export class EmailServiceError extends Error {
   }
 }
 
-export interface NotificationRun {
-  readonly jobId: string;
-  readonly jobType: JobType;
-  readonly platform: Platform;
-  /** Ascending. */
-  readonly leadDays: readonly number[];
+export interface NotificationSettings extends NotificationOptions {
   readonly email: Settings['email'];
 }
 
-export interface NotificationOutcome {
-  /** Grants whose message failed. */
-  readonly failedCount: number;
-  /** Why the run stopped before all was done. */
-  readonly stopped?: string;
-  /** Why the run failed. */
-  readonly error?: unknown;
-}
-
 /**
- * Sends every digest that is due and records each grant after the service has accepted the message.
- * Does not throw: what failed, and how far the run got, is one outcome.
+ * Sends every digest that is due and records each grant after the service has accepted the message. Does not throw.
+ * @param resend the one grant whose reminder is to be sent again, due or not, under a new operation id
  */
 export async function notifyExpiring(
-  connection: DatabaseConnection,
+  context: RunContext,
   emailClient: EmailClient,
-  deadline: Deadline,
-  run: NotificationRun,
-  log: (message: string) => void,
-): Promise<NotificationOutcome> {
-  let failedCount = 0;
-  let faults = 0;
-  let lastFailure = '';
-  let accepted = 0;
-  let stopped: string | undefined;
-  let error: unknown;
-  const digests = readDigests(connection, deadline, run.platform, run.leadDays, ({ count, requestIds }) => {
-    failedCount += count;
-    const more = count > requestIds.length ? ` and ${count - requestIds.length} more` : '';
-    log(
-      `Requests ${requestIds.join(', ')}${more}: the address is missing or malformed; no reminder was sent`,
-    );
-  });
+  settings: NotificationSettings,
+  resend?: RequestId,
+): Promise<Outcome> {
+  return new Notifier(context, emailClient, settings, resend).run();
+}
 
-  /** Asked right before each send, and so after each pause: by the database's clock. */
-  async function assertLease(): Promise<void> {
-    const fresh = await connection.withRetries(deadline, (session) => isLeaseFresh(session, run.jobId));
-    if (!fresh) throw new LockLostError(run.jobId);
+class Notifier {
+  readonly #failures = new FailureLog();
+  readonly #digests: AsyncIterator<Digest>;
+  #collected: Collected | undefined;
+  #consecutiveFailures = 0;
+  #lastFailure = '';
+  #accepted = 0;
+  #stopped: string | undefined;
+  #error: unknown;
+  /** Recording is tried before anything is sent: a message that could not be recorded would go out again and again. */
+  #recordingTried: Promise<void> | undefined;
+
+  constructor(
+    private readonly context: RunContext,
+    private readonly emailClient: EmailClient,
+    private readonly settings: NotificationSettings,
+    private readonly resend: RequestId | undefined,
+  ) {
+    this.#digests = resend === undefined ? this.#readDue() : this.#readResend(resend);
   }
 
-  /** Recording is tried before anything is sent: a message that could not be recorded would go out again and again. */
-  let recordingTried: Promise<void> | undefined;
+  async run(): Promise<Outcome> {
+    await Promise.all(Array.from({ length: maxConcurrentSends }, () => this.#sendDigests()));
+    // Too few were due for as many consecutive failures; still the service took none.
+    if (this.#consecutiveFailures > 0 && this.#accepted === 0)
+      this.#error ??= new EmailServiceError(this.#consecutiveFailures, this.#lastFailure);
+    return {
+      ...(this.#collected && {
+        dueCount: this.#collected.due,
+        oldestDueMinutes: this.#collected.oldestMinutes,
+      }),
+      failures: this.#failures.list,
+      ...(this.#stopped !== undefined && { stopped: this.#stopped }),
+      ...(this.#error !== undefined && { error: this.#error }),
+    };
+  }
 
-  async function notify(digest: Digest): Promise<void> {
-    await (recordingTried ??= record(connection, deadline, run, { recipient: '', grants: [] }));
-    const { name } = run.platform;
-    const message = createDigest(name, digest.recipient, digest.grants, run.email);
-    const outcome = await emailClient.send(message, deadline, assertLease);
-    const requests = `Requests ${digest.grants.map(({ requestId }) => requestId).join(', ')}`;
+  #readDue(): AsyncIterator<Digest> {
+    const { connection, deadline, platform } = this.context;
+    return readDigests(connection, deadline, {
+      platform,
+      options: this.settings,
+      onCollected: (collected) => {
+        this.#collected = collected;
+        for (const { cause, requestIds, count } of collected.unusable)
+          this.#failures.add(cause, requestIds, { count });
+      },
+      onUndeliverable: (grants) => this.#logUndeliverable(grants),
+      onUnreadable: ({ cause, requestIds, count }) => this.#failures.add(cause, requestIds, { count }),
+    });
+  }
+
+  async *#readResend(requestId: RequestId): AsyncGenerator<Digest> {
+    const { connection, deadline, platform, run } = this.context;
+    const digest = await connection.withRetries(deadline, (session) =>
+      readGrantToResend(session, platform, this.settings, requestId, run.startedAt),
+    );
+    if (!digest) throw new Error(`${platform.grantView} yields no request ${requestId}, or more than one.`);
+    this.#collected = { due: 1, oldestMinutes: 0, unusable: [] };
+    if ('cause' in digest) this.#logUndeliverable(digest);
+    else yield digest;
+  }
+
+  #logUndeliverable({ count, cause, requestIds }: Undeliverable): void {
+    this.#failures.add(cause, requestIds, { count });
+    const more = count > requestIds.length ? ` and ${count - requestIds.length} more` : '';
+    this.context.log(
+      `Requests ${requestIds.join(', ')}${more}: the address is missing or malformed; no reminder was sent`,
+    );
+  }
+
+  /** Sends digest after digest, beside others that do the same, until none is left or the run has to stop. */
+  async #sendDigests(): Promise<void> {
+    try {
+      while (this.#error === undefined && this.#stopped === undefined) {
+        const next = await this.#digests.next();
+        if (next.done) return;
+        // Asked after the look, so that a run that stops early knows that more is left.
+        this.#stopped ??= stopReason(this.context.deadline);
+        if (this.#stopped !== undefined) return;
+        await this.#notify(next.value);
+      }
+    } catch (cause) {
+      this.#error ??= cause;
+    }
+  }
+
+  async #notify(digest: Digest): Promise<void> {
+    const { platform, deadline, log, run } = this.context;
+    await (this.#recordingTried ??= this.#record({ recipient: '', grants: [] }));
+    const salt = this.resend === undefined ? undefined : run.jobId;
+    const message = createDigest(platform.name, digest.recipient, digest.grants, this.settings.email, salt);
+    const outcome = await this.emailClient.send(message, deadline, () => this.#assertLease());
+    const requestIds = digest.grants.map(({ requestId }) => requestId);
+    const requests = `Requests ${requestIds.join(', ')}`;
     switch (outcome.kind) {
       case 'accepted':
-        faults = 0;
-        accepted++;
-        await record(connection, extended(deadline, recordingGraceMs), run, digest);
+        this.#consecutiveFailures = 0;
+        this.#accepted++;
+        await this.#record(digest);
         return;
       case 'stopped':
-        stopped ??= outcome.reason;
+        this.#stopped ??= outcome.reason;
         return;
       case 'rejected':
-        failedCount += digest.grants.length;
+        this.#failures.add('rejected', requestIds, { code: outcome.reason });
         log(`${requests}: the email service rejected the message ${message.operationId} (${outcome.reason})`);
         return;
       case 'unavailable':
       case 'unknown':
-        failedCount += digest.grants.length;
-        lastFailure = outcome.reason;
+        this.#failures.add(outcome.kind satisfies FailureCause, requestIds);
+        this.#lastFailure = outcome.reason;
         log(`${requests}: message ${message.operationId} is ${outcome.kind} (${outcome.reason})`);
-        if (++faults >= maxConsecutiveFailures) throw new EmailServiceError(faults, lastFailure);
+        if (++this.#consecutiveFailures >= maxConsecutiveFailures)
+          throw new EmailServiceError(this.#consecutiveFailures, this.#lastFailure);
     }
   }
 
-  async function work(): Promise<void> {
-    try {
-      while (error === undefined && stopped === undefined) {
-        const next = await digests.next();
-        if (next.done) return;
-        // Asked after the look, so that a run that stops early knows that more is left.
-        stopped ??= stopReason(deadline);
-        if (stopped !== undefined) return;
-        await notify(next.value);
-      }
-    } catch (cause) {
-      error ??= cause;
-    }
+  /** Asked right before each send, and so after each pause: by the database's clock. */
+  async #assertLease(): Promise<void> {
+    const { connection, deadline, run } = this.context;
+    if (!(await connection.withRetries(deadline, (session) => isLeaseFresh(session, run))))
+      throw new LockLostError(run.jobId);
   }
 
-  await Promise.all(Array.from({ length: maxConcurrentSends }, work));
-  // Too few were due to see five in a row; still the service took none.
-  if (faults > 0 && accepted === 0) error ??= new EmailServiceError(faults, lastFailure);
-  return { failedCount, ...(stopped !== undefined && { stopped }), ...(error !== undefined && { error }) };
+  /** Records that the message of a digest was accepted, even after the deadline. */
+  async #record(digest: Digest): Promise<void> {
+    const { connection, deadline, run } = this.context;
+    const status = await connection.withRetries(extended(deadline, recordingGraceMs), (session) =>
+      recordNotification(session, this.context, digest),
+    );
+    if (status !== 'InProgress') throw new LockLostError(run.jobId);
+  }
 }
 
 /**
- * Records that the message of a digest was accepted: a row a grant, and the run's count, in one transaction. It is not
- * fenced, since a message that was sent is always recorded; what else the run may do is decided by its lease.
+ * Records a digest: a row for each grant, and the run's count, in one transaction. It is not fenced, since a message that
+ * was sent is always recorded; what else the run may do is decided by its lease.
  *
- * Safe to repeat after a lost answer: a grant that has a row since this run started has it from this run, or from the
- * run that took over and sent the same message under the same operation id.
+ * Safe to repeat: a grant that has a row since it has been due has it from an earlier try, or from the run that took over
+ * and sent the same message under the same operation id. Two runs that record it in the same moment do not see each
+ * other's row: then it is recorded twice.
+ * @returns the run's status
  */
-async function record(
-  connection: DatabaseConnection,
-  deadline: Deadline,
-  { jobId, jobType, platform }: NotificationRun,
+async function recordNotification(
+  session: Session,
+  { run, platform }: RunContext,
   { recipient, grants }: Digest,
-): Promise<void> {
+): Promise<string | undefined> {
   const { notificationTable, requestColumn, requestIdType } = platform;
-  const rows = await connection.withRetries(deadline, (session) =>
-    session.query({
-      name: 'recordNotification',
-      sql: `SET XACT_ABORT ON;
-BEGIN TRANSACTION;
-INSERT INTO ${notificationTable} (${requestColumn}, Notification_Sent_Dt, Notification_Sent_To, Notification_Sent_By)
+  const [row] = await session.query({
+    name: 'recordNotification',
+    sql: unfencedSql(`INSERT INTO ${notificationTable} (${requestColumn}, Notification_Sent_Dt, Notification_Sent_To, Notification_Sent_By)
 SELECT j.RequestId, GETUTCDATE(), @sentTo, @sentBy
-FROM OPENJSON(@requestIds) WITH (RequestId ${requestIdType} '$') AS j
+FROM OPENJSON(@grants) WITH (RequestId ${requestIdType} '$.requestId', DueSince DATETIME2(7) '$.dueSince') AS j
 WHERE NOT EXISTS (
   SELECT 1 FROM ${notificationTable} AS n
-  WHERE n.${requestColumn} = j.RequestId
-    AND n.Notification_Sent_Dt >= ${runStartedAt});
-${addProcessed};
-COMMIT TRANSACTION;`,
-      parameters: {
-        jobId: uniqueIdentifier(jobId),
-        requestIds: nVarChar('max', JSON.stringify(grants.map(({ requestId }) => requestId))),
-        sentTo: varChar(320, recipient),
-        sentBy: varChar(100, jobType),
-      },
-    }),
-  );
-  if (rows[0]?.Status !== 'InProgress') throw new LockLostError(jobId);
+  WHERE n.${requestColumn} = j.RequestId AND n.Notification_Sent_Dt >= j.DueSince)`),
+    parameters: {
+      runId: int(run.id),
+      grants: nVarChar(
+        'max',
+        JSON.stringify(grants.map(({ requestId, dueSince }) => ({ requestId, dueSince }))),
+      ),
+      sentTo: varChar(320, recipient),
+      sentBy: varChar(100, run.jobType),
+    },
+  });
+  return row?.Status as string | undefined;
 }

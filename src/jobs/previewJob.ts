@@ -1,35 +1,280 @@
 import { deadlineIn } from '../clock';
-import { previewReminders, type DueGrant } from './dueReminders';
+import type { Session } from '../database/session';
+import { int, nVarChar, type Parameter } from '../database/statement';
+import { isEmailAddress } from '../email/address';
 import type { Job } from './catalogue';
-import type { Grant } from './grants';
-import { previewRevocations } from './revocation';
+import { notifiableSql, toDueGrant, type DueGrant, type DueSql } from './dueReminders';
+import type { Failure, FailureCause } from './failures';
+import { grantColumns, isDueSql, nowSql, requestIdParameter, toGrant, type Grant } from './grants';
+import type { RequestId } from './platforms';
+import { expiredSql } from './revocation';
 import { timeBudgetsMs, type Services } from './runJob';
 
-/** Grants that a preview lists. */
-const previewLimit = 100;
+/** Grants on one page of a preview, and request ids that are given for one cause. */
+const pageSize = 100;
+const maxIds = 20;
 
-/** What a job would do now. */
+/** Where the ends of what is due are divided, in hours from now: old ends and new ones are told apart at a glance. */
+const spreadHours = {
+  revocation: [-365 * 24, -30 * 24, -7 * 24, -24, -1],
+  notification: [24, 2 * 24, 4 * 24, 8 * 24, 15 * 24, 31 * 24],
+} as const;
+
+export interface PreviewOptions {
+  /** By end; soonest first is the default. */
+  readonly order?: 'soonest' | 'latest';
+  /** The last request of the page before. */
+  readonly after?: RequestId;
+}
+
+/** A grant that a run would handle. Of a reminder, also its recipient and what would fail. */
+export interface PreviewedGrant extends Grant, Partial<Pick<DueGrant, 'leadDays'>> {
+  /** In lower case; null: there is no usable address. */
+  readonly recipient?: string | null;
+  readonly failure?: FailureCause | null;
+}
+
+/** What a job would do now. Times are UTC, by the database's clock. */
 export interface Preview {
   readonly jobType: Job['type'];
-  /** All grants that are due. */
+  readonly readAt: Date;
+  /** All grants that are due, those included that would fail. */
   readonly count: number;
-  /** Revocation jobs: whether a run would be stopped by the ceiling. */
+  /** Grants that would be due if another of the same access did not end later. */
+  readonly coveredCount: number;
+  /** The first of them, each with the request that covers it. */
+  readonly covered: readonly {
+    readonly requestId: RequestId;
+    readonly coveredBy: string;
+    readonly until: Date;
+  }[];
+  /** Revocation jobs: the safety stop, and whether it would stop a run. */
+  readonly ceiling?: number;
   readonly exceedsCeiling?: boolean;
-  /** The first 100 by expiry. */
-  readonly grants: readonly (Grant | DueGrant)[];
+  /** What would fail or be left alone, by cause. */
+  readonly failing: readonly Failure[];
+  /** How the ends of all that is due are spread over time, in order; null where nothing is due. */
+  readonly ends: {
+    readonly soonest: Date;
+    readonly latest: Date;
+    /** from <= end < to; null: open. */
+    readonly spread: readonly {
+      readonly from: Date | null;
+      readonly to: Date | null;
+      readonly count: number;
+    }[];
+  } | null;
+  /** One page of them. */
+  readonly grants: readonly PreviewedGrant[];
+  /** The `after` of the next page; null on the last one. */
+  readonly next: RequestId | null;
 }
 
 /** Looks at what a job would do now. Writes nothing and takes no lock. */
-export async function previewJob({ database, settings, clock }: Services, job: Job): Promise<Preview> {
+export async function previewJob(
+  { database, settings, clock }: Services,
+  job: Job,
+  options: PreviewOptions = {},
+): Promise<Preview> {
   return database.connect((connection) =>
     connection.withRetries(deadlineIn(clock, timeBudgetsMs.http), async (session) => {
-      if (job.kind === 'notification')
-        return {
-          jobType: job.type,
-          ...(await previewReminders(session, job.platform, settings.leadDays, previewLimit)),
-        };
-      const preview = await previewRevocations(session, job.platform, previewLimit);
-      return { jobType: job.type, exceedsCeiling: preview.count > settings.revocationCeiling, ...preview };
+      const due =
+        job.kind === 'revocation'
+          ? { sql: expiredSql(job.platform), parameters: {}, boundaries: spreadHours.revocation }
+          : {
+              ...notifiableSql(job.platform, settings),
+              boundaries: spreadHours.notification.filter(
+                (hours) => hours < 24 * ((settings.leadDays.at(-1) ?? 0) + 1),
+              ),
+            };
+      const { readAt, count, ends, coveredCount } = await summarise(session, due, due.boundaries);
+      const grants = await readPage(session, job, due, options);
+      const last = grants.length > pageSize ? grants[pageSize - 1] : undefined;
+      return {
+        jobType: job.type,
+        readAt,
+        count,
+        coveredCount,
+        covered: coveredCount === 0 ? [] : await readCovered(session, job, due),
+        ...(job.kind === 'revocation' && {
+          ceiling: settings.revocationCeiling,
+          exceedsCeiling: count > settings.revocationCeiling,
+        }),
+        failing: [
+          ...(await findUnusableRows(session, due)),
+          ...(job.kind === 'notification' ? await findUnusableAddresses(session, due) : []),
+        ],
+        ends,
+        grants: grants.slice(0, pageSize),
+        next: last?.requestId ?? null,
+      };
     }),
   );
+}
+
+/** @param boundaries hours from now, ascending */
+async function summarise(
+  session: Session,
+  { sql, parameters }: DueSql,
+  boundaries: readonly number[],
+): Promise<Pick<Preview, 'readAt' | 'count' | 'coveredCount' | 'ends'>> {
+  const below = boundaries.map(
+    (_, index) =>
+      `,\n  SUM(CASE WHEN ${isDueSql} AND g.ExpiresAt < DATEADD(HOUR, @hours${index}, ${nowSql}) THEN 1 ELSE 0 END) AS Below${index}`,
+  );
+  const [row = {}] = await session.query({
+    name: 'previewSummary',
+    slow: true,
+    sql: `SELECT GETUTCDATE() AS ReadAt,
+  SUM(CASE WHEN ${isDueSql} THEN 1 ELSE 0 END) AS Due,
+  SUM(CASE WHEN g.CoveredUntil IS NOT NULL AND g.ViewRows = 1 THEN 1 ELSE 0 END) AS Covered,
+  MIN(CASE WHEN ${isDueSql} THEN g.ExpiresAt END) AS Soonest, MAX(CASE WHEN ${isDueSql} THEN g.ExpiresAt END) AS Latest${below.join('')}
+${sql};`,
+    parameters: {
+      ...parameters,
+      ...Object.fromEntries(boundaries.map((hours, index) => [`hours${index}`, int(hours)])),
+    },
+  });
+  const readAt = row.ReadAt as Date;
+  const count = (row.Due as number | null) ?? 0;
+  const times = boundaries.map((hours) => new Date(readAt.getTime() + hours * 3_600_000));
+  const counts = [...boundaries.map((_, index) => row[`Below${index}`] as number), count];
+  return {
+    readAt,
+    count,
+    coveredCount: (row.Covered as number | null) ?? 0,
+    ends:
+      count === 0
+        ? null
+        : {
+            soonest: row.Soonest as Date,
+            latest: row.Latest as Date,
+            spread: counts.map((upTo, index) => ({
+              from: times[index - 1] ?? null,
+              to: times[index] ?? null,
+              count: upTo - (counts[index - 1] ?? 0),
+            })),
+          },
+  };
+}
+
+/** The grants after a request, by end, and one more than a page, if there is one. */
+async function readPage(
+  session: Session,
+  { kind, platform }: Job,
+  { sql, parameters }: DueSql,
+  { order = 'soonest', after }: PreviewOptions,
+): Promise<PreviewedGrant[]> {
+  const [beyond, direction] = order === 'soonest' ? ['>', 'ASC'] : ['<', 'DESC'];
+  // By the end as the view has it: a Date would have lost what is beyond its milliseconds.
+  const end = `(SELECT MAX(a.ExpiresAt) FROM ${platform.grantView} AS a WHERE a.RequestId = @after)`;
+  const rows = await session.query({
+    name: 'previewPage',
+    slow: true,
+    sql: `SELECT TOP (@rows) ${grantColumns}${kind === 'notification' ? ', g.LeadDays, g.DueSince, g.Recipient' : ''}
+${sql}
+WHERE ${isDueSql}${after === undefined ? '' : ` AND (g.ExpiresAt ${beyond} ${end} OR (g.ExpiresAt = ${end} AND g.RequestId ${beyond} @after))`}
+ORDER BY g.ExpiresAt ${direction}, g.RequestId ${direction};`,
+    parameters: {
+      ...parameters,
+      rows: int(pageSize + 1),
+      ...(after !== undefined && { after: requestIdParameter(after) }),
+    },
+  });
+  if (kind === 'revocation') return rows.map(toGrant);
+  return rows.map((row) => {
+    const { dueSince: _, ...grant } = toDueGrant(row);
+    const failure = addressFailure(row.Recipient as string);
+    return { ...grant, recipient: failure === null ? (row.Recipient as string) : null, failure };
+  });
+}
+
+function addressFailure(recipient: string): 'addressMissing' | 'addressMalformed' | null {
+  if (recipient === '') return 'addressMissing';
+  return isEmailAddress(recipient) ? null : 'addressMalformed';
+}
+
+async function readCovered(
+  session: Session,
+  { platform }: Job,
+  { sql, parameters }: DueSql,
+): Promise<Preview['covered']> {
+  const rows = await session.query({
+    name: 'previewCovered',
+    slow: true,
+    sql: `SELECT TOP (@rows) g.RequestId, g.CoveredUntil, (
+    SELECT MAX(c.RequestNumber) FROM ${platform.grantView} AS c WHERE c.AccessKey = g.AccessKey AND c.ExpiresAt = g.CoveredUntil
+  ) AS CoveredBy
+${sql}
+WHERE g.CoveredUntil IS NOT NULL AND g.ViewRows = 1
+ORDER BY g.ExpiresAt, g.RequestId;`,
+    parameters: { ...parameters, rows: int(maxIds) },
+  });
+  return rows.map((row) => ({
+    requestId: row.RequestId as RequestId,
+    coveredBy: String(row.CoveredBy),
+    until: row.CoveredUntil as Date,
+  }));
+}
+
+/** Rows without a request id, and requests that the view yields more than once. */
+async function findUnusableRows(session: Session, { sql, parameters }: DueSql): Promise<Failure[]> {
+  const rows = await session.query({
+    name: 'previewUnusable',
+    slow: true,
+    sql: `SELECT g.RequestId, COUNT(*) AS DueRows
+${sql}
+WHERE g.CoveredUntil IS NULL AND g.ViewRows <> 1
+GROUP BY g.RequestId
+ORDER BY g.RequestId;`,
+    parameters,
+  });
+  const duplicated = rows.flatMap(({ RequestId }) => (RequestId as RequestId | null) ?? []);
+  const withoutId = rows.find(({ RequestId }) => RequestId === null)?.DueRows as number | undefined;
+  return [
+    ...(withoutId === undefined ? [] : [{ cause: 'idMissing' as const, count: withoutId, requestIds: [] }]),
+    ...(duplicated.length === 0
+      ? []
+      : [
+          { cause: 'duplicated' as const, count: duplicated.length, requestIds: duplicated.slice(0, maxIds) },
+        ]),
+  ];
+}
+
+/** Grants whose address is missing or malformed: the addresses are judged here, one row for each. */
+async function findUnusableAddresses(session: Session, { sql, parameters }: DueSql): Promise<Failure[]> {
+  const addresses = await session.query({
+    name: 'previewAddresses',
+    slow: true,
+    sql: `SELECT g.Recipient, COUNT(*) AS Grants ${sql} WHERE ${isDueSql} GROUP BY g.Recipient ORDER BY g.Recipient;`,
+    parameters,
+  });
+  const failures: Failure[] = [];
+  const unusable = Map.groupBy(addresses, ({ Recipient }) => addressFailure(Recipient as string));
+  for (const [cause, rows] of unusable) {
+    if (cause === null) continue;
+    const some: Record<string, Parameter> = {
+      ...parameters,
+      rows: int(maxIds),
+      recipients: nVarChar(
+        'max',
+        JSON.stringify(rows.slice(0, maxIds).map(({ Recipient }) => Recipient as string)),
+      ),
+    };
+    const requests = await session.query({
+      name: 'previewUndeliverable',
+      slow: true,
+      sql: `SELECT TOP (@rows) g.RequestId ${sql}
+WHERE ${isDueSql} AND g.Recipient IN (
+  SELECT j.Recipient COLLATE Latin1_General_BIN2 FROM OPENJSON(@recipients) WITH (Recipient NVARCHAR(400) '$') AS j)
+ORDER BY g.RequestId;`,
+      parameters: some,
+    });
+    failures.push({
+      cause,
+      count: rows.reduce((sum, { Grants }) => sum + (Grants as number), 0),
+      requestIds: requests.map(({ RequestId }) => RequestId as RequestId),
+    });
+  }
+  return failures;
 }

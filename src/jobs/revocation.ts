@@ -1,17 +1,27 @@
-import { stopReason, type Deadline } from '../clock';
-import type { DatabaseConnection } from '../database/database';
+import { stopReason } from '../clock';
+import { SqlError, sqlErrors } from '../database/errors';
 import type { Session } from '../database/session';
-import { int, uniqueIdentifier, varChar } from '../database/statement';
-import { addProcessedWhileHeld, leaseHeld, LockLostError } from '../jobRun/lease';
-import type { JobType } from '../jobRun/jobRun';
-import { grantColumns, toGrant, type Grant } from './grants';
-import type { Platform } from './platforms';
+import { int, varChar } from '../database/statement';
+import { fencedSql, LockLostError } from '../jobRun/lease';
+import { FailureLog, type FailureCause } from './failures';
+import { coveringJoinSql, grantColumns, isDueSql, isRevokedSql, nowSql, viewRowsSql } from './grants';
+import type { Outcome, RunContext } from './outcome';
+import type { Platform, RequestId } from './platforms';
 
 /**
- * Grants in one transaction. Each takes about two locks (the row and its index entry), and SQL Server escalates to a
- * lock on the whole table at 5,000 locks of one statement ("Transaction locking and row versioning guide").
+ * Grants in one transaction. Each takes a lock on the table and one on its index, and SQL Server escalates to a lock on
+ * the whole table at 5,000 locks on one table or index ("Transaction locking and row versioning guide").
  */
-const batchSize = 2000;
+const batchSize = 4_000;
+
+/**
+ * How long a batch waits for a lock, in ms, and a part of one that has waited in vain: the foreign key's check waits for
+ * a request that another transaction has changed.
+ */
+const lockTimeoutsMs = { batch: 5_000, part: 500 };
+
+/** Request ids that are read of grants that were left. */
+const maxLeftIds = 20;
 
 /** More grants are due than the ceiling allows: the run writes nothing. */
 export class SafetyStopError extends Error {
@@ -20,124 +30,216 @@ export class SafetyStopError extends Error {
     super(
       `Safety stop: ${due} grants are due for revocation, more than REVOCATION_CEILING (${ceiling}). Nothing was revoked. ` +
         'Look at the dry run (?dryRun=true). If the list is right, run the job by hand with ?allowMassRevocation=true; ' +
-        'if not, mend the view in sql/06_AccessGrant_views.sql.',
+        'if not, correct the view in sql/06_AccessGrant_views.sql.',
     );
   }
 }
 
-/** The grants that have expired and have no revocation at or after their expiry. */
-function dueForRevocation({ grantView, revocationTable, requestColumn }: Platform): string {
-  return `FROM ${grantView} AS g
-WHERE g.ExpiresAt <= GETUTCDATE() AND NOT EXISTS (
-  SELECT 1 FROM ${revocationTable} AS r WHERE r.${requestColumn} = g.RequestId AND r.Revoked_Dt >= g.ExpiresAt)`;
-}
-
-export interface RevocationRun {
-  readonly jobId: string;
-  readonly jobType: JobType;
-  readonly platform: Platform;
-  /** The most grants that may be due; undefined: any number, by an operator's word. */
-  readonly ceiling: number | undefined;
+/**
+ * The grants that have expired and have no revocation at or after their end, in SQL: `FROM … AS g`, with the columns of
+ * a grant, ViewRows and CoveredUntil. Of these, what `isDueSql` says is due.
+ */
+export function expiredSql(platform: Platform): string {
+  return `FROM (
+  SELECT ${grantColumns}, k.LastEnd AS CoveredUntil, g.AccessKey, ${viewRowsSql(platform)} AS ViewRows
+  FROM ${platform.grantView} AS g
+  ${coveringJoinSql(platform)}
+  WHERE g.ExpiresAt <= ${nowSql} AND NOT ${isRevokedSql(platform)}
+) AS g`;
 }
 
 /**
- * Revokes every grant that is due, in batches within the database.
- * @returns why the run stopped before all was done, or undefined if all is done
- * @throws SafetyStopError, LockLostError, DatabaseError
+ * Revokes every grant that is due, in batches within the database. Does not throw.
+ * @param ceiling the most grants that may be due; undefined: any number, an operator has confirmed the run
  */
-export async function revokeExpired(
-  connection: DatabaseConnection,
-  deadline: Deadline,
-  run: RevocationRun,
-): Promise<string | undefined> {
-  // After a transient fault the whole piece is done again: what was written is no longer due.
-  return connection.withRetries(deadline, async (session) => {
-    const due = await collectDue(session, run.platform);
-    if (run.ceiling !== undefined && due > run.ceiling) throw new SafetyStopError(due, run.ceiling);
-    for (let first = 1; first <= due; first += batchSize) {
-      const reason = stopReason(deadline);
-      if (reason) return reason;
-      await revokeBatch(session, run, first, first + batchSize - 1);
-    }
-    return undefined;
-  });
+export async function revokeExpired(context: RunContext, ceiling: number | undefined): Promise<Outcome> {
+  const outcome: { -readonly [K in keyof Outcome]: Outcome[K] } = { failures: [] };
+  try {
+    // After a transient fault all is done again from its start: what was written is no longer due.
+    await context.connection.withRetries(context.deadline, async (session) => {
+      const revocation = new Revocation(session, context);
+      const { due, oldestMinutes } = await revocation.collectDue();
+      outcome.dueCount ??= due;
+      outcome.oldestDueMinutes ??= oldestMinutes;
+      await assertWithinCeiling(session, context.platform, due, ceiling);
+      const stopped = await revocation.revokeCollected(due);
+      if (stopped !== undefined) outcome.stopped = stopped;
+      else outcome.failures = await revocation.findLeft(due);
+    });
+  } catch (error) {
+    outcome.error = error;
+  }
+  return outcome;
 }
 
-/**
- * Puts the due grants into the session's temporary table #Due, numbered, and counts them. From there each batch goes
- * on where the last ended; a batch that searched the view again would make the run quadratic. In the order of their
- * ids, so that a batch touches neighbouring pages of the tables and indexes.
- */
-async function collectDue(session: Session, platform: Platform): Promise<number> {
-  const [row] = await session.query({
-    name: 'collectDueRevocations',
-    slow: true,
-    sql: `DROP TABLE IF EXISTS #Due;
-CREATE TABLE #Due (
-  Position INT IDENTITY(1, 1) PRIMARY KEY,
-  RequestId ${platform.requestIdType} NOT NULL,
-  ExpiresAt DATETIME2(7) NOT NULL);
-INSERT INTO #Due (RequestId, ExpiresAt)
-SELECT DISTINCT g.RequestId, g.ExpiresAt
-${dueForRevocation(platform)}
-ORDER BY g.RequestId;
-SELECT @@ROWCOUNT AS Due;`,
-  });
-  return row?.Due as number;
-}
-
-/**
- * Revokes the grants at the given positions of #Due, unless they were renewed or withdrawn meanwhile, and counts them
- * in the run's row, in one transaction.
- */
-async function revokeBatch(
-  session: Session,
-  { jobId, jobType, platform }: RevocationRun,
-  first: number,
-  last: number,
-): Promise<void> {
-  const { grantView, revocationTable, requestColumn } = platform;
-  const rows = await session.query({
-    name: 'revokeBatch',
-    sql: `SET XACT_ABORT ON;
-BEGIN TRANSACTION;
-INSERT INTO ${revocationTable} (${requestColumn}, Revoked_Dt, Revoked_By)
-SELECT d.RequestId, GETUTCDATE(), @revokedBy
-FROM #Due AS d
-WHERE d.Position BETWEEN @first AND @last
-  AND EXISTS (SELECT 1 FROM ${grantView} AS g WHERE g.RequestId = d.RequestId AND g.ExpiresAt = d.ExpiresAt)
-  AND ${leaseHeld};
-${addProcessedWhileHeld};
-COMMIT TRANSACTION;`,
-    parameters: {
-      jobId: uniqueIdentifier(jobId),
-      revokedBy: varChar(100, jobType),
-      first: int(first),
-      last: int(last),
-    },
-  });
-  if (rows.length === 0) throw new LockLostError(jobId);
-}
-
-/** What a revocation run would do now: how many grants are due, and the first of them by expiry. Writes nothing. */
-export async function previewRevocations(
+/** What is collected may hold requests that stand in the view more than once; the ceiling is for what is due. */
+async function assertWithinCeiling(
   session: Session,
   platform: Platform,
-  limit: number,
-): Promise<{ count: number; grants: Grant[] }> {
-  const [counted] = await session.query({
+  collected: number,
+  ceiling: number | undefined,
+): Promise<void> {
+  if (ceiling === undefined || collected <= ceiling) return;
+  const due = await countDueRevocations(session, platform);
+  if (due > ceiling) throw new SafetyStopError(due, ceiling);
+}
+
+/** One pass over what is due, on one session: its temporary table #Due holds what was collected. */
+class Revocation {
+  #written = 0;
+  #rowsWithoutId = 0;
+
+  constructor(
+    private readonly session: Session,
+    private readonly context: RunContext,
+  ) {}
+
+  /**
+   * Puts the grants that are due into the session's temporary table #Due, numbered. From there each batch continues where
+   * the last ended; a batch that searched the view again would make the run quadratic. In the order of their ids, so
+   * that a batch touches neighbouring pages of the tables and indexes.
+   *
+   * A request that the view yields more than once is collected once, and left alone by the batch: looking for its other
+   * rows here would cost a look-up for each grant, which the batch makes anyway.
+   * @returns the number of requests, and for how many minutes the oldest has been due
+   */
+  async collectDue(): Promise<{ due: number; oldestMinutes: number }> {
+    const { platform } = this.context;
+    const [row] = await this.session.query({
+      name: 'collectDueRevocations',
+      slow: true,
+      sql: `DROP TABLE IF EXISTS #Due;
+CREATE TABLE #Due (
+  Position INT IDENTITY(1, 1) PRIMARY KEY,
+  RequestId ${platform.requestIdType} NULL,
+  ExpiresAt DATETIME2(7) NOT NULL,
+  DueRows INT NOT NULL,
+  Locked BIT NOT NULL DEFAULT 0);
+INSERT INTO #Due (RequestId, ExpiresAt, DueRows)
+SELECT g.RequestId, MIN(g.ExpiresAt), COUNT(*)
+${expiredSql(platform)}
+WHERE g.CoveredUntil IS NULL
+GROUP BY g.RequestId
+ORDER BY g.RequestId;
+SELECT COUNT(RequestId) AS Due, COALESCE(SUM(CASE WHEN RequestId IS NULL THEN DueRows END), 0) AS WithoutId,
+  COALESCE(DATEDIFF(MINUTE, MIN(ExpiresAt), GETUTCDATE()), 0) AS OldestMinutes
+FROM #Due;`,
+    });
+    this.#rowsWithoutId = row?.WithoutId as number;
+    return { due: row?.Due as number, oldestMinutes: row?.OldestMinutes as number };
+  }
+
+  /** @returns why it stopped before all was done, or undefined if all is done */
+  async revokeCollected(due: number): Promise<string | undefined> {
+    // NULL sorts first: it has position 1, and the request ids follow.
+    const offset = this.#rowsWithoutId > 0 ? 1 : 0;
+    for (let first = 1 + offset; first <= due + offset; first += batchSize) {
+      const reason = stopReason(this.context.deadline);
+      if (reason) return reason;
+      const last = Math.min(first + batchSize - 1, due + offset);
+      const stopped = await this.#revokeRange(first, last, lockTimeoutsMs.batch);
+      if (stopped) return stopped;
+    }
+    return undefined;
+  }
+
+  /** Revokes a range, halving it where a lock is in the way, so that one locked row costs nobody else. */
+  async #revokeRange(first: number, last: number, lockTimeoutMs: number): Promise<string | undefined> {
+    try {
+      this.#written += await this.#revokeBatch(first, last, lockTimeoutMs);
+      return undefined;
+    } catch (error) {
+      if (!(error instanceof SqlError) || error.number !== sqlErrors.lockTimeout) throw error;
+    }
+    if (first === last) {
+      await this.session.query({
+        name: 'markLocked',
+        sql: 'UPDATE #Due SET Locked = 1 WHERE Position = @position;',
+        parameters: { position: int(first) },
+      });
+      return undefined;
+    }
+    const middle = Math.floor((first + last) / 2);
+    return (
+      stopReason(this.context.deadline) ??
+      (await this.#revokeRange(first, middle, lockTimeoutsMs.part)) ??
+      (await this.#revokeRange(middle + 1, last, lockTimeoutsMs.part))
+    );
+  }
+
+  /**
+   * Revokes the grants at the given positions of #Due and counts them in the run's row, in one transaction. Each is looked
+   * up again: one that was renewed or withdrawn meanwhile, that the view yields more than once, or that an earlier try
+   * has revoked is left alone.
+   * @returns the number of rows written
+   * @throws LockLostError
+   */
+  async #revokeBatch(first: number, last: number, lockTimeoutMs: number): Promise<number> {
+    const { platform, run } = this.context;
+    const { grantView, revocationTable, requestColumn } = platform;
+    const [row] = await this.session.query({
+      name: 'revokeBatch',
+      sql: fencedSql(`SET LOCK_TIMEOUT ${lockTimeoutMs};
+  INSERT INTO ${revocationTable} (${requestColumn}, Revoked_Dt, Revoked_By)
+  SELECT d.RequestId, GETUTCDATE(), @revokedBy
+  FROM #Due AS d
+  WHERE d.Position BETWEEN @first AND @last
+    AND d.ExpiresAt = (
+      SELECT CASE WHEN COUNT(*) = 1 THEN MIN(g.ExpiresAt) END FROM ${grantView} AS g WHERE g.RequestId = d.RequestId)
+    AND NOT EXISTS (
+      SELECT 1 FROM ${revocationTable} AS r WHERE r.${requestColumn} = d.RequestId AND r.Revoked_Dt >= d.ExpiresAt)`),
+      parameters: {
+        runId: int(run.id),
+        revokedBy: varChar(100, run.jobType),
+        first: int(first),
+        last: int(last),
+      },
+    });
+    if (!row) throw new LockLostError(run.jobId);
+    return row.Written as number;
+  }
+
+  /** What was collected and is still due after all batches, by cause. */
+  async findLeft(due: number): Promise<FailureLog['list']> {
+    const failures = new FailureLog();
+    if (this.#written === due && this.#rowsWithoutId === 0) return failures.list;
+    const { platform } = this.context;
+    const rows = await this.session.query({
+      name: 'findLeft',
+      slow: true,
+      sql: `SELECT l.Cause, l.Total, l.RequestId
+FROM (
+  SELECT d.RequestId, d.Cause, SUM(d.DueRows) OVER (PARTITION BY d.Cause) AS Total,
+    ROW_NUMBER() OVER (PARTITION BY d.Cause ORDER BY d.Position) AS Nth
+  FROM (
+    SELECT g.Position, g.RequestId, CASE WHEN g.RequestId IS NULL THEN g.DueRows ELSE 1 END AS DueRows,
+      CASE WHEN g.RequestId IS NULL THEN 'idMissing' WHEN ${viewRowsSql(platform)} > 1 THEN 'duplicated'
+        WHEN g.Locked = 1 THEN 'locked' ELSE 'endUnstable' END AS Cause
+    FROM #Due AS g
+    WHERE g.RequestId IS NULL OR g.RequestId IN (
+      SELECT g.RequestId FROM ${platform.grantView} AS g
+      WHERE g.ExpiresAt <= ${nowSql} AND NOT ${isRevokedSql(platform)})
+  ) AS d
+) AS l
+WHERE l.Nth <= @maxIds
+ORDER BY l.Cause, l.Nth;`,
+      parameters: { maxIds: int(maxLeftIds) },
+    });
+    for (const [cause, left] of Map.groupBy(rows, ({ Cause }) => Cause as FailureCause)) {
+      const requestIds = left.flatMap(({ RequestId }) => (RequestId as RequestId | null) ?? []);
+      failures.add(cause, requestIds, { count: left[0]?.Total as number });
+    }
+    return failures.list;
+  }
+}
+
+/** How many grants a revocation run would revoke now. */
+export async function countDueRevocations(session: Session, platform: Platform): Promise<number> {
+  const [row] = await session.query({
     name: 'countDueRevocations',
     slow: true,
-    sql: `SELECT COUNT(*) AS Due ${dueForRevocation(platform)};`,
+    sql: `SELECT COUNT(*) AS Due ${expiredSql(platform)} WHERE ${isDueSql};`,
     parameters: {},
   });
-  const rows = await session.query({
-    name: 'previewDueRevocations',
-    slow: true,
-    sql: `SELECT TOP (@limit) ${grantColumns}
-${dueForRevocation(platform)}
-ORDER BY g.ExpiresAt, g.RequestId;`,
-    parameters: { limit: int(limit) },
-  });
-  return { count: counted?.Due as number, grants: rows.map(toGrant) };
+  return row?.Due as number;
 }

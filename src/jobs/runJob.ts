@@ -2,14 +2,17 @@ import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { deadlineIn, extended, type Clock, type Deadline } from '../clock';
 import type { Settings } from '../config/settings';
-import type { Database, DatabaseConnection } from '../database/database';
+import type { Database } from '../database/database';
 import type { EmailClient } from '../email/emailClient';
 import { acquireLock } from '../jobRun/acquire';
 import { finishRun, type Completion } from '../jobRun/finish';
 import type { ActiveRun, JobRun } from '../jobRun/jobRun';
-import type { Telemetry } from '../telemetry/telemetry';
+import type { JobRunEvent, Telemetry } from '../telemetry/telemetry';
 import type { Job } from './catalogue';
-import { notifyExpiring, type NotificationOutcome } from './notification';
+import { describeFailures, failedCount, leftCount } from './failures';
+import { notifyExpiring } from './notification';
+import type { Outcome, RunContext } from './outcome';
+import type { RequestId } from './platforms';
 import { revokeExpired } from './revocation';
 
 /**
@@ -22,7 +25,7 @@ export type Trigger = keyof typeof timeBudgetsMs;
 /** How long a run may try to finish its row when its time budget is spent. In ms. */
 const finishingGraceMs = 25_000;
 
-/** What runs are made of. */
+/** What runs use. */
 export interface Services {
   readonly settings: Settings;
   readonly database: Database;
@@ -33,8 +36,12 @@ export interface Services {
 
 export interface RunOptions {
   readonly trigger: Trigger;
-  /** Revocation: an operator means it, the ceiling does not count. */
+  /** Who runs it by hand, where that is known. */
+  readonly operator?: string;
+  /** Revocation: ignores the ceiling; an operator has confirmed the run. */
   readonly allowMassRevocation?: boolean;
+  /** Notification: sends the reminder of this request again, due or not, and nothing else. */
+  readonly resend?: RequestId;
   /** Aborted when the app shuts down: the run stops and finishes its row. */
   readonly signal?: AbortSignal;
   readonly log: (message: string) => void;
@@ -46,70 +53,60 @@ export type RunResult =
   /** Another run of this type is in progress. */
   | { readonly kind: 'held'; readonly activeRun: ActiveRun };
 
+/** Grants that were due were left undone. */
+export class GrantsLeftError extends Error {
+  override readonly name = 'GrantsLeftError';
+  constructor(left: number) {
+    super(`${left} ${left === 1 ? 'grant was' : 'grants were'} due and left alone.`);
+  }
+}
+
+/** What telemetry is told of an attempt beside its result. */
+interface Attempt {
+  readonly jobId: string;
+  readonly startedBy: string;
+  outcome?: Outcome;
+}
+
 /**
  * Runs one job under its lock and tells telemetry, which is flushed before this returns or throws.
  * A job that fails is a result: a finished run with status 'Failed'.
  * @throws DatabaseError when the lock could not be taken, or the run's row could not be finished: it is then closed by
  *   the next run, once it is stale
+ * @throws SettingsError when the job's own settings are missing or malformed; nothing was done
  */
 export async function runJob(services: Services, job: Job, options: RunOptions): Promise<RunResult> {
   const { clock, telemetry } = services;
   const startedAt = clock.now();
-  const jobId = randomUUID();
-  const startedBy = hostname();
-  const common = { jobId, jobType: job.type, trigger: options.trigger, startedBy };
-  const ended = () => ({ ...common, durationMs: clock.now() - startedAt });
-  let failure: unknown;
-  const attempt = async (): Promise<RunResult> => {
-    const deadline: Deadline = {
-      ...deadlineIn(clock, timeBudgetsMs[options.trigger]),
-      ...(options.signal && { signal: options.signal }),
-    };
-    const result = await services.database.connect(async (connection) => {
-      const acquisition = await connection.withRetries(deadline, (session) =>
-        acquireLock(session, job.type, jobId, startedBy),
-      );
-      if (acquisition.kind === 'held') return acquisition;
-      const outcome = await work(services, job, options, connection, deadline, jobId);
-      failure = outcome.error;
-      if (failure !== undefined) telemetry.trackException(toError(failure), { jobId, jobType: job.type });
-      const run = await connection.withRetries(extended(deadline, finishingGraceMs), (session) =>
-        finishRun(session, jobId, ending(outcome, options.allowMassRevocation ?? false)),
-      );
-      return { kind: 'finished' as const, run, stoppedEarly: outcome.stopped !== undefined };
-    });
-    if (result.kind === 'held') {
-      options.log(
-        `${job.type} is held by run ${result.activeRun.jobId} since ${result.activeRun.startedAt.toISOString()}`,
-      );
-      telemetry.trackJobRun({ ...ended(), status: 'Conflict', stoppedEarly: false });
-      return result;
-    }
-    const { run, stoppedEarly } = result;
-    options.log(`${job.type} ${describeRun(run)}`);
+  const attempt: Attempt = { jobId: randomUUID(), startedBy: hostname() };
+  const track = (event: JobRunEvent): void => {
+    const { jobId, startedBy } = attempt;
+    const durationMs = clock.now() - startedAt;
     telemetry.trackJobRun({
-      ...ended(),
-      status: run.status === 'Completed' ? 'Completed' : 'Failed',
-      stoppedEarly,
-      ...(failure !== undefined && { errorName: toError(failure).name }),
-      ...(run.processedCount !== null && { processedCount: run.processedCount }),
-      ...(run.failedCount !== null && { failedCount: run.failedCount }),
+      jobId,
+      jobType: job.type,
+      trigger: options.trigger,
+      startedBy,
+      durationMs,
+      ...event,
     });
-    return result;
   };
+  const trackError = (error: Error): void =>
+    telemetry.trackException(error, { jobId: attempt.jobId, jobType: job.type });
   try {
     return await telemetry.inOperation(job.type, async () => {
       try {
-        return await attempt();
-      } catch (error) {
-        telemetry.trackException(toError(error), { jobId, jobType: job.type });
-        telemetry.trackJobRun({
-          ...ended(),
-          status: 'Failed',
-          stoppedEarly: false,
-          errorName: toError(error).name,
-        });
-        throw error;
+        const result = await runUnderLock(services, job, options, attempt);
+        const error = attempt.outcome && errorOf(attempt.outcome);
+        if (error) trackError(error);
+        track(toEvent(result, attempt.outcome));
+        options.log(`${job.type} ${describeResult(result)}`);
+        return result;
+      } catch (thrown) {
+        const error = toError(thrown);
+        trackError(error);
+        track({ status: 'Failed', stoppedEarly: false, errorName: error.name });
+        throw thrown;
       }
     });
   } finally {
@@ -117,46 +114,109 @@ export async function runJob(services: Services, job: Job, options: RunOptions):
   }
 }
 
-type Outcome = Partial<NotificationOutcome>;
-
-async function work(
-  { settings, emailClient }: Services,
-  { type: jobType, kind, platform }: Job,
-  { allowMassRevocation, log }: RunOptions,
-  connection: DatabaseConnection,
-  deadline: Deadline,
-  jobId: string,
-): Promise<Outcome> {
-  if (kind === 'notification') {
-    const run = { jobId, jobType, platform, leadDays: settings.leadDays, email: settings.email };
-    return notifyExpiring(connection, emailClient, deadline, run, log);
-  }
-  try {
-    const ceiling = allowMassRevocation ? undefined : settings.revocationCeiling;
-    const stopped = await revokeExpired(connection, deadline, { jobId, jobType, platform, ceiling });
-    return stopped === undefined ? {} : { stopped };
-  } catch (error) {
-    return { error };
-  }
+/** Acquires the lock, executes the job, finishes the run's row. */
+async function runUnderLock(
+  services: Services,
+  job: Job,
+  options: RunOptions,
+  attempt: Attempt,
+): Promise<RunResult> {
+  const deadline: Deadline = {
+    ...deadlineIn(services.clock, timeBudgetsMs[options.trigger]),
+    ...(options.signal && { signal: options.signal }),
+  };
+  const executeJob = prepare(services, job, options);
+  return services.database.connect(async (connection) => {
+    const acquisition = await connection.withRetries(deadline, (session) =>
+      acquireLock(session, job.type, attempt.jobId, attempt.startedBy),
+    );
+    if (acquisition.kind === 'held') return acquisition;
+    const { run } = acquisition;
+    const outcome = await executeJob({ run, platform: job.platform, connection, deadline, log: options.log });
+    attempt.outcome = outcome;
+    const finished = await connection.withRetries(extended(deadline, finishingGraceMs), (session) =>
+      finishRun(session, run, toCompletion(job, options, outcome)),
+    );
+    return { kind: 'finished', run: finished, stoppedEarly: outcome.stopped !== undefined };
+  });
 }
 
-function ending({ failedCount, stopped, error }: Outcome, allowMassRevocation: boolean): Completion {
+/** The job with its settings, which are read before the lock is taken. */
+function prepare(
+  { settings, emailClient }: Services,
+  { kind }: Job,
+  { allowMassRevocation, resend }: RunOptions,
+): (context: RunContext) => Promise<Outcome> {
+  if (kind === 'revocation') {
+    const ceiling = settings.revocationCeiling;
+    return (context) => revokeExpired(context, allowMassRevocation ? undefined : ceiling);
+  }
+  const { leadDays, notifyRevoked, email } = settings;
+  return (context) => notifyExpiring(context, emailClient, { leadDays, notifyRevoked, email }, resend);
+}
+
+/** Why a run failed: an error, or grants that were due and left, unless it stopped early and the next run continues. */
+function errorOf({ error, failures, stopped }: Outcome): Error | undefined {
+  if (error !== undefined) return toError(error);
+  const left = leftCount(failures);
+  return left > 0 && stopped === undefined ? new GrantsLeftError(left) : undefined;
+}
+
+function toCompletion(job: Job, options: RunOptions, outcome: Outcome): Completion {
+  const { failures, stopped } = outcome;
+  const error = errorOf(outcome);
   // A timer's run would have the ceiling again.
-  const goOn = allowMassRevocation ? 'run it by hand again' : 'the next run goes on with it';
+  const howToContinue = options.allowMassRevocation ? 'run it by hand again' : 'the next run continues';
+  const sentences = [
+    error
+      ? error.message
+      : stopped !== undefined
+        ? `Stopped early: ${stopped}. More is left; ${howToContinue}.`
+        : '',
+    describeFailures(failures),
+    describeOperator(options),
+  ].filter(Boolean);
   return {
-    status: error === undefined ? 'Completed' : 'Failed',
-    ...(failedCount !== undefined && { failedCount }),
-    ...(error !== undefined
-      ? { errorMessage: toError(error).message }
-      : stopped !== undefined && {
-          errorMessage: `Stopped early: ${stopped}. More is left; ${goOn}.`,
-        }),
+    status: error ? 'Failed' : 'Completed',
+    ...(job.kind === 'notification' && { failedCount: failedCount(failures) }),
+    ...(sentences.length > 0 && { errorMessage: sentences.join(' ') }),
   };
 }
 
-function describeRun({ jobId, status, processedCount, failedCount, errorMessage }: JobRun): string {
-  const failed = failedCount === null ? '' : `, ${failedCount} failed`;
-  return `run ${jobId} ${status}: ${processedCount ?? 0} processed${failed}${errorMessage === null ? '' : `. ${errorMessage}`}`;
+/** An operator's act, so that the history tells it from a timer's run. */
+function describeOperator({ trigger, operator, allowMassRevocation, resend }: RunOptions): string {
+  if (trigger === 'timer') return '';
+  const by = operator === undefined ? '' : ` by ${operator}`;
+  const acts = [
+    trigger === 'cli' ? `Started from the command line${by}.` : `Started by hand${by}.`,
+    allowMassRevocation ? 'The ceiling was set aside.' : '',
+    resend === undefined ? '' : `Request ${resend} alone, sent again on purpose.`,
+  ];
+  return acts.filter(Boolean).join(' ');
+}
+
+/** What an attempt's event says of its result. */
+function toEvent(result: RunResult, outcome: Outcome | undefined): JobRunEvent {
+  if (result.kind === 'held') return { status: 'Conflict', stoppedEarly: false };
+  const { run, stoppedEarly } = result;
+  const error = outcome && errorOf(outcome);
+  return {
+    status: run.status === 'Completed' ? 'Completed' : 'Failed',
+    stoppedEarly,
+    ...(error && { errorName: error.name }),
+    ...(run.processedCount !== null && { processedCount: run.processedCount }),
+    ...(run.failedCount !== null && { failedCount: run.failedCount }),
+  };
+}
+
+function describeResult(result: RunResult): string {
+  if (result.kind === 'held') {
+    const { jobId, startedAt } = result.activeRun;
+    return `is held by run ${jobId} since ${startedAt.toISOString()}`;
+  }
+  const { jobId, status, processedCount, failedCount: failed, errorMessage } = result.run;
+  const counts = `${processedCount ?? 0} processed${failed === null ? '' : `, ${failed} failed`}`;
+  return `run ${jobId} ${status}: ${counts}${errorMessage === null ? '' : `. ${errorMessage}`}`;
 }
 
 function toError(error: unknown): Error {

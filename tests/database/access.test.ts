@@ -82,8 +82,8 @@ async function doEverything(record: (action: () => Promise<unknown>) => Promise<
     await record(async () => {
       const acquisition = await acquireLock(session, job.type, newGuid(), 'machine-1');
       if (acquisition.kind !== 'acquired') throw new Error('The lock is held');
-      await finishRun(session, acquisition.run.jobId, { status: 'Completed' });
-      await finishRun(session, acquisition.run.jobId, { status: 'Completed' });
+      await finishRun(session, acquisition.run, { status: 'Completed' });
+      await finishRun(session, acquisition.run, { status: 'Completed' });
     });
   }
   const services = environment.services();

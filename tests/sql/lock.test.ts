@@ -1,7 +1,8 @@
 import { acquireLock, type Acquisition } from '../../src/jobRun/acquire';
 import { finishRun } from '../../src/jobRun/finish';
 import { listRuns } from '../../src/jobRun/history';
-import { isLeaseFresh } from '../../src/jobRun/lease';
+import type { ActiveRun } from '../../src/jobRun/jobRun';
+import { isLeaseFresh, lockExpiresAt } from '../../src/jobRun/lease';
 import { Session } from '../../src/database/session';
 import { createCredential } from '../../src/services';
 import { newGuid, startTestEnvironment, type TestEnvironment } from '../support/environment';
@@ -20,7 +21,7 @@ afterAll(() => environment.close());
 /** Makes every run in progress look older. */
 const age = (minutes: number) =>
   environment.query(
-    `UPDATE dbo.JobRun SET Started_At = DATEADD(MINUTE, -${minutes}, Started_At) WHERE Status = 'InProgress';`,
+    `UPDATE dbo.JobRun SET Started_At = DATEADD(MINUTE, ${-minutes}, Started_At) WHERE Status = 'InProgress';`,
   );
 
 const openSession = async () =>
@@ -29,6 +30,13 @@ const openSession = async () =>
     await createCredential(environment.environment, undefined),
     30_000,
   );
+
+/** Takes the free lock. */
+async function acquire(jobId = newGuid()): Promise<ActiveRun> {
+  const acquisition = await acquireLock(session, revoke, jobId, 'machine-1');
+  if (acquisition.kind === 'held') throw new Error('The lock is held');
+  return acquisition.run;
+}
 
 test('acquiring leaves one row in progress with the start by the database’s clock', async () => {
   const jobId = newGuid();
@@ -88,6 +96,41 @@ test('a lock is held for 10 minutes and can be taken after more', async () => {
   expect((await acquireLock(session, revoke, newGuid(), 'machine-2')).kind).toBe('acquired');
 });
 
+test('a row dated in the future holds the lock for a minute of clock skew and no longer', async () => {
+  await acquireLock(session, revoke, newGuid(), 'machine-1');
+  await age(-1);
+  // DATETIME has steps of 1/300 s: a moment less than a minute ahead.
+  await environment.query('UPDATE dbo.JobRun SET Started_At = DATEADD(SECOND, -5, Started_At);');
+  expect((await acquireLock(session, revoke, newGuid(), 'machine-2')).kind).toBe('held');
+  await age(-2);
+  expect((await acquireLock(session, revoke, newGuid(), 'machine-2')).kind).toBe('acquired');
+  const statuses = (await listRuns(session, revoke, 2)).map(({ status }) => status);
+  expect(statuses.sort()).toEqual(['Failed', 'InProgress']);
+});
+
+test('the lock of a run expires at the minute from which another run can take it', async () => {
+  const { startedAt } = await acquire();
+  const expiresAt = lockExpiresAt(startedAt);
+  const [row] = await environment.query(
+    `SELECT DATEDIFF(MINUTE, '${startedAt.toISOString().slice(0, 23)}', '${expiresAt.toISOString().slice(0, 23)}') AS Minutes;`,
+  );
+  expect(row?.Minutes).toBe(11);
+  expect(expiresAt.getUTCSeconds() + expiresAt.getUTCMilliseconds()).toBe(0);
+});
+
+test('a status in another case, which the database takes for the same, is read as what it means', async () => {
+  await environment.query('ALTER TABLE dbo.JobRun DROP CONSTRAINT CK_JobRun_Status;');
+  try {
+    await acquire();
+    await environment.query("UPDATE dbo.JobRun SET Status = 'inprogress';");
+    expect((await listRuns(session, revoke, 1))[0]?.status).toBe('InProgress');
+  } finally {
+    await environment.query(
+      "DELETE FROM dbo.JobRun; ALTER TABLE dbo.JobRun ADD CONSTRAINT CK_JobRun_Status CHECK (Status IN ('InProgress', 'Completed', 'Failed'));",
+    );
+  }
+});
+
 test('the row of a dead run is closed as failed and abandoned when its lock is taken over', async () => {
   const dead = newGuid();
   const successor = newGuid();
@@ -102,9 +145,7 @@ test('the row of a dead run is closed as failed and abandoned when its lock is t
 });
 
 test('a lock that was finished can be taken at once', async () => {
-  const jobId = newGuid();
-  await acquireLock(session, revoke, jobId, 'machine-1');
-  await finishRun(session, jobId, { status: 'Completed' });
+  await finishRun(session, await acquire(), { status: 'Completed' });
   expect((await acquireLock(session, revoke, newGuid(), 'machine-1')).kind).toBe('acquired');
 });
 
@@ -115,11 +156,11 @@ test('of 8 sessions at once exactly one acquires, in every round', async () => {
       const results = await Promise.all(
         sessions.map((one): Promise<Acquisition> => acquireLock(one, revoke, newGuid(), 'machine-1')),
       );
-      const winners = results.flatMap((result) => (result.kind === 'acquired' ? [result.run.jobId] : []));
+      const winners = results.flatMap((result) => (result.kind === 'acquired' ? [result.run] : []));
       expect(winners).toHaveLength(1);
       for (const result of results)
-        if (result.kind === 'held') expect(result.activeRun.jobId).toBe(winners[0]);
-      await finishRun(session, winners[0] ?? '', { status: 'Completed' });
+        if (result.kind === 'held') expect(result.activeRun.jobId).toBe(winners[0]?.jobId);
+      for (const winner of winners) await finishRun(session, winner, { status: 'Completed' });
     }
   } finally {
     for (const one of sessions) one.close();
@@ -148,11 +189,14 @@ test('only a duplicate means held: a missing table is an error that names it', a
 });
 
 test('finishing writes the end, the counts and the message once; a later finish changes nothing', async () => {
-  const jobId = newGuid();
-  await acquireLock(session, revoke, jobId, 'machine-1');
-  const run = await finishRun(session, jobId, { status: 'Failed', failedCount: 3, errorMessage: 'first' });
+  const acquired = await acquire();
+  const run = await finishRun(session, acquired, {
+    status: 'Failed',
+    failedCount: 3,
+    errorMessage: 'first',
+  });
   expect(run).toMatchObject({ status: 'Failed', processedCount: 0, failedCount: 3, errorMessage: 'first' });
-  const again = await finishRun(session, jobId, { status: 'Completed', errorMessage: 'second' });
+  const again = await finishRun(session, acquired, { status: 'Completed', errorMessage: 'second' });
   expect(again).toEqual(run);
 });
 
@@ -160,26 +204,20 @@ test.each([
   ['plain', 'x'.repeat(2000)],
   ['of several bytes a character', '\u00E9\u4E2D\u{1F600}'.repeat(300)],
 ])('an error message of 2,000 characters, %s, is cut to what the column takes', async (_, errorMessage) => {
-  const jobId = newGuid();
-  await acquireLock(session, revoke, jobId, 'machine-1');
-  const run = await finishRun(session, jobId, { status: 'Failed', errorMessage });
+  const run = await finishRun(session, await acquire(), { status: 'Failed', errorMessage });
   expect(run.errorMessage?.length).toBeLessThanOrEqual(500);
   expect(run.errorMessage).toMatch(/\.\.\.$/);
 });
 
 test('a lease is fresh while its run is in progress for at most 10 minutes', async () => {
-  const jobId = newGuid();
-  await acquireLock(session, revoke, jobId, 'machine-1');
-  expect(await isLeaseFresh(session, jobId)).toBe(true);
+  const run = await acquire();
+  expect(await isLeaseFresh(session, run)).toBe(true);
   await age(11);
-  expect(await isLeaseFresh(session, jobId)).toBe(false);
+  expect(await isLeaseFresh(session, run)).toBe(false);
 });
 
 test('the history is newest first and not longer than asked', async () => {
   const ids = [newGuid(), newGuid(), newGuid()];
-  for (const jobId of ids) {
-    await acquireLock(session, revoke, jobId, 'machine-1');
-    await finishRun(session, jobId, { status: 'Completed' });
-  }
+  for (const jobId of ids) await finishRun(session, await acquire(jobId), { status: 'Completed' });
   expect((await listRuns(session, revoke, 2)).map(({ jobId }) => jobId)).toEqual([ids[2], ids[1]]);
 });

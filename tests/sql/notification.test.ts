@@ -8,6 +8,7 @@ import {
   type GrantSpec,
   type TestEnvironment,
 } from '../support/environment';
+import { replaceView, restoreViews, viewColumns } from '../support/views';
 
 const hour = 60 * 60 * 1000;
 const day = 24 * hour;
@@ -16,9 +17,10 @@ let environment: TestEnvironment;
 beforeAll(async () => {
   environment = await startTestEnvironment();
 });
-afterEach(() => {
+afterEach(async () => {
   jest.restoreAllMocks();
-  return environment.reset();
+  await environment.reset();
+  await restoreViews(environment);
 });
 afterAll(() => environment.close());
 
@@ -43,7 +45,12 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
   test('a reminder is sent and recorded: one row a grant, with the address and the job', async () => {
     const [id] = await add({ endsIn: inDays(5), email: 'Ada@Example.com' });
     const run = finished(await environment.run(job));
-    expect(run).toMatchObject({ status: 'Completed', processedCount: 1, failedCount: 0, errorMessage: null });
+    expect(run).toMatchObject({
+      status: 'Completed',
+      processedCount: 1,
+      failedCount: 0,
+      errorMessage: 'Started by hand.',
+    });
     expect(await recorded()).toMatchObject([
       { RequestId: id, Notification_Sent_To: 'ada@example.com', Notification_Sent_By: job.type },
     ]);
@@ -341,5 +348,144 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
     );
     expect(finished(await environment.run(job))).toMatchObject({ processedCount: 0, failedCount: 0 });
     expect(environment.email.messages).toEqual([]);
+  });
+
+  test('a message says how many failed of which kind, with the first requests', async () => {
+    const [missing, malformed, question, rejected] = await add(
+      { endsIn: inDays(2), email: null },
+      { endsIn: inDays(2), email: 'nobody' },
+      { endsIn: inDays(2), email: 'also nobody' },
+      { endsIn: inDays(2), email: 'bad@example.com' },
+      { endsIn: inDays(2) },
+    );
+    environment.email.order({ kind: 'error', status: 400, recipient: 'bad@example.com' });
+    const run = finished(await environment.run(job));
+    expect(run).toMatchObject({ status: 'Completed', processedCount: 1, failedCount: 4 });
+    expect(run.errorMessage).toContain(`2 address malformed (`);
+    expect(run.errorMessage).toContain(`1 address missing (${String(missing)})`);
+    expect(run.errorMessage).toMatch(/1 rejected by the email service, code [\w-]+ \(/);
+    for (const id of [malformed, question, rejected]) expect(run.errorMessage).toContain(String(id));
+  });
+
+  test('a request that the view yields more than once is reminded by nobody’s guess: the run fails and names it', async () => {
+    const [twice, , only] = await add(
+      { endsIn: inDays(2), resource: 'twice', email: 'a@example.com' },
+      { endsIn: inDays(2), resource: 'none' },
+      { endsIn: inDays(2), email: 'b@example.com' },
+    );
+    const { RequestId, RequesterEmail, Resource, ExpiresAt } = viewColumns(job);
+    const id = `CASE WHEN ${Resource} = 'none' THEN NULL ELSE ${RequestId} END`;
+    await replaceView(
+      environment,
+      job,
+      { columns: { RequestId: id } },
+      {
+        columns: {
+          RequesterEmail: `CONCAT('other-', ${RequesterEmail})`,
+          ExpiresAt: `DATEADD(DAY, 90, ${ExpiresAt})`,
+        },
+        where: `${Resource} = 'twice'`,
+      },
+    );
+    expect(await preview()).toMatchObject({
+      count: 1,
+      failing: [
+        { cause: 'idMissing', count: 1 },
+        { cause: 'duplicated', count: 1, requestIds: [twice] },
+      ],
+    });
+    const run = finished(await environment.run(job));
+    expect(run).toMatchObject({ status: 'Failed', processedCount: 1, failedCount: 0 });
+    expect(run.errorMessage).toMatch(/^2 grants were due and left alone\. Failed: .*without a request id/);
+    expect(run.errorMessage).toContain(`in the view more than once (${String(twice)})`);
+    expect(environment.email.messages.map(({ to }) => to)).toEqual([['b@example.com']]);
+    expect(await recorded()).toMatchObject([{ RequestId: only }]);
+  });
+
+  test('an end that cannot be compared leaves reminders due: the run fails and says how many', async () => {
+    await add({ endsIn: inDays(2) }, { endsIn: inDays(3) });
+    await replaceView(environment, job, {
+      columns: { ExpiresAt: 'DATEADD(HOUR, 60, SYSUTCDATETIME())' },
+    });
+    const run = finished(await environment.run(job));
+    expect(run).toMatchObject({ status: 'Failed', processedCount: 0 });
+    expect(run.errorMessage).toMatch(/Failed: 2 with an end that compares unequal to itself/);
+  });
+
+  test('access that goes on by another request is not announced as ending', async () => {
+    const [old, renewal, tied, tiedToo] = await add(
+      { endsIn: inDays(2), accessKey: 'a' },
+      { endsIn: inDays(5), accessKey: 'a' },
+      { endsIn: inDays(2), accessKey: 'b' },
+      { endsIn: inDays(2), accessKey: 'b' },
+    );
+    await replaceView(environment, job, {});
+    expect(await preview()).toMatchObject({ count: 3, coveredCount: 1, covered: [{ requestId: old }] });
+    expect(finished(await environment.run(job)).processedCount).toBe(3);
+    const ids = (await recorded()).map(({ RequestId }) => RequestId);
+    expect(new Set(ids)).toEqual(new Set([renewal, tied, tiedToo]));
+  });
+
+  describe('access that has ended', () => {
+    const revokedAt = (id: number | string | undefined, daysAgo: number) =>
+      environment.query(
+        `INSERT INTO ${job.platform.revocationTable} (${requestColumn}, Revoked_Dt, Revoked_By) VALUES ('${String(id)}', DATEADD(DAY, -${daysAgo}, GETUTCDATE()), 'earlier');`,
+      );
+
+    test('is told if a site wants it: once, and no further back than 7 days', async () => {
+      const [recent, long, told, again, ending] = await add(
+        { endsIn: -4 * day },
+        { endsIn: -30 * day },
+        { endsIn: -4 * day },
+        { endsIn: -10 * day },
+        { endsIn: inDays(2) },
+      );
+      await revokedAt(recent, 3);
+      await revokedAt(long, 8);
+      await revokedAt(told, 3);
+      if (told !== undefined) await recordedAt(told, 'DATEADD(DAY, -2, GETUTCDATE())');
+      // It was reminded before its end; that it has ended was not told.
+      await revokedAt(again, 5);
+      if (again !== undefined) await recordedAt(again, 'DATEADD(DAY, -11, GETUTCDATE())');
+
+      expect((await preview()).count).toBe(1);
+      const services = environment.services({ notifyRevoked: true });
+      const { grants } = await previewJob(services, job);
+      expect(grants.map(({ requestId, leadDays }) => [requestId, leadDays])).toEqual([
+        [again, null],
+        [recent, null],
+        [ending, 7],
+      ]);
+      expect(finished(await environment.run(job, services))).toMatchObject({ processedCount: 3 });
+      expect(finished(await environment.run(job, services))).toMatchObject({ processedCount: 0 });
+    });
+
+    test('is not told of a grant that was renewed, or is covered by another', async () => {
+      const [renewed, covered] = await add(
+        { endsIn: inDays(60) },
+        { endsIn: -4 * day, accessKey: 'a' },
+        { endsIn: inDays(60), accessKey: 'a' },
+      );
+      await replaceView(environment, job, {});
+      await revokedAt(renewed, 3);
+      await revokedAt(covered, 3);
+      const services = environment.services({ notifyRevoked: true });
+      expect((await previewJob(services, job)).count).toBe(0);
+    });
+  });
+
+  test('a reminder is sent again on purpose: that grant alone, under a new operation id, and recorded again', async () => {
+    const [id, other] = await add({ endsIn: inDays(2) }, { endsIn: inDays(2) });
+    await environment.run(job);
+    const before = environment.email.messages.length;
+    const run = finished(await environment.run(job, undefined, { ...(id !== undefined && { resend: id }) }));
+    expect(run).toMatchObject({ status: 'Completed', processedCount: 1, failedCount: 0 });
+    expect(run.errorMessage).toContain(String(id));
+    expect(environment.email.messages).toHaveLength(before + 1);
+    const ids = environment.email.messages.map(({ operationId }) => operationId);
+    expect(new Set(ids).size).toBe(ids.length);
+    const written = (await recorded()).map(({ RequestId }) => RequestId);
+    expect(written.filter((one) => one === id)).toHaveLength(2);
+    expect(written.filter((one) => one === other)).toHaveLength(1);
   });
 });

@@ -73,6 +73,8 @@ export interface GrantSpec {
   readonly name?: string;
   readonly resource?: string;
   readonly status?: string;
+  /** Kept in the request's justification, where the views of tests/support/views.ts look for it. */
+  readonly accessKey?: string;
 }
 
 /** The database (a stand-in, or the real server that the settings name), the email service and the identity. */
@@ -253,7 +255,7 @@ function sqlSettings(environment: NodeJS.ProcessEnv): Record<string, string> {
   return Object.fromEntries(given.map(([name, value]) => [name, value ?? '']));
 }
 
-function deltaRow(id: number, now: number, { endsIn, email, name, resource, status }: GrantSpec) {
+function deltaRow(id: number, now: number, { endsIn, email, name, resource, status, accessKey }: GrantSpec) {
   return {
     id,
     request_number: `DBX-${id}`,
@@ -265,14 +267,18 @@ function deltaRow(id: number, now: number, { endsIn, email, name, resource, stat
     catalog_name: 'sales',
     schema_name: 'gold',
     table_name: resource ?? `table_${id}`,
-    justification: 'test',
+    justification: accessKey ?? 'test',
     access_start_dt: new Date(now - 90 * day),
     access_end_dt: endsIn === null ? null : new Date(now + endsIn),
     created_dt: new Date(now - 91 * day),
   };
 }
 
-function palantirRow(id: number, now: number, { endsIn, email, name, resource, status }: GrantSpec) {
+function palantirRow(
+  id: number,
+  now: number,
+  { endsIn, email, name, resource, status, accessKey }: GrantSpec,
+) {
   return {
     RequestId: newGuid(),
     RequestNumber: `PAL-${id}`,
@@ -281,7 +287,7 @@ function palantirRow(id: number, now: number, { endsIn, email, name, resource, s
     ProjectName: resource ?? `Project ${id}`,
     RequestType: 'Read',
     Status: status ?? 'Approved',
-    Justification: 'test',
+    Justification: accessKey ?? 'test',
     RequestedBy: name ?? `Person ${id}`,
     RequestedByEmail: email === undefined ? `person${id}@example.com` : email,
     AccessStartDate: new Date(now - 90 * day),

@@ -1,7 +1,7 @@
 import type { Settings } from '../../config/settings';
 import { SafeHtml, html } from '../../html';
 import type { Job } from '../../jobs/catalogue';
-import { staleAfterMinutes } from '../../jobRun/acquire';
+import { staleAfterMinutes } from '../../jobRun/lease';
 import type { JobRun } from '../../jobRun/jobRun';
 import type { JobState } from '../../jobs/jobStates';
 import { script, style } from './assets';

@@ -1,0 +1,141 @@
+/** Why grants could not be handled: the words of a run's message, and the way back for those who read it. */
+import type { RequestId } from './platforms';
+
+/** What each cause of a failure is called in a run's message, and what to do about it. */
+export const failureCauses = {
+  addressMissing: {
+    words: 'address missing',
+    advice:
+      'Add an email address to these requests, or map the right column in sql/06_AccessGrant_views.sql. The next run sends what is then due.',
+  },
+  addressMalformed: {
+    words: 'address malformed',
+    advice: 'Correct the address of these requests: one plain address each. The next run tries again.',
+  },
+  rejected: {
+    words: 'rejected by the email service',
+    advice:
+      'Look the code up in the Communication Services documentation. A suppressed recipient has to be taken off the suppression list. The next run tries again.',
+  },
+  unavailable: {
+    words: 'email service unavailable',
+    advice:
+      'Check the email service, EMAIL_ENDPOINT, EMAIL_SENDER_ADDRESS and the role of the identity (npm run doctor). The next run tries again.',
+  },
+  unknown: {
+    words: 'outcome unknown',
+    advice:
+      'The answer of the email service was lost. The next run asks for the message by its operation id before it sends again.',
+  },
+  duplicated: {
+    words: 'in the view more than once',
+    advice:
+      'Correct the join in sql/06_AccessGrant_views.sql so that each request appears once. These grants are left alone until then.',
+  },
+  idMissing: {
+    words: 'without a request id',
+    advice:
+      'Correct the mapping of RequestId in sql/06_AccessGrant_views.sql: these rows cannot be recorded until then.',
+  },
+  endUnstable: {
+    words: 'with an end that compares unequal to itself',
+    advice:
+      'Map ExpiresAt in sql/06_AccessGrant_views.sql to a bare DATETIME or DATETIME2 column in UTC: a DATETIMEOFFSET, a masked column or an expression that changes cannot be compared. Or the end was changed during the run; then the next run handles it.',
+  },
+  locked: {
+    words: 'locked by another transaction',
+    advice:
+      'A transaction holds these rows of the request table open. The next run tries again; if it persists, find who holds the lock (sys.dm_tran_locks).',
+  },
+} as const;
+
+export type FailureCause = keyof typeof failureCauses;
+
+/** Grants that failed for one cause. */
+export interface Failure {
+  readonly cause: FailureCause;
+  /** The email service's error code. */
+  readonly code?: string;
+  /** Number of grants. */
+  readonly count: number;
+  /** The first of them. */
+  readonly requestIds: readonly RequestId[];
+}
+
+/** Causes that fail a run: what was due stays undone until somebody corrects the view or the database. */
+const failingCauses: readonly FailureCause[] = ['duplicated', 'idMissing', 'endUnstable', 'locked'];
+
+/** Failures collected during a run, summed up by cause and code. */
+export class FailureLog {
+  readonly #failures = new Map<
+    string,
+    { cause: FailureCause; code?: string; count: number; requestIds: RequestId[] }
+  >();
+
+  /** @param requestIds the first ones, where `count` is higher */
+  add(
+    cause: FailureCause,
+    requestIds: readonly RequestId[],
+    { count = requestIds.length, code }: { count?: number; code?: string } = {},
+  ): void {
+    const key = `${cause} ${code ?? ''}`;
+    const failure = this.#failures.get(key) ?? {
+      cause,
+      ...(code !== undefined && { code }),
+      count: 0,
+      requestIds: [],
+    };
+    failure.count += count;
+    failure.requestIds.push(...requestIds.slice(0, maxIdsInMessage - failure.requestIds.length));
+    this.#failures.set(key, failure);
+  }
+
+  get list(): readonly Failure[] {
+    return [...this.#failures.values()];
+  }
+}
+
+/** Grants whose message failed: Failed_Count. */
+export function failedCount(failures: readonly Failure[]): number {
+  return sum(failures.filter(({ cause }) => !failingCauses.includes(cause)));
+}
+
+/** Grants that were due and left, which fails a run. */
+export function leftCount(failures: readonly Failure[]): number {
+  return sum(failures.filter(({ cause }) => failingCauses.includes(cause)));
+}
+
+function sum(failures: readonly Failure[]): number {
+  return failures.reduce((total, { count }) => total + count, 0);
+}
+
+/** Ids in a message: enough to look the first ones up, few enough for the 500 characters of Error_Message. */
+const maxIdsInMessage = 5;
+
+/** For example "Failed: 3 address missing (17, 21, 40); 1 rejected by the email service, code EmailDropped (5)." */
+export function describeFailures(failures: readonly Failure[]): string {
+  const parts = [...failures]
+    .sort((a, b) => b.count - a.count)
+    .map(({ cause, code, count, requestIds }) => {
+      const ids = requestIds.slice(0, maxIdsInMessage);
+      const more = count > ids.length ? ', …' : '';
+      const withCode = code === undefined ? '' : `, code ${code.replace(/[^\w.-]/g, '')}`;
+      return `${count} ${failureCauses[cause].words}${withCode} (${ids.join(', ')}${more})`;
+    });
+  return parts.length === 0 ? '' : `Failed: ${parts.join('; ')}.`;
+}
+
+const causes = Object.keys(failureCauses) as FailureCause[];
+
+/** Reads what describeFailures wrote into a message; a part that was cut off is left out. */
+export function readFailures(message: string | null): Failure[] {
+  const list = /\bFailed: (.*)/s.exec(message ?? '')?.[1] ?? '';
+  return [...list.matchAll(/(\d+) ([a-z ]+?)(?:, code ([\w.-]+))? \(([^()]*)\)/g)].flatMap(
+    ([, count, words, code, ids = '']) => {
+      const cause = causes.find((candidate) => failureCauses[candidate].words === words);
+      if (!cause) return [];
+      const requestIds = ids.split(', ').filter((id) => id !== '' && id !== '…');
+      return [{ cause, ...(code !== undefined && { code }), count: Number(count), requestIds }];
+    },
+  );
+}

@@ -1,0 +1,28 @@
+import type { Deadline } from '../clock';
+import type { DatabaseConnection } from '../database/database';
+import type { ActiveRun } from '../jobRun/jobRun';
+import type { Failure } from './failures';
+import type { Platform } from './platforms';
+
+/** What a job works with while it holds its lock. */
+export interface RunContext {
+  readonly run: ActiveRun;
+  readonly platform: Platform;
+  readonly connection: DatabaseConnection;
+  readonly deadline: Deadline;
+  readonly log: (message: string) => void;
+}
+
+/** What a job did, as far as the rows that it wrote do not say it. */
+export interface Outcome {
+  /** Grants that were due when the run looked. Absent where it did not get so far. */
+  readonly dueCount?: number;
+  /** For how many minutes the oldest of them had been due; 0 if none was. */
+  readonly oldestDueMinutes?: number;
+  /** Grants that were due and not done, by cause. */
+  readonly failures: readonly Failure[];
+  /** Why the run stopped before all was done. */
+  readonly stopped?: string;
+  /** Why the run failed. */
+  readonly error?: unknown;
+}
