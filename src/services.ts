@@ -7,9 +7,9 @@ import { EmailClient } from './email/emailClient';
 import { startTelemetry } from './telemetry/telemetry';
 
 /**
- * Builds what runs are made of from the app settings. Loads the settings' schema, the identity and telemetry; SQL and
- * email load at their first use.
- * @throws SettingsError
+ * Creates the services that runs use from the app settings. Loads the settings' schema, the identity and telemetry; SQL
+ * and email load at their first use. A service whose settings are wrong throws a SettingsError when it is read, so that
+ * the others can be used.
  */
 export async function createServices(
   environment: Environment,
@@ -18,10 +18,16 @@ export async function createServices(
   const settings = readSettings(environment);
   const telemetry = await startTelemetry(settings.telemetryConnectionString, log);
   const credential = await createCredential(environment, settings.identityClientId);
+  let emailClient: EmailClient | undefined;
   return {
     settings,
-    database: new Database(settings.database, credential),
-    emailClient: new EmailClient(settings.email, credential),
+    get database() {
+      return new Database(settings.database, credential);
+    },
+    get emailClient() {
+      // One for all runs: it knows for how long the service has asked to wait.
+      return (emailClient ??= new EmailClient(settings.email, credential));
+    },
     telemetry,
     clock: systemClock,
   };

@@ -1,4 +1,4 @@
-import { readSettings, SettingsError, type Environment, type Settings } from '../../src/config/settings';
+import { readSettings, type Environment, type Settings } from '../../src/config/settings';
 import { failed, ok, type Finding } from './finding';
 
 /** The settings as far as they can be used, so that one malformed setting does not hide other faults. */
@@ -19,11 +19,12 @@ const examples: Environment = {
 
 /** Reads the settings; each that is missing or malformed is a finding. */
 export function checkSettings(environment: Environment): { findings: Finding[]; usable: UsableSettings } {
-  const { settings, problems } = read(environment);
-  const names = new Set(problems.map(({ name }) => name));
+  const settings = readSettings(environment);
+  const { problems } = settings;
+  const names = new Set<string>(problems.map(({ setting }) => setting));
   const malformed = (...wanted: readonly string[]): string | undefined =>
     wanted.find((name) => names.has(name));
-  if (settings)
+  if (problems.length === 0)
     return { findings: [ok('settings', 'complete and well-formed')], usable: { settings, malformed } };
 
   const replaced = new Set(names);
@@ -31,26 +32,9 @@ export function checkSettings(environment: Environment): { findings: Finding[]; 
   if (malformed('SQL_USER', 'SQL_PASSWORD')) replaced.add('SQL_USER').add('SQL_PASSWORD');
   const mended = Object.fromEntries([...replaced].map((name) => [name, examples[name]]));
   return {
-    findings: problems.map(({ name, text }) =>
-      failed(`setting ${name}`, text, 'correct it in the app settings (locally: local.settings.json)'),
+    findings: problems.map(({ setting, message }) =>
+      failed(`setting ${setting}`, message, 'correct it in the app settings (locally: local.settings.json)'),
     ),
     usable: { settings: readSettings({ ...environment, ...mended }), malformed },
   };
-}
-
-function read(environment: Environment): {
-  settings?: Settings;
-  problems: readonly { name: string; text: string }[];
-} {
-  try {
-    return { settings: readSettings(environment), problems: [] };
-  } catch (error) {
-    if (!(error instanceof SettingsError)) throw error;
-    return {
-      problems: error.problems.map((problem) => {
-        const end = problem.indexOf(': ');
-        return { name: problem.slice(0, end), text: problem.slice(end + 2) };
-      }),
-    };
-  }
 }

@@ -11,7 +11,10 @@ export type ScheduleSetting = keyof typeof defaultSchedules;
  * The schedule that a timer is registered with. Not validated: registering must not fail, or the worker would find no
  * functions at all. The Functions host puts a timer with a malformed schedule in error by itself.
  */
-export function scheduleFor(setting: ScheduleSetting): string {
-  const given = process.env[setting]?.trim();
+export function scheduleFor(
+  setting: ScheduleSetting,
+  environment: Readonly<Record<string, string | undefined>> = process.env,
+): string {
+  const given = environment[setting]?.trim();
   return given === undefined || given === '' ? defaultSchedules[setting] : given;
 }

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { NcrontabError, parseNcrontab } from './ncrontab';
-import { defaultSchedules, type ScheduleSetting } from './schedules';
+import { defaultSchedules, scheduleFor, type ScheduleSetting } from './schedules';
 
 /** App settings are environment variables. */
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -21,6 +21,10 @@ export interface DatabaseSettings {
   readonly identityClientId?: string;
 }
 
+/**
+ * What the app settings say. Reading a value whose settings are missing or malformed throws a SettingsError, so that a
+ * wrong setting stops only what needs it.
+ */
 export interface Settings extends DatabaseSettings {
   readonly email: {
     readonly endpoint: string;
@@ -33,35 +37,64 @@ export interface Settings extends DatabaseSettings {
   readonly leadDays: readonly number[];
   /** Whether people are told of access that has ended. */
   readonly notifyRevoked: boolean;
-  /** The most grants that a revocation run revokes without an operator's word. */
+  /** The most grants that a revocation run revokes without an operator's confirmation. */
   readonly revocationCeiling: number;
+  /** As the timers are registered with them; one that is malformed is among the problems, and its timer never fires. */
   readonly schedules: Readonly<Record<ScheduleSetting, string>>;
+  /** Absent if it is malformed, too. */
   readonly telemetryConnectionString?: string;
+  /** Every setting that is missing or malformed. */
+  readonly problems: readonly SettingProblem[];
 }
 
-/** One or more settings are missing or malformed. The message names each, what it expects and an example. */
+/** The settings that are needed together. */
+export type SettingGroup = 'database' | 'revocation' | 'notification' | 'email' | 'schedule' | 'telemetry';
+
+/** A setting that is missing or malformed. */
+export interface SettingProblem {
+  readonly setting: SettingName;
+  readonly group: SettingGroup;
+  /** What is wrong, what is expected, and an example. */
+  readonly message: string;
+}
+
+/** Something needs settings that are missing or malformed. The message names all that are, needed or not. */
 export class SettingsError extends Error {
   override readonly name = 'SettingsError';
-  constructor(readonly problems: readonly string[]) {
-    super(`Settings are missing or malformed:\n${problems.map((problem) => `- ${problem}`).join('\n')}`);
+  constructor(readonly problems: readonly SettingProblem[]) {
+    super(
+      `Settings are missing or malformed:\n${problems.map(({ setting, message }) => `- ${setting}: ${message}`).join('\n')}`,
+    );
   }
 }
 
-const wholeNumber = (min: number, max: number, expectation: string) =>
+interface SettingRow {
+  readonly group: SettingGroup;
+  readonly schema: z.ZodType<unknown, string>;
+  /** What the schema takes, read after "expected"; absent: the schema's own message says it. */
+  readonly expected?: string;
+  readonly example: string;
+  readonly required?: true;
+  /** The text that is in force where none is given. */
+  readonly default?: string;
+  /** Never shown. */
+  readonly secret?: true;
+}
+
+const wholeNumber = (min: number, max: number) =>
   z
     .string()
-    .regex(/^\d{1,9}$/, expectation)
+    .regex(/^\d{1,9}$/)
     .transform(Number)
-    .refine((value) => value >= min && value <= max, expectation);
+    .refine((value) => value >= min && value <= max);
 
-const emailAddress = (example: string) => z.email(`expected an email address, for example ${example}`);
-
-const leadDaysExpectation = 'expected whole days from 1 to 365 parted by commas, for example 14,7,1';
 const leadDays = z
   .string()
-  .regex(/^\s*\d{1,3}\s*(,\s*\d{1,3}\s*)*$/, leadDaysExpectation)
+  .regex(/^\s*\d{1,3}\s*(,\s*\d{1,3}\s*)*$/)
   .transform((text) => [...new Set(text.split(',').map(Number))].sort((a, b) => a - b))
-  .refine((days) => days.every((day) => day >= 1 && day <= 365), leadDaysExpectation);
+  .refine((days) => days.every((day) => day >= 1 && day <= 365));
+
+const httpsAddress = z.url({ protocol: /^https$/ });
 
 const schedule = z.string().superRefine((text, context) => {
   try {
@@ -72,144 +105,296 @@ const schedule = z.string().superRefine((text, context) => {
   }
 });
 
-const portExpectation = 'expected a port from 1 to 65535, for example 1433';
-const ceilingExpectation = 'expected a whole number of grants from 0, for example 1000';
-const endpointExpectation = 'expected an https address, for example https://my-email.communication.azure.com';
-const templateExpectation =
-  'expected an https address with {requestNumber} in it, for example https://portal.example.com/requests/{requestNumber}/renew';
-
-const databaseSchema = z.object({
-  SQL_SERVER: z
-    .string('missing: expected the server, for example my-server.database.windows.net')
-    .regex(/^[^\s:/,;]+$/, 'expected a host name alone, for example my-server.database.windows.net'),
-  SQL_DATABASE: z.string('missing: expected the name of the database, for example access'),
-  SQL_PORT: wholeNumber(1, 65_535, portExpectation).default(1433),
-  AZURE_CLIENT_ID: z
-    .guid("expected the identity's client id, for example 7c9e6679-7425-40de-944b-e07fc1f90ae7")
-    .optional(),
-  SQL_USER: z.string().optional(),
-  SQL_PASSWORD: z.string().optional(),
-  SQL_TRUST_SERVER_CERTIFICATE: z.enum(['true', 'false'], 'expected true or false').default('false'),
+const scheduleRow = (setting: ScheduleSetting) => ({
+  group: 'schedule' as const,
+  schema: schedule,
+  example: defaultSchedules[setting],
+  default: defaultSchedules[setting],
 });
 
-const schema = databaseSchema.extend({
-  EMAIL_ENDPOINT: z
-    .url({
-      protocol: /^https$/,
-      error: (issue) => (issue.input === undefined ? `missing: ${endpointExpectation}` : endpointExpectation),
-    })
-    .transform((url) => url.replace(/\/+$/, '')),
-  EMAIL_SENDER_ADDRESS: z.email({
-    error: (issue) =>
-      `${issue.input === undefined ? 'missing: ' : ''}expected an email address, for example access@example.com`,
-  }),
-  EMAIL_REPLY_TO: emailAddress('access-team@example.com').optional(),
-  RENEWAL_URL_TEMPLATE: z
-    .string()
-    .refine(
-      (text) => text.includes('{requestNumber}') && URL.canParse(text) && text.startsWith('https://'),
-      templateExpectation,
-    )
-    .optional(),
-  NOTIFICATION_LEAD_DAYS: leadDays.default([1, 7, 14]),
-  NOTIFY_REVOKED: z.enum(['true', 'false'], 'expected true or false').default('false'),
-  REVOCATION_CEILING: wholeNumber(0, 999_999_999, ceilingExpectation).default(1000),
-  SCHEDULE_REVOKE_DATABRICKS: schedule.default(defaultSchedules.SCHEDULE_REVOKE_DATABRICKS),
-  SCHEDULE_REVOKE_PALANTIR: schedule.default(defaultSchedules.SCHEDULE_REVOKE_PALANTIR),
-  SCHEDULE_NOTIFY_DATABRICKS: schedule.default(defaultSchedules.SCHEDULE_NOTIFY_DATABRICKS),
-  SCHEDULE_NOTIFY_PALANTIR: schedule.default(defaultSchedules.SCHEDULE_NOTIFY_PALANTIR),
-  APPLICATIONINSIGHTS_CONNECTION_STRING: z
-    .string()
-    .regex(
-      /InstrumentationKey=/i,
-      'expected a connection string, for example InstrumentationKey=…;IngestionEndpoint=https://…',
-    )
-    .optional(),
-});
+/** Every setting of the app, each with its one description. */
+const table = {
+  SQL_SERVER: {
+    group: 'database',
+    schema: z.string().regex(/^[^\s:/,;]+$/),
+    expected: "the server's host name alone",
+    example: 'my-server.database.windows.net',
+    required: true,
+  },
+  SQL_DATABASE: {
+    group: 'database',
+    schema: z.string(),
+    expected: 'the name of the database',
+    example: 'access',
+    required: true,
+  },
+  SQL_PORT: {
+    group: 'database',
+    schema: wholeNumber(1, 65_535),
+    expected: 'a port from 1 to 65535',
+    example: '1433',
+    default: '1433',
+  },
+  // For email too, but nothing sends email without the database.
+  AZURE_CLIENT_ID: {
+    group: 'database',
+    schema: z.guid(),
+    expected: "the identity's client id",
+    example: '7c9e6679-7425-40de-944b-e07fc1f90ae7',
+  },
+  SQL_USER: { group: 'database', schema: z.string(), expected: 'the name of a SQL login', example: 'sa' },
+  SQL_PASSWORD: {
+    group: 'database',
+    schema: z.string(),
+    expected: 'the password of SQL_USER',
+    example: 'a-long-random-one',
+    secret: true,
+  },
+  SQL_TRUST_SERVER_CERTIFICATE: {
+    group: 'database',
+    schema: z.enum(['true', 'false']),
+    expected: 'true or false',
+    example: 'false',
+    default: 'false',
+  },
+  EMAIL_ENDPOINT: {
+    group: 'email',
+    schema: httpsAddress.transform((url) => url.replace(/\/+$/, '')),
+    expected: 'an https address',
+    example: 'https://my-email.communication.azure.com',
+    required: true,
+  },
+  EMAIL_SENDER_ADDRESS: {
+    group: 'email',
+    schema: z.email(),
+    expected: 'an email address',
+    example: 'access@example.com',
+    required: true,
+  },
+  EMAIL_REPLY_TO: {
+    group: 'email',
+    schema: z.email(),
+    expected: 'an email address',
+    example: 'access-team@example.com',
+  },
+  RENEWAL_URL_TEMPLATE: {
+    group: 'email',
+    schema: z
+      .string()
+      .refine(
+        (text) => text.includes('{requestNumber}') && URL.canParse(text) && text.startsWith('https://'),
+      ),
+    expected: 'an https address with {requestNumber} in it',
+    example: 'https://portal.example.com/requests/{requestNumber}/renew',
+  },
+  NOTIFICATION_LEAD_DAYS: {
+    group: 'notification',
+    schema: leadDays,
+    expected: 'whole days from 1 to 365 separated by commas',
+    example: '14,7,1',
+    default: '14,7,1',
+  },
+  NOTIFY_REVOKED: {
+    group: 'notification',
+    schema: z.enum(['true', 'false']),
+    expected: 'true or false',
+    example: 'true',
+    default: 'false',
+  },
+  REVOCATION_CEILING: {
+    group: 'revocation',
+    schema: wholeNumber(0, 999_999_999),
+    expected: 'a whole number of grants from 0',
+    example: '1000',
+    default: '1000',
+  },
+  SCHEDULE_REVOKE_DATABRICKS: scheduleRow('SCHEDULE_REVOKE_DATABRICKS'),
+  SCHEDULE_REVOKE_PALANTIR: scheduleRow('SCHEDULE_REVOKE_PALANTIR'),
+  SCHEDULE_NOTIFY_DATABRICKS: scheduleRow('SCHEDULE_NOTIFY_DATABRICKS'),
+  SCHEDULE_NOTIFY_PALANTIR: scheduleRow('SCHEDULE_NOTIFY_PALANTIR'),
+  APPLICATIONINSIGHTS_CONNECTION_STRING: {
+    group: 'telemetry',
+    schema: z.string().regex(/InstrumentationKey=/i),
+    expected: 'a connection string',
+    example: 'InstrumentationKey=…;IngestionEndpoint=https://…',
+    secret: true,
+  },
+} satisfies Record<string, SettingRow>;
+
+type Table = typeof table;
+export type SettingName = keyof Table;
+
+/** What the settings were read as: absent where one is optional and not given. */
+type Values = {
+  readonly [Name in SettingName]: Table[Name] extends { required: true } | { default: string }
+    ? z.output<Table[Name]['schema']>
+    : z.output<Table[Name]['schema']> | undefined;
+};
+
+const rows = Object.entries(table) as [SettingName, SettingRow][];
+
+/** The names of all settings. */
+export const settingNames: readonly SettingName[] = rows.map(([name]) => name);
+
+/** An empty value counts as absent. */
+function nonEmpty(environment: Environment): Environment {
+  return Object.fromEntries(Object.entries(environment).filter(([, value]) => value?.trim()));
+}
+
+/**
+ * Whether this is Azure, by what the Functions host itself goes by (azure-functions-host, EnvironmentExtensions):
+ * WEBSITE_INSTANCE_ID on App Service plans; on the consumption plans a container or pod name. A container may have a
+ * CONTAINER_NAME anywhere, so the app's name, which Azure sets on every plan, has to be there too.
+ */
+function runsInAzure(given: Environment): boolean {
+  const instance = given.CONTAINER_NAME ?? given.WEBSITE_POD_NAME;
+  return (
+    given.WEBSITE_INSTANCE_ID !== undefined ||
+    (instance !== undefined && given.WEBSITE_SITE_NAME !== undefined)
+  );
+}
 
 const sqlLogin = ['SQL_USER', 'SQL_PASSWORD'] as const;
 
-/**
- * A SQL login is for a local or CI server. Every Azure instance has WEBSITE_INSTANCE_ID, or CONTAINER_NAME on the
- * consumption plans: what the Functions runtime itself goes by (azure-functions-host, EnvironmentExtensions).
- */
-function loginProblems(given: Environment): string[] {
+/** A SQL login is for a local or CI server, and both of its settings belong together. */
+function loginProblems(given: Environment): SettingProblem[] {
+  const problem = (setting: SettingName, message: string): SettingProblem => ({
+    setting,
+    group: 'database',
+    message,
+  });
   const login = sqlLogin.filter((name) => given[name] !== undefined);
-  if ((given.WEBSITE_INSTANCE_ID ?? given.CONTAINER_NAME) !== undefined) {
-    const trust = given.SQL_TRUST_SERVER_CERTIFICATE === 'true' ? ['SQL_TRUST_SERVER_CERTIFICATE'] : [];
-    return [...login, ...trust].map(
-      (name) =>
-        `${name}: refused in Azure, where the managed identity signs in over a trusted connection; remove it`,
+  if (runsInAzure(given)) {
+    const trust =
+      given.SQL_TRUST_SERVER_CERTIFICATE === 'true' ? (['SQL_TRUST_SERVER_CERTIFICATE'] as const) : [];
+    return [...login, ...trust].map((name) =>
+      problem(
+        name,
+        'refused in Azure, where the managed identity signs in over a trusted connection; remove it',
+      ),
     );
   }
   if (login.length !== 1) return [];
-  const absent = sqlLogin.filter((name) => given[name] === undefined);
-  return absent.map(
-    (name) => `${name}: missing: expected with ${login.join()}, for a SQL login; or remove both`,
-  );
+  return sqlLogin
+    .filter((name) => given[name] === undefined)
+    .map((name) => problem(name, `missing: expected with ${login.join()}, for a SQL login; or remove both`));
+}
+
+/** Values of settings with a problem are absent, whatever their type says: see the problems first. */
+function parse(given: Environment): { values: Values; problems: SettingProblem[] } {
+  const values: Partial<Record<SettingName, unknown>> = {};
+  const problems: SettingProblem[] = [];
+  for (const [setting, { group, schema, expected, example, required, default: fallback }] of rows) {
+    const text = given[setting] ?? fallback;
+    const expectation = `expected ${expected}, for example ${example}`;
+    if (text === undefined) {
+      if (required) problems.push({ setting, group, message: `missing: ${expectation}` });
+      continue;
+    }
+    const { data, error } = schema.safeParse(text);
+    if (error) {
+      const message = expected === undefined ? (error.issues[0]?.message ?? '') : expectation;
+      problems.push({ setting, group, message });
+    } else values[setting] = data;
+  }
+  problems.push(...loginProblems(given));
+  return { values: values as Values, problems };
+}
+
+/** @throws SettingsError if a setting of the group is missing or malformed */
+function requireGroup(needed: SettingGroup, problems: readonly SettingProblem[]): void {
+  if (problems.some(({ group }) => group === needed)) throw new SettingsError(problems);
+}
+
+function toDatabaseSettings(values: Values): DatabaseSettings['database'] {
+  const { SQL_USER: user, SQL_PASSWORD: password } = values;
+  return {
+    server: values.SQL_SERVER,
+    port: values.SQL_PORT,
+    name: values.SQL_DATABASE,
+    login:
+      user !== undefined && password !== undefined ? { kind: 'sql', user, password } : { kind: 'identity' },
+    trustServerCertificate: values.SQL_TRUST_SERVER_CERTIFICATE === 'true',
+  };
 }
 
 /**
  * Reads the settings of the database alone, for tools that need no more.
- * @throws SettingsError naming every missing or malformed setting
+ * @throws SettingsError naming every one that is missing or malformed
  */
 export function readDatabaseSettings(environment: Environment): DatabaseSettings {
-  return toDatabaseSettings(validate(databaseSchema, environment));
+  const { values, problems } = parse(nonEmpty(environment));
+  const own = problems.filter(({ group }) => group === 'database');
+  requireGroup('database', own);
+  const { AZURE_CLIENT_ID: identityClientId } = values;
+  return { database: toDatabaseSettings(values), ...(identityClientId && { identityClientId }) };
 }
 
-function toDatabaseSettings(data: z.output<typeof databaseSchema>): DatabaseSettings {
-  return {
-    database: {
-      server: data.SQL_SERVER,
-      port: data.SQL_PORT,
-      name: data.SQL_DATABASE,
-      login:
-        data.SQL_USER !== undefined && data.SQL_PASSWORD !== undefined
-          ? { kind: 'sql', user: data.SQL_USER, password: data.SQL_PASSWORD }
-          : { kind: 'identity' },
-      trustServerCertificate: data.SQL_TRUST_SERVER_CERTIFICATE === 'true',
-    },
-    ...(data.AZURE_CLIENT_ID && { identityClientId: data.AZURE_CLIENT_ID }),
-  };
-}
-
-/** An empty value counts as absent. */
-function validate<T>(theSchema: z.ZodType<T>, environment: Environment): T {
-  const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value?.trim()));
-  const { data, error } = theSchema.safeParse(given);
-  const problems = [
-    ...(error?.issues ?? []).map(({ path, message }) => `${path.join('.')}: ${message}`),
-    ...loginProblems(given),
-  ];
-  if (!data || problems.length > 0) throw new SettingsError(problems);
-  return data;
-}
-
-/**
- * Reads all settings from app settings (environment variables).
- * @throws SettingsError naming every missing or malformed setting
- */
+/** Reads all settings. What is wrong is in `problems`, and is thrown when a value that needs it is read. */
 export function readSettings(environment: Environment): Settings {
-  const data = validate(schema, environment);
+  const { values, problems } = parse(nonEmpty(environment));
+  const {
+    AZURE_CLIENT_ID: identityClientId,
+    APPLICATIONINSIGHTS_CONNECTION_STRING: telemetryConnectionString,
+  } = values;
   return {
-    ...toDatabaseSettings(data),
-    email: {
-      endpoint: data.EMAIL_ENDPOINT,
-      senderAddress: data.EMAIL_SENDER_ADDRESS,
-      ...(data.EMAIL_REPLY_TO && { replyTo: data.EMAIL_REPLY_TO }),
-      ...(data.RENEWAL_URL_TEMPLATE && { renewalUrlTemplate: data.RENEWAL_URL_TEMPLATE }),
+    get database() {
+      requireGroup('database', problems);
+      return toDatabaseSettings(values);
     },
-    leadDays: data.NOTIFICATION_LEAD_DAYS,
-    notifyRevoked: data.NOTIFY_REVOKED === 'true',
-    revocationCeiling: data.REVOCATION_CEILING,
+    get email() {
+      requireGroup('email', problems);
+      return {
+        endpoint: values.EMAIL_ENDPOINT,
+        senderAddress: values.EMAIL_SENDER_ADDRESS,
+        ...(values.EMAIL_REPLY_TO && { replyTo: values.EMAIL_REPLY_TO }),
+        ...(values.RENEWAL_URL_TEMPLATE && { renewalUrlTemplate: values.RENEWAL_URL_TEMPLATE }),
+      };
+    },
+    get leadDays() {
+      requireGroup('notification', problems);
+      return values.NOTIFICATION_LEAD_DAYS;
+    },
+    get notifyRevoked() {
+      requireGroup('notification', problems);
+      return values.NOTIFY_REVOKED === 'true';
+    },
+    get revocationCeiling() {
+      requireGroup('revocation', problems);
+      return values.REVOCATION_CEILING;
+    },
     schedules: {
-      SCHEDULE_REVOKE_DATABRICKS: data.SCHEDULE_REVOKE_DATABRICKS,
-      SCHEDULE_REVOKE_PALANTIR: data.SCHEDULE_REVOKE_PALANTIR,
-      SCHEDULE_NOTIFY_DATABRICKS: data.SCHEDULE_NOTIFY_DATABRICKS,
-      SCHEDULE_NOTIFY_PALANTIR: data.SCHEDULE_NOTIFY_PALANTIR,
+      SCHEDULE_REVOKE_DATABRICKS: scheduleFor('SCHEDULE_REVOKE_DATABRICKS', environment),
+      SCHEDULE_REVOKE_PALANTIR: scheduleFor('SCHEDULE_REVOKE_PALANTIR', environment),
+      SCHEDULE_NOTIFY_DATABRICKS: scheduleFor('SCHEDULE_NOTIFY_DATABRICKS', environment),
+      SCHEDULE_NOTIFY_PALANTIR: scheduleFor('SCHEDULE_NOTIFY_PALANTIR', environment),
     },
-    ...(data.APPLICATIONINSIGHTS_CONNECTION_STRING && {
-      telemetryConnectionString: data.APPLICATIONINSIGHTS_CONNECTION_STRING,
-    }),
+    ...(identityClientId && { identityClientId }),
+    ...(telemetryConnectionString && { telemetryConnectionString }),
+    problems,
   };
+}
+
+/** A setting as it is in force. */
+export interface SettingInForce {
+  readonly setting: SettingName;
+  /** Undefined where it is optional and not given. A secret's value is never in here. */
+  readonly value: string | undefined;
+  readonly isDefault: boolean;
+}
+
+/** The settings in force, to be shown; those with a problem are left out, since what was given may be a secret. */
+export function settingsInForce(environment: Environment): SettingInForce[] {
+  const given = nonEmpty(environment);
+  const wrong = new Set(parse(given).problems.map(({ setting }) => setting));
+  return rows
+    .filter(([setting]) => !wrong.has(setting))
+    .map(([setting, { secret, default: fallback }]) => {
+      const text = given[setting];
+      return {
+        setting,
+        value: text === undefined ? fallback : secret ? '(set, not shown)' : text,
+        isDefault: text === undefined && fallback !== undefined,
+      };
+    });
 }

@@ -42,8 +42,8 @@ export function toProblem(error: unknown): Problem {
   if (error instanceof DatabaseError)
     return { status: 500, title: 'The database refused a statement', detail: error.message };
   if (error instanceof SettingsError) {
-    const { message: detail, problems } = error;
-    return { status: 500, title: 'The app is not configured', detail, members: { problems } };
+    const problems = error.problems.map(({ setting, message }) => `${setting}: ${message}`);
+    return { status: 500, title: 'The app is not configured', detail: error.message, members: { problems } };
   }
   return {
     status: 500,

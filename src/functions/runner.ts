@@ -4,18 +4,30 @@ import type { RunOptions, RunResult, Services } from '../jobs/runJob';
 
 let services: Promise<Services> | undefined;
 
-/** What runs are made of, built at the first use and kept; a failure is not kept. Loads the code that it needs. */
+/**
+ * The services that runs use, created on first use and cached; failures are not cached. Loads the code that they need
+ * and logs once what is wrong with the settings.
+ */
 export async function getServices(): Promise<Services> {
   // They outlive the invocation, whose context takes no logs after its end.
-  services ??= import('../services').then(({ createServices }) =>
-    createServices(process.env, (message) => console.warn(message)),
-  );
+  services ??= createLoggedServices((message) => console.warn(message));
   try {
     return await services;
   } catch (error) {
     services = undefined;
     throw error;
   }
+}
+
+async function createLoggedServices(log: (message: string) => void): Promise<Services> {
+  const [{ createServices }, { SettingsError }] = await Promise.all([
+    import('../services'),
+    import('../config/settings'),
+  ]);
+  const created = await createServices(process.env, log);
+  const { problems } = created.settings;
+  if (problems.length > 0) log(new SettingsError(problems).message);
+  return created;
 }
 
 const shutdown = new AbortController();

@@ -10,6 +10,7 @@ export interface JobState {
   readonly job: Job;
   /** NCRONTAB, UTC. */
   readonly schedule: string;
+  /** Null if the schedule is malformed: its timer never fires. */
   readonly nextRunAt: Date | null;
   /** The run that holds the lock. */
   readonly activeRun: JobRun | null;
@@ -29,6 +30,7 @@ export async function readJobStates(
   deadline: Deadline,
   runLimit: number,
 ): Promise<JobState[]> {
+  const malformed = new Set<string>(settings.problems.map(({ setting }) => setting));
   return database.connect((connection) =>
     connection.withRetries(deadline, async (session) => {
       const states: JobState[] = [];
@@ -38,7 +40,9 @@ export async function readJobStates(
         states.push({
           job,
           schedule,
-          nextRunAt: nextRuns(schedule, 1, new Date(deadline.clock.now()))[0] ?? null,
+          nextRunAt: malformed.has(job.scheduleSetting)
+            ? null
+            : (nextRuns(schedule, 1, new Date(deadline.clock.now()))[0] ?? null),
           activeRun: runs.find(({ status }) => status === 'InProgress') ?? null,
           lastRun: runs.find(({ status }) => status !== 'InProgress') ?? null,
           runs,

@@ -25,7 +25,7 @@ export type Trigger = keyof typeof timeBudgetsMs;
 /** How long a run may try to finish its row when its time budget is spent. In ms. */
 const finishingGraceMs = 25_000;
 
-/** What runs use. */
+/** What runs use. Reading a service whose settings are wrong throws a SettingsError: read only what is used. */
 export interface Services {
   readonly settings: Settings;
   readonly database: Database;
@@ -143,15 +143,17 @@ async function runUnderLock(
 
 /** The job with its settings, which are read before the lock is taken. */
 function prepare(
-  { settings, emailClient }: Services,
+  services: Services,
   { kind }: Job,
   { allowMassRevocation, resend }: RunOptions,
 ): (context: RunContext) => Promise<Outcome> {
+  const { settings } = services;
   if (kind === 'revocation') {
     const ceiling = settings.revocationCeiling;
     return (context) => revokeExpired(context, allowMassRevocation ? undefined : ceiling);
   }
   const { leadDays, notifyRevoked, email } = settings;
+  const { emailClient } = services;
   return (context) => notifyExpiring(context, emailClient, { leadDays, notifyRevoked, email }, resend);
 }
 

@@ -1,6 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { defaultSchedules } from '../../src/config/schedules';
-import { readSettings, SettingsError } from '../../src/config/settings';
+import {
+  readDatabaseSettings,
+  readSettings,
+  settingNames,
+  settingsInForce,
+  SettingsError,
+  type Environment,
+} from '../../src/config/settings';
 
 const minimal = {
   SQL_SERVER: 'my-server.database.windows.net',
@@ -9,20 +16,11 @@ const minimal = {
   EMAIL_SENDER_ADDRESS: 'access@example.com',
 };
 
-/** The problems of settings that are refused, by the setting they name. */
-function problems(environment: Record<string, string | undefined>): Record<string, string> {
-  try {
-    readSettings(environment);
-  } catch (error) {
-    if (!(error instanceof SettingsError)) throw error;
-    return Object.fromEntries(
-      error.problems.map((problem): [string, string] => {
-        const end = problem.indexOf(': ');
-        return [problem.slice(0, end), problem.slice(end + 2)];
-      }),
-    );
-  }
-  throw new Error('The settings were taken');
+/** What is wrong, by setting. */
+function problems(environment: Environment): Record<string, string> {
+  return Object.fromEntries(
+    readSettings(environment).problems.map(({ setting, message }) => [setting, message]),
+  );
 }
 
 test('four settings suffice; the others have the documented defaults', () => {
@@ -36,23 +34,27 @@ test('four settings suffice; the others have the documented defaults', () => {
     },
     email: { endpoint: 'https://my-email.communication.azure.com', senderAddress: 'access@example.com' },
     leadDays: [1, 7, 14],
+    notifyRevoked: false,
     revocationCeiling: 1000,
     schedules: defaultSchedules,
+    problems: [],
   });
 });
 
-test('one error names every missing and malformed setting, what it expects and an example', () => {
-  const found = problems({
-    SQL_PORT: '70000',
-    EMAIL_ENDPOINT: 'http://plain.example.com',
-    EMAIL_SENDER_ADDRESS: 'nobody',
-    NOTIFICATION_LEAD_DAYS: '14,soon',
-    REVOCATION_CEILING: '-1',
-    SCHEDULE_REVOKE_PALANTIR: 'hourly',
-    RENEWAL_URL_TEMPLATE: 'https://portal.example.com/renew',
-    AZURE_CLIENT_ID: 'me',
-    SQL_USER: 'sa',
-  });
+const wrong = {
+  SQL_PORT: '70000',
+  EMAIL_ENDPOINT: 'http://plain.example.com',
+  EMAIL_SENDER_ADDRESS: 'nobody',
+  NOTIFICATION_LEAD_DAYS: '14,soon',
+  REVOCATION_CEILING: '-1',
+  SCHEDULE_REVOKE_PALANTIR: 'hourly',
+  RENEWAL_URL_TEMPLATE: 'https://portal.example.com/renew',
+  AZURE_CLIENT_ID: 'me',
+  SQL_USER: 'sa',
+};
+
+test('every missing and malformed setting is named, with what it expects and an example', () => {
+  const found = problems(wrong);
   expect(Object.keys(found).sort()).toEqual([
     'AZURE_CLIENT_ID',
     'EMAIL_ENDPOINT',
@@ -69,6 +71,71 @@ test('one error names every missing and malformed setting, what it expects and a
   expect(found.SQL_SERVER).toMatch(/^missing: expected .* for example /);
   for (const [name, problem] of Object.entries(found))
     expect([name, problem]).toEqual([name, expect.stringMatching(/expected/)]);
+});
+
+describe('A wrong setting stops only what needs it', () => {
+  test.each([
+    ['SQL_PORT', { database: 'stops', email: 'works', leadDays: 'works', revocationCeiling: 'works' }],
+    ['AZURE_CLIENT_ID', { database: 'stops', email: 'works', leadDays: 'works', revocationCeiling: 'works' }],
+    [
+      'EMAIL_SENDER_ADDRESS',
+      { database: 'works', email: 'stops', leadDays: 'works', revocationCeiling: 'works' },
+    ],
+    [
+      'RENEWAL_URL_TEMPLATE',
+      { database: 'works', email: 'stops', leadDays: 'works', revocationCeiling: 'works' },
+    ],
+    [
+      'NOTIFICATION_LEAD_DAYS',
+      { database: 'works', email: 'works', leadDays: 'stops', revocationCeiling: 'works' },
+    ],
+    [
+      'REVOCATION_CEILING',
+      { database: 'works', email: 'works', leadDays: 'works', revocationCeiling: 'stops' },
+    ],
+    [
+      'SCHEDULE_REVOKE_PALANTIR',
+      { database: 'works', email: 'works', leadDays: 'works', revocationCeiling: 'works' },
+    ],
+  ] as const)('%s: %p', (name, expected) => {
+    const settings = readSettings({ ...minimal, [name]: wrong[name] });
+    const tryToRead = (value: keyof typeof expected): string => {
+      try {
+        expect(settings[value]).toBeDefined();
+        return 'works';
+      } catch (error) {
+        if (!(error instanceof SettingsError)) throw error;
+        expect(error.message).toContain(name);
+        return 'stops';
+      }
+    };
+    const read = Object.keys(expected).map((value) => [value, tryToRead(value as keyof typeof expected)]);
+    expect(Object.fromEntries(read)).toEqual(expected);
+  });
+
+  test('the error names all that is wrong, needed or not', () => {
+    const settings = readSettings(wrong);
+    expect(() => settings.revocationCeiling).toThrow(
+      expect.objectContaining({ problems: settings.problems }) as Error,
+    );
+  });
+
+  test('the settings of the database alone are read without the others, and name only their own problems', () => {
+    const { SQL_SERVER, SQL_DATABASE } = minimal;
+    const clientId = '7c9e6679-7425-40de-944b-e07fc1f90ae7';
+    expect(
+      readDatabaseSettings({ SQL_SERVER, SQL_DATABASE, AZURE_CLIENT_ID: clientId, EMAIL_ENDPOINT: 'x' }),
+    ).toMatchObject({ database: { server: SQL_SERVER }, identityClientId: clientId });
+    const named = (): string[] => {
+      try {
+        readDatabaseSettings({});
+      } catch (error) {
+        if (error instanceof SettingsError) return error.problems.map(({ setting }) => setting);
+      }
+      return [];
+    };
+    expect(named()).toEqual(['SQL_SERVER', 'SQL_DATABASE']);
+  });
 });
 
 test.each(['', '0', '7,', '7;1', '-7', '1.5', '400', 'seven'])(
@@ -93,29 +160,56 @@ test.each(['0 0 * * *', 'x', '0 0 25 * * *', '@hourly'])(
   },
 );
 
-test('a SQL login and an untrusted certificate are taken locally and refused in Azure', () => {
+test.each([
+  ['on a workstation', {}, 'taken'],
+  ['in a container that has a name for reasons of its own', { CONTAINER_NAME: 'dev' }, 'taken'],
+  ['on an App Service plan', { WEBSITE_INSTANCE_ID: 'a1' }, 'refused'],
+  ['on a consumption plan', { CONTAINER_NAME: 'b2', WEBSITE_SITE_NAME: 'access' }, 'refused'],
+  ['on Flex Consumption', { WEBSITE_POD_NAME: 'c3', WEBSITE_SITE_NAME: 'access' }, 'refused'],
+])('a SQL login and an untrusted certificate %s: %p %s', (_, environment, expected) => {
   const login = { SQL_USER: 'sa', SQL_PASSWORD: 'secret', SQL_TRUST_SERVER_CERTIFICATE: 'true' };
-  expect(readSettings({ ...minimal, ...login }).database).toMatchObject({
-    login: { kind: 'sql', user: 'sa', password: 'secret' },
-    trustServerCertificate: true,
-  });
-  for (const azure of [{ WEBSITE_INSTANCE_ID: 'a1' }, { CONTAINER_NAME: 'b2' }])
-    expect(Object.keys(problems({ ...minimal, ...login, ...azure }))).toEqual(Object.keys(login));
+  const given = { ...minimal, ...login, ...environment };
+  expect(Object.keys(problems(given))).toEqual(expected === 'refused' ? Object.keys(login) : []);
+  if (expected === 'taken')
+    expect(readSettings(given).database).toMatchObject({
+      login: { kind: 'sql', user: 'sa', password: 'secret' },
+      trustServerCertificate: true,
+    });
 });
 
-test('local.settings.json.example lists every setting and is valid but for what a site fills in', () => {
+test('the settings in force say what was given and what is a default, never a secret or a malformed value', () => {
+  const given = {
+    ...minimal,
+    SQL_PASSWORD: 'secret-1',
+    SQL_USER: 'sa',
+    REVOCATION_CEILING: 'secret-2',
+    APPLICATIONINSIGHTS_CONNECTION_STRING: 'InstrumentationKey=secret-3',
+  };
+  const inForce = settingsInForce(given);
+  const valueOf = (name: string) => inForce.find(({ setting }) => setting === name);
+  expect(valueOf('SQL_SERVER')).toMatchObject({ value: minimal.SQL_SERVER, isDefault: false });
+  expect(valueOf('SQL_PORT')).toMatchObject({ value: '1433', isDefault: true });
+  expect(valueOf('EMAIL_REPLY_TO')).toMatchObject({ value: undefined, isDefault: false });
+  expect(valueOf('SQL_PASSWORD')).toMatchObject({ value: '(set, not shown)', isDefault: false });
+  expect(valueOf('REVOCATION_CEILING')).toBeUndefined();
+  expect(JSON.stringify(inForce)).not.toContain('secret');
+});
+
+describe('The documents', () => {
   const { Values } = JSON.parse(readFileSync('local.settings.json.example', 'utf8')) as {
     Values: Record<string, string>;
   };
-  expect(readSettings(Values).schedules).toEqual(defaultSchedules);
-  const source = readFileSync('src/config/settings.ts', 'utf8');
-  const names = [
-    ...new Set(
-      source.match(
-        /\b(?:SQL|EMAIL|AZURE|RENEWAL|NOTIFICATION|REVOCATION|SCHEDULE|APPLICATIONINSIGHTS)_[A-Z_]+\b/g,
-      ),
-    ),
-  ];
-  expect(names.length).toBeGreaterThan(15);
-  expect(names.filter((name) => !(name in Values))).toEqual([]);
+
+  test('local.settings.json.example lists every setting and is valid but for what a site fills in', () => {
+    expect(readSettings(Values).problems).toEqual([]);
+    expect(readSettings(Values).schedules).toEqual(defaultSchedules);
+    expect(settingNames.length).toBeGreaterThan(15);
+    expect(settingNames.filter((name) => !(name in Values))).toEqual([]);
+  });
+
+  test('the README describes every setting', () => {
+    const readme = readFileSync('README.md', 'utf8');
+    const section = /^## Settings$.*?(?=^## )/ms.exec(readme)?.[0] ?? '';
+    expect(settingNames.filter((name) => !section.includes(`\`${name}\``))).toEqual([]);
+  });
 });

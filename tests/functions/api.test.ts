@@ -373,6 +373,52 @@ describe('without a database', () => {
   });
 });
 
+describe('with one wrong setting', () => {
+  let misconfigured: App;
+  beforeAll(async () => {
+    misconfigured = await sample.startApp({
+      EMAIL_SENDER_ADDRESS: 'nobody',
+      SCHEDULE_REVOKE_PALANTIR: 'hourly',
+    });
+  });
+
+  test('what does not need it works: revoking, the dry runs, the jobs, the history and the status page', async () => {
+    expect((await post(revokePalantir, '', misconfigured)).status).toBe(200);
+    for (const job of jobs) expect((await post(job, '?dryRun=true', misconfigured)).status).toBe(200);
+    expect((await call(runPath(revokePalantir.type), 'GET', misconfigured)).status).toBe(200);
+    const { status, body } = await call('/api/jobs', 'GET', misconfigured);
+    expect(status).toBe(200);
+    expect(
+      (body.jobs as Body[]).map(({ schedule, nextRunAt }) => [schedule, typeof nextRunAt]),
+    ).toMatchObject([
+      [expect.any(String), 'string'],
+      ['hourly', 'object'],
+      [expect.any(String), 'string'],
+      [expect.any(String), 'string'],
+    ]);
+    expect((await misconfigured.call('/api/status')).status).toBe(200);
+  });
+
+  test('the job that needs it is answered with 500, which names it, and takes no lock', async () => {
+    const answer = await post(notifyDatabricks, '', misconfigured);
+    expectProblem(answer, 500);
+    expect(answer.body.title).toBe('The app is not configured');
+    expect(answer.body.problems).toEqual([
+      expect.stringMatching(/^EMAIL_SENDER_ADDRESS: expected an email address, for example /),
+      expect.stringMatching(/^SCHEDULE_REVOKE_PALANTIR: "hourly" /),
+    ]);
+    expect(await storedRuns()).toEqual([]);
+  });
+
+  test('all that is wrong is logged once, at the first use', async () => {
+    const fresh = await sample.startApp({ EMAIL_SENDER_ADDRESS: 'nobody', REVOCATION_CEILING: 'none' });
+    for (let use = 0; use < 3; use++) expect((await call('/api/jobs', 'GET', fresh)).status).toBe(200);
+    await fresh.logged(/^- EMAIL_SENDER_ADDRESS: expected/);
+    await fresh.logged(/^- REVOCATION_CEILING: expected/);
+    expect(fresh.lines.filter((line) => line.includes('Settings are missing or malformed'))).toHaveLength(1);
+  });
+});
+
 test('an app without its settings answers with 500, which names every one, and finds its functions all the same', async () => {
   const missing = ['SQL_SERVER', 'SQL_DATABASE', 'EMAIL_ENDPOINT', 'EMAIL_SENDER_ADDRESS'];
   const bare = await sample.startApp({
