@@ -136,6 +136,25 @@ describe("the product's scripts", () => {
     await fails('CREATE ROLE AccessExpiryJobs', 15023);
   });
 
+  test('a user keeps the SID that it was created with, as the bytes of a GUID', async () => {
+    await client.batch('CREATE USER [func]]app] WITH SID = 0x33221100554477668899AABBCCDDEEFF, TYPE = E');
+    expect(
+      await rows(
+        "SELECT p.type, CASE WHEN p.type = 'E' THEN CAST(p.sid AS UNIQUEIDENTIFIER) END AS id FROM sys.database_principals AS p WHERE p.name = 'func]app'",
+      ),
+    ).toEqual([{ type: 'E', id: '00112233-4455-6677-8899-AABBCCDDEEFF' }]);
+  });
+
+  test('the text of a view is the whole batch that defined it', async () => {
+    const text = '-- why\nCREATE OR ALTER VIEW dbo.Runs AS\nSELECT r.Id FROM dbo.JobRun AS r;';
+    await client.batch(text);
+    expect(
+      await rows(
+        "SELECT OBJECT_DEFINITION(OBJECT_ID('dbo.Runs')) AS runs, OBJECT_DEFINITION(OBJECT_ID('dbo.JobRun')) AS tab",
+      ),
+    ).toEqual([{ runs: text, tab: null }]);
+  });
+
   test('a second run in progress is refused by the filtered index, a completed one is not', async () => {
     const insert = (status: string) =>
       client.batch(`INSERT INTO dbo.JobRun (Job_Id, Job_Type, Status, Started_At, Started_By)

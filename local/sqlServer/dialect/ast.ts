@@ -167,7 +167,13 @@ export type StatementBody =
       include: string[];
       where: string | undefined;
     }
-  | { kind: 'createView'; name: Name; mode: 'create' | 'alter' | 'createOrAlter'; definition: string }
+  | {
+      kind: 'createView';
+      name: Name;
+      mode: 'create' | 'alter' | 'createOrAlter';
+      definition: string;
+      module: string;
+    }
   | { kind: 'drop'; object: 'TABLE' | 'VIEW' | 'ROLE' | 'USER'; names: Name[]; ifExists: boolean }
   | { kind: 'dropIndex'; name: string; table: Name; ifExists: boolean }
   | {
@@ -177,7 +183,7 @@ export type StatementBody =
         | { kind: 'add'; columns: ColumnDefinition[]; constraints: ConstraintDefinition[] }
         | { kind: 'dropColumns' | 'dropConstraints'; names: string[]; ifExists: boolean };
     }
-  | { kind: 'createPrincipal'; name: string; type: 'R' | 'E' | 'S' }
+  | { kind: 'createPrincipal'; name: string; type: 'R' | 'E' | 'S'; sid?: string }
   | { kind: 'roleMember'; role: string; member: string; add: boolean }
   | {
       kind: 'permission';

@@ -446,6 +446,8 @@ export abstract class ExpressionEmitter {
         return native('_newid()', { name: 'uniqueidentifier' });
       case 'OBJECT_ID':
         return native(`_object_id(${args.map((_, i) => text(i)).join(', ')})`, INT);
+      case 'OBJECT_DEFINITION':
+        return native(`_object_definition(${arg(0).sql})`, nvarchar(-1));
       case 'OBJECT_NAME':
       case 'SCHEMA_NAME':
       case 'TYPE_NAME':

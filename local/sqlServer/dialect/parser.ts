@@ -363,6 +363,11 @@ class Parser {
     }
     if (this.accept('USER')) {
       const name = this.identifier();
+      if (this.accept('WITH', 'SID', '=')) {
+        const { value: sid } = this.next();
+        this.expect(',', 'TYPE', '=', 'E');
+        return { kind: 'createPrincipal', name, type: 'E', sid };
+      }
       const external = this.accept('FROM', 'EXTERNAL', 'PROVIDER');
       if (!external && !this.accept('WITHOUT', 'LOGIN')) {
         this.expect('FOR', 'LOGIN');
@@ -418,7 +423,7 @@ class Parser {
         endsBatch: true,
       });
     }
-    return { kind: 'createView', name, mode, definition };
+    return { kind: 'createView', name, mode, definition, module: this.sql };
   }
 
   private peekFirst(): number {

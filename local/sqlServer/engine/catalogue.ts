@@ -31,12 +31,13 @@ export interface Table {
   readonly indexes: readonly Index[];
 }
 
-/** `columns`: as they were when the view was defined. */
+/** `columns`: as they were when the view was defined; `definition`: its query; `module`: the whole batch. */
 export interface View {
   readonly kind: 'view';
   readonly name: string;
   readonly columns: readonly Column[];
   readonly definition: string;
+  readonly module: string;
 }
 
 /** Type as in sys.database_principals: R role, E external user, S SQL user. */
@@ -44,6 +45,8 @@ export interface Principal {
   readonly kind: 'principal';
   readonly name: string;
   readonly type: 'R' | 'E' | 'S';
+  /** In hexadecimal, where one was given. */
+  readonly sid?: string;
   readonly memberOf: readonly string[];
   readonly permissions: readonly {
     readonly state: 'GRANT' | 'DENY';

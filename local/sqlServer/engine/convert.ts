@@ -27,6 +27,7 @@ export function convert(value: SqlValue, from: SqlType, to: SqlType, style?: num
     throw new SqlError(529, `Explicit conversion from data type ${from.name} to ${to.name} is not allowed.`);
   }
   if (to.name === 'uniqueidentifier') {
+    if (value instanceof Uint8Array) return toGuid(value);
     const match = GUID.exec(String(value));
     if (match === null) {
       throw conversionError(
@@ -41,6 +42,19 @@ export function convert(value: SqlValue, from: SqlType, to: SqlType, style?: num
       ? value
       : Buffer.from(String(value), isUtf16(from) ? 'utf16le' : 'latin1');
   return toNumber(value, from, to);
+}
+
+/** The first three groups are little-endian. */
+function toGuid(value: Uint8Array): string {
+  const bytes = Buffer.alloc(16);
+  bytes.set(value.subarray(0, 16));
+  bytes.subarray(0, 4).reverse();
+  bytes.subarray(4, 6).reverse();
+  bytes.subarray(6, 8).reverse();
+  return bytes
+    .toString('hex')
+    .replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-')
+    .toUpperCase();
 }
 
 const isUtf16 = (type: SqlType): boolean => type.name.startsWith('n');

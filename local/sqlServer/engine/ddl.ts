@@ -80,11 +80,18 @@ class DdlExecutor {
         return;
       }
       case 'createPrincipal': {
-        const { name, type } = statement;
+        const { name, type, sid } = statement;
         if (this.catalogue.principal(name)) {
           throw new SqlError(15023, `User, group, or role '${name}' already exists in the current database.`);
         }
-        this.catalogue.add({ kind: 'principal', name, type, memberOf: [], permissions: [] });
+        this.catalogue.add({
+          kind: 'principal',
+          name,
+          type,
+          ...(sid && { sid }),
+          memberOf: [],
+          permissions: [],
+        });
         return;
       }
       case 'roleMember': {
@@ -293,7 +300,7 @@ class DdlExecutor {
   }
 
   private createView(statement: Extract<Ddl, { kind: 'createView' }>): void {
-    const { name, mode, definition } = statement;
+    const { name, mode, definition, module } = statement;
     const existing = this.catalogue.object(name);
     if (existing !== undefined && (mode === 'create' || existing.kind !== 'view')) this.checkNewName(name);
     if (existing === undefined && mode === 'alter')
@@ -315,8 +322,8 @@ class DdlExecutor {
         return { name: column.name, type: column.type, collation: 'NOCASE', nullable: true, identity: false };
       },
     );
-    if (existing?.kind === 'view') this.catalogue.replace({ ...existing, definition, columns });
-    else this.catalogue.add({ kind: 'view', name: name.name, definition, columns });
+    if (existing?.kind === 'view') this.catalogue.replace({ ...existing, definition, module, columns });
+    else this.catalogue.add({ kind: 'view', name: name.name, definition, module, columns });
   }
 
   private drop(object: string, name: Name, ifExists: boolean): void {

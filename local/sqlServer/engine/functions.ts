@@ -84,6 +84,10 @@ export function registerFunctions(sqlite: DatabaseSync, catalogue: Catalogue): v
       integer(
         name == null ? null : catalogue.objectId(String(name), type == null ? undefined : String(type)),
       ),
+    _object_definition: (id) => {
+      const found = catalogue.all().find((entry) => entry.id === Number(id));
+      return found?.kind === 'view' ? found.module : null;
+    },
     _object_name: (id) => objectName(id ?? null),
     _schema_name: strict((id) => (id === 1n ? 'dbo' : id === 4n ? 'sys' : null)),
     _type_name: strict(

@@ -309,6 +309,16 @@ export const systemViews: ReadonlyMap<string, SystemView> = new Map<string, Syst
     },
   ],
   [
+    'sys.databases',
+    {
+      columns: columns('name sysname, compatibility_level tinyint'),
+      rows: () => [['access', 160n]],
+    },
+  ],
+  // Dynamic data masking and triggers are not served.
+  ['sys.masked_columns', { columns: columns('object_id int, name sysname, is_masked bit'), rows: () => [] }],
+  ['sys.triggers', { columns: columns('name sysname, parent_id int, is_disabled bit'), rows: () => [] }],
+  [
     'sys.schemas',
     {
       columns: columns('name sysname, schema_id int, principal_id int'),
@@ -321,19 +331,23 @@ export const systemViews: ReadonlyMap<string, SystemView> = new Map<string, Syst
   [
     'sys.database_principals',
     {
-      columns: columns('name sysname, principal_id int, type char(1), type_desc nvarchar(60)'),
+      columns: columns(
+        'name sysname, principal_id int, type char(1), type_desc nvarchar(60), sid varbinary(85)',
+      ),
       rows: (catalogue) => [
         ...FIXED_PRINCIPALS.map(([name, number, type]): SqlValue[] => [
           name,
           id(number),
           type,
           PRINCIPAL_TYPES[type] ?? '',
+          null,
         ]),
         ...principals(catalogue).map((p): SqlValue[] => [
           p.name,
           id(principalId(p)),
           p.type,
           PRINCIPAL_TYPES[p.type] ?? '',
+          p.sid === undefined ? null : Buffer.from(p.sid, 'hex'),
         ]),
       ],
     },
