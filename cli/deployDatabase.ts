@@ -1,31 +1,87 @@
 /**
- * Applies the scripts in sql/ to the database that the settings name.
+ * Applies the scripts in sql/ to the database that the settings name, and makes a managed identity a member of the role.
  *
- *     npm run db:deploy
+ *     npm run db:deploy -- [--replace-views] [--grant <identity name> --client-id <guid>]
  *
- * The signed-in identity needs db_owner.
+ * The signed-in identity needs db_owner. Exit code 1 if the views that are left do not suit the jobs.
  */
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { parseArgs } from 'node:util';
 import { deadlineIn, systemClock } from '../src/clock';
 import { readDatabaseSettings } from '../src/config/settings';
 import { Database } from '../src/database/database';
-import { deployScripts } from './deployScripts';
+import { databricks, palantir } from '../src/jobs/platforms';
 import { createCredential } from '../src/services';
+import { deployScripts } from './deployScripts';
+import { readExpectedSchema } from './doctor/expectedSchema';
+import { formatFinding } from './doctor/finding';
+import { checkView } from './doctor/views';
 import { readEnvironment, runCommand } from './environment';
+import { grantRole, type Grantee } from './grantRole';
 
-/** Deploying waits for a paused database to wake up, and no longer. In ms. */
-const timeBudget = 5 * 60_000;
+/** Deploying waits for a paused database to wake up, and no longer. */
+const timeBudgetMs = 5 * 60_000;
+/** An index on a table that exists already is built from all its rows. */
+const statementTimeoutMs = 4 * 60_000;
+
+const usage =
+  'Usage: npm run db:deploy -- [--replace-views] [--grant <identity name> --client-id <its client id>]';
 
 runCommand(async () => {
+  const { replaceViews, grantee } = readArguments();
   const environment = readEnvironment();
   const { database, identityClientId } = readDatabaseSettings(environment);
   const credential = await createCredential(environment, identityClientId);
-  const deadline = deadlineIn(systemClock, timeBudget);
-  console.log(`Database ${database.name} on ${database.server}:${database.port}`);
-  await new Database(database, credential).connect((connection) =>
-    connection.withRetries(deadline, (session) =>
-      deployScripts(session, join(__dirname, '../sql'), (line) => console.log(line)),
-    ),
+  const directory = join(__dirname, '../sql');
+  const schema = readExpectedSchema(directory);
+  const log = (line: string): void => console.log(line);
+  log(`Database ${database.name} on ${database.server}:${database.port}`);
+  const findings = await new Database(database, credential, statementTimeoutMs).connect((connection) =>
+    connection.withRetries(deadlineIn(systemClock, timeBudgetMs), async (session) => {
+      await deployScripts(session, directory, log, replaceViews ? keepReplacedView : undefined);
+      if (grantee) await grantRole(session, schema.role, grantee, log);
+      return [
+        ...(await checkView(session, databricks, schema)),
+        ...(await checkView(session, palantir, schema)),
+      ];
+    }),
   );
-  return true;
+  const failed = findings.filter(({ status }) => status === 'failed');
+  for (const finding of failed) console.error(formatFinding(finding));
+  return failed.length === 0;
 });
+
+/** Writes the text of a view that is replaced into a file of the working directory, for example AccessGrant_Palantir.20261201T080000Z.sql. */
+function keepReplacedView(view: string, definition: string): string {
+  const time = new Date().toISOString().replace(/[-:]|\.\d+/g, '');
+  const file = `${view.replace(/^.*\./, '')}.${time}.sql`;
+  writeFileSync(file, definition, { flag: 'wx' });
+  return file;
+}
+
+function readArguments(): { replaceViews: boolean; grantee: Grantee | undefined } {
+  const { grant, 'client-id': clientId, 'replace-views': replaceViews = false } = parseOptions();
+  if (grant === undefined && clientId === undefined) return { replaceViews, grantee: undefined };
+  if (!grant?.trim() || grant.length > 128)
+    throw new Error(`--grant: expected the identity's name, of at most 128 characters.\n${usage}`);
+  if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(clientId ?? ''))
+    throw new Error(
+      `--client-id: expected the identity's client id (not its object id), for example 7c9e6679-7425-40de-944b-e07fc1f90ae7.\n${usage}`,
+    );
+  return { replaceViews, grantee: { name: grant, clientId: clientId ?? '' } };
+}
+
+function parseOptions() {
+  try {
+    return parseArgs({
+      options: {
+        'replace-views': { type: 'boolean' },
+        grant: { type: 'string' },
+        'client-id': { type: 'string' },
+      },
+    }).values;
+  } catch (cause) {
+    throw new Error(`${cause instanceof Error ? cause.message : String(cause)}\n${usage}`, { cause });
+  }
+}

@@ -1,23 +1,38 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { SqlError } from '../src/database/errors';
+import { DatabaseError, SqlError, sqlErrors } from '../src/database/errors';
 import type { Session } from '../src/database/session';
+import { nVarChar } from '../src/database/statement';
 
-/** A batch of a script was refused. The message names the script, the batch and its line, and what the server said. */
+/**
+ * A batch of a script failed, or a view cannot be replaced. The message names the script, the batch and its line, what
+ * the server said, and what to do.
+ */
 export class DeployError extends Error {
   override readonly name = 'DeployError';
 }
 
+/** Keeps the text of a view that is about to be replaced, and returns where. */
+export type KeepReplacedView = (view: string, definition: string) => string;
+
+interface Batch {
+  readonly sql: string;
+  /** From 1, within the script. */
+  readonly firstLine: number;
+}
+
 /**
  * Applies the scripts of a directory in the order of their names, batch by batch. They are idempotent: what exists is
- * left as it is.
- * @param log told what the scripts print: what was done to each object
- * @throws DeployError, DatabaseError
+ * left as it is, a view that differs from its script included.
+ * @param log receives what was done to each object, line by line
+ * @param keepReplacedView given: a view that differs is replaced, once this has kept its text
+ * @throws DeployError; DatabaseError, which is transient if the scripts may be applied again from the start
  */
 export async function deployScripts(
   session: Session,
   directory: string,
   log: (line: string) => void,
+  keepReplacedView?: KeepReplacedView,
 ): Promise<void> {
   const scripts = readdirSync(directory)
     .filter((name) => name.endsWith('.sql'))
@@ -26,17 +41,19 @@ export async function deployScripts(
     log(script);
     const batches = splitBatches(readFileSync(join(directory, script), 'utf8'));
     for (const [index, batch] of batches.entries()) {
+      const view = /^CREATE OR ALTER VIEW ([\w.]+)/i.exec(canonicalViewText(batch.sql))?.[1];
+      const name = `batch ${index + 1} of ${script}`;
+      const indented = (line: string): void => log(`  ${line}`);
       try {
-        await session.onPrint(
-          (message) => log(`  ${message}`),
-          () => session.query({ name: `batch ${index + 1} of ${script}`, sql: batch.sql }),
-        );
+        if (view) await applyView(session, { view, name, sql: batch.sql }, indented, keepReplacedView);
+        else await session.onPrint(indented, () => session.query({ name, sql: batch.sql }));
       } catch (error) {
-        if (!(error instanceof SqlError)) throw error;
+        if (error instanceof DatabaseError && error.transient) indented(`interrupted: ${error.message}`);
+        if (!(error instanceof SqlError) || error.transient) throw error;
         const line = batch.firstLine + (error.line ?? 1) - 1;
         throw new DeployError(
           `${script}, batch ${index + 1} of ${batches.length}, line ${line}: ${error.serverMessage} (SQL error ${error.number}). ` +
-            'The batches before it are applied; mend the cause and run this again.',
+            `The batches before it are applied; ${adviceFor(error)}.`,
           { cause: error },
         );
       }
@@ -44,9 +61,73 @@ export async function deployScripts(
   }
 }
 
+function adviceFor({ number }: SqlError): string {
+  return number === sqlErrors.lockTimeout
+    ? 'another session holds a lock on the table: run this again at a quiet hour'
+    : 'correct the cause and run this again';
+}
+
+async function applyView(
+  session: Session,
+  { view, name, sql }: { view: string; name: string; sql: string },
+  log: (line: string) => void,
+  keepReplacedView: KeepReplacedView | undefined,
+): Promise<void> {
+  const [{ Id: id, Definition: definition } = {}] = await session.query({
+    name: 'readView',
+    sql: 'SELECT OBJECT_ID(@view) AS Id, OBJECT_DEFINITION(OBJECT_ID(@view)) AS Definition;',
+    parameters: { view: nVarChar(300, view) },
+  });
+  const apply = (): Promise<unknown> => session.query({ name, sql });
+  if (id === null) {
+    await apply();
+    log(`view ${view}: created`);
+  } else if (typeof definition === 'string' && isSameView(definition, sql)) {
+    log(`view ${view}: exists, unchanged`);
+  } else if (!keepReplacedView) {
+    log(
+      `view ${view}: differs from the script, left as it is (npm run db:deploy -- --replace-views replaces it)`,
+    );
+  } else if (typeof definition === 'string') {
+    const kept = keepReplacedView(view, definition);
+    await apply();
+    log(`view ${view}: changed; its earlier text is in ${kept}`);
+  } else {
+    throw new DeployError(
+      `View ${view} differs from the script, and is not replaced: its text cannot be read, so it could not be kept. ` +
+        'Is it encrypted? Drop it yourself, then run this again.',
+    );
+  }
+}
+
+/** Whether two texts define a view alike, whether it was created or altered and however its lines are broken. */
+export function isSameView(one: string, other: string): boolean {
+  const [a, b] = [one, other].map((text) =>
+    canonicalViewText(text).replace(/^(CREATE OR ALTER|ALTER|CREATE) VIEW/i, 'CREATE VIEW'),
+  );
+  return a === b;
+}
+
+/**
+ * A batch from its first statement on, each run of blanks and line ends as one blank. Within strings, quoted names and
+ * comments blanks count, and a line comment keeps its end: what follows it is a statement again.
+ */
+function canonicalViewText(batch: string): string {
+  return batch
+    .replace(
+      /(--[^\r\n]*)\s*|\/\*[\s\S]*?\*\/|'(?:[^']|'')*'|\[(?:[^\]]|\]\])*\]|"(?:[^"]|"")*"|\s+/g,
+      (token, lineComment: string | undefined) => {
+        if (lineComment !== undefined) return `${lineComment.trimEnd()}\n`;
+        return token.trim() === '' ? ' ' : token;
+      },
+    )
+    .replace(/^(?:--.*\n|\/\*[\s\S]*?\*\/|\s)*/, '')
+    .trim();
+}
+
 /** Splits a script on lines that hold GO alone, as sqlcmd does; batches without a statement are left out. */
-export function splitBatches(script: string): { sql: string; firstLine: number }[] {
-  const batches: { sql: string; firstLine: number }[] = [];
+export function splitBatches(script: string): Batch[] {
+  const batches: Batch[] = [];
   let lines: string[] = [];
   let firstLine = 1;
   for (const [index, line] of [...script.split(/\r?\n/), 'GO'].entries()) {

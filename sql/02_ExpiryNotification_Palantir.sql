@@ -1,4 +1,10 @@
 -- ExpiryNotification_Palantir: one row for every grant that a reminder was sent for. Times are UTC.
+
+-- CREATE TABLE with a foreign key waits for the transactions that use the request table, and all others wait behind it.
+-- After this many ms it gives up (error 1222): run the script again at a quiet hour.
+SET LOCK_TIMEOUT 5000;
+GO
+
 IF OBJECT_ID(N'dbo.ExpiryNotification_Palantir', N'U') IS NULL
 BEGIN
     CREATE TABLE dbo.ExpiryNotification_Palantir (

@@ -1,18 +1,23 @@
 -- JobRun: one row for every run of a job. The row in progress is the job's lock. Times are UTC.
+-- Give this table no trigger that returns rows: the jobs would read them as their own.
 
 -- sqlcmd connects with QUOTED_IDENTIFIER off; a filtered index needs it on (error 1934).
 SET QUOTED_IDENTIFIER ON;
+-- An index waits for the transactions that use the table. After this many ms it gives up (error 1222): run the script
+-- again at a quiet hour.
+SET LOCK_TIMEOUT 5000;
 GO
 
+-- The checks compare exactly: most collations ignore case, and 'inprogress' would hold the lock unrecognised.
 IF OBJECT_ID(N'dbo.JobRun', N'U') IS NULL
 BEGIN
     CREATE TABLE dbo.JobRun (
         Id INT IDENTITY(1, 1) NOT NULL CONSTRAINT PK_JobRun PRIMARY KEY,
         Job_Id UNIQUEIDENTIFIER NOT NULL CONSTRAINT UQ_JobRun_Job_Id UNIQUE,
-        Job_Type VARCHAR(50) NOT NULL CONSTRAINT CK_JobRun_Job_Type CHECK (Job_Type IN (
+        Job_Type VARCHAR(50) NOT NULL CONSTRAINT CK_JobRun_Job_Type CHECK (Job_Type COLLATE Latin1_General_BIN2 IN (
             'RevokeExpiredDatabricksRequests', 'RevokeExpiredPalantirRequests',
             'ExpiryNotificationDatabricksRequests', 'ExpiryNotificationPalantirRequests')),
-        Status VARCHAR(20) NOT NULL CONSTRAINT CK_JobRun_Status CHECK (Status IN ('InProgress', 'Completed', 'Failed')),
+        Status VARCHAR(20) NOT NULL CONSTRAINT CK_JobRun_Status CHECK (Status COLLATE Latin1_General_BIN2 IN ('InProgress', 'Completed', 'Failed')),
         Started_At DATETIME NOT NULL,
         Started_By VARCHAR(100) NOT NULL, -- the machine's name
         Completed_At DATETIME NULL,
@@ -28,8 +33,18 @@ GO
 
 -- The lock itself: whatever two sessions see, only one row of a job type can be in progress. The included columns are what
 -- is read of a run in progress.
+-- A table from before the index may hold several: those of dead runs, which have been in progress for more than 10 minutes
+-- or are dated in the future, and all but the newest. They are closed first.
 IF NOT EXISTS (SELECT 1 FROM sys.indexes WHERE object_id = OBJECT_ID(N'dbo.JobRun') AND name = N'UX_JobRun_Job_Type_InProgress')
 BEGIN
+    UPDATE dbo.JobRun
+    SET Status = 'Failed', Completed_At = GETUTCDATE(), Error_Message = 'Abandoned: still in progress when the index UX_JobRun_Job_Type_InProgress was created.'
+    WHERE Status = 'InProgress' AND Id NOT IN (
+        SELECT MAX(Id) FROM dbo.JobRun
+        WHERE Status = 'InProgress' AND DATEDIFF(MINUTE, Started_At, GETUTCDATE()) BETWEEN -1 AND 10
+        GROUP BY Job_Type);
+    IF @@ROWCOUNT > 0
+        PRINT 'table dbo.JobRun: runs in progress that were left by dead processes are closed as Failed';
     CREATE UNIQUE INDEX UX_JobRun_Job_Type_InProgress ON dbo.JobRun (Job_Type) INCLUDE (Job_Id, Started_At, Started_By) WHERE Status = 'InProgress';
     PRINT 'index UX_JobRun_Job_Type_InProgress: created';
 END

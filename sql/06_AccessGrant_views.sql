@@ -14,7 +14,10 @@
 --                   CONCAT(r.requested_by_ad_id, '/', r.catalog_name, '.', r.schema_name, '.', r.table_name)
 --
 -- Map ExpiresAt to the bare column: an expression around it (CAST, DATEADD, AT TIME ZONE) would keep its index from
--- being used. If a table stores local times, add an indexed computed column to it and map that one.
+-- being used. If a table stores local times, map an indexed column of its own that holds the same time in UTC and that
+-- the site's application fills: a computed column will not do, since AT TIME ZONE is not deterministic and cannot be
+-- indexed. For a small table the expression itself works, at the cost of reading the whole table in every run:
+--   CAST(r.access_end_dt AT TIME ZONE 'W. Europe Standard Time' AT TIME ZONE 'UTC' AS DATETIME2(0)) AS ExpiresAt
 -- A DATE means the start of that day: where access lasts through its last day, map a column that holds the next day's
 -- start. A DATETIMEOFFSET is not taken: its offset would be lost.
 -- Each request appears once: one that appears more than once, or whose RequestId is NULL, is left alone and the run fails.
@@ -36,9 +39,6 @@ WHERE r.request_status = 'Approved'
   AND r.access_end_dt IS NOT NULL;
 GO
 
-PRINT 'view dbo.AccessGrant_Databricks: defined';
-GO
-
 CREATE OR ALTER VIEW dbo.AccessGrant_Palantir
 AS
 SELECT
@@ -52,7 +52,4 @@ SELECT
 FROM dbo.DataAccessPalantirRequests AS r
 WHERE r.Status = 'Approved'
   AND r.AccessEndDate IS NOT NULL;
-GO
-
-PRINT 'view dbo.AccessGrant_Palantir: defined';
 GO

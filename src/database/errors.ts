@@ -7,7 +7,7 @@ export const sqlErrors = {
   invalidColumn: 207,
   invalidObject: 208,
   permissionDenied: 229,
-  /** "Lock request time out period exceeded": LOCK_TIMEOUT was set, and a lock was not granted within it. */
+  /** "Lock request time out period exceeded": only in a session that has set LOCK_TIMEOUT. */
   lockTimeout: 1222,
 } as const;
 

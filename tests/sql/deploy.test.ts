@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { deployScripts, splitBatches } from '../../cli/deployScripts';
+import { deployScripts, isSameView, splitBatches, type KeepReplacedView } from '../../cli/deployScripts';
 import { createDatabase } from '../../local/sampleDatabase';
 import { startTestEnvironment, type TestEnvironment } from '../support/environment';
 
@@ -26,6 +26,15 @@ async function withScripts<T>(
     rmSync(directory, { recursive: true });
   }
 }
+
+/** Applies sql/; returns the lines that tell of views. */
+async function deployViews(keepReplacedView?: KeepReplacedView): Promise<string[]> {
+  const lines: string[] = [];
+  await deployScripts(environment.session, sqlDirectory, (line) => lines.push(line.trim()), keepReplacedView);
+  return lines.filter((line) => line.startsWith('view '));
+}
+
+const noFile: KeepReplacedView = () => 'no file';
 
 const objects = () =>
   environment.query(`SELECT o.name, o.type_desc FROM sys.objects AS o
@@ -76,6 +85,161 @@ test('a fault names the script, the batch, the line and what the server said', a
     );
     expect(lines).toEqual(['01_good.sql', '  one', '02_bad.sql', '  two']);
   });
+});
+
+describe('a view that exists', () => {
+  const view = 'dbo.AccessGrant_Palantir';
+  const edited = `CREATE OR ALTER VIEW ${view} AS
+SELECT r.RequestId, r.RequestNumber, r.RequestedBy AS RequesterName, r.RequestedByEmail AS RequesterEmail,
+  r.ProjectName AS Resource, r.AccessEndDate AS ExpiresAt
+FROM dbo.DataAccessPalantirRequests AS r WHERE r.Status = 'Granted' AND r.AccessEndDate IS NOT NULL;`;
+  const definition = async (): Promise<string> => {
+    const [row] = await environment.query(`SELECT OBJECT_DEFINITION(OBJECT_ID('${view}')) AS Text;`);
+    return row?.Text as string;
+  };
+
+  beforeEach(() => deployViews(noFile));
+  afterAll(() => deployViews(noFile));
+
+  test('and is that of the script is left as it is', async () => {
+    expect(await deployViews()).toEqual([
+      'view dbo.AccessGrant_Databricks: exists, unchanged',
+      'view dbo.AccessGrant_Palantir: exists, unchanged',
+    ]);
+  });
+
+  test('and differs is left as it is, and named', async () => {
+    await environment.query(edited);
+    const before = await definition();
+    expect(await deployViews()).toEqual([
+      'view dbo.AccessGrant_Databricks: exists, unchanged',
+      'view dbo.AccessGrant_Palantir: differs from the script, left as it is (npm run db:deploy -- --replace-views replaces it)',
+    ]);
+    expect(await definition()).toBe(before);
+  });
+
+  test('and differs is replaced where that is asked for, after its text was kept', async () => {
+    await environment.query(edited);
+    const before = await definition();
+    expect(before).toContain("'Granted'");
+    const kept: string[][] = [];
+    const lines = await deployViews((...replaced) => {
+      kept.push(replaced);
+      return 'a file';
+    });
+    expect(lines).toEqual([
+      'view dbo.AccessGrant_Databricks: exists, unchanged',
+      'view dbo.AccessGrant_Palantir: changed; its earlier text is in a file',
+    ]);
+    expect(kept).toEqual([[view, before]]);
+    expect(await definition()).toContain("'Approved'");
+  });
+
+  test('and cannot be kept is not replaced', async () => {
+    await environment.query(edited);
+    const failing = deployViews(() => {
+      throw new Error('disk full');
+    });
+    await expect(failing).rejects.toThrow('disk full');
+    expect(await definition()).toContain("'Granted'");
+  });
+
+  test('and was dropped is created again', async () => {
+    await environment.query(`DROP VIEW ${view};`);
+    expect(await deployViews()).toContain('view dbo.AccessGrant_Palantir: created');
+  });
+});
+
+describe('two texts of a view', () => {
+  const text =
+    "-- The grants.\nCREATE OR ALTER VIEW dbo.V AS\nSELECT t.a -- the key\nFROM dbo.T AS t WHERE t.b = 'x';";
+
+  test.each([
+    ['created', text.replace('CREATE OR ALTER', 'CREATE')],
+    ['created or altered, as SQL Server keeps it', text.replace('CREATE OR ALTER', 'CREATE  ')],
+    ['altered', text.replace('CREATE OR ALTER', 'ALTER')],
+    ['with other line ends', text.replaceAll('\n', '\r\n')],
+    [
+      'with other blanks',
+      text.replaceAll(' ', '  ').replace('--  the  key', '-- the key').replace('\nFROM', ' \n\t FROM'),
+    ],
+    ['without the comment before it', text.replace(/^.*\n/, '')],
+  ])('are the same: %s', (_, other) => {
+    expect(isSameView(text, other)).toBe(true);
+  });
+
+  test.each([
+    ['another string', text.replace("'x'", "'X'")],
+    ['another blank in a string', text.replace("'x'", "' x'")],
+    ['a line that has become part of a comment', text.replace('key\nFROM', 'key FROM')],
+    ['a comment', text.replace(' -- the key', '')],
+    ['another column', text.replace('t.a', 't.c')],
+  ])('are not the same with %s', (_, other) => {
+    expect(isSameView(text, other)).toBe(false);
+  });
+});
+
+describe('a JobRun table from before the scripts', () => {
+  // The definition alone: no index, no check.
+  const plain = `DROP TABLE dbo.JobRun;
+CREATE TABLE dbo.JobRun (Id INT IDENTITY(1, 1) NOT NULL CONSTRAINT PK_JobRun PRIMARY KEY,
+  Job_Id UNIQUEIDENTIFIER NOT NULL, Job_Type VARCHAR(50) NOT NULL, Status VARCHAR(20) NOT NULL, Started_At DATETIME NOT NULL,
+  Started_By VARCHAR(100) NOT NULL, Completed_At DATETIME NULL, Processed_Count INT NULL, Failed_Count INT NULL, Error_Message VARCHAR(500) NULL);`;
+  const row = (type: string, status: string, minutesAgo: number): string =>
+    `(NEWID(), '${type}', '${status}', DATEADD(MINUTE, ${-minutesAgo}, GETUTCDATE()), 'host')`;
+
+  afterAll(async () => {
+    await environment.query('DROP TABLE dbo.JobRun;');
+    await deployViews();
+  });
+
+  test('with several runs in progress gets its index: only the newest of a type that may be alive stays open', async () => {
+    await environment.query(`${plain}
+INSERT INTO dbo.JobRun (Job_Id, Job_Type, Status, Started_At, Started_By) VALUES
+  ${row('RevokeExpiredDatabricksRequests', 'InProgress', 9_000)},
+  ${row('RevokeExpiredDatabricksRequests', 'InProgress', 30)},
+  ${row('RevokeExpiredPalantirRequests', 'InProgress', 5)},
+  ${row('RevokeExpiredPalantirRequests', 'InProgress', 4)},
+  ${row('RevokeExpiredPalantirRequests', 'Completed', 2)},
+  ${row('ExpiryNotificationPalantirRequests', 'InProgress', 3)},
+  ${row('ExpiryNotificationPalantirRequests', 'InProgress', -600)};`);
+    const lines: string[] = [];
+    await deployScripts(environment.session, sqlDirectory, (line) => lines.push(line.trim()));
+    expect(lines).toContain(
+      'table dbo.JobRun: runs in progress that were left by dead processes are closed as Failed',
+    );
+    expect(lines).toContain('index UX_JobRun_Job_Type_InProgress: created');
+    const rows = await environment.query(
+      'SELECT r.Status, r.Completed_At, r.Error_Message FROM dbo.JobRun AS r ORDER BY r.Id;',
+    );
+    const open = { Status: 'InProgress', Completed_At: null, Error_Message: null };
+    const closed = {
+      Status: 'Failed',
+      Completed_At: expect.any(Date) as Date,
+      Error_Message: expect.stringMatching(/^Abandoned: /) as string,
+    };
+    const completed = { ...open, Status: 'Completed' };
+    expect(rows).toEqual([closed, closed, closed, open, completed, open, closed]);
+  });
+
+  test('with nothing in progress gets its index without a word about runs', async () => {
+    await environment.query(plain);
+    const lines: string[] = [];
+    await deployScripts(environment.session, sqlDirectory, (line) => lines.push(line.trim()));
+    expect(
+      lines.filter((line) => line.includes('JobRun_Job_Type_InProgress') || line.includes('runs')),
+    ).toEqual(['index UX_JobRun_Job_Type_InProgress: created']);
+  });
+});
+
+test.each([
+  ['Status', "'RevokeExpiredDatabricksRequests', 'inprogress'"],
+  ['Job_Type', "'revokeexpireddatabricksrequests', 'InProgress'"],
+])('a wrongly cased %s is refused, whatever the collation', async (column, values) => {
+  await expect(
+    environment.query(`INSERT INTO dbo.JobRun (Job_Id, Job_Type, Status, Started_At, Started_By)
+SELECT NEWID(), ${values}, GETUTCDATE(), 'host';`),
+  ).rejects.toMatchObject({ number: 547, message: expect.stringContaining(`CK_JobRun_${column}`) as string });
 });
 
 test('every constraint and index that the scripts create has a name of its own', async () => {

@@ -1,0 +1,127 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { deployScripts } from '../../cli/deployScripts';
+import { createDatabase, openSession } from '../../local/sampleDatabase';
+import { startStandIns, type StandIns } from '../../local/standIns';
+import { deadlineIn } from '../../src/clock';
+import { DatabaseConnection } from '../../src/database/database';
+import type { Session } from '../../src/database/session';
+import { FastClock } from '../support/environment';
+
+const root = join(__dirname, '../..');
+const sql = join(root, 'sql');
+const clientId = '00112233-4455-6677-8899-aabbccddeeff';
+let standIns: StandIns;
+let session: Session;
+let directory: string;
+
+beforeAll(async () => {
+  standIns = await startStandIns();
+  session = await openSession(standIns);
+  await createDatabase(session);
+  directory = mkdtempSync(join(tmpdir(), 'deploy-'));
+});
+afterAll(async () => {
+  session.close();
+  await standIns.close();
+  rmSync(directory, { recursive: true });
+});
+
+const run = (text: string) => session.query({ name: 'test', sql: text });
+
+describe('npm run db:deploy', () => {
+  async function deploy(...options: string[]): Promise<{ code: number | null; output: string }> {
+    const loader = pathToFileURL(require.resolve('tsx')).href;
+    const child = spawn(
+      process.execPath,
+      ['--import', loader, join(root, 'cli/deployDatabase.ts'), ...options],
+      {
+        cwd: directory,
+        env: { ...process.env, ...standIns.environment },
+      },
+    );
+    let output = '';
+    for (const stream of [child.stdout, child.stderr])
+      stream.on('data', (chunk: Buffer) => (output += chunk.toString()));
+    const [code] = (await once(child, 'close')) as [number | null];
+    return { code, output };
+  }
+
+  test('applies the scripts, and gives the role to an identity', async () => {
+    const { code, output } = await deploy('--grant', 'func-access', '--client-id', clientId);
+    expect(output).toContain('\n  table dbo.JobRun: exists, unchanged\n');
+    expect(output).toMatch(
+      /\nuser \[func-access\]: created for the client id .*\nrole AccessExpiryJobs: \[func-access\] added\n$/,
+    );
+    expect(code).toBe(0);
+  });
+
+  test('keeps the text of a view that it replaces in a file of the working directory', async () => {
+    await run(`CREATE OR ALTER VIEW dbo.AccessGrant_Palantir AS
+SELECT r.RequestId, r.RequestNumber FROM dbo.DataAccessPalantirRequests AS r;`);
+    const left = await deploy();
+    expect(left.output).toContain('view dbo.AccessGrant_Palantir: differs from the script, left as it is');
+    expect(left.output).toMatch(/\n✗ column dbo\.AccessGrant_Palantir\.RequesterEmail: missing → /);
+    expect(left.code).toBe(1);
+    const replaced = await deploy('--replace-views');
+    const [, file = ''] =
+      /AccessGrant_Palantir: changed; its earlier text is in (\S+)\n/.exec(replaced.output) ?? [];
+    expect(file).toMatch(/^AccessGrant_Palantir\.\d{8}T\d{6}Z\.sql$/);
+    expect(readdirSync(directory)).toEqual([file]);
+    expect(readFileSync(join(directory, file), 'utf8')).toContain('SELECT r.RequestId, r.RequestNumber FROM');
+    expect(replaced.code).toBe(0);
+  });
+
+  test.each([
+    [['--grant', 'func'], /^--client-id: expected the identity's client id/],
+    [['--client-id', clientId], /^--grant: expected the identity's name/],
+    [['--grant', 'func', '--client-id', '7'], /^--client-id: expected/],
+    [['--grant', 'x'.repeat(129), '--client-id', clientId], /^--grant: expected/],
+    [['--replace-view'], /^Unknown option '--replace-view'/],
+    [['func'], /^Unexpected argument 'func'/],
+  ])('%j is refused before anything is done', async (options, message) => {
+    standIns.sql.clearStatements();
+    const { code, output } = await deploy(...options);
+    expect(output).toMatch(message);
+    expect(output).toContain('Usage: npm run db:deploy -- ');
+    expect(code).toBe(1);
+    expect(standIns.sql.statements).toEqual([]);
+  });
+});
+
+describe('a fault', () => {
+  afterEach(() => standIns.sql.clearFaults());
+
+  test.each([1205, 40197, 40501])('that passes (%d) is retried from the first script', async (number) => {
+    standIns.sql.order({ kind: 'error', match: /CREATE INDEX IX_JobRun/, number, times: 1 });
+    const clock = new FastClock();
+    const connection = new DatabaseConnection(() => openSession(standIns));
+    const lines: string[] = [];
+    try {
+      await connection.withRetries(deadlineIn(clock, 60_000), (one) =>
+        deployScripts(one, sql, (line) => lines.push(line)),
+      );
+    } finally {
+      connection.close();
+    }
+    expect(lines).toContainEqual(expect.stringMatching(`^  interrupted: .*SQL error ${number} in batch`));
+    expect(lines.filter((line) => line === '01_ExpiryNotification_Databricks.sql')).toHaveLength(2);
+    expect(lines.at(-1)).toBe('  role AccessExpiryJobs: permissions granted');
+  });
+
+  test('a lock that is waited for in vain ends with what to do', async () => {
+    standIns.sql.order({
+      kind: 'error',
+      match: /CREATE TABLE dbo\.RevokedAccess_Palantir/,
+      number: 1222,
+      times: 1,
+    });
+    await expect(deployScripts(session, sql, () => undefined)).rejects.toThrow(
+      /^04_RevokedAccess_Palantir\.sql, batch \d of \d, line \d+: Lock request time out period exceeded\. \(SQL error 1222\)\. .*run this again at a quiet hour\.$/,
+    );
+  });
+});
