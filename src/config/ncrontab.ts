@@ -44,3 +44,13 @@ export function parseNcrontab(expression: string): Cron {
 export function nextRuns(expression: string, count: number, from: Date = new Date()): Date[] {
   return parseNcrontab(expression).nextRuns(count, from);
 }
+
+/**
+ * The last time of a schedule at or before `at`; undefined: there was none yet.
+ * @throws NcrontabError
+ */
+export function previousRun(expression: string, at: Date): Date | undefined {
+  // croner looks strictly before its reference, in whole seconds.
+  const nextSecond = (Math.floor(at.getTime() / 1000) + 1) * 1000;
+  return parseNcrontab(expression).previousRuns(1, new Date(nextSecond))[0];
+}

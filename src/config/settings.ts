@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { NcrontabError, parseNcrontab } from './ncrontab';
+import { readPlatformSettings, type PlatformSettings } from './platform';
 import { defaultSchedules, scheduleFor, type ScheduleSetting } from './schedules';
 
 /** App settings are environment variables. */
@@ -45,6 +46,7 @@ export interface Settings extends DatabaseSettings {
   readonly telemetryConnectionString?: string;
   /** Every setting that is missing or malformed. */
   readonly problems: readonly SettingProblem[];
+  readonly platform: PlatformSettings;
 }
 
 /** The settings that are needed together. */
@@ -371,6 +373,7 @@ export function readSettings(environment: Environment): Settings {
     },
     ...(identityClientId && { identityClientId }),
     ...(telemetryConnectionString && { telemetryConnectionString }),
+    platform: readPlatformSettings(environment),
     problems,
   };
 }

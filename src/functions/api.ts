@@ -4,8 +4,9 @@ import { findJob, jobs, type Job } from '../jobs/catalogue';
 import { previewJob } from '../jobs/previewJob';
 import { timeBudgetsMs } from '../jobs/runJob';
 import { listRuns } from '../jobRun/history';
-import { readJobStates } from '../jobs/jobStates';
-import { ParameterError, quote, readCount, readFlag, readQuery } from './parameters';
+import { lockExpiresAt } from '../jobRun/lease';
+import { readJobStates, runsForState } from '../jobs/jobStates';
+import { ParameterError, quote, readCount, readFlag, readJobId, readQuery } from './parameters';
 import { problemResponse, toProblemResponse } from './problem';
 import { getServices, runTracked } from './runner';
 
@@ -48,26 +49,33 @@ export const postRun = withErrorResponses(async (request, context) => {
   return { jsonBody: run };
 });
 
-/** GET /api/jobs/{jobType}/runs?limit=: the job's history, newest first. */
+/** GET /api/jobs/{jobType}/runs?limit=&before=: the job's history, newest first. */
 export const getRuns = withErrorResponses(async (request) => {
   const job = requireJob(request);
-  const limit = readCount(readQuery(request, ['limit']), 'limit', historyLimit.most, historyLimit.default);
+  const query = readQuery(request, ['limit', 'before']);
+  const limit = readCount(query, 'limit', historyLimit.most, historyLimit.default);
+  const before = readJobId(query, 'before');
   const { database, clock } = await getServices();
   const runs = await database.connect((connection) =>
     connection.withRetries(deadlineIn(clock, timeBudgetsMs.http), (session) =>
-      listRuns(session, job.type, limit),
+      listRuns(session, job.type, limit + 1, before),
     ),
   );
-  return { jsonBody: { jobType: job.type, runs } };
+  const page = runs.slice(0, limit);
+  return {
+    jsonBody: { jobType: job.type, runs: page, next: runs.length > limit ? page.at(-1)?.jobId : null },
+  };
 });
 
-/** GET /api/jobs: the four jobs, each with its schedule, the run in progress and the last one that has ended. */
+/** GET /api/jobs: the four jobs, each with its state and why, its schedule, the run in progress and the last one that has ended. */
 export const getJobs = withErrorResponses(async (request) => {
   readQuery(request, []);
   const services = await getServices();
-  const states = await readJobStates(services, deadlineIn(services.clock, timeBudgetsMs.http), 2);
-  const described = states.map(({ job, schedule, nextRunAt, activeRun, lastRun }) => ({
+  const states = await readJobStates(services, deadlineIn(services.clock, timeBudgetsMs.http), runsForState);
+  const described = states.map(({ job, state, stateReason, schedule, nextRunAt, activeRun, lastRun }) => ({
     jobType: job.type,
+    state,
+    stateReason,
     schedule,
     nextRunAt,
     activeRun: activeRun && {
@@ -75,6 +83,7 @@ export const getJobs = withErrorResponses(async (request) => {
       jobType: job.type,
       startedAt: activeRun.startedAt,
       startedBy: activeRun.startedBy,
+      lockExpiresAt: lockExpiresAt(activeRun.startedAt),
     },
     lastRun,
   }));
@@ -86,14 +95,15 @@ class UnknownJobError extends Error {
   override readonly name = 'UnknownJobError';
 }
 
-function requireJob(request: HttpRequest): Job {
+/** The job that the route names. */
+export function requireJob(request: HttpRequest): Job {
   const job = findJob(request.params.jobType ?? '');
   if (!job) throw new UnknownJobError(request.params.jobType);
   return job;
 }
 
 /** Turns what a handler throws into a problem document. */
-function withErrorResponses(
+export function withErrorResponses(
   handler: (request: HttpRequest, context: InvocationContext) => Promise<HttpResponseInit>,
 ): HttpHandler {
   return async (request, context) => {

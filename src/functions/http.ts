@@ -7,6 +7,9 @@ export function registerHttpFunctions(): void {
   register('ListJobRuns', 'GET', 'jobs/{jobType}/runs', async (...request) =>
     (await load()).getRuns(...request),
   );
+  register('GetJobRun', 'GET', 'jobs/{jobType}/runs/{jobId}', async (...request) =>
+    (await import('./runDetails')).getRun(...request),
+  );
   register('ListJobs', 'GET', 'jobs', async (...request) => (await load()).getJobs(...request));
   register('Status', 'GET', 'status', async (...request) =>
     (await import('./statusPage')).getStatus(...request),

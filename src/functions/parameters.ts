@@ -43,12 +43,23 @@ export function readCount(
 ): number {
   const value = query.get(name);
   if (value === undefined) return absent;
-  const count = /^\d{1,6}$/.test(value) ? Number(value) : 0;
+  const count = /^\d{1,10}$/.test(value) ? Number(value) : 0;
   if (count < 1 || count > max)
     throw new ParameterError(
       `The parameter ${name} is ${quote(value)}: expected a whole number from 1 to ${max}.`,
     );
   return count;
+}
+
+/** A Job_Id as it stands in an address. */
+export const jobIdPattern = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i;
+
+/** The Job_Id of a run; undefined if absent. */
+export function readJobId(query: ReadonlyMap<string, string>, name: string): string | undefined {
+  const value = query.get(name);
+  if (value !== undefined && !jobIdPattern.test(value))
+    throw new ParameterError(`The parameter ${name} is ${quote(value)}: expected the jobId of a run.`);
+  return value;
 }
 
 /** What was given, fit to be read in a message. */

@@ -1,14 +1,54 @@
 import type { Session } from '../database/session';
-import { int, varChar } from '../database/statement';
+import { int, uniqueIdentifier, varChar } from '../database/statement';
 import { jobRunColumns, toJobRun, type JobRun, type JobType } from './jobRun';
 
-/** The runs of a job type, newest first; by the index IX_JobRun_Job_Type_Started_At. */
-export async function listRuns(session: Session, jobType: JobType, limit: number): Promise<JobRun[]> {
+/**
+ * The runs of a job type, newest first; by the index IX_JobRun_Job_Type_Started_At.
+ * @param before only runs that began before the run of this Job_Id, which may have any type
+ */
+export async function listRuns(
+  session: Session,
+  jobType: JobType,
+  limit: number,
+  before?: string,
+): Promise<JobRun[]> {
+  const cursor = `
+JOIN dbo.JobRun AS c ON c.Job_Id = @before AND r.Started_At <= c.Started_At AND (r.Started_At < c.Started_At OR r.Id < c.Id)`;
   const rows = await session.query({
     name: 'listRuns',
-    sql: `SELECT TOP (@limit) ${jobRunColumns('r')} FROM dbo.JobRun AS r
+    sql: `SELECT TOP (@limit) ${jobRunColumns('r')} FROM dbo.JobRun AS r${before === undefined ? '' : cursor}
 WHERE r.Job_Type = @jobType ORDER BY r.Job_Type, r.Started_At DESC, r.Id DESC;`,
-    parameters: { jobType: varChar(50, jobType), limit: int(limit) },
+    parameters: {
+      jobType: varChar(50, jobType),
+      limit: int(limit),
+      ...(before !== undefined && { before: uniqueIdentifier(before) }),
+    },
   });
   return rows.map(toJobRun);
+}
+
+/** The run of a job type that began next after the run of this Job_Id. */
+export async function findNextRun(
+  session: Session,
+  jobType: JobType,
+  after: string,
+): Promise<JobRun | undefined> {
+  const [row] = await session.query({
+    name: 'findNextRun',
+    sql: `SELECT TOP (1) ${jobRunColumns('r')} FROM dbo.JobRun AS r
+JOIN dbo.JobRun AS c ON c.Job_Id = @after AND r.Started_At >= c.Started_At AND (r.Started_At > c.Started_At OR r.Id > c.Id)
+WHERE r.Job_Type = @jobType ORDER BY r.Started_At, r.Id;`,
+    parameters: { jobType: varChar(50, jobType), after: uniqueIdentifier(after) },
+  });
+  return row && toJobRun(row);
+}
+
+/** One run by its Job_Id. */
+export async function findRun(session: Session, jobId: string): Promise<JobRun | undefined> {
+  const [row] = await session.query({
+    name: 'findRun',
+    sql: `SELECT ${jobRunColumns('r')} FROM dbo.JobRun AS r WHERE r.Job_Id = @jobId;`,
+    parameters: { jobId: uniqueIdentifier(jobId) },
+  });
+  return row && toJobRun(row);
 }

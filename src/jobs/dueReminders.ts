@@ -329,7 +329,7 @@ export async function countDueReminders(
   return row?.Due as number;
 }
 
-export function toDueGrant(row: Row): DueGrant {
+function toDueGrant(row: Row): DueGrant {
   return {
     ...toGrant(row),
     leadDays: row.LeadDays as number | null,

@@ -3,7 +3,7 @@ import type { Session } from '../database/session';
 import { int, nVarChar, type Parameter } from '../database/statement';
 import { isEmailAddress } from '../email/address';
 import type { Job } from './catalogue';
-import { notifiableSql, toDueGrant, type DueGrant, type DueSql } from './dueReminders';
+import { notifiableSql, type DueGrant, type DueSql } from './dueReminders';
 import type { Failure, FailureCause } from './failures';
 import { grantColumns, isDueSql, nowSql, requestIdParameter, toGrant, type Grant } from './grants';
 import type { RequestId } from './platforms';
@@ -171,7 +171,7 @@ async function readPage(
   const rows = await session.query({
     name: 'previewPage',
     slow: true,
-    sql: `SELECT TOP (@rows) ${grantColumns}${kind === 'notification' ? ', g.LeadDays, g.DueSince, g.Recipient' : ''}
+    sql: `SELECT TOP (@rows) ${grantColumns}${kind === 'notification' ? ', g.LeadDays, g.Recipient' : ''}
 ${sql}
 WHERE ${isDueSql}${after === undefined ? '' : ` AND (g.ExpiresAt ${beyond} ${end} OR (g.ExpiresAt = ${end} AND g.RequestId ${beyond} @after))`}
 ORDER BY g.ExpiresAt ${direction}, g.RequestId ${direction};`,
@@ -183,9 +183,14 @@ ORDER BY g.ExpiresAt ${direction}, g.RequestId ${direction};`,
   });
   if (kind === 'revocation') return rows.map(toGrant);
   return rows.map((row) => {
-    const { dueSince: _, ...grant } = toDueGrant(row);
-    const failure = addressFailure(row.Recipient as string);
-    return { ...grant, recipient: failure === null ? (row.Recipient as string) : null, failure };
+    const recipient = row.Recipient as string;
+    const failure = addressFailure(recipient);
+    return {
+      ...toGrant(row),
+      leadDays: row.LeadDays as number | null,
+      recipient: failure === null ? recipient : null,
+      failure,
+    };
   });
 }
 

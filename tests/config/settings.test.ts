@@ -38,6 +38,7 @@ test('four settings suffice; the others have the documented defaults', () => {
     revocationCeiling: 1000,
     schedules: defaultSchedules,
     problems: [],
+    platform: { authenticationOn: false, disabledFunctions: new Set() },
   });
 });
 
@@ -211,5 +212,21 @@ describe('The documents', () => {
     const readme = readFileSync('README.md', 'utf8');
     const section = /^## Settings$.*?(?=^## )/ms.exec(readme)?.[0] ?? '';
     expect(settingNames.filter((name) => !section.includes(`\`${name}\``))).toEqual([]);
+  });
+});
+
+test('what the platform says of itself is read: name, authentication, and the functions that are switched off', () => {
+  const { platform } = readSettings({
+    ...minimal,
+    WEBSITE_SITE_NAME: 'func-access',
+    WEBSITE_AUTH_ENABLED: 'True',
+    'AzureWebJobs.RevokeExpiredDatabricksRequests.Disabled': 'true',
+    AzureWebJobs_RevokeExpiredPalantirRequests_Disabled: '1',
+    'AzureWebJobs.ExpiryNotificationPalantirRequests.Disabled': 'false',
+  });
+  expect(platform).toEqual({
+    siteName: 'func-access',
+    authenticationOn: true,
+    disabledFunctions: new Set(['RevokeExpiredDatabricksRequests', 'RevokeExpiredPalantirRequests']),
   });
 });

@@ -259,6 +259,12 @@ describe('GET /api/jobs', () => {
     expect({ ...(listed[0]?.lastRun as Body), stoppedEarly: false }).toEqual(ended);
     const { jobId, jobType, startedAt, startedBy } = (await running).body;
     expect(listed[1]).toMatchObject({ activeRun: { jobId, jobType, startedAt, startedBy }, lastRun: null });
+    expect(listed.map(({ state }) => state)).toEqual(['Healthy', 'Running', 'NeverRun', 'NeverRun']);
+    for (const { stateReason } of listed) expect(stateReason).toMatch(/^[A-Z].+\.$/);
+    const { lockExpiresAt } = listed[1]?.activeRun as Body;
+    const heldMinutes = (Date.parse(lockExpiresAt as string) - Date.parse(startedAt as string)) / 60_000;
+    expect(heldMinutes).toBeGreaterThan(10);
+    expect(heldMinutes).toBeLessThanOrEqual(11);
   });
 });
 
@@ -437,7 +443,7 @@ test('an app without its settings answers with 500, which names every one, and f
     );
     for (const name of missing) expect(answer.body.detail).toContain(`${name}: missing: expected`);
   }
-  expect((await (await bare.call('/admin/functions')).json()) as unknown[]).toHaveLength(8);
+  expect((await (await bare.call('/admin/functions')).json()) as unknown[]).toHaveLength(9);
 });
 
 describe('The timers', () => {
@@ -547,6 +553,7 @@ describe('What the app registers in Azure', () => {
     expect(http.map(({ functionName, methods, route }) => [functionName, methods, route])).toEqual([
       ['RunJob', ['POST'], 'jobs/{jobType}/runs'],
       ['ListJobRuns', ['GET'], 'jobs/{jobType}/runs'],
+      ['GetJobRun', ['GET'], 'jobs/{jobType}/runs/{jobId}'],
       ['ListJobs', ['GET'], 'jobs'],
       ['Status', ['GET'], 'status'],
     ]);

@@ -501,6 +501,8 @@ test('a run in progress for more than ten minutes is said to have died most like
     };
     const state = {
       job,
+      state: 'Running' as const,
+      stateReason: '',
       schedule: '0 0 * * * *',
       nextRunAt: null,
       activeRun,

@@ -92,7 +92,9 @@ describe("the product's scripts", () => {
     });
     expect(
       await rows("SELECT definition FROM sys.check_constraints WHERE name = 'CK_JobRun_Status'"),
-    ).toEqual([{ definition: "(Status COLLATE Latin1_General_BIN2 IN ('InProgress', 'Completed', 'Failed'))" }]);
+    ).toEqual([
+      { definition: "(Status COLLATE Latin1_General_BIN2 IN ('InProgress', 'Completed', 'Failed'))" },
+    ]);
     expect(
       await rows(
         "SELECT type, type_desc FROM sys.objects WHERE name IN ('JobRun', 'PK_JobRun', 'AccessGrant_Palantir') ORDER BY type",

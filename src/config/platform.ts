@@ -1,0 +1,37 @@
+import type { Environment } from './settings';
+
+/** What the platform tells an app about itself. Nothing of it is required: on a workstation it is absent. */
+export interface PlatformSettings {
+  /** The function app's name. */
+  readonly siteName?: string;
+  /** App Service authentication is on: the platform signs callers in, and takes their own x-ms-client-principal headers away. */
+  readonly authenticationOn: boolean;
+  /** Functions that are switched off; a timer among them fires no more. */
+  readonly disabledFunctions: ReadonlySet<string>;
+}
+
+/** "How to disable functions in Azure Functions"; Linux has underscores for the dots. */
+const disabledSetting = /^AzureWebJobs[._](.+)[._]Disabled$/i;
+
+/**
+ * Reads the platform's own app settings ("Environment variables and app settings in Azure App Service").
+ * WEBSITE_AUTH_ENABLED is read-only there: the platform sets it.
+ */
+export function readPlatformSettings(environment: Environment): PlatformSettings {
+  const siteName = environment.WEBSITE_SITE_NAME?.trim();
+  return {
+    ...(siteName && { siteName }),
+    authenticationOn: isOn(environment.WEBSITE_AUTH_ENABLED),
+    disabledFunctions: new Set(
+      Object.entries(environment).flatMap(([name, value]) => {
+        const functionName = disabledSetting.exec(name)?.[1];
+        return functionName !== undefined && isOn(value) ? [functionName] : [];
+      }),
+    ),
+  };
+}
+
+/** As the Functions host reads a switch. */
+function isOn(value: string | undefined): boolean {
+  return value === '1' || value?.toLowerCase() === 'true';
+}

@@ -1,0 +1,88 @@
+/** The words and numbers that people read: server, page, mail and command line print them alike. Times are UTC. */
+
+const secondMs = 1000;
+const minuteMs = 60 * secondMs;
+
+/** With thousands separators, for example "1,240". */
+export function formatNumber(value: number): string {
+  return value.toLocaleString('en-GB');
+}
+
+/** A number with its noun, for example "1 grant", "1,240 grants". */
+export function formatCount(count: number, noun: string, plural = `${noun}s`): string {
+  return `${formatNumber(count)} ${count === 1 ? noun : plural}`;
+}
+
+/** For example "2026-12-01 08:00:00 UTC". */
+export function formatUtc(date: Date): string {
+  return `${formatDateTime(date)} UTC`;
+}
+
+/** For example "2026-12-01 08:00:00", where the zone is said beside it. */
+export function formatDateTime(date: Date): string {
+  return date.toISOString().slice(0, 19).replace('T', ' ');
+}
+
+/** For example "2026-12-01 08:00 UTC", for times that lie on a minute. */
+export function formatUtcMinute(date: Date): string {
+  return `${date.toISOString().slice(0, 16).replace('T', ' ')} UTC`;
+}
+
+/** How long something took: "under 0.1 s", "4.0 s", "3 min 20 s", "1 h 5 min". */
+export function formatDuration(ms: number): string {
+  if (ms < 100) return 'under 0.1 s';
+  if (ms < minuteMs - 50) return `${(ms / secondMs).toFixed(1)} s`;
+  const seconds = Math.round(ms / secondMs);
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+  return `${Math.floor(seconds / 3600)} h ${Math.floor(seconds / 60) % 60} min`;
+}
+
+/** A length of time in its largest unit, for example "12 min", "5 h" or "3 days". */
+export function formatSpan(ms: number): string {
+  const minutes = Math.floor(Math.max(0, ms) / minuteMs);
+  if (minutes < 1) return 'less than a minute';
+  if (minutes < 120) return `${minutes} min`;
+  const hours = Math.floor(minutes / 60);
+  return hours < 48 ? `${hours} h` : `${formatNumber(Math.floor(hours / 24))} days`;
+}
+
+const weekdays = ['Sunday', 'Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday'];
+
+/** An NCRONTAB expression in words, for the shapes that hourly and daily jobs have; undefined for others. */
+export function describeSchedule(expression: string): string | undefined {
+  const [second, minute = '', hour = '', day, month, weekday = ''] = expression.trim().split(/\s+/);
+  if (second !== '0' || day !== '*' || month !== '*') return undefined;
+  const times = describeTimes(minute, hour);
+  if (weekday === '*' || times === undefined) return times;
+  const days = describeDays(weekday);
+  return days && times.replace(/^daily at /, '') + days;
+}
+
+function describeTimes(minute: string, hour: string): string | undefined {
+  const pad = (text: string): string => text.padStart(2, '0');
+  const step = Number(/^(?:\*|0)\/(\d+)$/.exec(minute)?.[1]);
+  if (minute === '*' && hour === '*') return 'every minute';
+  if (step > 0 && hour === '*')
+    return 60 % step === 0 ? `every ${step} minutes` : `at every minute that is a multiple of ${step}`;
+  if (hour === '*' && /^\d+(,\d+)*$/.test(minute))
+    return `hourly at ${minute
+      .split(',')
+      .map((each) => `:${pad(each)}`)
+      .join(', ')}`;
+  if (!/^\d+$/.test(minute)) return undefined;
+  const at = (h: string): string => `${pad(h)}:${pad(minute)}`;
+  const [, first = '', last = ''] = /^(\d+)-(\d+)$/.exec(hour) ?? [];
+  if (Number(first) < Number(last)) return `hourly from ${at(first)} to ${at(last)} UTC`;
+  if (/^\d+(,\d+)*$/.test(hour)) return `daily at ${hour.split(',').map(at).join(', ')} UTC`;
+  return undefined;
+}
+
+function describeDays(text: string): string | undefined {
+  const name = (day: string): string | undefined =>
+    /^\d$/.test(day)
+      ? weekdays[Number(day)]
+      : weekdays.find((candidate) => candidate.slice(0, 3).toUpperCase() === day.toUpperCase());
+  const items = text.split(',').map((item) => item.split('-').map(name));
+  if (items.some((item) => item.includes(undefined))) return undefined;
+  return `, ${items.map((item) => item.join(' to ')).join(', ')}`;
+}

@@ -1,0 +1,169 @@
+import type { Deadline } from '../clock';
+import type { Session } from '../database/session';
+import { int, nVarChar } from '../database/statement';
+import { findNextRun, findRun, listRuns } from '../jobRun/history';
+import type { JobRun } from '../jobRun/jobRun';
+import type { Job } from './catalogue';
+import { readFailures, type Failure } from './failures';
+import { grantColumns, toGrant, type Grant } from './grants';
+import type { Platform, RequestId } from './platforms';
+import type { Services } from './runJob';
+
+/** Rows of a run that are read at a time. */
+const pageSize = 100;
+
+/** A row that a run wrote: a grant revoked, or one whose reminder was sent. */
+export interface WrittenRow {
+  readonly requestId: RequestId;
+  /** When it was written, UTC. */
+  readonly at: Date;
+  /** Notification jobs: the address. */
+  readonly sentTo?: string;
+  /** As the site's view has it now; null: it is not granted any more. */
+  readonly grant: Omit<Grant, 'requestId'> | null;
+}
+
+/** One run, what it wrote, and the run before it to compare it with. */
+export interface RunDetails {
+  readonly run: JobRun;
+  readonly previousRun: JobRun | null;
+  /** By the run's message. */
+  readonly failures: readonly Failure[];
+  /** At most 100, in the order in which they were written. */
+  readonly rows: readonly WrittenRow[];
+  /** What to give as `after` for the rows that follow; null: there are none. */
+  readonly next: number | null;
+}
+
+/**
+ * Reads a run and the rows that it wrote.
+ * @param after only rows behind this one: the `next` of the page before
+ * @returns undefined if the job has no such run
+ * @throws DatabaseError
+ */
+export async function readRunDetails(
+  { database }: Services,
+  deadline: Deadline,
+  job: Job,
+  jobId: string,
+  after?: number,
+): Promise<RunDetails | undefined> {
+  return database.connect((connection) =>
+    connection.withRetries(deadline, async (session) => {
+      const run = await findRun(session, jobId);
+      if (run?.jobType !== job.type) return undefined;
+      const [previousRun] = await listRuns(session, job.type, 1, jobId);
+      const nextRun = await findNextRun(session, job.type, jobId);
+      const written = await readWrittenRows(session, job, run.startedAt, nextRun?.startedAt, after);
+      return {
+        run,
+        previousRun: previousRun ?? null,
+        failures: readFailures(run.errorMessage),
+        ...written,
+      };
+    }),
+  );
+}
+
+/** The columns of the table that a job writes to. */
+function writtenColumns({ kind, platform }: Job): { table: string; at: string; by: string; sentTo?: string } {
+  return kind === 'revocation'
+    ? { table: platform.revocationTable, at: 'Revoked_Dt', by: 'Revoked_By' }
+    : {
+        table: platform.notificationTable,
+        at: 'Notification_Sent_Dt',
+        by: 'Notification_Sent_By',
+        sentTo: 'Notification_Sent_To',
+      };
+}
+
+/**
+ * The rows that a job wrote from `from` until its next run began: runs of one type do not overlap, and what was sent is
+ * recorded even after a run has lost its lock.
+ * @param until undefined: no other run followed
+ */
+async function readWrittenRows(
+  session: Session,
+  job: Job,
+  from: Date,
+  until: Date | undefined,
+  after: number | undefined,
+): Promise<Pick<RunDetails, 'rows' | 'next'>> {
+  const { table, at, by, sentTo } = writtenColumns(job);
+  const { requestColumn } = job.platform;
+  const found = await session.query({
+    name: 'readWrittenRows',
+    sql: `SELECT TOP (@limit) w.Id, w.${requestColumn} AS RequestId, w.${at} AS At, w.${by} AS WrittenBy${sentTo ? `, w.${sentTo} AS SentTo` : ''}
+FROM ${table} AS w WHERE w.Id > @after ORDER BY w.Id;`,
+    parameters: {
+      limit: int(pageSize + 1),
+      after: int(after ?? (await findLastIdBefore(session, job, from))),
+    },
+  });
+  const inTime = found.filter((row) => until === undefined || (row.At as Date) < until);
+  const page = inTime.slice(0, pageSize);
+  const written = page.filter((row) => row.WrittenBy === job.type);
+  const grants = await readGrants(
+    session,
+    job.platform,
+    written.map((row) => row.RequestId as RequestId),
+  );
+  return {
+    rows: written.map((row) => ({
+      requestId: row.RequestId as RequestId,
+      at: row.At as Date,
+      ...(sentTo && { sentTo: row.SentTo as string }),
+      grant: grants.get(row.RequestId as RequestId) ?? null,
+    })),
+    next: inTime.length > pageSize ? (page.at(-1)?.Id as number) : null,
+  };
+}
+
+/**
+ * The id of the last row that was written before `from`, or 0. Ids and times grow together, so the place is found by
+ * halving the range of ids, some twenty look-ups by the key: an index on the time would cost every run a write per row.
+ */
+async function findLastIdBefore(session: Session, job: Job, from: Date): Promise<number> {
+  const { table, at } = writtenColumns(job);
+  const [range] = await session.query({
+    name: 'readIdRange',
+    sql: `SELECT COALESCE(MAX(w.Id), 0) AS Highest FROM ${table} AS w;`,
+    parameters: {},
+  });
+  // Up to `before` rows were written before `from`; behind `notBefore` there is none that was.
+  let before = 0;
+  let notBefore = range?.Highest as number;
+  while (before < notBefore) {
+    const middle = Math.ceil((before + notBefore) / 2);
+    const [row] = await session.query({
+      name: 'findRowUpToId',
+      sql: `SELECT TOP (1) w.Id, w.${at} AS At FROM ${table} AS w WHERE w.Id <= @id ORDER BY w.Id DESC;`,
+      parameters: { id: int(middle) },
+    });
+    if (!row || (row.At as Date) < from) before = middle;
+    else notBefore = (row.Id as number) - 1;
+  }
+  return before;
+}
+
+/** The grants with these request ids, as far as the site's view still yields them. */
+async function readGrants(
+  session: Session,
+  { grantView, requestIdType }: Platform,
+  requestIds: readonly RequestId[],
+): Promise<ReadonlyMap<RequestId, Omit<Grant, 'requestId'>>> {
+  if (requestIds.length === 0) return new Map();
+  const rows = await session.query({
+    name: 'readWrittenGrants',
+    slow: true,
+    sql: `SELECT ${grantColumns}
+FROM OPENJSON(@requestIds) WITH (RequestId ${requestIdType} '$') AS j
+JOIN ${grantView} AS g ON g.RequestId = j.RequestId;`,
+    parameters: { requestIds: nVarChar('max', JSON.stringify(requestIds)) },
+  });
+  return new Map(
+    rows
+      .map(toGrant)
+      .map(({ requestId, ...grant }): [RequestId, Omit<Grant, 'requestId'>] => [requestId, grant]),
+  );
+}

@@ -1,0 +1,170 @@
+/** One run over HTTP: what it wrote, why grants failed, the run before it; and the pages of the history. */
+import { randomUUID } from 'node:crypto';
+import type { Row } from '../../src/database/session';
+import type { JobRun } from '../../src/jobRun/jobRun';
+import { startSample, type App, type Sample } from '../support/app';
+import { jobOf } from '../support/environment';
+
+const revocation = jobOf('revocation', 'Databricks');
+const notification = jobOf('notification', 'Palantir');
+
+interface Details {
+  readonly run: JobRun;
+  readonly previousRun: JobRun | null;
+  readonly failures: { cause: string; count: number; advice: string }[];
+  readonly rows: {
+    requestId: number | string;
+    at: string;
+    sentTo?: string;
+    grant: { requestNumber: string; requesterName: string; resource: string; expiresAt: string } | null;
+  }[];
+  readonly next: number | null;
+}
+
+let sample: Sample;
+let app: App;
+
+beforeAll(async () => {
+  sample = await startSample();
+  app = await sample.startApp();
+});
+beforeEach(() => sample.reset());
+afterAll(() => sample.close());
+
+async function get(path: string, status = 200): Promise<unknown> {
+  const answer = await app.call(`/api/jobs/${path}`);
+  const body: unknown = await answer.json();
+  expect({ path, status: answer.status, body }).toMatchObject({ path, status });
+  return body;
+}
+const details = async (type: string, jobId: string, query = ''): Promise<Details> =>
+  (await get(`${type}/runs/${jobId}${query}`)) as Details;
+const run = async (type: string): Promise<JobRun> =>
+  (await (await app.call(`/api/jobs/${type}/runs`, { method: 'POST' })).json()) as JobRun;
+/** Makes approved Databricks requests with these ids end now. */
+const expire = (from: number, to: number): Promise<Row[]> =>
+  sample.query(
+    `UPDATE dbo.DataAccessDeltaRequests SET request_status = 'Approved', access_end_dt = GETUTCDATE() WHERE id BETWEEN ${from} AND ${to};`,
+  );
+
+test('a run has the rows that it wrote, and neither those of the run before it nor of the one after', async () => {
+  await run(revocation.type);
+  await expire(1, 250);
+  const second = await run(revocation.type);
+  await expire(1, 7);
+  const third = await run(revocation.type);
+  expect([second.processedCount, third.processedCount]).toEqual([250, 7]);
+
+  const pages: Details[] = [];
+  for (let next: number | null | undefined; next !== null; next = pages.at(-1)?.next)
+    pages.push(await details(revocation.type, second.jobId, next === undefined ? '' : `?after=${next}`));
+  expect(pages.map(({ rows }) => rows.length)).toEqual([100, 100, 50]);
+  const rows = pages.flatMap((page) => page.rows);
+  expect(rows.map(({ requestId }) => requestId)).toEqual(
+    Array.from({ length: 250 }, (_, index) => index + 1),
+  );
+  for (const { at } of rows) {
+    expect(Date.parse(at)).toBeGreaterThanOrEqual(Date.parse(String(second.startedAt)));
+    expect(Date.parse(at)).toBeLessThanOrEqual(Date.parse(String(second.completedAt)));
+  }
+  const [stored] = await sample.query(
+    'SELECT RequestNumber, RequesterName, Resource FROM dbo.AccessGrant_Databricks WHERE RequestId = 1;',
+  );
+  expect(rows[0]?.grant).toMatchObject({
+    requestNumber: stored?.RequestNumber,
+    requesterName: stored?.RequesterName,
+    resource: stored?.Resource,
+  });
+  expect((await details(revocation.type, third.jobId)).rows).toHaveLength(7);
+});
+
+test('beside a run is the one before it; the first has none', async () => {
+  const first = await run(revocation.type);
+  await run(notification.type);
+  const second = await run(revocation.type);
+  expect((await details(revocation.type, second.jobId)).previousRun).toMatchObject({
+    jobId: first.jobId,
+    processedCount: first.processedCount,
+  });
+  expect(await details(revocation.type, first.jobId)).toMatchObject({ previousRun: null });
+  expect(await details(revocation.type, second.jobId)).toMatchObject({ rows: [], next: null });
+});
+
+test('a notification run has the addresses; a grant that is not granted any more keeps its row', async () => {
+  const { jobId, processedCount } = await run(notification.type);
+  const { rows } = await details(notification.type, jobId);
+  expect(rows).toHaveLength(processedCount ?? -1);
+  for (const { sentTo } of rows) expect(sentTo).toContain('@');
+  const id = String(rows[0]?.requestId);
+  await sample.query(
+    `UPDATE dbo.DataAccessPalantirRequests SET Status = 'Withdrawn' WHERE RequestId = '${id}';`,
+  );
+  const [withdrawn] = (await details(notification.type, jobId)).rows;
+  expect(withdrawn).toMatchObject({ requestId: id, grant: null });
+  await sample.query(
+    `UPDATE dbo.DataAccessPalantirRequests SET Status = 'Approved' WHERE RequestId = '${id}';`,
+  );
+});
+
+test('the failures of a run are grouped by cause, each with what to do', async () => {
+  const jobId = randomUUID();
+  await sample.query(
+    `INSERT INTO dbo.JobRun (Job_Id, Job_Type, Status, Started_At, Started_By, Completed_At, Processed_Count, Failed_Count, Error_Message)
+VALUES ('${jobId}', '${notification.type}', 'Completed', GETUTCDATE(), 'machine-1', GETUTCDATE(), 3, 2,
+  'Failed: 1 address missing (17); 1 rejected by the email service, code EmailDropped (5).');`,
+  );
+  expect((await details(notification.type, jobId)).failures).toEqual([
+    {
+      cause: 'addressMissing',
+      count: 1,
+      requestIds: ['17'],
+      advice: expect.stringMatching(/email address/) as string,
+    },
+    {
+      cause: 'rejected',
+      code: 'EmailDropped',
+      count: 1,
+      requestIds: ['5'],
+      advice: expect.stringMatching(/suppression list/) as string,
+    },
+  ]);
+});
+
+test.each([
+  ['an unknown run', (): string => randomUUID()],
+  ['what is no GUID', (): string => 'x%27--'],
+])('%s is answered with 404', async (_, jobId) => {
+  const problem = await get(`${revocation.type}/runs/${jobId()}`, 404);
+  expect(problem).toMatchObject({
+    title: 'Unknown run',
+    detail: expect.stringContaining('lists its runs') as string,
+  });
+});
+
+test('a run of another job is answered with 404', async () => {
+  const { jobId } = await run(revocation.type);
+  await get(`${notification.type}/runs/${jobId}`, 404);
+});
+
+test('the history pages on: every run once, newest first, also where runs began at the same time', async () => {
+  for (const minutes of [5, 4, 4, 4, 3])
+    await sample.query(
+      `INSERT INTO dbo.JobRun (Job_Id, Job_Type, Status, Started_At, Started_By) VALUES
+('${randomUUID()}', '${revocation.type}', 'Completed', DATEADD(MINUTE, -${minutes}, '2026-12-01'), 'machine-1');`,
+    );
+  const stored = await sample.query('SELECT Job_Id FROM dbo.JobRun ORDER BY Started_At DESC, Id DESC;');
+  const found: string[] = [];
+  for (let next: string | null | undefined; next !== null;) {
+    const query = next === undefined ? '' : `&before=${next}`;
+    const page = (await get(`${revocation.type}/runs?limit=2${query}`)) as {
+      runs: JobRun[];
+      next: string | null;
+    };
+    found.push(...page.runs.map(({ jobId }) => jobId));
+    next = page.next;
+  }
+  expect(found).toEqual(stored.map((row) => row.Job_Id));
+  expect(await get(`${revocation.type}/runs?before=x`, 400)).toMatchObject({
+    detail: 'The parameter before is "x": expected the jobId of a run.',
+  });
+});

@@ -1,0 +1,164 @@
+import { judgeJob, type JobState } from '../../src/jobs/jobStates';
+import type { JobRun } from '../../src/jobRun/jobRun';
+import { jobOf } from '../support/environment';
+
+const now = new Date('2026-12-01T08:30:00Z');
+const minute = 60_000;
+const hour = 60 * minute;
+const day = 24 * hour;
+const revocation = jobOf('revocation', 'Databricks');
+const notification = jobOf('notification', 'Palantir');
+
+/** A run that began `ago` ms before now and, unless it is in progress, took a second. */
+function run(ago: number, given: Partial<JobRun> = {}): JobRun {
+  const startedAt = new Date(now.getTime() - ago);
+  return {
+    jobId: '8f0f9a52-3c5e-4f4e-9f39-0a1f0c1f6f7a',
+    jobType: revocation.type,
+    status: 'Completed',
+    startedAt,
+    startedBy: 'machine-1',
+    completedAt: given.status === 'InProgress' ? null : new Date(startedAt.getTime() + 1000),
+    processedCount: 12,
+    failedCount: null,
+    errorMessage: null,
+    ...given,
+  };
+}
+
+const hourly = '0 0 * * * *';
+const stateOf = (
+  runs: readonly JobRun[],
+  { job = revocation, schedule = hourly, timerOff = false, at = now } = {},
+): JobState => judgeJob(job, schedule, timerOff, runs, at);
+
+describe('what used to be shown as healthy', () => {
+  test('a job on an hourly schedule whose last run was 3 days ago is overdue', () => {
+    expect(stateOf([run(3 * day)])).toMatchObject({
+      state: 'Overdue',
+      stateReason: expect.stringMatching(
+        /^A run was due at 2026-12-01 08:00:00 UTC; the last one was 3 days ago\./,
+      ) as string,
+    });
+  });
+
+  test('a run that could not send 412 of 415 mails needs attention', () => {
+    const message = 'Failed: 412 rejected by the email service, code EmailDropped (1, 2, …).';
+    const last = run(30 * minute, { processedCount: 3, failedCount: 412, errorMessage: message });
+    expect(stateOf([last], { job: notification })).toMatchObject({
+      state: 'Attention',
+      stateReason: `412 of 415 grants failed in the last run, 30 min ago. ${message}`,
+    });
+  });
+
+  test('three runs in a row that stopped early need attention, two do not', () => {
+    const early = (ago: number): JobRun =>
+      run(ago, {
+        errorMessage: 'Stopped early: its time budget is spent. More is left; the next run continues.',
+      });
+    const runs = [early(30 * minute), early(90 * minute), early(150 * minute)];
+    expect(stateOf(runs)).toMatchObject({
+      state: 'Attention',
+      stateReason: expect.stringMatching(/^The last 3 runs stopped early/) as string,
+    });
+    expect(stateOf([run(minute, { status: 'InProgress' }), ...runs]).state).toBe('Running');
+    expect(stateOf([...runs.slice(0, 2), run(150 * minute)]).state).toBe('Healthy');
+    expect(stateOf(runs.slice(0, 2)).state).toBe('Healthy');
+  });
+});
+
+test('a run in progress is running, and says until when it can hold the lock', () => {
+  const active = run(0, { status: 'InProgress', startedAt: new Date('2026-12-01T08:29:30Z') });
+  const state = stateOf([active, run(hour)]);
+  expect(state).toMatchObject({ state: 'Running', activeRun: active, lastRun: { status: 'Completed' } });
+  expect(state.stateReason).toBe(
+    'Since 2026-12-01 08:29:30 UTC on machine-1; it can hold the lock until 2026-12-01 08:40:00 UTC.',
+  );
+});
+
+test('a run in progress is overdue from the minute in which its lock is stale', () => {
+  const active = run(0, { status: 'InProgress', startedAt: new Date('2026-12-01T08:29:30Z') });
+  expect(stateOf([active], { at: new Date('2026-12-01T08:39:59.999Z') }).state).toBe('Running');
+  expect(stateOf([active], { at: new Date('2026-12-01T08:40:00Z') })).toMatchObject({
+    state: 'Overdue',
+    stateReason: expect.stringContaining('has most likely died') as string,
+  });
+});
+
+test('a job is overdue ten minutes after a time of its schedule that no run served', () => {
+  const last = [run(90 * minute)];
+  expect(stateOf(last, { at: new Date('2026-12-01T08:09:59Z') }).state).toBe('Healthy');
+  expect(stateOf(last, { at: new Date('2026-12-01T08:10:00Z') }).state).toBe('Overdue');
+});
+
+test('a run that still held the lock at a time of the schedule has served it', () => {
+  const long = run(0, {
+    startedAt: new Date('2026-12-01T07:55:00Z'),
+    completedAt: new Date('2026-12-01T08:02:00Z'),
+  });
+  expect(stateOf([long]).state).toBe('Healthy');
+});
+
+test('a run is not overdue because the clocks differ by some seconds', () => {
+  const early = new Date('2026-12-01T07:59:58Z');
+  expect(stateOf([run(0, { startedAt: early, completedAt: early })]).state).toBe('Healthy');
+});
+
+test('a job that pauses at night is not overdue then', () => {
+  const last = run(0, {
+    startedAt: new Date('2026-11-30T18:30:05Z'),
+    completedAt: new Date('2026-11-30T18:30:06Z'),
+  });
+  const schedule = '0 30 6-18 * * *';
+  expect(stateOf([last], { schedule, at: new Date('2026-12-01T06:39:59Z') }).state).toBe('Healthy');
+  expect(stateOf([last], { schedule, at: new Date('2026-12-01T06:40:00Z') }).state).toBe('Overdue');
+});
+
+test('a failed run is failed, with its message', () => {
+  const state = stateOf([
+    run(30 * minute, { status: 'Failed', errorMessage: 'Safety stop: 4,000 due.' }),
+    run(hour),
+  ]);
+  expect(state).toMatchObject({
+    state: 'Failed',
+    stateReason: 'The last run, 30 min ago, failed: Safety stop: 4,000 due.',
+  });
+});
+
+test('a failed run that is overdue too says both', () => {
+  const { state, stateReason } = stateOf([run(day, { status: 'Failed', errorMessage: 'Broken.' })]);
+  expect(state).toBe('Overdue');
+  expect(stateReason).toContain('The last run, 24 h ago, failed: Broken.');
+});
+
+test('a job whose timer is switched off is paused, however long ago it ran, and has no next run', () => {
+  const { state, stateReason, nextRunAt } = stateOf([run(3 * day)], { timerOff: true });
+  expect([state, nextRunAt]).toEqual(['Paused', null]);
+  expect(stateReason).toContain('AzureWebJobs.RevokeExpiredDatabricksRequests.Disabled');
+  expect(stateOf([run(minute, { status: 'InProgress' })], { timerOff: true }).state).toBe('Running');
+});
+
+test('a job without a run has never run, and says when its first is due', () => {
+  expect(stateOf([])).toMatchObject({
+    state: 'NeverRun',
+    stateReason: 'No run is recorded yet. The first is due at 2026-12-01 09:00:00 UTC.',
+    nextRunAt: new Date('2026-12-01T09:00:00Z'),
+  });
+});
+
+test('a job whose schedule is malformed is overdue: its timer never fires', () => {
+  expect(stateOf([run(minute)], { schedule: 'hourly' })).toMatchObject({
+    state: 'Overdue',
+    stateReason: expect.stringContaining('SCHEDULE_REVOKE_DATABRICKS is malformed (hourly)') as string,
+    nextRunAt: null,
+  });
+});
+
+test('a job whose last run did what was due is healthy', () => {
+  expect(stateOf([run(30 * minute), run(90 * minute, { status: 'Failed' })])).toMatchObject({
+    state: 'Healthy',
+    stateReason: 'The last run, 30 min ago, completed: 12 revoked.',
+  });
+  const sent = run(30 * minute, { processedCount: 1240, failedCount: 0 });
+  expect(stateOf([sent], { job: notification }).stateReason).toContain('completed: 1,240 sent, 0 failed.');
+});
