@@ -5,7 +5,7 @@ import { int, nVarChar, type Parameter } from '../database/statement';
 import { isEmailAddress, maxAddressLength } from '../email/address';
 import type { Failure } from './failures';
 import {
-  coveringJoinSql,
+  coveredUntilSql,
   grantColumns,
   isDueSql,
   isRevokedSql,
@@ -93,12 +93,11 @@ export function notifiableSql(platform: Platform, { leadDays, notifyRevoked }: N
       AND NOT EXISTS (
         SELECT 1 FROM ${revocationTable} AS later WHERE later.${requestColumn} = e.${requestColumn} AND later.Id > e.Id)`;
   const sql = `FROM (
-  SELECT ${grantColumns}, g.LeadDays, g.DueSince, g.Recipient, g.AccessKey, k.LastEnd AS CoveredUntil,
+  SELECT ${grantColumns}, g.LeadDays, g.DueSince, g.Recipient, g.AccessKey, ${coveredUntilSql(platform)} AS CoveredUntil,
     ${viewRowsSql(platform)} AS ViewRows
   FROM (
     ${ending}${notifyRevoked ? ended : ''}
   ) AS g
-  ${coveringJoinSql(platform)}
   WHERE NOT EXISTS (
     SELECT 1 FROM ${notificationTable} AS n
     WHERE n.${requestColumn} = g.RequestId AND n.Notification_Sent_Dt >= g.DueSince)

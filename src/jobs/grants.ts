@@ -28,16 +28,19 @@ export function viewRowsSql({ grantView }: Platform): string {
 }
 
 /**
- * Joins to each row `g` the grant that covers it, as `k`: the end of the last grant with the same AccessKey, where that
- * ends later. Grouped first, so that a view without an index on its key is read once, and not at all where the key is
- * a constant NULL.
+ * Until when the grant `g` is covered, in SQL: the last end among the grants with its AccessKey, where that is later;
+ * NULL if it is not covered. Grouped first, so that a view without an index on its key is read once for all grants, and
+ * not at all where the key is a constant NULL.
  */
-export function coveringJoinSql({ grantView }: Platform): string {
-  return `LEFT JOIN (
-    SELECT o.AccessKey, MAX(o.ExpiresAt) AS LastEnd FROM ${grantView} AS o
-    WHERE o.AccessKey IS NOT NULL AND o.ExpiresAt > ${nowSql}
-    GROUP BY o.AccessKey
-  ) AS k ON k.AccessKey = g.AccessKey AND k.LastEnd > g.ExpiresAt`;
+export function coveredUntilSql({ grantView }: Platform): string {
+  return `(
+    SELECT k.LastEnd
+    FROM (
+      SELECT o.AccessKey, MAX(o.ExpiresAt) AS LastEnd FROM ${grantView} AS o
+      WHERE o.AccessKey IS NOT NULL AND o.ExpiresAt > ${nowSql}
+      GROUP BY o.AccessKey
+    ) AS k
+    WHERE k.AccessKey = g.AccessKey AND k.LastEnd > g.ExpiresAt)`;
 }
 
 /** That the grant `g` has a revocation at or after its end, in SQL. */

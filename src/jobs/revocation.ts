@@ -4,7 +4,7 @@ import type { Session } from '../database/session';
 import { int, varChar } from '../database/statement';
 import { fencedSql, LockLostError } from '../jobRun/lease';
 import { FailureLog, type FailureCause } from './failures';
-import { coveringJoinSql, grantColumns, isDueSql, isRevokedSql, nowSql, viewRowsSql } from './grants';
+import { coveredUntilSql, grantColumns, isDueSql, isRevokedSql, nowSql, viewRowsSql } from './grants';
 import type { Outcome, RunContext } from './outcome';
 import type { Platform, RequestId } from './platforms';
 
@@ -41,9 +41,9 @@ export class SafetyStopError extends Error {
  */
 export function expiredSql(platform: Platform): string {
   return `FROM (
-  SELECT ${grantColumns}, k.LastEnd AS CoveredUntil, g.AccessKey, ${viewRowsSql(platform)} AS ViewRows
+  SELECT ${grantColumns}, g.AccessKey, ${coveredUntilSql(platform)} AS CoveredUntil,
+    ${viewRowsSql(platform)} AS ViewRows
   FROM ${platform.grantView} AS g
-  ${coveringJoinSql(platform)}
   WHERE g.ExpiresAt <= ${nowSql} AND NOT ${isRevokedSql(platform)}
 ) AS g`;
 }
@@ -99,9 +99,9 @@ class Revocation {
    * the last ended; a batch that searched the view again would make the run quadratic. In the order of their ids, so
    * that a batch touches neighbouring pages of the tables and indexes.
    *
-   * A request that the view yields more than once is collected once, and left alone by the batch: looking for its other
-   * rows here would cost a look-up for each grant, which the batch makes anyway.
-   * @returns the number of requests, and for how many minutes the oldest has been due
+   * A request that the view yields more than once is collected once for each end, and left alone by the batch: looking for
+   * its other rows here would cost a look-up for each grant, which the batch makes anyway.
+   * @returns the number of rows with a request id, and for how many minutes the oldest has been due
    */
   async collectDue(): Promise<{ due: number; oldestMinutes: number }> {
     const { platform } = this.context;
@@ -113,15 +113,13 @@ CREATE TABLE #Due (
   Position INT IDENTITY(1, 1) PRIMARY KEY,
   RequestId ${platform.requestIdType} NULL,
   ExpiresAt DATETIME2(7) NOT NULL,
-  DueRows INT NOT NULL,
-  Locked BIT NOT NULL DEFAULT 0);
-INSERT INTO #Due (RequestId, ExpiresAt, DueRows)
-SELECT g.RequestId, MIN(g.ExpiresAt), COUNT(*)
+  Locked INT NOT NULL DEFAULT 0);
+INSERT INTO #Due (RequestId, ExpiresAt)
+SELECT DISTINCT g.RequestId, g.ExpiresAt
 ${expiredSql(platform)}
 WHERE g.CoveredUntil IS NULL
-GROUP BY g.RequestId
 ORDER BY g.RequestId;
-SELECT COUNT(RequestId) AS Due, COALESCE(SUM(CASE WHEN RequestId IS NULL THEN DueRows END), 0) AS WithoutId,
+SELECT COUNT(RequestId) AS Due, COUNT(*) - COUNT(RequestId) AS WithoutId,
   COALESCE(DATEDIFF(MINUTE, MIN(ExpiresAt), GETUTCDATE()), 0) AS OldestMinutes
 FROM #Due;`,
     });
@@ -131,12 +129,12 @@ FROM #Due;`,
 
   /** @returns why it stopped before all was done, or undefined if all is done */
   async revokeCollected(due: number): Promise<string | undefined> {
-    // NULL sorts first: it has position 1, and the request ids follow.
-    const offset = this.#rowsWithoutId > 0 ? 1 : 0;
-    for (let first = 1 + offset; first <= due + offset; first += batchSize) {
+    // NULL sorts first.
+    const end = this.#rowsWithoutId + due;
+    for (let first = this.#rowsWithoutId + 1; first <= end; first += batchSize) {
       const reason = stopReason(this.context.deadline);
       if (reason) return reason;
-      const last = Math.min(first + batchSize - 1, due + offset);
+      const last = Math.min(first + batchSize - 1, end);
       const stopped = await this.#revokeRange(first, last, lockTimeoutsMs.batch);
       if (stopped) return stopped;
     }
@@ -212,10 +210,14 @@ FROM (
   SELECT d.RequestId, d.Cause, SUM(d.DueRows) OVER (PARTITION BY d.Cause) AS Total,
     ROW_NUMBER() OVER (PARTITION BY d.Cause ORDER BY d.Position) AS Nth
   FROM (
-    SELECT g.Position, g.RequestId, CASE WHEN g.RequestId IS NULL THEN g.DueRows ELSE 1 END AS DueRows,
+    SELECT g.Position, g.RequestId,
+      CASE WHEN g.RequestId IS NOT NULL THEN 1 ELSE (
+        SELECT COUNT(*) FROM ${platform.grantView} AS v WHERE v.RequestId IS NULL AND v.ExpiresAt <= ${nowSql}) END AS DueRows,
       CASE WHEN g.RequestId IS NULL THEN 'idMissing' WHEN ${viewRowsSql(platform)} > 1 THEN 'duplicated'
         WHEN g.Locked = 1 THEN 'locked' ELSE 'endUnstable' END AS Cause
-    FROM #Due AS g
+    FROM (
+      SELECT RequestId, MIN(Position) AS Position, MAX(Locked) AS Locked FROM #Due GROUP BY RequestId
+    ) AS g
     WHERE g.RequestId IS NULL OR g.RequestId IN (
       SELECT g.RequestId FROM ${platform.grantView} AS g
       WHERE g.ExpiresAt <= ${nowSql} AND NOT ${isRevokedSql(platform)})

@@ -404,7 +404,9 @@ describe('as SQL Server tells of its objects', () => {
 
   test('an identity with what the role grants and no more has no warning', async () => {
     const granted = Object.fromEntries(schema.grants.map(({ object, permissions }) => [object, permissions]));
-    expect(await checkPermissions(least(granted), schema)).toEqual([expect.objectContaining({ status: 'ok' })]);
+    expect(await checkPermissions(least(granted), schema)).toEqual([
+      expect.objectContaining({ status: 'ok' }),
+    ]);
   });
 
   test('an identity that lacks a permission is told which, where, and how to give it', async () => {

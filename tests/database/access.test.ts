@@ -36,8 +36,11 @@ const free = /^(#\w+|OPENJSON\b.*|\()$/;
 function needed(text: string): string[] {
   const objects = (pattern: RegExp): string[] =>
     [...text.matchAll(pattern)].flatMap(([, object = '']) => object);
+  const aliases = new Map(
+    [...text.matchAll(/\bFROM (dbo\.\w+) AS (\w+)/g)].map(([, object, alias]) => [alias, object]),
+  );
   const inserted = objects(/\bINSERT INTO (\S+)/g);
-  const updated = objects(/\bUPDATE (\S+)/g);
+  const updated = objects(/\bUPDATE (\S+)/g).map((object) => aliases.get(object) ?? object);
   const read = objects(/\b(?:FROM|JOIN)\s+(OPENJSON\b|\(|[^\s(),;]+)/g);
   return [
     ...inserted.map((object) => ['INSERT', object] as const),
@@ -78,7 +81,7 @@ async function doEverything(record: (action: () => Promise<unknown>) => Promise<
     await environment.addGrants(job, [{ endsIn: -hour }]);
     await record(() => environment.run(job, environment.services({ revocationCeiling: 0 })));
     await record(() => listRuns(session, job.type, 10));
-    // A run whose row was closed meanwhile looks it up.
+    // A run whose row was closed meanwhile.
     await record(async () => {
       const acquisition = await acquireLock(session, job.type, newGuid(), 'machine-1');
       if (acquisition.kind !== 'acquired') throw new Error('The lock is held');
@@ -108,15 +111,15 @@ test('each kind of statement in the code was recorded', () => {
   // Each by a piece of its text that no other has.
   const pieces: Record<string, RegExp> = {
     acquireLock: /INSERT INTO dbo\.JobRun/,
-    findActiveRun: /FROM dbo\.JobRun AS r WHERE r\.Job_Type = @jobType AND r\.Status = 'InProgress'/,
+    findActiveRun:
+      /FROM dbo\.JobRun AS r WITH \(INDEX \(UX_JobRun_Job_Type_InProgress\)\)\nWHERE r\.Job_Type = @jobType AND r\.Status = 'InProgress';/,
     finishRun: /SET Status = @status/,
-    findRun: /FROM dbo\.JobRun AS r WHERE r\.Job_Id = @jobId/,
-    listRuns: /ORDER BY r\.Started_At DESC/,
+    listRuns: /ORDER BY r\.Job_Type, r\.Started_At DESC/,
     checkLease: /1 AS Fresh/,
     revokeBatch: /INSERT INTO dbo\.RevokedAccess_/,
     recordNotification: /INSERT INTO dbo\.ExpiryNotification_/,
     collect: /INSERT INTO #Due/,
-    previews: /SELECT TOP \(@limit\) g\.RequestId/,
+    previews: /SELECT TOP \(@rows\) g\.RequestId/,
     counts: /SELECT COUNT\(\*\) AS Due/,
   };
   for (const [name, piece] of Object.entries(pieces))

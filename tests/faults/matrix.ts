@@ -180,6 +180,10 @@ const sqlFaults: readonly SqlFault[] = [
     at: ({ standIn }, at) => standIn.order({ kind: 'dropBefore', at }),
   },
   { fault: 'connection dropped after it', at: ({ standIn }, at) => standIn.order({ kind: 'dropAfter', at }) },
+  {
+    fault: 'answered late: executed, and committed only after its retry has begun',
+    at: ({ standIn }, at) => void standIn.order({ kind: 'answerLate', at, drop: true }),
+  },
   ...[1205, 40501, 40613, 49918, 10928].map((number) => ({
     fault: `error ${number}`,
     at: ({ standIn }: FaultSetup, at: number) => standIn.order({ kind: 'error', number, at }),

@@ -532,13 +532,19 @@ export class Executor {
     }
   }
 
-  /** SQLite's plan of every statement that has one; temporary tables are created on the way. */
+  /** SQLite's plan of every statement that has one, those of both branches included; temporary tables are created on the way. */
   explain(sql: string, variables: Variables): string[] {
-    const run = { variables } as Run;
-    return parse(sql).flatMap((statement) => {
+    const run = { variables: new Map(variables) } as Run;
+    const plans = (statement: Statement): string[] => {
+      if (statement.kind === 'block') return statement.statements.flatMap(plans);
+      if (statement.kind === 'if')
+        return [statement.then, ...(statement.otherwise ? [statement.otherwise] : [])].flatMap(plans);
+      if (statement.kind === 'declare')
+        for (const { name, type } of statement.variables) run.variables.set(name, { type, value: null });
       if (isTemporary(statement)) executeDdl(statement as never, this.connection, this.context(run));
       return isDml(statement) ? this.connection.plan(compile(statement, this.context(run))) : [];
-    });
+    };
+    return parse(sql).flatMap(plans);
   }
 
   /** RESETCONNECTION: as after login. */
