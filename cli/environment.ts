@@ -1,19 +1,87 @@
 import { existsSync, readFileSync } from 'node:fs';
+import { parseArgs, type ParseArgsOptionsConfig } from 'node:util';
+import { distance } from 'fastest-levenshtein';
+import { parse, printParseErrorCode, type ParseError } from 'jsonc-parser';
 import type { Environment } from '../src/config/settings';
 
 const localSettings = 'local.settings.json';
 
-/** The app settings of a command: the environment, and below it the Values of local.settings.json where there is one. */
+/**
+ * The app settings of a command: the environment, and below it the Values of local.settings.json where there is one.
+ * @throws Error if that file cannot be read
+ */
 export function readEnvironment(): Environment {
   if (!existsSync(localSettings)) return process.env;
-  const { Values = {} } = JSON.parse(readFileSync(localSettings, 'utf8')) as {
-    Values?: Record<string, string>;
-  };
-  return { ...Values, ...process.env };
+  const text = readFileSync(localSettings, 'utf8').replace(/^\uFEFF/, '');
+  return { ...parseLocalSettings(text), ...process.env };
 }
 
-/** Runs a command: an error is told without its stack, and the exit code says how it ended. */
+/** Comments and trailing commas are allowed, as the Azure Functions Core Tools allow them. No value gets into an error. */
+function parseLocalSettings(text: string): Record<string, string> {
+  const errors: ParseError[] = [];
+  const file = parse(text, errors, { allowTrailingComma: true }) as {
+    Values?: Record<string, unknown>;
+  } | null;
+  const [error] = errors;
+  if (error) {
+    const before = text.slice(0, error.offset).split('\n');
+    const place = `line ${before.length}, column ${(before.at(-1)?.length ?? 0) + 1}`;
+    throw new Error(
+      `${localSettings} is not valid JSON: ${printParseErrorCode(error.error)} at ${place}. Compare it with ${localSettings}.example.`,
+    );
+  }
+  return Object.fromEntries(Object.entries(file?.Values ?? {}).map(([name, value]) => [name, String(value)]));
+}
+
+/**
+ * The arguments of a command, among them the options that npm kept for itself.
+ * @param usage added to every error
+ * @throws Error for an unknown or malformed option
+ */
+export function parseArguments<T extends ParseArgsOptionsConfig>(options: T, usage: string) {
+  try {
+    const args = [...process.argv.slice(2), ...optionsKeptByNpm(options)];
+    return parseArgs({ args, options, allowPositionals: true });
+  } catch (cause) {
+    throw new Error(`${cause instanceof Error ? cause.message : String(cause)}\n${usage}`, { cause });
+  }
+}
+
+/**
+ * `npm run job <Job_Type> --dry-run` lacks the `--` before the option: npm takes it for its own, and the script sees no
+ * more of it than npm_config_dry_run ("npm-run-script", "config": environment variables).
+ * @throws Error for what looks like one of the options with a slip in it, and for a dry run of a command that has none
+ */
+function optionsKeptByNpm(options: ParseArgsOptionsConfig): string[] {
+  const kept: string[] = [];
+  for (const [variable, value = ''] of Object.entries(process.env)) {
+    const name = /^npm_config_(.+)/i.exec(variable)?.[1]?.toLowerCase();
+    if (name === undefined || value === '' || value === 'false') continue;
+    if (name === 'dry_run' && !('dry-run' in options)) throw new Error('This command has no dry run.');
+    for (const [option, { type }] of Object.entries(options)) {
+      const slips = distance(lettersOf(name), lettersOf(option));
+      if (name === option.replaceAll('-', '_'))
+        kept.push(type === 'boolean' && value === 'true' ? `--${option}` : `--${option}=${value}`);
+      else if (slips <= 2)
+        throw new Error(
+          `npm has taken --${name} for itself: write -- before the options, and check the name. Did you mean --${option}?`,
+        );
+    }
+  }
+  return kept;
+}
+
+const lettersOf = (name: string): string => name.replace(/[-_]/g, '');
+
+/**
+ * Runs a command: an error is printed without its stack, and the exit code says how it ended. Where nobody reads its
+ * output any more (`npm run doctor | head -1`), it ends at once and quietly.
+ */
 export function runCommand(command: () => Promise<boolean>): void {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+    process.exit(0);
+  });
   command().then(
     (succeeded) => {
       process.exitCode = succeeded ? 0 : 1;

@@ -5,18 +5,20 @@
  *
  * Exit code 0: the job completed (or the dry run was printed); 1: it failed, or its lock is held.
  */
-import { parseArgs } from 'node:util';
 import { findJob, jobs } from '../src/jobs/catalogue';
 import { previewJob } from '../src/jobs/previewJob';
 import { runJob } from '../src/jobs/runJob';
 import { createServices } from '../src/services';
-import { readEnvironment, runCommand } from './environment';
+import { parseArguments, readEnvironment, runCommand } from './environment';
 
 const usage = `Usage: npm run job -- <Job_Type> [--dry-run | --allow-mass-revocation]
 Job types: ${jobs.map(({ type }) => type).join(', ')}`;
 
 runCommand(async () => {
-  const { values, positionals } = readArguments();
+  const { values, positionals } = parseArguments(
+    { 'dry-run': { type: 'boolean' }, 'allow-mass-revocation': { type: 'boolean' } },
+    usage,
+  );
   const job = findJob(positionals[0] ?? '');
   if (!job || positionals.length > 1)
     throw new Error(`${positionals.join(' ') || 'No job'} is no job type.\n${usage}`);
@@ -41,14 +43,3 @@ runCommand(async () => {
   console.log(JSON.stringify(result, undefined, 2));
   return result.kind === 'finished' && result.run.status === 'Completed';
 });
-
-function readArguments() {
-  try {
-    return parseArgs({
-      allowPositionals: true,
-      options: { 'dry-run': { type: 'boolean' }, 'allow-mass-revocation': { type: 'boolean' } },
-    });
-  } catch (cause) {
-    throw new Error(`${cause instanceof Error ? cause.message : String(cause)}\n${usage}`, { cause });
-  }
-}

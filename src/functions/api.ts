@@ -1,13 +1,25 @@
 import type { HttpHandler, HttpRequest, HttpResponseInit, InvocationContext } from '@azure/functions';
 import { deadlineIn } from '../clock';
+import type { Session } from '../database/session';
+import { cancelRun } from '../jobRun/cancel';
 import { findJob, jobs, type Job } from '../jobs/catalogue';
 import { previewJob } from '../jobs/previewJob';
-import { timeBudgetsMs } from '../jobs/runJob';
+import { readBudgetMs, timeBudgetsMs } from '../jobs/runJob';
 import { listRuns } from '../jobRun/history';
+import type { ActiveRun } from '../jobRun/jobRun';
 import { lockExpiresAt } from '../jobRun/lease';
 import { readJobStates, runsForState } from '../jobs/jobStates';
-import { ParameterError, quote, readCount, readFlag, readJobId, readQuery } from './parameters';
-import { problemResponse, toProblemResponse } from './problem';
+import {
+  jobIdPattern,
+  ParameterError,
+  quote,
+  readCount,
+  readFlag,
+  readJobId,
+  readParameters,
+  readQuery,
+} from './parameters';
+import { problemResponse, RequestError, toProblemResponse } from './problem';
 import { getServices, runTracked } from './runner';
 
 const historyLimit = { default: 20, most: 500 };
@@ -15,16 +27,16 @@ const historyLimit = { default: 20, most: 500 };
 /** After how many seconds a held job is worth another try: most runs are over by then. */
 const heldRetryAfter = '30';
 
-/** POST /api/jobs/{jobType}/runs: runs the job and answers with the finished run; with ?dryRun=true what it would do. */
+/** POST /api/jobs/{jobType}/runs: runs the job and answers with the finished run; with dryRun=true what it would do. */
 export const postRun = withErrorResponses(async (request, context) => {
   const job = requireJob(request);
-  const query = readQuery(request, ['dryRun', 'allowMassRevocation']);
-  const allowMassRevocation = readFlag(query, 'allowMassRevocation');
-  if (query.has('allowMassRevocation') && job.kind !== 'revocation')
+  const parameters = await readParameters(request, ['dryRun', 'allowMassRevocation']);
+  const allowMassRevocation = readFlag(parameters, 'allowMassRevocation');
+  if (parameters.has('allowMassRevocation') && job.kind !== 'revocation')
     throw new ParameterError(
       `The parameter allowMassRevocation is for revocation jobs; ${job.type} revokes nothing.`,
     );
-  if (readFlag(query, 'dryRun')) {
+  if (readFlag(parameters, 'dryRun')) {
     if (allowMassRevocation)
       throw new ParameterError(
         'The parameters dryRun and allowMassRevocation exclude each other: a dry run revokes nothing.',
@@ -34,8 +46,8 @@ export const postRun = withErrorResponses(async (request, context) => {
 
   const result = await runTracked(context, job, { trigger: 'http', allowMassRevocation });
   if (result.kind === 'held') {
-    const { activeRun } = result;
-    const detail = `${job.type} is being run by ${activeRun.startedBy} since ${activeRun.startedAt.toISOString()}. Try again when that run has ended.`;
+    const activeRun = describeActiveRun(result.activeRun);
+    const detail = `${job.type} is being run by ${activeRun.startedBy} since ${activeRun.startedAt.toISOString()}. Try again when that run has ended: it can hold the lock until ${activeRun.lockExpiresAt.toISOString()} at most.`;
     return problemResponse(
       409,
       'The job is already running',
@@ -55,51 +67,82 @@ export const getRuns = withErrorResponses(async (request) => {
   const query = readQuery(request, ['limit', 'before']);
   const limit = readCount(query, 'limit', historyLimit.most, historyLimit.default);
   const before = readJobId(query, 'before');
-  const { database, clock } = await getServices();
-  const runs = await database.connect((connection) =>
-    connection.withRetries(deadlineIn(clock, timeBudgetsMs.http), (session) =>
-      listRuns(session, job.type, limit + 1, before),
-    ),
-  );
+  const runs = await withDatabase(readBudgetMs, (session) => listRuns(session, job.type, limit + 1, before));
   const page = runs.slice(0, limit);
   return {
     jsonBody: { jobType: job.type, runs: page, next: runs.length > limit ? page.at(-1)?.jobId : null },
   };
 });
 
+/** POST /api/jobs/{jobType}/runs/{jobId}/cancel: closes a run in progress, which frees its lock at once. */
+export const postCancel = withErrorResponses(async (request) => {
+  const job = requireJob(request);
+  const { jobId = '' } = request.params;
+  await readParameters(request, []);
+  if (!jobIdPattern.test(jobId)) throw unknownRun(job, jobId);
+  let tries = 0;
+  const cancellation = await withDatabase(timeBudgetsMs.http, (session) =>
+    cancelRun(session, job.type, jobId, tries++ > 0),
+  );
+  if (cancellation.kind === 'unknown') throw unknownRun(job, jobId);
+  const { run } = cancellation;
+  if (cancellation.kind === 'ended')
+    throw new RequestError(409, 'The run has ended', `Run ${run.jobId} is ${run.status} already.`, { run });
+  return { jsonBody: run };
+});
+
 /** GET /api/jobs: the four jobs, each with its state and why, its schedule, the run in progress and the last one that has ended. */
 export const getJobs = withErrorResponses(async (request) => {
   readQuery(request, []);
   const services = await getServices();
-  const states = await readJobStates(services, deadlineIn(services.clock, timeBudgetsMs.http), runsForState);
+  const states = await readJobStates(services, deadlineIn(services.clock, readBudgetMs), runsForState);
   const described = states.map(({ job, state, stateReason, schedule, nextRunAt, activeRun, lastRun }) => ({
     jobType: job.type,
     state,
     stateReason,
     schedule,
     nextRunAt,
-    activeRun: activeRun && {
-      jobId: activeRun.jobId,
-      jobType: job.type,
-      startedAt: activeRun.startedAt,
-      startedBy: activeRun.startedBy,
-      lockExpiresAt: lockExpiresAt(activeRun.startedAt),
-    },
+    activeRun: activeRun && describeActiveRun(activeRun),
     lastRun,
   }));
   return { jsonBody: { jobs: described } };
 });
 
-/** No job has the type that the route names. */
-class UnknownJobError extends Error {
-  override readonly name = 'UnknownJobError';
+/** The run that holds a lock, and until when it can hold it. */
+function describeActiveRun({ jobId, jobType, startedAt, startedBy }: Omit<ActiveRun, 'id'>) {
+  return { jobId, jobType, startedAt, startedBy, lockExpiresAt: lockExpiresAt(startedAt) };
 }
 
-/** The job that the route names. */
+/**
+ * Does a piece of work on the database, and again after a transient fault.
+ * @param budgetMs how long it may be started again, in ms
+ */
+async function withDatabase<T>(budgetMs: number, work: (session: Session) => Promise<T>): Promise<T> {
+  const { database, clock } = await getServices();
+  return database.connect((connection) => connection.withRetries(deadlineIn(clock, budgetMs), work));
+}
+
+/**
+ * The job that the route names.
+ * @throws RequestError 404
+ */
 export function requireJob(request: HttpRequest): Job {
-  const job = findJob(request.params.jobType ?? '');
-  if (!job) throw new UnknownJobError(request.params.jobType);
-  return job;
+  const { jobType = '' } = request.params;
+  const job = findJob(jobType);
+  if (job) return job;
+  const jobTypes = jobs.map(({ type }) => type);
+  throw new RequestError(
+    404,
+    'Unknown job type',
+    `There is no job type ${quote(jobType)}: known are ${jobTypes.join(', ')}.`,
+    { jobTypes },
+  );
+}
+
+/** The job has no run of that id. */
+export function unknownRun(job: Job, jobId: string): RequestError {
+  const detail = `${job.type} has no run ${quote(jobId)}: GET /api/jobs/${job.type}/runs lists its runs.`;
+  return new RequestError(404, 'Unknown run', detail);
 }
 
 /** Turns what a handler throws into a problem document. */
@@ -110,14 +153,7 @@ export function withErrorResponses(
     try {
       return await handler(request, context);
     } catch (error) {
-      if (error instanceof ParameterError)
-        return problemResponse(400, 'A parameter is unknown or malformed', error.message);
-      if (error instanceof UnknownJobError) {
-        const jobTypes = jobs.map(({ type }) => type);
-        const detail = `There is no job type ${quote(error.message)}: known are ${jobTypes.join(', ')}.`;
-        return problemResponse(404, 'Unknown job type', detail, { jobTypes });
-      }
-      context.error(error);
+      if (!(error instanceof RequestError)) context.error(error);
       return toProblemResponse(error);
     }
   };

@@ -10,6 +10,9 @@ export function registerHttpFunctions(): void {
   register('GetJobRun', 'GET', 'jobs/{jobType}/runs/{jobId}', async (...request) =>
     (await import('./runDetails')).getRun(...request),
   );
+  register('CancelRun', 'POST', 'jobs/{jobType}/runs/{jobId}/cancel', async (...request) =>
+    (await load()).postCancel(...request),
+  );
   register('ListJobs', 'GET', 'jobs', async (...request) => (await load()).getJobs(...request));
   register('Status', 'GET', 'status', async (...request) =>
     (await import('./statusPage')).getStatus(...request),

@@ -1,21 +1,97 @@
 import type { HttpRequest } from '@azure/functions';
+import { RequestError } from './problem';
 
-/** A query parameter is unknown or malformed. */
-export class ParameterError extends Error {
+/** A parameter is unknown or malformed. */
+export class ParameterError extends RequestError {
   override readonly name = 'ParameterError';
+  constructor(message: string) {
+    super(400, 'A parameter is unknown or malformed', message);
+  }
 }
+
+/** Parameters by name, each once. */
+export type Parameters = ReadonlyMap<string, string>;
 
 /** The function key and its client may come in the query ("Azure Functions HTTP trigger", authorization keys). */
 const keyParameters = ['code', 'clientId'];
 
 /**
- * The query's parameters, of which only the `known` may stand, each once.
+ * The query's parameters. Rejects unknown or repeated ones.
  * @throws ParameterError
  */
-export function readQuery(request: HttpRequest, known: readonly string[]): ReadonlyMap<string, string> {
+export function readQuery(request: HttpRequest, known: readonly string[]): Parameters {
+  return collect(
+    [...request.query].filter(([name]) => !keyParameters.includes(name)),
+    known,
+  );
+}
+
+/**
+ * The parameters of a POST: the query's and the members of a JSON or form body, by the same rules.
+ * @throws ParameterError
+ * @throws RequestError 415 for a body of another media type
+ */
+export async function readParameters(request: HttpRequest, known: readonly string[]): Promise<Parameters> {
+  const query = readQuery(request, known);
+  const body = await readBody(request, known);
+  for (const [name, value] of body) {
+    const other = query.get(name);
+    if (other !== undefined && other !== value)
+      throw new ParameterError(
+        `The parameter ${name} is ${quote(other)} in the query and ${quote(value)} in the body.`,
+      );
+  }
+  return new Map([...query, ...body]);
+}
+
+/** What helps a person whose client sends a body by itself. */
+const emptyBodyAdvice = "If this is the body that the portal's Test/Run fills in, empty it.";
+
+async function readBody(request: HttpRequest, known: readonly string[]): Promise<Parameters> {
+  const text = await request.text();
+  if (text.trim() === '') return new Map();
+  const mediaType = request.headers.get('content-type')?.split(';')[0]?.trim().toLowerCase();
+  if (mediaType !== 'application/json' && mediaType !== 'application/x-www-form-urlencoded')
+    throw new RequestError(
+      415,
+      'The media type of the body is not supported',
+      `The body is ${mediaType ? quote(mediaType) : 'of no media type'}: expected application/json or application/x-www-form-urlencoded, or no body.`,
+    );
+  try {
+    return collect(mediaType === 'application/json' ? parseMembers(text) : new URLSearchParams(text), known);
+  } catch (error) {
+    if (!(error instanceof ParameterError)) throw error;
+    throw new ParameterError(`In the body: ${error.message} ${emptyBodyAdvice}`);
+  }
+}
+
+/** The members of a JSON object as they would be written in a query. */
+function parseMembers(text: string): [name: string, value: string][] {
+  let body: unknown;
+  try {
+    body = JSON.parse(text);
+  } catch (error) {
+    throw new ParameterError(`It is not valid JSON (${error instanceof Error ? error.message : ''}).`);
+  }
+  if (typeof body !== 'object' || body === null || Array.isArray(body))
+    throw new ParameterError('Expected a JSON object, such as {"dryRun": true}.');
+  const members: [string, unknown][] = Object.entries(body);
+  const nested = members.find(([, value]) => typeof value === 'object');
+  if (nested)
+    throw new ParameterError(
+      `The parameter ${quote(nested[0])} is ${quote(JSON.stringify(nested[1]))}: expected a boolean, a string or a number.`,
+    );
+  // JSON.parse keeps only the last of several members with one name. A string before a colon is a name.
+  const strings = [...text.matchAll(/"[^"\\]*(?:\\.[^"\\]*)*"(\s*:)?/g)];
+  if (strings.filter(([, colon]) => colon !== undefined).length > members.length)
+    throw new ParameterError('A parameter is given more than once.');
+  return members.map(([name, value]) => [name, String(value)]);
+}
+
+/** @throws ParameterError for an unknown or repeated name */
+function collect(parameters: Iterable<[string, string]>, known: readonly string[]): Parameters {
   const given = new Map<string, string>();
-  for (const [name, value] of request.query) {
-    if (keyParameters.includes(name)) continue;
+  for (const [name, value] of parameters) {
     if (!known.includes(name)) {
       const expected = known.length === 0 ? 'none is taken here' : `known are ${known.join(', ')}`;
       throw new ParameterError(`The parameter ${quote(name)} is unknown: ${expected}.`);
@@ -27,21 +103,16 @@ export function readQuery(request: HttpRequest, known: readonly string[]): Reado
 }
 
 /** A parameter that is true or false; absent it is false. */
-export function readFlag(query: ReadonlyMap<string, string>, name: string): boolean {
-  const value = query.get(name) ?? 'false';
+export function readFlag(parameters: Parameters, name: string): boolean {
+  const value = parameters.get(name) ?? 'false';
   if (value !== 'true' && value !== 'false')
     throw new ParameterError(`The parameter ${name} is ${quote(value)}: expected true or false.`);
   return value === 'true';
 }
 
-/** A whole number from 1 to `most`. */
-export function readCount(
-  query: ReadonlyMap<string, string>,
-  name: string,
-  max: number,
-  absent: number,
-): number {
-  const value = query.get(name);
+/** A whole number from 1 to `max`. */
+export function readCount(parameters: Parameters, name: string, max: number, absent: number): number {
+  const value = parameters.get(name);
   if (value === undefined) return absent;
   const count = /^\d{1,10}$/.test(value) ? Number(value) : 0;
   if (count < 1 || count > max)

@@ -20,6 +20,20 @@ export function problemResponse(
 /** When a caller may try again after the database could not be reached. In seconds. */
 const unavailableRetryAfter = '60';
 
+/** The caller's mistake: the request cannot be done as it is. The message says what to change. */
+export class RequestError extends Error {
+  override readonly name: string = 'RequestError';
+  constructor(
+    readonly status: 400 | 404 | 409 | 415,
+    readonly title: string,
+    message: string,
+    /** Extensions of the problem document. */
+    readonly members: Readonly<Record<string, unknown>> = {},
+  ) {
+    super(message);
+  }
+}
+
 /** What is wrong, and what to do. */
 export interface Problem {
   readonly status: number;
@@ -32,6 +46,10 @@ export interface Problem {
 
 /** What a handler's error means to its caller. */
 export function toProblem(error: unknown): Problem {
+  if (error instanceof RequestError) {
+    const { status, title, message: detail, members } = error;
+    return { status, title, detail, members };
+  }
   if (error instanceof DatabaseError && error.unavailable)
     return {
       status: 503,

@@ -1,10 +1,9 @@
 import { deadlineIn } from '../clock';
 import { failureCauses } from '../jobs/failures';
 import { readRunDetails } from '../jobs/runDetails';
-import { timeBudgetsMs } from '../jobs/runJob';
-import { requireJob, withErrorResponses } from './api';
-import { jobIdPattern, quote, readCount, readQuery } from './parameters';
-import { problemResponse } from './problem';
+import { readBudgetMs } from '../jobs/runJob';
+import { requireJob, unknownRun, withErrorResponses } from './api';
+import { jobIdPattern, readCount, readQuery } from './parameters';
 import { getServices } from './runner';
 
 /** The largest value of an INT column. */
@@ -13,24 +12,13 @@ const maxId = 2_147_483_647;
 /** GET /api/jobs/{jobType}/runs/{jobId}?after=: one run, why grants failed, and the rows that it wrote, 100 at a time. */
 export const getRun = withErrorResponses(async (request) => {
   const job = requireJob(request);
-  const jobId = request.params.jobId ?? '';
+  const { jobId = '' } = request.params;
   const after = readCount(readQuery(request, ['after']), 'after', maxId, 0);
+  if (!jobIdPattern.test(jobId)) throw unknownRun(job, jobId);
   const services = await getServices();
-  const details = jobIdPattern.test(jobId)
-    ? await readRunDetails(
-        services,
-        deadlineIn(services.clock, timeBudgetsMs.http),
-        job,
-        jobId,
-        after === 0 ? undefined : after,
-      )
-    : undefined;
-  if (!details)
-    return problemResponse(
-      404,
-      'Unknown run',
-      `${job.type} has no run ${quote(jobId)}: GET /api/jobs/${job.type}/runs lists its runs.`,
-    );
+  const deadline = deadlineIn(services.clock, readBudgetMs);
+  const details = await readRunDetails(services, deadline, job, jobId, after === 0 ? undefined : after);
+  if (!details) throw unknownRun(job, jobId);
   const failures = details.failures.map((failure) => ({
     ...failure,
     advice: failureCauses[failure.cause].advice,

@@ -22,6 +22,9 @@ import { revokeExpired } from './revocation';
 export const timeBudgetsMs = { timer: 9 * 60_000, http: 200_000, cli: 9 * 60_000 } as const;
 export type Trigger = keyof typeof timeBudgetsMs;
 
+/** How long whoever only looks waits for a database that does not answer, in ms. */
+export const readBudgetMs = 30_000;
+
 /** How long a run may try to finish its row when its time budget is spent. In ms. */
 const finishingGraceMs = 25_000;
 

@@ -39,8 +39,8 @@ beforeAll(async () => {
 beforeEach(() => sample.reset());
 afterAll(() => sample.close());
 
-async function call(path: string, method = 'GET', theApp = app): Promise<Answer> {
-  const response = await theApp.call(path, { method });
+async function call(path: string, method = 'GET', theApp = app, init: RequestInit = {}): Promise<Answer> {
+  const response = await theApp.call(path, { ...init, method });
   return { status: response.status, headers: response.headers, body: (await response.json()) as Body };
 }
 
@@ -97,7 +97,7 @@ describe('POST /api/jobs/{jobType}/runs', () => {
       completedAt: expect.stringMatching(isoDate) as string,
       processedCount: count,
       failedCount: null,
-      errorMessage: null,
+      errorMessage: 'Started by hand.',
       stoppedEarly: false,
     });
     expect(await storedRuns()).toMatchObject([
@@ -133,7 +133,18 @@ describe('POST /api/jobs/{jobType}/runs', () => {
       throw new Error(`Answered ${answers.map(({ status }) => status).join(' and ')}`);
     expectProblem(conflict, 409);
     const { jobId, jobType, startedAt, startedBy } = completed.body;
-    expect(conflict.body.activeRun).toEqual({ jobId, jobType, startedAt, startedBy });
+    expect(conflict.body.activeRun).toEqual({
+      jobId,
+      jobType,
+      startedAt,
+      startedBy,
+      lockExpiresAt: expect.stringMatching(isoDate) as string,
+    });
+    const { lockExpiresAt } = conflict.body.activeRun as Record<string, string>;
+    const heldMinutes = (Date.parse(lockExpiresAt ?? '') - Date.parse(startedAt as string)) / 60_000;
+    expect(heldMinutes).toBeGreaterThan(10);
+    expect(heldMinutes).toBeLessThanOrEqual(11);
+    expect(conflict.body.detail).toContain(`until ${lockExpiresAt} at most`);
     expect(Number(conflict.headers.get('retry-after'))).toBeGreaterThan(0);
     expect(conflict.body.detail).toContain(hostname());
     expect(await storedRuns()).toHaveLength(1);
@@ -287,6 +298,176 @@ SELECT NEWID(), '${revokeDatabricks.type}', 'Completed', access_start_dt, 'machi
   });
 });
 
+describe('POST /api/jobs/{jobType}/runs/{jobId}/cancel', () => {
+  const cancel = (job: Job, jobId: string, init?: RequestInit): Promise<Answer> =>
+    call(`${runPath(job.type)}/${jobId}/cancel`, 'POST', app, init);
+  const storedJobId = async (type: JobType): Promise<string> => (await storedRuns(type))[0]?.Job_Id as string;
+
+  test('closes a run in progress, which writes nothing more and says that it was cancelled', async () => {
+    holdNextRun();
+    const running = post(revokePalantir);
+    await inProgress();
+    const jobId = await storedJobId(revokePalantir.type);
+    const answer = await cancel(revokePalantir, jobId.toUpperCase());
+    expect([answer.status, answer.headers.get('content-type')]).toEqual([200, 'application/json']);
+    expect(answer.body).toMatchObject({
+      jobId,
+      jobType: revokePalantir.type,
+      status: 'Failed',
+      completedAt: expect.stringMatching(isoDate) as string,
+      processedCount: 0,
+      errorMessage: expect.stringMatching(/^Cancelled by an operator\./) as string,
+    });
+    const ended = await running;
+    expectProblem(ended, 500);
+    expect(ended.body.run).toEqual({ ...answer.body, stoppedEarly: false });
+    expect(ended.body.detail).toBe(answer.body.errorMessage);
+    expect(await sample.query('SELECT Id FROM dbo.RevokedAccess_Palantir;')).toEqual([]);
+  });
+
+  test('frees the lock of a dead run at once', async () => {
+    await sample.query(
+      `INSERT INTO dbo.JobRun (Job_Id, Job_Type, Status, Started_At, Started_By) VALUES (NEWID(), '${notifyDatabricks.type}', 'InProgress', GETUTCDATE(), 'machine-1');`,
+    );
+    expectProblem(await post(notifyDatabricks), 409);
+    expect((await cancel(notifyDatabricks, await storedJobId(notifyDatabricks.type))).status).toBe(200);
+    expect((await post(notifyDatabricks)).status).toBe(200);
+  });
+
+  test('is answered with 200 too where its answer was lost and it was sent again', async () => {
+    await sample.query(
+      `INSERT INTO dbo.JobRun (Job_Id, Job_Type, Status, Started_At, Started_By) VALUES (NEWID(), '${revokePalantir.type}', 'InProgress', GETUTCDATE(), 'machine-1');`,
+    );
+    sample.standIns.sql.order({ kind: 'dropAfter', match: /DECLARE @runId INT, @closed INT/ });
+    const answer = await cancel(revokePalantir, await storedJobId(revokePalantir.type));
+    expect([answer.status, answer.body.status]).toEqual([200, 'Failed']);
+  });
+
+  test('of a run that has ended is answered with 409 and the run, which stays as it is', async () => {
+    const { jobId } = (await post(revokePalantir)).body as { jobId: string };
+    const before = await storedRuns();
+    const answer = await cancel(revokePalantir, jobId);
+    expectProblem(answer, 409);
+    expect(answer.body.run).toMatchObject({ jobId, status: 'Completed' });
+    expect(await storedRuns()).toEqual(before);
+  });
+
+  test.each(['00000000-0000-4000-8000-000000000000', '42', '%20', "x'--"])(
+    'of a run that does not exist is answered with 404: "%s"',
+    async (jobId) => {
+      const answer = await cancel(revokePalantir, jobId);
+      expectProblem(answer, 404);
+      expect(answer.body.detail).toMatch(/^RevokeExpiredPalantirRequests has no run /);
+    },
+  );
+
+  test('of another job type’s run is answered with 404, and with parameters 400; neither touches it', async () => {
+    holdNextRun();
+    const running = post(revokePalantir);
+    await inProgress();
+    const jobId = await storedJobId(revokePalantir.type);
+    expectProblem(await cancel(revokeDatabricks, jobId), 404);
+    const body = { body: '{"force": true}', headers: { 'Content-Type': 'application/json' } };
+    expectProblem(await cancel(revokePalantir, jobId, body), 400);
+    expect((await running).status).toBe(200);
+  });
+});
+
+describe('Parameters in the body of POST /api/jobs/{jobType}/runs', () => {
+  const json = 'application/json';
+  const form = 'application/x-www-form-urlencoded';
+  const send = (job: Job, body: string, contentType: string | undefined, query = ''): Promise<Answer> =>
+    call(`${runPath(job.type)}${query}`, 'POST', app, {
+      // A string would be sent as text/plain.
+      body: new TextEncoder().encode(body),
+      ...(contentType !== undefined && { headers: { 'Content-Type': contentType } }),
+    });
+
+  test.each([
+    ['{"dryRun": true}', json, ''],
+    ['{"dryRun": "true"}', `${json}; charset=utf-8`, ''],
+    [' {"dryRun":true, "allowMassRevocation":false}\n', 'Application/JSON', ''],
+    ['dryRun=true', form, ''],
+    ['dryRun=true&allowMassRevocation=false', `${form};charset=UTF-8`, ''],
+    ['{"dryRun": true}', json, '?dryRun=true'],
+    ['{}', json, '?dryRun=true'],
+    ['', form, '?dryRun=true'],
+  ])('%j as %s with the query "%s" is a dry run', async (body, contentType, query) => {
+    const answer = await send(revokePalantir, body, contentType, query);
+    expect([answer.status, answer.body.count]).toEqual([200, expect.any(Number)]);
+    expect(await storedRuns()).toEqual([]);
+  });
+
+  test.each([
+    ['', json],
+    ['  \r\n', json],
+    ['', undefined],
+    ['{}', json],
+    ['{"dryRun": false}', json],
+  ])('%j as %s is a run', async (body, contentType) => {
+    expect(await send(revokePalantir, body, contentType)).toMatchObject({
+      status: 200,
+      body: { status: 'Completed' },
+    });
+    expect(await storedRuns()).toHaveLength(1);
+  });
+
+  test.each([
+    [
+      '{"name": "Azure"}',
+      json,
+      '',
+      /"name" is unknown: known are dryRun, allowMassRevocation\. .*portal's Test\/Run.* empty it\./,
+    ],
+    ['{"dryrun": true}', json, '', /"dryrun" is unknown/],
+    ['{"__proto__": true}', json, '', /"__proto__" is unknown/],
+    ['{"dryRun":', json, '', /not valid JSON .*empty it\./],
+    ['dryRun=true', json, '', /not valid JSON/],
+    ['[{"dryRun": true}]', json, '', /Expected a JSON object, such as \{"dryRun": true\}/],
+    ['"dryRun"', json, '', /Expected a JSON object/],
+    ['null', json, '', /Expected a JSON object/],
+    ['{"dryRun": null}', json, '', /"dryRun" is "null": expected a boolean, a string or a number/],
+    ['{"dryRun": {"value": true}}', json, '', /"dryRun" is .*: expected a boolean/],
+    ['{"dryRun": 1}', json, '', /dryRun is "1": expected true or false/],
+    ['{"dryRun": true, "dryRun": false}', json, '', /given more than once/],
+    ['dryRun=true&dryRun=false', form, '', /dryRun is given more than once/],
+    ['dryRun', form, '', /dryRun is "": expected true or false/],
+    ['{"dryRun": true}', form, '', /is unknown/],
+    ['code=secret', form, '', /"code" is unknown/],
+    ['{"dryRun": true}', json, '?dryRun=false', /dryRun is "false" in the query and "true" in the body/],
+    ['dryRun=false', form, '?dryRun=true', /dryRun is "true" in the query and "false" in the body/],
+    ['{"dryRun": true}', json, '?allowMassRevocation=true', /exclude each other/],
+  ])(
+    '%j as %s with the query "%s" is answered with 400, and does nothing',
+    async (body, type, query, detail) => {
+      const answer = await send(revokePalantir, body, type, query);
+      expectProblem(answer, 400);
+      expect(answer.body.detail).toMatch(detail);
+      expect(await storedRuns()).toEqual([]);
+    },
+  );
+
+  test.each([
+    'text/plain',
+    'application/xml',
+    'multipart/form-data; boundary=x',
+    'application/jsonp',
+    undefined,
+  ])('a body of the media type %s is answered with 415, and does nothing', async (contentType) => {
+    const answer = await send(revokePalantir, '{"dryRun": true}', contentType);
+    expectProblem(answer, 415);
+    expect(answer.body.detail).toContain('expected application/json or application/x-www-form-urlencoded');
+    expect(await storedRuns()).toEqual([]);
+  });
+});
+
+test('GET /api/status refuses unknown parameters, and takes the function key', async () => {
+  const answer = await app.call('/api/status?job=RevokeExpiredPalantirRequests');
+  expect([answer.status, answer.headers.get('content-type')]).toEqual([400, 'text/html; charset=utf-8']);
+  expect(await answer.text()).toContain('&quot;job&quot; is unknown');
+  expect((await app.call('/api/status?code=secret')).status).toBe(200);
+});
+
 describe('A malformed request', () => {
   test.each([
     [
@@ -371,11 +552,21 @@ describe('without a database', () => {
     ['POST', `${runPath(notifyDatabricks.type)}?dryRun=true`],
     ['GET', runPath(revokeDatabricks.type)],
     ['GET', '/api/jobs'],
+    ['POST', `${runPath(revokeDatabricks.type)}/00000000-0000-4000-8000-000000000000/cancel`],
   ])('%s %s is answered with 503, Retry-After and what cannot be reached', async (method, path) => {
     const answer = await call(path, method, cutOff);
     expectProblem(answer, 503);
     expect(Number(answer.headers.get('retry-after'))).toBeGreaterThan(0);
     expect(answer.body.detail).toMatch(/^The database access on localhost:\d+ cannot be reached/);
+  });
+
+  test('who only looks waits for a database that is being moved for 30 s at most', async () => {
+    sample.standIns.sql.order({ kind: 'error', number: 40_613, times: Infinity });
+    const startedAt = Date.now();
+    const answer = await call('/api/jobs');
+    sample.standIns.sql.clearFaults();
+    expectProblem(answer, 503);
+    expect(Date.now() - startedAt).toBeLessThan(31_000);
   });
 });
 
@@ -443,7 +634,7 @@ test('an app without its settings answers with 500, which names every one, and f
     );
     for (const name of missing) expect(answer.body.detail).toContain(`${name}: missing: expected`);
   }
-  expect((await (await bare.call('/admin/functions')).json()) as unknown[]).toHaveLength(9);
+  expect((await (await bare.call('/admin/functions')).json()) as unknown[]).toHaveLength(10);
 });
 
 describe('The timers', () => {
@@ -554,6 +745,7 @@ describe('What the app registers in Azure', () => {
       ['RunJob', ['POST'], 'jobs/{jobType}/runs'],
       ['ListJobRuns', ['GET'], 'jobs/{jobType}/runs'],
       ['GetJobRun', ['GET'], 'jobs/{jobType}/runs/{jobId}'],
+      ['CancelRun', ['POST'], 'jobs/{jobType}/runs/{jobId}/cancel'],
       ['ListJobs', ['GET'], 'jobs'],
       ['Status', ['GET'], 'status'],
     ]);

@@ -57,5 +57,26 @@ test('no job type, query or header makes the app fail or reaches SQL as text', a
     }),
     { numRuns: 40 },
   );
-  expect((await ask(runs, { method: 'POST', body: '{"dryRun":' })).status).toBe(200);
+});
+
+test('no body makes the app fail, runs a job or reaches SQL, unless it is empty', async () => {
+  const runs = '/api/jobs/RevokeExpiredDatabricksRequests/runs';
+  const bytes = fc.oneof(
+    fc.uint8Array({ maxLength: 300 }),
+    text.map((value) => new TextEncoder().encode(value)),
+    fc.json().map((value) => new TextEncoder().encode(value)),
+    fc.dictionary(text, text, { minKeys: 1 }).map((value) => new TextEncoder().encode(JSON.stringify(value))),
+  );
+  const contentType = fc.constantFrom('application/json', 'application/x-www-form-urlencoded', 'text/plain');
+  await fc.assert(
+    fc.asyncProperty(bytes, contentType, async (body, type) => {
+      const content = new TextDecoder().decode(body);
+      // An empty object and an empty form name no parameter.
+      fc.pre(content.trim() !== '' && !/^(\s*\{\s*\}\s*|\??&*)$/.test(content));
+      const answer = await ask(runs, { method: 'POST', body, headers: { 'Content-Type': type } });
+      expect([answer.status, answer.sql]).toEqual([type === 'text/plain' ? 415 : 400, []]);
+      expect(JSON.parse(answer.body)).toMatchObject({ status: answer.status });
+    }),
+    { numRuns: 200 },
+  );
 });

@@ -3,6 +3,7 @@ import type { HttpHandler, HttpResponseInit } from '@azure/functions';
 import { deadlineIn } from '../../clock';
 import type { SafeHtml } from '../../html';
 import { readJobStates } from '../../jobs/jobStates';
+import { readQuery } from '../parameters';
 import { toProblem } from '../problem';
 import { getServices } from '../runner';
 import { script, style } from './assets';
@@ -15,8 +16,9 @@ import { renderProblemPage, renderStatusPage, runsShown } from './page';
 const timeBudget = 30_000;
 
 /** GET /api/status: the four jobs at a glance, as a page for operators. */
-export const getStatus: HttpHandler = async (_request, context) => {
+export const getStatus: HttpHandler = async (request, context) => {
   try {
+    readQuery(request, []);
     const services = await getServices();
     const { clock, settings } = services;
     const states = await readJobStates(services, deadlineIn(clock, timeBudget), runsShown);

@@ -1,0 +1,116 @@
+/** The command line as people type it, slips included. */
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { startSample, type Sample } from '../support/app';
+import { jobOf } from '../support/environment';
+
+const root = join(__dirname, '../..');
+const revoke = jobOf('revocation', 'Databricks').type;
+/** Runs a file of cli/ without npm. */
+const direct = (file: string): string =>
+  `"${process.execPath}" --import "${require.resolve('tsx')}" "${join(root, 'cli', file)}"`;
+
+let sample: Sample;
+beforeAll(async () => {
+  sample = await startSample();
+});
+beforeEach(() => sample.reset());
+afterAll(() => sample.close());
+
+interface Ended {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs a line in a shell with the settings of the stand-ins, and without what npm has set for the tests. */
+function shell(line: string, settings: Readonly<Record<string, string>> = {}, cwd = root): Promise<Ended> {
+  const own = Object.entries(process.env).filter(([name]) => !/^npm_/i.test(name));
+  const child = spawn('sh', ['-c', line], {
+    cwd,
+    env: { ...Object.fromEntries(own), ...sample.standIns.environment, ...settings },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let stdout = '';
+  let stderr = '';
+  child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
+  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+  return new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', (code) => resolve({ code, stdout, stderr }));
+  });
+}
+
+const runs = () => sample.query('SELECT Status, Processed_Count FROM dbo.JobRun;');
+
+describe('npm run job without the -- before the options', () => {
+  test.each([`${revoke} --dry-run`, `--dry-run ${revoke}`, `${revoke} --dry`])(
+    'npm run job %s is a dry run',
+    async (args) => {
+      const { code, stdout, stderr } = await shell(`npm run --silent job ${args}`);
+      expect([code, stderr]).toEqual([0, expect.not.stringContaining('processed')]);
+      expect(JSON.parse(stdout)).toMatchObject({ jobType: revoke, count: expect.any(Number) as number });
+      expect(await runs()).toEqual([]);
+    },
+  );
+
+  test('--allow-mass-revocation does what it does after the --', async () => {
+    const { code } = await shell(`npm run --silent job ${revoke} --allow-mass-revocation`, {
+      REVOCATION_CEILING: '3',
+    });
+    expect([code, await runs()]).toMatchObject([0, [{ Status: 'Completed' }]]);
+  });
+
+  test.each([
+    [`${revoke} --dryrun`, /npm has taken --dryrun .*Did you mean --dry-run\?/],
+    [`${revoke} --alow-mass-revocation`, /Did you mean --allow-mass-revocation\?/],
+    [`${revoke} --allow-mass-revocation=yes`, /allow-mass-revocation.* does not take an argument/],
+    [`${revoke} --dry-run --allow-mass-revocation`, /is for a run of a revocation job/],
+  ])('npm run job %s is refused with the usage, and nothing runs', async (args, message) => {
+    const { code, stdout, stderr } = await shell(`npm run --silent job ${args}`);
+    expect([code, stdout]).toEqual([1, '']);
+    expect(stderr).toMatch(message);
+    expect(stderr).toContain('Usage: npm run job -- <Job_Type>');
+    expect(await runs()).toEqual([]);
+  });
+});
+
+test('a command whose output nobody reads any more ends quietly', async () => {
+  const { stdout, stderr } = await shell(`${direct('doctor.ts')} | head -1`);
+  expect(stdout.trimEnd().split('\n')).toHaveLength(1);
+  expect(stderr).toBe('');
+});
+
+describe('local.settings.json', () => {
+  let directory: string;
+  beforeAll(() => {
+    directory = mkdtempSync(join(tmpdir(), 'settings-'));
+  });
+  afterAll(() => rmSync(directory, { recursive: true }));
+  const doctor = (text: string, settings = {}): Promise<Ended> => {
+    writeFileSync(join(directory, 'local.settings.json'), text);
+    return shell(direct('doctor.ts'), settings, directory);
+  };
+
+  test.each([
+    ['{\n  "Values": {\n    "SQL_PASSWORD": swordfish\n  }\n}', 'line 3, column 21'],
+    ['{\n  "Values": {\n    "SQL_PASSWORD": "swordfish"\n    "SQL_USER": "sa"\n  }\n}', 'line 4, column 5'],
+    ['{ "Values": { "SQL_PASSWORD": "swordfish"', 'line 1, column 42'],
+  ])('that is no JSON is named, with the place and without a value: %j', async (text, place) => {
+    const { code, stdout, stderr } = await doctor(text);
+    expect([code, stdout]).toEqual([1, '']);
+    expect(stderr).toMatch(/^local\.settings\.json is not valid JSON: \w+ at line \d+, column \d+\./);
+    expect(stderr).toContain(place);
+    expect(stderr).not.toContain('swordfish');
+  });
+
+  test('may have comments and numbers; the environment comes first', async () => {
+    const text =
+      '\uFEFF{ // as the Core Tools take it\n "Values": { "NOTIFICATION_LEAD_DAYS": 400, "REVOCATION_CEILING": "no", }, }';
+    const { stdout } = await doctor(text, { REVOCATION_CEILING: '5' });
+    expect(stdout).toContain('setting NOTIFICATION_LEAD_DAYS: expected');
+    expect(stdout).not.toContain('setting REVOCATION_CEILING');
+  });
+});
