@@ -7,7 +7,6 @@
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { deadlineIn, systemClock } from '../src/clock';
 import { readDatabaseSettings } from '../src/config/settings';
 import { Database } from '../src/database/database';
@@ -17,7 +16,7 @@ import { deployScripts } from './deployScripts';
 import { readExpectedSchema } from './doctor/expectedSchema';
 import { formatFinding } from './doctor/finding';
 import { checkView } from './doctor/views';
-import { readEnvironment, runCommand } from './environment';
+import { parseArguments, readEnvironment, runCommand } from './environment';
 import { grantRole, type Grantee } from './grantRole';
 
 /** Deploying waits for a paused database to wake up, and no longer. */
@@ -61,7 +60,17 @@ function keepReplacedView(view: string, definition: string): string {
 }
 
 function readArguments(): { replaceViews: boolean; grantee: Grantee | undefined } {
-  const { grant, 'client-id': clientId, 'replace-views': replaceViews = false } = parseOptions();
+  const { values } = parseArguments(
+    {
+      options: {
+        'replace-views': { type: 'boolean' },
+        grant: { type: 'string' },
+        'client-id': { type: 'string' },
+      },
+    },
+    usage,
+  );
+  const { grant, 'client-id': clientId, 'replace-views': replaceViews = false } = values;
   if (grant === undefined && clientId === undefined) return { replaceViews, grantee: undefined };
   if (!grant?.trim() || grant.length > 128)
     throw new Error(`--grant: expected the identity's name, of at most 128 characters.\n${usage}`);
@@ -70,18 +79,4 @@ function readArguments(): { replaceViews: boolean; grantee: Grantee | undefined 
       `--client-id: expected the identity's client id (not its object id), for example 7c9e6679-7425-40de-944b-e07fc1f90ae7.\n${usage}`,
     );
   return { replaceViews, grantee: { name: grant, clientId: clientId ?? '' } };
-}
-
-function parseOptions() {
-  try {
-    return parseArgs({
-      options: {
-        'replace-views': { type: 'boolean' },
-        grant: { type: 'string' },
-        'client-id': { type: 'string' },
-      },
-    }).values;
-  } catch (cause) {
-    throw new Error(`${cause instanceof Error ? cause.message : String(cause)}\n${usage}`, { cause });
-  }
 }

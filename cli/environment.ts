@@ -1,5 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { parseArgs, type ParseArgsOptionsConfig } from 'node:util';
+import { parseArgs, type ParseArgsConfig, type ParseArgsOptionsConfig } from 'node:util';
 import { distance } from 'fastest-levenshtein';
 import { parse, printParseErrorCode, type ParseError } from 'jsonc-parser';
 import type { Environment } from '../src/config/settings';
@@ -38,10 +38,12 @@ function parseLocalSettings(text: string): Record<string, string> {
  * @param usage added to every error
  * @throws Error for an unknown or malformed option
  */
-export function parseArguments<T extends ParseArgsOptionsConfig>(options: T, usage: string) {
+export function parseArguments<T extends ParseArgsConfig & { options: ParseArgsOptionsConfig }>(
+  config: T,
+  usage: string,
+) {
   try {
-    const args = [...process.argv.slice(2), ...optionsKeptByNpm(options)];
-    return parseArgs({ args, options, allowPositionals: true });
+    return parseArgs({ ...config, args: [...process.argv.slice(2), ...optionsKeptByNpm(config.options)] });
   } catch (cause) {
     throw new Error(`${cause instanceof Error ? cause.message : String(cause)}\n${usage}`, { cause });
   }

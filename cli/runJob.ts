@@ -16,7 +16,10 @@ Job types: ${jobs.map(({ type }) => type).join(', ')}`;
 
 runCommand(async () => {
   const { values, positionals } = parseArguments(
-    { 'dry-run': { type: 'boolean' }, 'allow-mass-revocation': { type: 'boolean' } },
+    {
+      allowPositionals: true,
+      options: { 'dry-run': { type: 'boolean' }, 'allow-mass-revocation': { type: 'boolean' } },
+    },
     usage,
   );
   const job = findJob(positionals[0] ?? '');

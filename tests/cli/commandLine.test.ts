@@ -77,6 +77,17 @@ describe('npm run job without the -- before the options', () => {
   });
 });
 
+test.each([
+  ['db:deploy --dry-run', /^This command has no dry run\./],
+  ['db:deploy --replace-view', /Did you mean --replace-views\?/],
+  ['db:deploy --grant app --client-id 7c9e6679-7425-40de-944b-e07fc1f90ae7', /^Unexpected argument/],
+])('npm run %s is refused with the usage', async (args, message) => {
+  const { code, stdout, stderr } = await shell(`npm run --silent ${args}`);
+  expect([code, stdout]).toEqual([1, '']);
+  expect(stderr).toMatch(message);
+  expect(stderr).toContain('Usage: npm run db:deploy');
+});
+
 test('a command whose output nobody reads any more ends quietly', async () => {
   const { stdout, stderr } = await shell(`${direct('doctor.ts')} | head -1`);
   expect(stdout.trimEnd().split('\n')).toHaveLength(1);
