@@ -1,12 +1,13 @@
 /**
  * `npm test` runs *.test.ts, `npm run test:faults` the full fault suites *.faults.ts, `npm run test:sqlserver` the tests in
- * tests/sql against a real server.
+ * tests/sql against a real server (scripts/testSqlServer.ts).
  * @type {import('jest').Config}
  */
 module.exports = {
   testEnvironment: 'node',
   roots: ['<rootDir>/tests'],
   testMatch: ['**/*.test.ts'],
+  setupFiles: ['<rootDir>/tests/support/removeAppSettings.ts'],
   // uuid ships ES modules alone.
   transform: {
     '^.+\\.ts$': ['ts-jest', {}],

@@ -1,6 +1,7 @@
-/** The database of the benchmarks: the stand-in in this process, or the server that the settings name. */
+/** The database of the benchmarks: the stand-in in this process, or a real SQL Server. */
 import { trustAuthority } from '../local/certificates';
-import { createDatabase } from '../local/sampleDatabase';
+import { claimRealServer, realServerSettings, usesDeveloperSignIn } from '../local/realServer';
+import { createDatabase, dropDatabase } from '../local/sampleDatabase';
 import { startStandIns, type StandIns } from '../local/standIns';
 import { readSettings } from '../src/config/settings';
 import { Session, type Row } from '../src/database/session';
@@ -21,62 +22,72 @@ export interface BenchDatabase {
 /** The longest that one statement of setting up may take. In ms. */
 const statementTimeout = 300_000;
 
-const tables = [
-  'dbo.JobRun',
-  'dbo.ExpiryNotification_Databricks',
-  'dbo.RevokedAccess_Databricks',
-  'dbo.DataAccessDeltaRequests',
-];
-
 /** How long the email service takes to answer a call, in ms. */
 export const emailLatency = 50;
 
-/** @throws Error if the settings name a server whose tables hold rows */
-export async function openDatabase(): Promise<BenchDatabase> {
-  const standIns = await startStandIns({ email: { latencyMs: emailLatency, keepBodies: false } });
-  const real = Object.entries(process.env).filter(([name]) => name.startsWith('SQL_')) as [string, string][];
-  const withoutStandIn = Object.entries(standIns.environment).filter(([name]) => !name.startsWith('SQL_'));
+/**
+ * @param onSqlServer on the real server of local/realServer.ts, in a database that is empty
+ * @throws Error if there is no such server, or its database is not empty
+ */
+export async function openDatabase({ onSqlServer }: { onSqlServer: boolean }): Promise<BenchDatabase> {
+  await using started = new AsyncDisposableStack();
+  const realServer = onSqlServer
+    ? started.adopt(await claimRealServer(process.env), (server) => server.release())
+    : undefined;
+  const developerSignIn = realServer !== undefined && usesDeveloperSignIn(realServer.environment);
+  const standIns = started.adopt(
+    await startStandIns({
+      email: {
+        latencyMs: emailLatency,
+        keepBodies: false,
+        // The developer's tokens are not the stand-in's to judge.
+        ...(developerSignIn && { acceptToken: () => true }),
+      },
+    }),
+    (server) => server.close(),
+  );
   const environment: Record<string, string> = {
-    ...(process.env.SQL_SERVER === undefined
-      ? standIns.environment
-      : Object.fromEntries([...withoutStandIn, ...real])),
+    ...Object.fromEntries(
+      Object.entries(standIns.environment).filter(
+        ([name]) =>
+          !(realServer && name.startsWith('SQL_')) && !(developerSignIn && name.startsWith('IDENTITY_')),
+      ),
+    ),
+    ...(realServer && realServerSettings(realServer.environment)),
     // A tenth of all grants is meant.
     REVOCATION_CEILING: '999999999',
   };
   trustAuthority(standIns.authority);
-  Object.assign(process.env, standIns.identity.environment);
+  if (!developerSignIn) Object.assign(process.env, standIns.identity.environment);
   const settings = readSettings(environment);
   const credential = await createCredential(environment, undefined);
-  const session = await Session.open(settings.database, credential, statementTimeout);
+  const session = started.adopt(await Session.open(settings.database, credential, statementTimeout), (open) =>
+    open.close(),
+  );
   const query = (sql: string): Promise<Row[]> => session.query({ name: 'bench', sql });
+  // What a run that was cut short left.
+  if (realServer) await dropDatabase(session);
   await createDatabase(session);
-  const [held] = await query(`SELECT COUNT(*) AS Held FROM ${tables.at(-1)};`);
-  if (held?.Held !== 0)
-    throw new Error('The benchmarks need a database of their own: this one holds requests');
   const [version] = await query('SELECT @@VERSION AS Version;');
+  const running = started.move();
   return {
     standIns,
-    server:
-      process.env.SQL_SERVER === undefined
-        ? 'the stand-in on SQLite'
-        : (String(version?.Version).split('\n')[0] ?? ''),
+    server: realServer ? (String(version?.Version).split('\n')[0] ?? '') : 'the stand-in on SQLite',
     environment,
     session,
     query,
-    async close() {
-      await emptyTables({ query }, tables);
-      session.close();
-      await standIns.close();
-    },
+    close: () => running.disposeAsync(),
   };
 }
 
 /** Rows that one statement deletes or inserts. */
 const chunk = 50_000;
 
+const written = ['dbo.JobRun', 'dbo.ExpiryNotification_Databricks', 'dbo.RevokedAccess_Databricks'];
+
 export async function emptyTables(
   { query }: Pick<BenchDatabase, 'query'>,
-  names: readonly string[] = tables.slice(0, 3),
+  names: readonly string[] = written,
 ): Promise<void> {
   for (const name of names) await query(`DELETE FROM ${name};`);
 }

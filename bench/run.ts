@@ -1,13 +1,15 @@
 /**
  * Measures the product against what it is set against, side by side, prints one table and writes it as JSON.
  *
- *     npm run bench [-- start lock revocation notification memory]
+ *     npm run bench [-- --sqlserver] [-- start lock revocation notification memory]
  *
- * Without names all of them. Runs against the SQL stand-in, or against the server that SQL_SERVER and the other
- * settings name: an empty database of its own. Exit code 0: all were measured, reached or not.
+ * Without names all of them. Runs against the SQL stand-in, or with --sqlserver against the real server of
+ * `npm run test:sqlserver`: an empty database of its own. Exit code 0: all were measured, reached or not.
  */
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { removeAppSettings } from '../local/appSettings';
 import { buildApps } from './app';
 import { firstRunRow, packageRow, startRows } from './coldStart';
 import { openDatabase } from './database';
@@ -17,13 +19,17 @@ import { report, type Row } from './report';
 const root = join(__dirname, '..');
 
 async function main(): Promise<void> {
-  const names = process.argv.slice(2);
+  const { values, positionals: names } = parseArgs({
+    options: { sqlserver: { type: 'boolean', default: false } },
+    allowPositionals: true,
+  });
+  removeAppSettings({ keepSignIn: values.sqlserver });
   const packageFile = join(root, 'dist/access-expiry-jobs.zip');
   execFileSync(process.execPath, ['--import', require.resolve('tsx'), join(root, 'scripts/package.ts')], {
     stdio: 'ignore',
   });
   const apps = await buildApps(packageFile);
-  const database = await openDatabase();
+  const database = await openDatabase({ onSqlServer: values.sqlserver });
   const { deployed } = apps;
   const rows: Row[] = [];
   const measure = async (part: string, work: () => Promise<Row[]>): Promise<void> => {

@@ -41,6 +41,28 @@ export async function createDatabase(session: Session): Promise<void> {
   await deployScripts(session, join(__dirname, '../sql'), silent, () => 'no file');
 }
 
+/** All that createDatabase creates, in an order in which it can be dropped. */
+const tables = [
+  'dbo.JobRun',
+  'dbo.ExpiryNotification_Databricks',
+  'dbo.ExpiryNotification_Palantir',
+  'dbo.RevokedAccess_Databricks',
+  'dbo.RevokedAccess_Palantir',
+  'dbo.DataAccessDeltaRequests',
+  'dbo.DataAccessPalantirRequests',
+];
+const views = ['dbo.AccessGrant_Databricks', 'dbo.AccessGrant_Palantir'];
+
+/** Drops all that createDatabase creates, with the rows in it: for databases that tests made themselves. */
+export async function dropDatabase(session: Session): Promise<void> {
+  const sql = [
+    ...views.map((name) => `DROP VIEW IF EXISTS ${name};`),
+    ...tables.map((name) => `DROP TABLE IF EXISTS ${name};`),
+    'DROP ROLE IF EXISTS AccessExpiryJobs;',
+  ].join('\n');
+  await session.query({ name: 'dropDatabase', sql });
+}
+
 /** Opens a session of the stand-ins' database, as the app does. */
 export async function openSession({ environment, authority, identity }: StandIns): Promise<Session> {
   trustAuthority(authority);

@@ -2,7 +2,8 @@ import { createCertificates, trustAuthority } from '../../local/certificates';
 import { startEmailService, type EmailService } from '../../local/email';
 import { startIdentity, type Identity } from '../../local/identity';
 import { deltaRequests, insertRows, palantirRequests, type TableColumns } from '../../local/insertRows';
-import { createDatabase } from '../../local/sampleDatabase';
+import { claimDatabase, realServerSettings, usesDeveloperSignIn } from '../../local/realServer';
+import { createDatabase, dropDatabase } from '../../local/sampleDatabase';
 import { startSqlServer, type SqlServer } from '../../local/sqlServer';
 import type { Clock } from '../../src/clock';
 import { readSettings, type Settings } from '../../src/config/settings';
@@ -15,11 +16,11 @@ import { runJob, type RunOptions, type RunResult, type Services } from '../../sr
 import type { JobRun } from '../../src/jobRun/jobRun';
 import { createCredential } from '../../src/services';
 import type { JobRunEvent, Telemetry } from '../../src/telemetry/telemetry';
+import { realServer } from './realServer';
+
+export { realServer };
 
 const day = 24 * 60 * 60 * 1000;
-
-/** Whether the settings name a real SQL Server for the tests in tests/sql. */
-export const realServer = process.env.SQL_SERVER !== undefined;
 
 /** Time that passes when somebody sleeps, and not otherwise than in real time. */
 export class FastClock implements Clock {
@@ -77,7 +78,7 @@ export interface GrantSpec {
   readonly accessKey?: string;
 }
 
-/** The database (a stand-in, or the real server that the settings name), the email service and the identity. */
+/** The database (a stand-in, or the real server that TEST_SQL_* name), the email service and the identity. */
 export interface TestEnvironment {
   /** Absent on a real server. */
   readonly standIn: SqlServer | undefined;
@@ -147,53 +148,65 @@ const tables = [
   'dbo.DataAccessDeltaRequests',
   'dbo.DataAccessPalantirRequests',
 ];
-const views = ['dbo.AccessGrant_Databricks', 'dbo.AccessGrant_Palantir'];
-
-/** The order in which the scripts' objects can be dropped. */
-export const dropAll = [
-  ...views.map((name) => `DROP VIEW IF EXISTS ${name};`),
-  ...tables.map((name) => `DROP TABLE IF EXISTS ${name};`),
-].join('\n');
-
 let guids = 0;
 /** A GUID that is new in this process, in lower case. */
 export function newGuid(): string {
   return `00000000-0000-4000-8000-${String(++guids).padStart(12, '0')}`;
 }
 
-/** @param ignoreLockHints the stand-in takes no notice of UPDLOCK and its like: the product must not rest on them */
+/**
+ * If a part fails to start, those that did are closed.
+ * @param ignoreLockHints the stand-in takes no notice of UPDLOCK and its like: the product must not rest on them
+ */
 export async function startTestEnvironment({ ignoreLockHints = false } = {}): Promise<TestEnvironment> {
+  await using started = new AsyncDisposableStack();
   const { authority, ...tls } = await createCertificates();
   trustAuthority(authority);
-  const identity = await startIdentity();
-  const email = await startEmailService({
-    tls,
-    acceptToken: (token) => identity.isValid(token, 'https://communication.azure.com'),
-  });
+  const identity = started.adopt(await startIdentity(), (server) => server.close());
+  // The developer's tokens are not this identity's to judge.
+  const developerSignIn = realServer && usesDeveloperSignIn(process.env);
+  const email = started.adopt(
+    await startEmailService({
+      tls,
+      acceptToken: (token) => developerSignIn || identity.isValid(token, 'https://communication.azure.com'),
+    }),
+    (server) => server.close(),
+  );
   const standIn = realServer
     ? undefined
-    : await startSqlServer({
-        tls,
-        database: 'access',
-        ignoreLockHints,
-        acceptToken: (token) => identity.isValid(token, 'https://database.windows.net'),
-      });
+    : started.adopt(
+        await startSqlServer({
+          tls,
+          database: 'access',
+          ignoreLockHints,
+          acceptToken: (token) => identity.isValid(token, 'https://database.windows.net'),
+        }),
+        (server) => server.close(),
+      );
   const environment: Record<string, string> = {
-    ...identity.environment,
+    ...(developerSignIn ? {} : identity.environment),
     ...(standIn
       ? { SQL_SERVER: 'localhost', SQL_PORT: String(standIn.port), SQL_DATABASE: 'access' }
-      : sqlSettings(process.env)),
+      : realServerSettings(process.env)),
     EMAIL_ENDPOINT: email.endpoint,
     EMAIL_SENDER_ADDRESS: 'access@example.com',
     RENEWAL_URL_TEMPLATE: 'https://portal.example.com/requests/{requestNumber}/renew',
   };
   const settings = readSettings(environment);
   // @azure/identity reads its environment from the process.
-  Object.assign(process.env, identity.environment);
+  if (!developerSignIn) Object.assign(process.env, identity.environment);
   const credential = await createCredential(environment, undefined);
-  const session = await Session.open(settings.database, credential, 60_000);
-  await session.query({ name: 'drop', sql: dropAll });
+  const session = started.adopt(await Session.open(settings.database, credential, 60_000), (open) =>
+    open.close(),
+  );
+  if (realServer) {
+    await claimDatabase(session);
+    // What a run that was cut short left.
+    await dropDatabase(session);
+  }
   await createDatabase(session);
+  if (realServer) started.defer(() => dropDatabase(session));
+  const running = started.move();
 
   let ids = 0;
   const query = (sql: string): Promise<Row[]> => session.query({ name: 'test', sql });
@@ -244,17 +257,8 @@ export async function startTestEnvironment({ ignoreLockHints = false } = {}): Pr
       identity.clearFaults();
       await query(tables.map((name) => `DELETE FROM ${name};`).join('\n'));
     },
-    async close() {
-      if (realServer) await query(`${dropAll}\nDROP ROLE IF EXISTS AccessExpiryJobs;`);
-      session.close();
-      await Promise.all([standIn?.close(), email.close(), identity.close()]);
-    },
+    close: () => running.disposeAsync(),
   };
-}
-
-function sqlSettings(environment: NodeJS.ProcessEnv): Record<string, string> {
-  const given = Object.entries(environment).filter(([name]) => name.startsWith('SQL_'));
-  return Object.fromEntries(given.map(([name, value]) => [name, value ?? '']));
 }
 
 function deltaRow(id: number, now: number, { endsIn, email, name, resource, status, accessKey }: GrantSpec) {
