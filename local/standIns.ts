@@ -1,11 +1,11 @@
 /** All that stands in for Azure on this machine: SQL, the managed identity and the email service. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createCertificates } from './certificates';
 import { startEmailService, type EmailOptions, type EmailService } from './email';
 import { startIdentity, type Identity } from './identity';
 import { startSqlServer, type SqlServer } from './sqlServer';
+import { createTemporaryDirectory } from './temporaryDirectory';
 
 export interface StandIns {
   readonly sql: SqlServer;
@@ -22,30 +22,38 @@ export interface StandInOptions {
   /** The port of the mailbox page; 0, the default, takes a free one. */
   readonly mailboxPort?: number;
   /** For the email service. */
-  readonly email?: Partial<Pick<EmailOptions, 'latencyMs' | 'keepBodies' | 'retryAfter'>>;
+  readonly email?: Partial<Pick<EmailOptions, 'latencyMs' | 'keepBodies' | 'retryAfter' | 'acceptToken'>>;
 }
 
-/** Starts them on free ports of 127.0.0.1. */
+/** Starts them on free ports of 127.0.0.1. If one fails to start, those that did are closed. */
 export async function startStandIns({
   mailboxPort = 0,
   email: emailOptions,
 }: StandInOptions = {}): Promise<StandIns> {
+  await using started = new AsyncDisposableStack();
   const { authority, ...tls } = await createCertificates();
-  const directory = mkdtempSync(join(tmpdir(), 'access-expiry-jobs-'));
+  const directory = started.adopt(createTemporaryDirectory(), (path) => rmSync(path, { recursive: true }));
   const authorityFile = join(directory, 'authority.pem');
   writeFileSync(authorityFile, authority);
-  const identity = await startIdentity();
-  const sql = await startSqlServer({
-    tls,
-    database: 'access',
-    acceptToken: (token) => identity.isValid(token, 'https://database.windows.net'),
-  });
-  const email = await startEmailService({
-    tls,
-    mailboxPort,
-    ...emailOptions,
-    acceptToken: (token) => identity.isValid(token, 'https://communication.azure.com'),
-  });
+  const identity = started.adopt(await startIdentity(), (server) => server.close());
+  const sql = started.adopt(
+    await startSqlServer({
+      tls,
+      database: 'access',
+      acceptToken: (token) => identity.isValid(token, 'https://database.windows.net'),
+    }),
+    (server) => server.close(),
+  );
+  const email = started.adopt(
+    await startEmailService({
+      tls,
+      mailboxPort,
+      acceptToken: (token) => identity.isValid(token, 'https://communication.azure.com'),
+      ...emailOptions,
+    }),
+    (server) => server.close(),
+  );
+  const running = started.move();
   return {
     sql,
     identity,
@@ -61,9 +69,6 @@ export async function startStandIns({
       EMAIL_SENDER_ADDRESS: 'access@example.com',
       RENEWAL_URL_TEMPLATE: 'https://portal.example.com/requests/{requestNumber}/renew',
     },
-    async close() {
-      await Promise.all([sql.close(), identity.close(), email.close()]);
-      rmSync(directory, { recursive: true });
-    },
+    close: () => running.disposeAsync(),
   };
 }

@@ -2,72 +2,121 @@
  * The whole product on this machine: stand-ins for Azure, a sample database, the built app in the local Functions host,
  * and each of the four jobs run once.
  *
- *     npm start [-- --once] [-- --port 7071]
+ *     npm start [-- --once] [-- --port 7071] [-- --mailbox-port 7072]
  *
- * Goes on by schedule until Ctrl-C. With --once it ends after the table: exit code 0 only if all four jobs completed.
+ * Runs the jobs by schedule until Ctrl-C. With --once it ends after the table: exit code 0 only if all four jobs
+ * completed. With --build it builds the app first.
  */
+import { execFile } from 'node:child_process';
 import { once } from 'node:events';
+import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { parseArgs, promisify } from 'node:util';
 import { jobs } from '../src/jobs/catalogue';
 import type { JobRun } from '../src/jobRun/jobRun';
+import { removeAppSettings } from './appSettings';
 import { startHostProcess } from './functionsHost/process';
 import { createSampleDatabase, type SampleSummary } from './sampleDatabase';
 import { startStandIns } from './standIns';
 
-const defaultPorts = { app: 7071, mailbox: 7072 };
+const appDirectory = join(__dirname, '..');
 
 async function main(): Promise<number> {
+  removeAppSettings();
   const { values } = parseArgs({
-    options: { once: { type: 'boolean', default: false }, port: { type: 'string' } },
+    options: {
+      build: { type: 'boolean', default: false },
+      once: { type: 'boolean', default: false },
+      port: { type: 'string' },
+      'mailbox-port': { type: 'string' },
+    },
   });
-  const port = values.port ?? (values.once ? '0' : String(defaultPorts.app));
-  if (!/^\d{1,5}$/.test(port) || Number(port) > 65_535)
-    throw new Error(`--port is "${port}": expected a port, for example 7071`);
+  const port = readPort('--port', values.port ?? (values.once ? '0' : '7071'));
+  const mailboxPort = readPort('--mailbox-port', values['mailbox-port'] ?? (values.once ? '0' : '7072'));
+  await checkPorts({ '--port': port, '--mailbox-port': mailboxPort });
 
   const interrupted = new AbortController();
+  const isInterrupted = (): boolean => interrupted.signal.aborted;
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => interrupted.abort());
+  // npm passes a signal to the shell that it started this in; that ends and does not pass it on.
+  const { ppid } = process;
+  setInterval(() => {
+    if (process.ppid !== ppid) interrupted.abort();
+  }, 250).unref();
+  // Nobody reads any more: `npm start | head`.
+  process.stdout.on('error', () => interrupted.abort());
 
   say(
     'Access Expiry Jobs on this machine, with stand-ins for Azure SQL, the managed identity and the email service\n',
   );
-  const standIns = await step('Starting the stand-ins', () =>
-    startStandIns({ mailboxPort: values.once ? 0 : defaultPorts.mailbox }),
+  if (values.build) await step('Building the app', buildApp);
+  // Closes what was started, in reverse, however this ends.
+  await using running = new AsyncDisposableStack();
+  const standIns = running.adopt(
+    await step('Starting the stand-ins', () => startStandIns({ mailboxPort })),
+    (started) => started.close(),
   );
-  try {
-    const sample = await step('Creating the sample database', () => createSampleDatabase(standIns));
-    say(describeSample(sample));
-    let showLog = false;
-    const app = await step('Starting the function app', () =>
+  const sample = await step('Creating the sample database', () => createSampleDatabase(standIns));
+  say(describeSample(sample));
+  let showLog = false;
+  const app = running.adopt(
+    await step('Starting the function app', () =>
       startHostProcess({
-        appDirectory: join(__dirname, '..'),
+        appDirectory,
         settings: standIns.environment,
-        port: Number(port),
+        port,
         timers: !values.once,
         onLine: (line) => {
           if (showLog) say(line);
         },
       }),
-    );
+    ),
+    async (host) => {
+      await host.stop();
+    },
+  );
+  if (isInterrupted()) return 1;
+  say('\nRunning each job once, as an operator would: POST /api/jobs/{jobType}/runs\n');
+  const completed = await runJobs(app.url, interrupted.signal);
+  say(`\n${standIns.email.messages.length} emails were sent.`);
+  if (values.once || isInterrupted()) return completed ? 0 : 1;
+  say(describeAddresses(app.url, standIns.email.mailbox, standIns.environment));
+  showLog = true;
+  const exitCode = await Promise.race([
+    once(interrupted.signal, 'abort').then(() => 0),
+    app.ended.then(() => 1),
+  ]);
+  say('\nStopping: a job under way finishes its row first');
+  return exitCode;
+}
+
+function readPort(option: string, text: string): number {
+  if (/^\d{1,5}$/.test(text) && Number(text) <= 65_535) return Number(text);
+  throw new Error(`${option} is "${text}": expected a port, for example 7071`);
+}
+
+/** @throws Error with a line for each port that cannot be used, and the option that moves it */
+async function checkPorts(ports: Readonly<Record<string, number>>): Promise<void> {
+  const servers: Server[] = [];
+  const problems: string[] = [];
+  for (const [option, port] of Object.entries(ports)) {
+    const server = createServer().listen(port, '127.0.0.1');
     try {
-      say('\nRunning each job once, as an operator would: POST /api/jobs/{jobType}/runs\n');
-      const completed = await runJobs(app.url, interrupted.signal);
-      say(`\n${standIns.email.messages.length} emails were sent.`);
-      if (values.once || interrupted.signal.aborted) return completed ? 0 : 1;
-      say(describeAddresses(app.url, standIns.email.mailbox, standIns.environment));
-      showLog = true;
-      const exitCode = await Promise.race([
-        once(interrupted.signal, 'abort').then(() => 0),
-        app.ended.then(() => 1),
-      ]);
-      say('\nStopping: a job under way finishes its row first');
-      return exitCode;
-    } finally {
-      await app.stop();
+      await once(server, 'listening');
+      servers.push(server);
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      const problem = code === 'EADDRINUSE' ? 'is taken' : `cannot be used (${code ?? String(error)})`;
+      problems.push(`Port ${port} ${problem}: choose another with ${option}`);
     }
-  } finally {
-    await standIns.close();
   }
+  await Promise.all(servers.map((server) => once(server.close(), 'close')));
+  if (problems.length > 0) throw new Error(problems.join('\n'));
+}
+
+async function buildApp(): Promise<void> {
+  const script = join(appDirectory, 'scripts/build.ts');
+  await promisify(execFile)(process.execPath, ['--import', require.resolve('tsx'), script]);
 }
 
 function describeSample({ databricks, palantir }: SampleSummary): string {
@@ -117,16 +166,6 @@ function describeAddresses(
   mailbox: string,
   environment: Readonly<Record<string, string>>,
 ): string {
-  const settings = [
-    'IDENTITY_ENDPOINT',
-    'IDENTITY_HEADER',
-    'NODE_EXTRA_CA_CERTS',
-    'SQL_SERVER',
-    'SQL_PORT',
-    'SQL_DATABASE',
-    'EMAIL_ENDPOINT',
-    'EMAIL_SENDER_ADDRESS',
-  ];
   return `
   Status page   ${url}/api/status
   Jobs API      ${url}/api/jobs
@@ -137,10 +176,12 @@ Try:
   curl -X POST '${url}/api/jobs/RevokeExpiredDatabricksRequests/runs?dryRun=true'
   curl '${url}/api/jobs/ExpiryNotificationPalantirRequests/runs?limit=3'
 
-Check this environment, in another terminal:
-  ${settings.map((name) => `${name}='${environment[name] ?? ''}'`).join(' ')} npm run doctor
+In another terminal, the commands npm run doctor, npm run job and npm run db:deploy work on this environment behind:
+  ${Object.entries(environment)
+    .map(([name, value]) => `${name}='${value}'`)
+    .join(' ')} npm run doctor
 
-The jobs go on by schedule. Ctrl-C ends everything. What follows is the log of the app:
+The jobs run by schedule. Ctrl-C ends everything. What follows is the log of the app:
 `;
 }
 

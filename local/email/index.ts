@@ -194,8 +194,9 @@ export async function startEmailService(options: EmailOptions): Promise<EmailSer
   // A connection that a client keeps is not to be closed just as its next call leaves.
   server.keepAliveTimeout = 60_000;
   const mailbox = http.createServer(createMailbox(messages));
-  const endpoint = `https://localhost:${await listen(server, options.port ?? 0)}`;
+  // First: its port may be taken, and then nothing is left listening.
   const mailboxPort = await listen(mailbox, options.mailboxPort ?? 0);
+  const endpoint = `https://localhost:${await listen(server, options.port ?? 0)}`;
 
   return {
     endpoint,

@@ -1,9 +1,9 @@
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import { createSecureContext } from 'node:tls';
+import { createTemporaryDirectory } from '../temporaryDirectory';
 import { Catalogue } from './engine/catalogue';
 import { openSqlite } from './engine/connection';
 import { fromDate } from './engine/dates';
@@ -60,7 +60,7 @@ export interface SqlServer {
 export async function startSqlServer(options: SqlServerOptions): Promise<SqlServer> {
   const directory =
     options.file === undefined
-      ? mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'sql-'))
+      ? createTemporaryDirectory(existsSync('/dev/shm') ? '/dev/shm' : undefined)
       : undefined;
   const file = options.file ?? join(directory ?? '', 'access.sqlite');
   const sqlite = openSqlite(file);

@@ -1,11 +1,23 @@
 /** The commands that people type: npm start, npm run job, npm run db:deploy. */
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { createCertificates, trustAuthority } from '../../local/certificates';
 import { startSqlServer } from '../../local/sqlServer';
+import { startStandIns } from '../../local/standIns';
 import { readDatabaseSettings } from '../../src/config/settings';
 import { deployScripts } from '../../cli/deployScripts';
 import { Session } from '../../src/database/session';
@@ -23,15 +35,33 @@ interface Ended {
   readonly stderr: string;
 }
 
+/** What an operator's shell may hold. Nothing that runs on stand-ins may take any of it. */
+const operatorsShell = {
+  SQL_SERVER: 'production.invalid',
+  SQL_USER: 'operator',
+  SQL_PASSWORD: 'secret',
+  AZURE_CLIENT_ID: 'not a client id',
+  EMAIL_REPLY_TO: 'not an address',
+  NOTIFICATION_LEAD_DAYS: 'none',
+  REVOCATION_CEILING: '0',
+  SCHEDULE_REVOKE_PALANTIR: 'never',
+  WEBSITE_INSTANCE_ID: 'a machine of Azure',
+  APPLICATIONINSIGHTS_CONNECTION_STRING: 'not a connection string',
+};
+
+/** Where no local.settings.json is. */
+const emptyDirectory = mkdtempSync(join(tmpdir(), 'start-'));
+afterAll(() => rmSync(emptyDirectory, { recursive: true }));
+
 /** Runs a TypeScript file of the project as its npm script does. */
 function command(
   file: string,
   args: readonly string[],
   environment: Readonly<Record<string, string>> = {},
-  options: { cwd?: string; onOutput?: (text: string, interrupt: () => void) => void } = {},
+  onOutput?: (text: string, child: ChildProcess) => void,
 ): Promise<Ended> {
   const child = spawn(process.execPath, ['--import', require.resolve('tsx'), join(root, file), ...args], {
-    cwd: options.cwd ?? root,
+    cwd: emptyDirectory,
     env: { ...process.env, ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -39,7 +69,7 @@ function command(
   let stderr = '';
   child.stdout.on('data', (chunk: Buffer) => {
     stdout += chunk.toString();
-    options.onOutput?.(stdout, () => child.kill('SIGINT'));
+    onOutput?.(stdout, child);
   });
   child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
   return new Promise((resolve, reject) => {
@@ -48,9 +78,35 @@ function command(
   });
 }
 
+/** npm start as far as its last line of its own, then what `then` does. */
+function startAnd(then: (child: ChildProcess, stdout: string) => void): Promise<Ended> {
+  let done = false;
+  return command('local/start.ts', ['--port', '0', '--mailbox-port', '0'], {}, (text, child) => {
+    if (done || !text.includes('The jobs run by schedule')) return;
+    done = true;
+    then(child, text);
+  });
+}
+
+/** The directories of runs: in the temporary directory, and in memory where there is one. */
+const runDirectories = (): string[] =>
+  [tmpdir(), '/dev/shm'].flatMap((parent) =>
+    existsSync(parent) ? readdirSync(parent).map((name) => join(parent, name)) : [],
+  );
+
+async function withPortTaken<T>(work: (port: number) => Promise<T>): Promise<T> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  try {
+    return await work((server.address() as AddressInfo).port);
+  } finally {
+    await once(server.close(), 'close');
+  }
+}
+
 describe('npm start', () => {
-  test('with --once runs the four jobs, prints a line for each and ends with 0', async () => {
-    const { code, stdout, stderr } = await command('local/start.ts', ['--once']);
+  test('with --once runs the four jobs, prints a line for each and ends with 0, whatever the shell holds', async () => {
+    const { code, stdout, stderr } = await command('local/start.ts', ['--once'], operatorsShell);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     for (const { type, kind } of jobs)
       expect(stdout).toMatch(
@@ -65,29 +121,110 @@ describe('npm start', () => {
     expect(stdout).toMatch(/[1-9]\d* emails were sent/);
   });
 
-  test('goes on until Ctrl-C, says where to look, and ends cleanly with 0', async () => {
-    const { code, stdout, stderr } = await command(
-      'local/start.ts',
-      ['--port', '0'],
-      {},
-      {
-        onOutput: (text, interrupt) => {
-          if (text.includes('The jobs go on by schedule')) interrupt();
-        },
-      },
-    );
+  test('runs until Ctrl-C, says where to look, and ends cleanly with 0', async () => {
+    const { code, stdout, stderr } = await startAnd((child) => child.kill('SIGINT'));
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(stdout).toMatch(/Status page +http:\/\/127\.0\.0\.1:\d+\/api\/status/);
     expect(stdout).toMatch(/Mailbox +http:\/\/127\.0\.0\.1:\d+/);
   });
 
+  test('prints one line of settings with which the commands work on it', async () => {
+    let dryRun: Promise<Ended> | undefined;
+    let deployment: Promise<Ended> | undefined;
+    await startAnd((child, stdout) => {
+      const [line = ''] = /^ +IDENTITY_ENDPOINT=.* npm run doctor$/m.exec(stdout) ?? [];
+      const settings = Object.fromEntries(
+        [...line.matchAll(/(\w+)='([^']*)'/g)].map(([, name = '', value = '']) => [name, value]),
+      );
+      dryRun = command('cli/runJob.ts', [notify.type, '--dry-run'], settings);
+      deployment = command('cli/deployDatabase.ts', [], settings);
+      void Promise.all([dryRun, deployment]).finally(() => child.kill('SIGINT'));
+    });
+    expect(await dryRun).toMatchObject({ code: 0, stdout: expect.stringContaining(notify.type) as string });
+    expect(await deployment).toMatchObject({ code: 0, stderr: '' });
+  });
+
   test.each([
     [['--port', 'x'], /--port is "x": expected a port, for example 7071/],
+    [['--mailbox-port', '65536'], /--mailbox-port is "65536": expected a port/],
     [['--twice'], /--twice/],
   ])('refuses %j with 1 and says why', async (args, message) => {
     const { code, stderr } = await command('local/start.ts', args);
     expect(code).toBe(1);
     expect(stderr).toMatch(message);
+  });
+
+  test('ends at once with 1 and a line for each port that is taken, before it starts anything', async () => {
+    await withPortTaken((port) =>
+      withPortTaken(async (mailboxPort) => {
+        const ended = await command('local/start.ts', [
+          ...['--port', String(port), '--mailbox-port', String(mailboxPort)],
+        ]);
+        expect(ended).toEqual({
+          code: 1,
+          stdout: '',
+          stderr: `Port ${port} is taken: choose another with --port\nPort ${mailboxPort} is taken: choose another with --mailbox-port\n`,
+        });
+      }),
+    );
+  });
+
+  test('stand-ins that cannot all start leave nothing behind', async () => {
+    const before = runDirectories();
+    const servers = (): number =>
+      process.getActiveResourcesInfo().filter((resource) => resource === 'TCPServerWrap').length;
+    await withPortTaken(async (mailboxPort) => {
+      const listening = servers();
+      await expect(startStandIns({ mailboxPort })).rejects.toThrow('EADDRINUSE');
+      // A server that has closed is counted for some turns more.
+      for (let turns = 0; servers() > listening && turns < 100; turns++) await delay(20);
+      expect(servers()).toBe(listening);
+    });
+    expect(runDirectories().filter((path) => path.includes(`-${process.pid}-`))).toEqual(
+      before.filter((path) => path.includes(`-${process.pid}-`)),
+    );
+  });
+
+  test('what a killed run left is removed at the next start', async () => {
+    let pid = 0;
+    await startAnd((child) => {
+      pid = child.pid ?? 0;
+      child.kill('SIGKILL');
+    });
+    const left = (): string[] => runDirectories().filter((path) => path.includes(`jobs-${pid}-`));
+    expect(left().length).toBeGreaterThan(0);
+    await (await startStandIns()).close();
+    expect(left()).toEqual([]);
+  });
+
+  test('ends with npm, which SIGTERM ends', async () => {
+    const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+      scripts: { start: string };
+    };
+    // As it stands there, but the app is built already and its ports are free ones.
+    const start = `${scripts.start.replace(' --build', '').replace('local/', `${root}/local/`)} --port 0 --mailbox-port 0`;
+    const directory = mkdtempSync(join(tmpdir(), 'npm-start-'));
+    writeFileSync(join(directory, 'package.json'), JSON.stringify({ scripts: { start } }));
+    symlinkSync(join(root, 'node_modules'), join(directory, 'node_modules'));
+    try {
+      const npm = spawn('npm', ['start', '--silent'], {
+        cwd: directory,
+        stdio: ['ignore', 'pipe', 'inherit'],
+      });
+      let stdout = '';
+      // Closed when the last process that writes to it has ended, the product among them.
+      const closed = once(npm.stdout, 'close');
+      npm.stdout.on('data', (chunk: Buffer) => {
+        const before = stdout;
+        stdout += chunk.toString();
+        const up = 'The jobs run by schedule';
+        if (stdout.includes(up) && !before.includes(up)) npm.kill('SIGTERM');
+      });
+      await closed;
+      expect(stdout).toContain('Stopping: a job under way finishes its row first');
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
   });
 });
 
@@ -152,11 +289,8 @@ describe('npm run job', () => {
   });
 
   test('without settings ends with 1 and names every one that is missing', async () => {
-    const elsewhere = mkdtempSync(join(tmpdir(), 'no-settings-'));
     const missing = ['SQL_SERVER', 'SQL_DATABASE', 'EMAIL_ENDPOINT', 'EMAIL_SENDER_ADDRESS'];
-    const none = Object.fromEntries(missing.map((name) => [name, '']));
-    const { code, stderr } = await command('cli/runJob.ts', [revoke.type], none, { cwd: elsewhere });
-    rmSync(elsewhere, { recursive: true });
+    const { code, stderr } = await command('cli/runJob.ts', [revoke.type]);
     expect(code).toBe(1);
     for (const name of missing) expect(stderr).toContain(`${name}: missing: expected`);
   });
