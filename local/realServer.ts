@@ -96,7 +96,7 @@ function readRealServerSettings(environment: Environment): ReturnType<typeof rea
     return readDatabaseSettings(realServerSettings(environment));
   } catch (error) {
     if (!(error instanceof SettingsError)) throw error;
-    throw new SettingsError(error.problems.map((problem) => problem.replaceAll(/\bSQL_/g, 'TEST_SQL_')));
+    throw new Error(error.message.replaceAll(/\bSQL_/g, 'TEST_SQL_'), { cause: error });
   }
 }
 

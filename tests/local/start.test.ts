@@ -174,11 +174,10 @@ describe('npm start', () => {
     const servers = (): number =>
       process.getActiveResourcesInfo().filter((resource) => resource === 'TCPServerWrap').length;
     await withPortTaken(async (mailboxPort) => {
-      const listening = servers();
       await expect(startStandIns({ mailboxPort })).rejects.toThrow('EADDRINUSE');
       // A server that has closed is counted for some turns more.
-      for (let turns = 0; servers() > listening && turns < 100; turns++) await delay(20);
-      expect(servers()).toBe(listening);
+      for (let turns = 0; servers() > 1 && turns < 100; turns++) await delay(20);
+      expect(servers()).toBe(1);
     });
     expect(runDirectories().filter((path) => path.includes(`-${process.pid}-`))).toEqual(
       before.filter((path) => path.includes(`-${process.pid}-`)),
@@ -335,7 +334,7 @@ test('npm run db:deploy prints what it did to each object, and the second time t
     expect([first.code, first.stderr]).toEqual([0, '']);
     for (const object of objects) expect(first.stdout).toContain(`  ${object}: created\n`);
     for (const platform of ['Databricks', 'Palantir'])
-      expect(first.stdout).toContain(`  view dbo.AccessGrant_${platform}: defined\n`);
+      expect(first.stdout).toContain(`  view dbo.AccessGrant_${platform}: created\n`);
     const second = await command('cli/deployDatabase.ts', [], environment);
     expect(second.code).toBe(0);
     for (const object of objects) expect(second.stdout).toContain(`  ${object}: exists, unchanged\n`);
