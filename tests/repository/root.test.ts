@@ -30,6 +30,7 @@ const folders = [
   'dashboards',
   'docs',
   'local',
+  'model',
   'scripts',
   'sql',
   'src',
