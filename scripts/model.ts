@@ -367,6 +367,9 @@ async function printTrailOf(name: string): Promise<boolean> {
 
 async function main(): Promise<boolean> {
   const [option, name, ...rest] = process.argv.slice(2);
+  // A missing tool is all that is said.
+  await tool('spin', ['-V'], __dirname);
+  await tool('gcc', ['--version'], __dirname);
   if (option === undefined) return checkAll();
   if (option === '--trail' && name !== undefined && rest.length === 0) return printTrailOf(name);
   console.error('Usage: npm run model [-- --trail MUTANT]');
