@@ -3,14 +3,16 @@ import { deadlineIn } from '../clock';
 import type { Session } from '../database/session';
 import { cancelRun } from '../jobRun/cancel';
 import { findJob, jobs, type Job } from '../jobs/catalogue';
-import { previewJob } from '../jobs/previewJob';
+import { countViewRows } from '../jobs/grants';
+import type { RequestId } from '../jobs/platforms';
+import { previewJob, type Preview } from '../jobs/previewJob';
 import { readBudgetMs, timeBudgetsMs } from '../jobs/runJob';
 import { listRuns } from '../jobRun/history';
 import type { ActiveRun } from '../jobRun/jobRun';
 import { lockExpiresAt } from '../jobRun/lease';
 import { readJobStates, runsForState } from '../jobs/jobStates';
 import {
-  jobIdPattern,
+  guidPattern,
   ParameterError,
   quote,
   readCount,
@@ -18,6 +20,8 @@ import {
   readJobId,
   readParameters,
   readQuery,
+  readRequestId,
+  type Parameters,
 } from './parameters';
 import { problemResponse, RequestError, toProblemResponse } from './problem';
 import { getServices, runTracked } from './runner';
@@ -27,24 +31,35 @@ const historyLimit = { default: 20, most: 500 };
 /** After how many seconds a held job is worth another try: most runs are over by then. */
 const heldRetryAfter = '30';
 
-/** POST /api/jobs/{jobType}/runs: runs the job and answers with the finished run; with dryRun=true what it would do. */
+/**
+ * POST /api/jobs/{jobType}/runs: runs the job and answers with the finished run; with dryRun=true what it would do; with
+ * resend={requestId} sends that one reminder again.
+ */
 export const postRun = withErrorResponses(async (request, context) => {
   const job = requireJob(request);
-  const parameters = await readParameters(request, ['dryRun', 'allowMassRevocation']);
+  const parameters = await readParameters(request, [
+    'dryRun',
+    'allowMassRevocation',
+    'resend',
+    'order',
+    'after',
+  ]);
+  const dryRun = readFlag(parameters, 'dryRun');
   const allowMassRevocation = readFlag(parameters, 'allowMassRevocation');
-  if (parameters.has('allowMassRevocation') && job.kind !== 'revocation')
-    throw new ParameterError(
-      `The parameter allowMassRevocation is for revocation jobs; ${job.type} revokes nothing.`,
-    );
-  if (readFlag(parameters, 'dryRun')) {
-    if (allowMassRevocation)
-      throw new ParameterError(
-        'The parameters dryRun and allowMassRevocation exclude each other: a dry run revokes nothing.',
-      );
-    return { jsonBody: await previewJob(await getServices(), job) };
-  }
+  requireKind(job, parameters, 'allowMassRevocation', 'revocation');
+  requireKind(job, parameters, 'resend', 'notification');
+  const resend = readRequestId(parameters, 'resend', job.platform);
+  if (dryRun) return { jsonBody: await preview(job, parameters) };
+  for (const name of ['order', 'after'])
+    if (parameters.has(name))
+      throw new ParameterError(`The parameter ${name} is for a dry run: give dryRun=true with it.`);
+  if (resend !== undefined) await requireGrant(job, resend);
 
-  const result = await runTracked(context, job, { trigger: 'http', allowMassRevocation });
+  const result = await runTracked(context, job, {
+    trigger: 'http',
+    allowMassRevocation,
+    ...(resend !== undefined && { resend }),
+  });
   if (result.kind === 'held') {
     const activeRun = describeActiveRun(result.activeRun);
     const detail = `${job.type} is being run by ${activeRun.startedBy} since ${activeRun.startedAt.toISOString()}. Try again when that run has ended: it can hold the lock until ${activeRun.lockExpiresAt.toISOString()} at most.`;
@@ -60,6 +75,40 @@ export const postRun = withErrorResponses(async (request, context) => {
   if (run.status === 'Failed') return problemResponse(500, 'The job failed', run.errorMessage ?? '', { run });
   return { jsonBody: run };
 });
+
+/** A parameter that is for the jobs of one kind. */
+function requireKind(job: Job, parameters: Parameters, name: string, kind: Job['kind']): void {
+  if (parameters.has(name) && job.kind !== kind)
+    throw new ParameterError(
+      `The parameter ${name} is for ${kind} jobs; ${job.type} ${kind === 'revocation' ? 'revokes nothing' : 'sends nothing'}.`,
+    );
+}
+
+async function preview(job: Job, parameters: Parameters): Promise<Preview> {
+  const excluded = ['allowMassRevocation', 'resend'].find(
+    (name) => parameters.get(name) !== 'false' && parameters.has(name),
+  );
+  if (excluded !== undefined)
+    throw new ParameterError(
+      `The parameters dryRun and ${excluded} exclude each other: a dry run writes and sends nothing.`,
+    );
+  const order = parameters.get('order') ?? 'soonest';
+  if (order !== 'soonest' && order !== 'latest')
+    throw new ParameterError(`The parameter order is ${quote(order)}: expected soonest or latest.`);
+  const after = readRequestId(parameters, 'after', job.platform);
+  return previewJob(await getServices(), job, { order, ...(after !== undefined && { after }) });
+}
+
+/** @throws RequestError 404 unless the view yields the request once */
+async function requireGrant({ platform }: Job, requestId: RequestId): Promise<void> {
+  const rows = await withDatabase(readBudgetMs, (session) => countViewRows(session, platform, requestId));
+  if (rows === 1) return;
+  throw new RequestError(
+    404,
+    'Unknown grant',
+    `${platform.grantView} yields ${rows === 0 ? 'no' : `${rows} rows for`} request ${requestId}: only a grant that it yields once can be reminded.`,
+  );
+}
 
 /** GET /api/jobs/{jobType}/runs?limit=&before=: the job's history, newest first. */
 export const getRuns = withErrorResponses(async (request) => {
@@ -79,7 +128,7 @@ export const postCancel = withErrorResponses(async (request) => {
   const job = requireJob(request);
   const { jobId = '' } = request.params;
   await readParameters(request, []);
-  if (!jobIdPattern.test(jobId)) throw unknownRun(job, jobId);
+  if (!guidPattern.test(jobId)) throw unknownRun(job, jobId);
   let tries = 0;
   const cancellation = await withDatabase(timeBudgetsMs.http, (session) =>
     cancelRun(session, job.type, jobId, tries++ > 0),

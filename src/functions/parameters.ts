@@ -1,4 +1,5 @@
 import type { HttpRequest } from '@azure/functions';
+import type { Platform, RequestId } from '../jobs/platforms';
 import { RequestError } from './problem';
 
 /** A parameter is unknown or malformed. */
@@ -122,15 +123,33 @@ export function readCount(parameters: Parameters, name: string, max: number, abs
   return count;
 }
 
-/** A Job_Id as it stands in an address. */
-export const jobIdPattern = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i;
+/** A Job_Id, or another GUID, as written in an address. */
+export const guidPattern = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i;
 
 /** The Job_Id of a run; undefined if absent. */
 export function readJobId(query: ReadonlyMap<string, string>, name: string): string | undefined {
   const value = query.get(name);
-  if (value !== undefined && !jobIdPattern.test(value))
+  if (value !== undefined && !guidPattern.test(value))
     throw new ParameterError(`The parameter ${name} is ${quote(value)}: expected the jobId of a run.`);
   return value;
+}
+
+/** The id of a request of that platform; undefined if absent. */
+export function readRequestId(
+  parameters: Parameters,
+  name: string,
+  { requestIdType }: Platform,
+): RequestId | undefined {
+  const value = parameters.get(name);
+  if (value === undefined) return undefined;
+  if (requestIdType === 'INT') {
+    const id = /^-?\d{1,10}$/.test(value) ? Number(value) : NaN;
+    // The range of INT.
+    if (id >= -(2 ** 31) && id < 2 ** 31) return id;
+  } else if (guidPattern.test(value)) return value.toLowerCase();
+  throw new ParameterError(
+    `The parameter ${name} is ${quote(value)}: expected the id of a request, which is ${requestIdType === 'INT' ? 'a whole number' : 'a GUID'}.`,
+  );
 }
 
 /** What was given, fit to be read in a message. */

@@ -3,7 +3,7 @@ import { failureCauses } from '../jobs/failures';
 import { readRunDetails } from '../jobs/runDetails';
 import { readBudgetMs } from '../jobs/runJob';
 import { requireJob, unknownRun, withErrorResponses } from './api';
-import { jobIdPattern, readCount, readQuery } from './parameters';
+import { guidPattern, readCount, readQuery } from './parameters';
 import { getServices } from './runner';
 
 /** The largest value of an INT column. */
@@ -14,7 +14,7 @@ export const getRun = withErrorResponses(async (request) => {
   const job = requireJob(request);
   const { jobId = '' } = request.params;
   const after = readCount(readQuery(request, ['after']), 'after', maxId, 0);
-  if (!jobIdPattern.test(jobId)) throw unknownRun(job, jobId);
+  if (!guidPattern.test(jobId)) throw unknownRun(job, jobId);
   const services = await getServices();
   const deadline = deadlineIn(services.clock, readBudgetMs);
   const details = await readRunDetails(services, deadline, job, jobId, after === 0 ? undefined : after);

@@ -1,4 +1,4 @@
-import type { Row } from '../database/session';
+import type { Row, Session } from '../database/session';
 import { int, uniqueIdentifier, type Parameter } from '../database/statement';
 import type { Platform, RequestId } from './platforms';
 
@@ -71,4 +71,18 @@ function text(value: unknown): string {
 /** A request's id as a parameter. */
 export function requestIdParameter(id: RequestId): Parameter {
   return typeof id === 'number' ? int(id) : uniqueIdentifier(id);
+}
+
+/** How many rows the view yields for a request. */
+export async function countViewRows(
+  session: Session,
+  { grantView }: Platform,
+  requestId: RequestId,
+): Promise<number> {
+  const [row] = await session.query({
+    name: 'countViewRows',
+    sql: `SELECT COUNT(*) AS ViewRows FROM ${grantView} AS g WHERE g.RequestId = @requestId;`,
+    parameters: { requestId: requestIdParameter(requestId) },
+  });
+  return row?.ViewRows as number;
 }

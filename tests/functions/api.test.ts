@@ -215,6 +215,36 @@ describe('POST /api/jobs/{jobType}/runs', () => {
     expect((await post(revokePalantir)).status).toBe(200);
   });
 
+  test('a dry run is read page by page, in either order', async () => {
+    const pageOf = async (query: string) => {
+      const { body } = await post(revokeDatabricks, `?dryRun=true&order=latest${query}`);
+      return body as { count: number; grants: { requestId: number }[]; next: number | null };
+    };
+    const first = await pageOf('');
+    const second = await pageOf(`&after=${first.next}`);
+    expect(second.next).toBeNull();
+    const ids = [...first.grants, ...second.grants].map(({ requestId }) => requestId);
+    expect(new Set(ids).size).toBe(first.count);
+  });
+
+  test('resend sends the reminder of that one request again; a request that the view does not yield is 404', async () => {
+    await post(notifyDatabricks);
+    const sent = sample.standIns.email.messages.length;
+    const [row] = await sample.query(
+      'SELECT MIN(DeltaRequestId) AS Id FROM dbo.ExpiryNotification_Databricks;',
+    );
+    const id = String(row?.Id);
+    const { status, body } = await post(notifyDatabricks, `?resend=${id}`);
+    expect([status, body.processedCount]).toEqual([200, 1]);
+    expect(body.errorMessage).toContain(`Request ${id} alone`);
+    expect(sample.standIns.email.messages).toHaveLength(sent + 1);
+    const runs = await storedRuns();
+    const unknown = await post(notifyDatabricks, '?resend=999999');
+    expectProblem(unknown, 404);
+    expect(unknown.body.detail).toMatch(/AccessGrant_Databricks yields no request 999999/);
+    expect(await storedRuns()).toEqual(runs);
+  });
+
   describe('with a low ceiling', () => {
     let careful: App;
     beforeAll(async () => {
@@ -417,7 +447,7 @@ describe('Parameters in the body of POST /api/jobs/{jobType}/runs', () => {
       '{"name": "Azure"}',
       json,
       '',
-      /"name" is unknown: known are dryRun, allowMassRevocation\. .*portal's Test\/Run.* empty it\./,
+      /"name" is unknown: known are dryRun, allowMassRevocation, resend, order, after\. .*portal's Test\/Run.* empty it\./,
     ],
     ['{"dryrun": true}', json, '', /"dryrun" is unknown/],
     ['{"__proto__": true}', json, '', /"__proto__" is unknown/],
@@ -495,6 +525,22 @@ describe('A malformed request', () => {
     ],
     ['POST', 'ExpiryNotificationPalantirRequests/runs?allowMassRevocation=true', /for revocation jobs/],
     ['POST', 'ExpiryNotificationPalantirRequests/runs?allowMassRevocation=false', /for revocation jobs/],
+    ['POST', 'RevokeExpiredDatabricksRequests/runs?resend=1', /resend is for notification jobs/],
+    [
+      'POST',
+      'ExpiryNotificationDatabricksRequests/runs?resend=DBX-1',
+      /resend is "DBX-1": .* a whole number/,
+    ],
+    ['POST', 'ExpiryNotificationDatabricksRequests/runs?resend=3000000000', /resend is "3000000000"/],
+    ['POST', 'ExpiryNotificationPalantirRequests/runs?resend=1', /resend is "1": .* a GUID/],
+    ['POST', 'ExpiryNotificationDatabricksRequests/runs?resend=1&dryRun=true', /exclude each other/],
+    ['POST', 'RevokeExpiredDatabricksRequests/runs?order=latest', /order is for a dry run/],
+    [
+      'POST',
+      'RevokeExpiredDatabricksRequests/runs?dryRun=true&order=last',
+      /order is "last": expected soonest or latest/,
+    ],
+    ['POST', 'RevokeExpiredDatabricksRequests/runs?dryRun=true&after=x', /after is "x"/],
     [
       'GET',
       'RevokeExpiredDatabricksRequests/runs?limit=0',
