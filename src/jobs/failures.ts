@@ -120,7 +120,8 @@ export function describeFailures(failures: readonly Failure[]): string {
       const ids = requestIds.slice(0, maxIdsInMessage);
       const more = count > ids.length ? ', …' : '';
       const withCode = code === undefined ? '' : `, code ${code.replace(/[^\w.-]/g, '')}`;
-      return `${count} ${failureCauses[cause].words}${withCode} (${ids.join(', ')}${more})`;
+      const list = ids.length === 0 ? '' : ` (${ids.join(', ')}${more})`;
+      return `${count} ${failureCauses[cause].words}${withCode}${list}`;
     });
   return parts.length === 0 ? '' : `Failed: ${parts.join('; ')}.`;
 }
@@ -130,7 +131,7 @@ const causes = Object.keys(failureCauses) as FailureCause[];
 /** Reads what describeFailures wrote into a message; a part that was cut off is left out. */
 export function readFailures(message: string | null): Failure[] {
   const list = /\bFailed: (.*)/s.exec(message ?? '')?.[1] ?? '';
-  return [...list.matchAll(/(\d+) ([a-z ]+?)(?:, code ([\w.-]+))? \(([^()]*)\)/g)].flatMap(
+  return [...list.matchAll(/(\d+) ([a-z ]+?)(?:, code ([\w.-]+))?(?: \(([^()]*)\))?(?=[;.])/g)].flatMap(
     ([, count, words, code, ids = '']) => {
       const cause = causes.find((candidate) => failureCauses[candidate].words === words);
       if (!cause) return [];

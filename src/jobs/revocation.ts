@@ -212,15 +212,13 @@ FROM (
   FROM (
     SELECT g.Position, g.RequestId,
       CASE WHEN g.RequestId IS NOT NULL THEN 1 ELSE (
-        SELECT COUNT(*) FROM ${platform.grantView} AS v WHERE v.RequestId IS NULL AND v.ExpiresAt <= ${nowSql}) END AS DueRows,
+        SELECT COUNT(*) ${expiredSql(platform)} WHERE g.RequestId IS NULL AND g.CoveredUntil IS NULL) END AS DueRows,
       CASE WHEN g.RequestId IS NULL THEN 'idMissing' WHEN ${viewRowsSql(platform)} > 1 THEN 'duplicated'
         WHEN g.Locked = 1 THEN 'locked' ELSE 'endUnstable' END AS Cause
     FROM (
       SELECT RequestId, MIN(Position) AS Position, MAX(Locked) AS Locked FROM #Due GROUP BY RequestId
     ) AS g
-    WHERE g.RequestId IS NULL OR g.RequestId IN (
-      SELECT g.RequestId FROM ${platform.grantView} AS g
-      WHERE g.ExpiresAt <= ${nowSql} AND NOT ${isRevokedSql(platform)})
+    WHERE g.RequestId IS NULL OR g.RequestId IN (SELECT g.RequestId ${expiredSql(platform)} WHERE g.CoveredUntil IS NULL)
   ) AS d
 ) AS l
 WHERE l.Nth <= @maxIds
