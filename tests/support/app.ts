@@ -6,6 +6,7 @@ import { startHostProcess, type HostProcess } from '../../local/functionsHost/pr
 import { createSampleDatabase, openSession } from '../../local/sampleDatabase';
 import { startStandIns, type StandIns } from '../../local/standIns';
 import type { Row, Session } from '../../src/database/session';
+import { expectDocumented } from './openApi';
 
 export const appDirectory = join(__dirname, '../..');
 
@@ -13,6 +14,7 @@ export interface App extends HostProcess {
   /** What the host's process has written to stdout and stderr since the start or the last forgetLines. */
   readonly lines: readonly string[];
   forgetLines(): void;
+  /** Every answer is held against docs/openapi.yaml. */
   call(path: string, init?: RequestInit): Promise<Response>;
   /** Starts a timer function now; its run goes on after this. */
   fireTimer(name: string): Promise<void>;
@@ -70,7 +72,11 @@ export async function startSample(): Promise<Sample> {
         ...host,
         lines,
         forgetLines: () => void lines.splice(0),
-        call: (path, init) => fetch(`${host.url}${path}`, init),
+        async call(path, init) {
+          const response = await fetch(`${host.url}${path}`, init);
+          await expectDocumented(init?.method ?? 'GET', path, response.clone());
+          return response;
+        },
         async fireTimer(name) {
           const { status } = await fetch(`${host.url}/admin/functions/${name}`, { method: 'POST' });
           if (status !== 202) throw new Error(`The host answered ${status} for the timer ${name}`);

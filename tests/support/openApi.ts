@@ -1,0 +1,152 @@
+/** Holds the answers of the app against docs/openapi.yaml. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020';
+import addFormats from 'ajv-formats';
+import { parse } from 'yaml';
+
+type Json = Record<string, unknown>;
+
+interface MediaType {
+  readonly schema: Json;
+  readonly example?: unknown;
+  readonly examples?: Readonly<Record<string, { readonly value: unknown }>>;
+}
+
+interface Answer {
+  readonly headers?: Readonly<Record<string, { readonly required?: boolean }>>;
+  readonly content: Readonly<Record<string, MediaType>>;
+}
+
+interface Parameter {
+  readonly name: string;
+  readonly in: 'path' | 'query';
+}
+
+export interface Operation {
+  readonly id: string;
+  readonly method: string;
+  /** With the prefix, such as /api/jobs. */
+  readonly route: string;
+  readonly parameters: readonly Parameter[];
+  readonly requestBody?: { readonly content: Readonly<Record<string, MediaType>> };
+  readonly responses: Readonly<Record<string, Answer>>;
+}
+
+/** The document as it is written. */
+export const openApi = parse(readFileSync(join(__dirname, '../../docs/openapi.yaml'), 'utf8')) as Json;
+
+/** A part of the document with what it refers to in its place. */
+function resolved(part: unknown): unknown {
+  if (Array.isArray(part)) return part.map(resolved);
+  if (typeof part !== 'object' || part === null) return part;
+  const { $ref: reference, ...rest } = part as Json;
+  if (typeof reference !== 'string')
+    return Object.fromEntries(Object.entries(rest).map(([name, value]) => [name, resolved(value)]));
+  const target = reference
+    .replace('#/', '')
+    .split('/')
+    .reduce<unknown>((parent, name) => (parent as Json)[name], openApi);
+  if (target === undefined) throw new Error(`docs/openapi.yaml has no ${reference}`);
+  return resolved(target);
+}
+
+const methods = ['get', 'post', 'put', 'patch', 'delete'];
+
+/** Every operation of the document. */
+export const operations: readonly Operation[] = Object.entries(resolved(openApi.paths) as Json).flatMap(
+  ([path, item]) => {
+    const { parameters = [], ...rest } = item as { parameters?: Parameter[] } & Json;
+    return Object.entries(rest)
+      .filter(([name]) => methods.includes(name))
+      .map(([method, given]) => {
+        const operation = given as Omit<Operation, 'id'> & { operationId: string };
+        return {
+          ...operation,
+          id: operation.operationId,
+          method: method.toUpperCase(),
+          route: `/api${path}`,
+          parameters: [...parameters, ...((operation.parameters as Parameter[] | undefined) ?? [])],
+        };
+      });
+  },
+);
+
+/** A schema that takes no member that it does not name: clients are told of each. */
+function closed(schema: unknown, branch = false): unknown {
+  if (Array.isArray(schema)) return schema.map((item) => closed(item, branch));
+  if (typeof schema !== 'object' || schema === null) return schema;
+  const { allOf, properties, ...rest } = schema as Json & { properties?: Json };
+  return {
+    ...Object.fromEntries(Object.entries(rest).map(([name, value]) => [name, closed(value)])),
+    ...(properties !== undefined && {
+      properties: Object.fromEntries(
+        Object.entries(properties).map(([name, value]) => [name, closed(value)]),
+      ),
+    }),
+    ...(allOf !== undefined && { allOf: closed(allOf, true) }),
+    ...(!branch && (properties ?? allOf) !== undefined && { unevaluatedProperties: false }),
+  };
+}
+
+const ajv = addFormats(new Ajv2020({ allErrors: true, strictTypes: false }));
+const validators = new Map<MediaType, ValidateFunction>();
+
+/** @throws Error naming each member that is not as documented */
+function validate(mediaType: MediaType, value: unknown, subject: string): void {
+  const validator = validators.get(mediaType) ?? ajv.compile(closed(mediaType.schema) as Json);
+  validators.set(mediaType, validator);
+  if (!validator(value))
+    throw new Error(
+      `${subject} is not as docs/openapi.yaml says: ${ajv.errorsText(validator.errors)}\n${JSON.stringify(value, undefined, 2)}`,
+    );
+}
+
+/** @throws Error for an example that its own schema refuses */
+export function validateExamples({ id, requestBody, responses }: Operation): number {
+  let count = 0;
+  for (const { content } of [...(requestBody ? [requestBody] : []), ...Object.values(responses)])
+    for (const mediaType of Object.values(content)) {
+      const { example, examples = {} } = mediaType;
+      const all = [
+        ...(example === undefined ? [] : [example]),
+        ...Object.values(examples).map((one) => one.value),
+      ];
+      for (const value of all) validate(mediaType, value, `An example of ${id}`);
+      count += all.length;
+    }
+  return count;
+}
+
+function findOperation(method: string, path: string): Operation | undefined {
+  const segments = path.split('/');
+  return operations.find(({ method: documented, route }) => {
+    const template = route.split('/');
+    return (
+      documented === method &&
+      template.length === segments.length &&
+      template.every((part, index) => part.startsWith('{') || part === segments[index])
+    );
+  });
+}
+
+/**
+ * Holds an answer of the app against the document: its route, status, headers, media type and every member.
+ * @param target path and query
+ * @throws Error for what is undocumented
+ */
+export async function expectDocumented(method: string, target: string, response: Response): Promise<void> {
+  const { pathname } = new URL(target, 'http://host');
+  const mediaType = response.headers.get('content-type')?.split(';')[0] ?? 'none';
+  // The host answers in plain text for what reaches no function.
+  if (!pathname.startsWith('/api/') || mediaType === 'text/plain') return;
+  const subject = `The answer ${response.status} (${mediaType}) to ${method} ${pathname}`;
+  const operation = findOperation(method, pathname);
+  const documented = operation?.responses[response.status];
+  const content = documented?.content[mediaType];
+  if (!content) throw new Error(`${subject} is not in docs/openapi.yaml`);
+  for (const [name, { required }] of Object.entries(documented.headers ?? {}))
+    if (required && !response.headers.has(name)) throw new Error(`${subject} lacks the header ${name}`);
+  const body = await response.text();
+  validate(content, mediaType.endsWith('json') ? JSON.parse(body) : body, subject);
+}
