@@ -13,7 +13,7 @@ const answerTimeout = 20_000;
  * not exist: 404 from whoever may send, 401 or 403 for others. Nothing is sent.
  */
 export async function checkEmailEndpoint(
-  { endpoint }: Settings['email'],
+  { endpoint }: Pick<Settings['email'], 'endpoint'>,
   credential: TokenCredential,
 ): Promise<Finding> {
   const subject = `email endpoint ${endpoint}`;

@@ -136,12 +136,12 @@ export async function startEmailService(options: EmailOptions): Promise<EmailSer
     given: SendRequest,
     hits: readonly EmailFault[],
   ): void {
-    const { sender, to, subject, replyTo } = given;
+    const { sender, to, subject, replyTo, headers } = given;
     const outcome = hits.find((fault) => fault.kind === 'outcome');
     const failure = outcome?.failure && { message: 'The message was not sent', ...outcome.failure };
     const message: AcceptedMessage = {
       operationId,
-      ...(keepBodies ? given : { sender, to, subject, replyTo }),
+      ...(keepBodies ? given : { sender, to, subject, replyTo, headers }),
       acceptedAt: new Date(),
       status: 'Running',
     };

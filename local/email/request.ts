@@ -8,6 +8,7 @@ export interface SendRequest {
   readonly html?: string;
   readonly plainText?: string;
   readonly replyTo: readonly string[];
+  readonly headers: Readonly<Record<string, string>>;
 }
 
 /** A request that is answered with an error. */
@@ -38,7 +39,7 @@ export function recipientsOf(body: unknown): string[] {
 
 /** @throws Refusal with status 400 */
 export function readSendRequest(body: unknown): SendRequest {
-  const { senderAddress, content, replyTo } = object(body);
+  const { senderAddress, content, replyTo, headers } = object(body);
   const sender = text(senderAddress);
   if (!address.test(sender)) throw invalidAddress('senderAddress', sender);
   const recipients = recipientsOf(body);
@@ -63,6 +64,7 @@ export function readSendRequest(body: unknown): SendRequest {
     ...(text(html) && { html: text(html) }),
     ...(text(plainText) && { plainText: text(plainText) }),
     replyTo: replies,
+    headers: Object.fromEntries(Object.entries(object(headers)).map(([name, value]) => [name, text(value)])),
   };
 }
 

@@ -33,6 +33,11 @@ export interface Settings extends DatabaseSettings {
     readonly replyTo?: string;
     /** Holds `{requestNumber}`. */
     readonly renewalUrlTemplate?: string;
+    /** The IANA name of the zone that ends are shown in. */
+    readonly timeZone: string;
+    /** Whom to ask: a sentence of the footer. */
+    readonly contactText?: string;
+    readonly organisationName?: string;
   };
   /** When reminders begin: days before a grant's last day, ascending, each once. */
   readonly leadDays: readonly number[];
@@ -95,6 +100,18 @@ const leadDays = z
   .regex(/^\s*\d{1,3}\s*(,\s*\d{1,3}\s*)*$/)
   .transform((text) => [...new Set(text.split(',').map(Number))].sort((a, b) => a - b))
   .refine((days) => days.every((day) => day >= 1 && day <= 365));
+
+function isTimeZone(name: string): boolean {
+  try {
+    Intl.DateTimeFormat('en', { timeZone: name });
+    // It takes offsets such as +02:00 as well, which know no summer time.
+    return /^[A-Za-z]/.test(name);
+  } catch {
+    return false;
+  }
+}
+
+const lineOfText = (max: number) => z.string().regex(new RegExp(`^\\P{C}{1,${max}}$`, 'u'));
 
 const httpsAddress = z.url({ protocol: /^https$/ });
 
@@ -188,6 +205,25 @@ const table = {
       ),
     expected: 'an https address with {requestNumber} in it',
     example: 'https://portal.example.com/requests/{requestNumber}/renew',
+  },
+  NOTIFICATION_TIME_ZONE: {
+    group: 'email',
+    schema: z.string().refine(isTimeZone),
+    expected: 'the IANA name of a time zone',
+    example: 'Europe/Berlin',
+    default: 'UTC',
+  },
+  CONTACT_TEXT: {
+    group: 'email',
+    schema: lineOfText(500),
+    expected: 'one line of at most 500 characters',
+    example: 'Write to data-access@example.com or ask in #data-access.',
+  },
+  ORGANISATION_NAME: {
+    group: 'email',
+    schema: lineOfText(100),
+    expected: 'one line of at most 100 characters',
+    example: 'Contoso',
   },
   NOTIFICATION_LEAD_DAYS: {
     group: 'notification',
@@ -351,6 +387,9 @@ export function readSettings(environment: Environment): Settings {
         senderAddress: values.EMAIL_SENDER_ADDRESS,
         ...(values.EMAIL_REPLY_TO && { replyTo: values.EMAIL_REPLY_TO }),
         ...(values.RENEWAL_URL_TEMPLATE && { renewalUrlTemplate: values.RENEWAL_URL_TEMPLATE }),
+        timeZone: values.NOTIFICATION_TIME_ZONE,
+        ...(values.CONTACT_TEXT && { contactText: values.CONTACT_TEXT }),
+        ...(values.ORGANISATION_NAME && { organisationName: values.ORGANISATION_NAME }),
       };
     },
     get leadDays() {

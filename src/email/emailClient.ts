@@ -3,12 +3,12 @@ import type { TokenCredential } from '@azure/identity';
 import { setTimeout as delay } from 'node:timers/promises';
 import { hasTimeFor, stopReason, type Deadline } from '../clock';
 import type { Settings } from '../config/settings';
-import { nextOperationId, type EmailMessage } from './message';
+import { operationIdOn, type EmailMessage } from './message';
 
 /** What became of a message. */
 export type SendOutcome =
-  /** The service has taken it (202) and had not failed it when it was last asked. */
-  | { readonly kind: 'accepted' }
+  /** The service has taken it (202), and had `succeeded` with it or at least not failed it when it was last asked. */
+  | { readonly kind: 'accepted'; readonly succeeded: boolean }
   /** The service refuses this message; others may go through. */
   | { readonly kind: 'rejected'; readonly reason: string }
   /** The answer was lost, and the service could not be asked for the operation's status either. */
@@ -22,6 +22,8 @@ export type SendOutcome =
 interface Failed {
   readonly kind: 'failed';
   readonly reason: string;
+  /** The recipient's address is on the service's suppression list. */
+  readonly suppressed: boolean;
 }
 
 /** The service asks all of us to wait. Not taken. */
@@ -50,15 +52,18 @@ const defaultTimings: EmailTimings = {
   retryDelaysMs: [1_000, 4_000],
 };
 
-/** So many times the service may fail a message after it has taken it; then it is left alone while it stays the same. */
-const maxResends = 10;
-
 /** How long to wait after a 429 or 503 without Retry-After. In ms. */
 const defaultRetryAfterMs = 30_000;
 const minRetryAfterMs = 1_000;
 
 /** The API version that @azure/communication-email 1.1 speaks; needed to ask for a status alone. */
 export const apiVersion = '2025-09-01';
+
+/**
+ * Headers of every message: no absence notice answers it (RFC 3834, 5; [MS-OXCMAIL], X-Auto-Response-Suppress). The
+ * latter's value "All" would keep non-delivery reports away as well, by which the service learns of dead addresses.
+ */
+const headers = { 'Auto-Submitted': 'auto-generated', 'X-Auto-Response-Suppress': 'OOF, AutoReply' };
 
 /** Sends messages through Azure Communication Services. */
 export class EmailClient {
@@ -77,8 +82,10 @@ export class EmailClient {
    * Repeats go out under the same operation id. Waits, as the service asks, before the deadline.
    *
    * A message that the service took and then failed is another matter: a repeat under its operation id is answered with
-   * that failure ("Azure REST API Guidelines", long-running operations), in each later run too. So it is sent under the
-   * next id of the message, once all earlier ones are known to have failed.
+   * that failure ("Azure REST API Guidelines", long-running operations), in each later run too. So it is sent again under
+   * an id of that failure and the day: once a day, and not once a run. A suppressed address is sent to once a day in all,
+   * since whatever is sent meanwhile lengthens its suppression ("Manage domain suppression lists in Azure Communication
+   * Services Email"); other failures may pass, and get their second try at once.
    * @param requireLease asked right before each send, and so after each pause; what it throws ends the attempt
    */
   async send(
@@ -86,17 +93,15 @@ export class EmailClient {
     deadline: Deadline,
     requireLease: () => Promise<void>,
   ): Promise<SendOutcome> {
-    let operationId = message.operationId;
-    let outcome = await this.#sendWithRetries(message, deadline, requireLease);
-    for (let failures = 1; outcome.kind === 'failed' && failures < maxResends; failures++) {
-      operationId = nextOperationId(operationId);
-      outcome = await this.#lookUpOperation(operationId, outcome.reason);
-      if (outcome.kind === 'unavailable') {
-        outcome = await this.#sendWithRetries({ ...message, operationId }, deadline, requireLease);
-        break;
-      }
-    }
-    return outcome.kind === 'failed' ? { kind: 'rejected', reason: outcome.reason } : outcome;
+    const first = await this.#sendWithRetries(message, deadline, requireLease);
+    if (first.kind !== 'failed') return first;
+    const today = new Date(deadline.clock.now()).toISOString().slice(0, 10);
+    if (first.suppressed && message.firstDay === today) return rejected(first);
+    const operationId = operationIdOn(today, message.operationId);
+    let second = await this.#lookUpOperation(operationId, first.reason);
+    if (second.kind === 'unavailable')
+      second = await this.#sendWithRetries({ ...message, operationId }, deadline, requireLease);
+    return second.kind === 'failed' ? rejected(second) : second;
   }
 
   async #sendWithRetries(
@@ -139,6 +144,7 @@ export class EmailClient {
           recipients: { to: [{ address: recipient }] },
           content: { subject, plainText, html },
           ...(replyTo && { replyTo: [{ address: replyTo }] }),
+          headers,
           disableUserEngagementTracking: true,
         },
         {
@@ -161,17 +167,17 @@ export class EmailClient {
       await deadline.clock.sleep(this.timings.statusIntervalMs, deadline.signal);
       await poller.poll();
     }
-    return { kind: 'accepted' };
+    return { kind: 'accepted', succeeded: poller.isDone() };
   }
 
   async #classify(
     error: unknown,
-    taken: boolean,
+    serviceAccepted: boolean,
     operationId: string,
   ): Promise<SendOutcome | Failed | Throttled> {
     const fault = describe(error);
-    if (fault.failedOperation) return { kind: 'failed', reason: fault.reason };
-    if (taken) return { kind: 'accepted' };
+    if (fault.failed) return fault.failed;
+    if (serviceAccepted) return { kind: 'accepted', succeeded: false };
     const { statusCode } = fault;
     if (statusCode === 429 || (statusCode === 503 && fault.retryAfter !== undefined))
       return {
@@ -197,14 +203,14 @@ export class EmailClient {
     try {
       const client = await this.#connect();
       // The library has no call for the status alone; resuming a saved state asks for the status and sends nothing.
-      await client.beginSend(
+      const poller = await client.beginSend(
         { senderAddress, recipients: {}, content: { subject: '', plainText: '' } },
         { resumeFrom: JSON.stringify({ state }) },
       );
-      return { kind: 'accepted' };
+      return { kind: 'accepted', succeeded: poller.isDone() };
     } catch (error) {
       const fault = describe(error);
-      if (fault.failedOperation) return { kind: 'failed', reason: fault.reason };
+      if (fault.failed) return fault.failed;
       if (fault.statusCode === 404) return { kind: 'unavailable', reason, permanent: false };
       return { kind: 'unknown', reason: `${reason}; its status: ${fault.reason}` };
     }
@@ -232,6 +238,10 @@ export class EmailClient {
     );
     return this.#client;
   }
+}
+
+function rejected({ reason }: Failed): SendOutcome {
+  return { kind: 'rejected', reason };
 }
 
 function tooLong(wait: number): string {
@@ -272,7 +282,7 @@ interface Fault {
   /** In ms. */
   readonly retryAfter: number | undefined;
   /** The operation itself has ended as Failed or Canceled. */
-  readonly failedOperation: boolean;
+  readonly failed: Failed | undefined;
   readonly tokenFailed: boolean;
 }
 
@@ -285,20 +295,25 @@ function describe(error: unknown): Fault {
     statusCode?: number;
     response?: { headers: { get(name: string): string | undefined } };
   };
-  // core-lro: "The long-running operation has failed. <code>. <message>" and "Operation was canceled".
-  const failed = /^The long-running operation has failed(?:\. (\w+))?/.exec(message);
-  const failedOperation = failed !== null || message === 'Operation was canceled';
   const serviceCode = response?.headers.get('x-ms-error-code');
   return {
-    reason: failedOperation
-      ? `operation failed: ${failed?.[1] ?? 'canceled'}`
-      : statusCode === undefined
-        ? (code ?? name)
-        : `HTTP ${statusCode} ${serviceCode ?? code ?? ''}`.trim(),
+    reason:
+      statusCode === undefined ? (code ?? name) : `HTTP ${statusCode} ${serviceCode ?? code ?? ''}`.trim(),
     statusCode,
     retryAfter: readRetryAfter(response?.headers.get('retry-after')),
-    failedOperation,
+    failed: readFailure(message),
     tokenFailed: name !== 'RestError' && /Credential|Authentication|TokenTimeout/.test(name),
+  };
+}
+
+/** core-lro tells by its text alone: "The long-running operation has failed. <code>. <message>", "Operation was canceled". */
+function readFailure(message: string): Failed | undefined {
+  const [found, code] = /^The long-running operation has failed(?:\. (\w+))?/.exec(message) ?? [];
+  if (found === undefined && message !== 'Operation was canceled') return undefined;
+  return {
+    kind: 'failed',
+    reason: `operation failed: ${code ?? 'canceled'}`,
+    suppressed: code === 'EmailDroppedAllRecipientsSuppressed',
   };
 }
 

@@ -1,9 +1,8 @@
+import { createHash } from 'node:crypto';
 import { v5 as uuidV5 } from 'uuid';
-import type { Settings } from '../config/settings';
-import { html } from '../html';
-
-/** The namespace (RFC 9562, 5.5) under which the ids of messages are derived. */
-const namespace = '5f0c9a5e-6d0b-4f0e-9f39-0a1f0c1f6f7a';
+import { describeDigest, type Digest, type DueGrant, type DigestOptions } from './digest';
+import { renderHtml } from './renderHtml';
+import { renderText } from './renderText';
 
 /** A message to one recipient. */
 export interface EmailMessage {
@@ -12,149 +11,93 @@ export interface EmailMessage {
    * recognises a repeated send.
    */
   readonly operationId: string;
+  /** The UTC day (yyyy-mm-dd) before which the message cannot have gone out. */
+  readonly firstDay: string;
   readonly recipient: string;
   readonly subject: string;
   readonly plainText: string;
   readonly html: string;
 }
 
-/** A grant as the recipient reads of it. */
-export interface ExpiringGrant {
-  readonly requestId: number | string;
-  readonly requestNumber: string;
-  readonly requesterName: string;
-  readonly resource: string;
-  /** UTC. */
-  readonly expiresAt: Date;
-  /** The reminder that is due: the one that begins this many days before the grant's last day. */
-  readonly leadDays: number | null;
+/** A message about grants. */
+export interface DigestMessage extends EmailMessage {
+  /** Those that it tells of. */
+  readonly grants: readonly DueGrant[];
 }
 
 /**
- * One person's reminder for all grants that are due, soonest first, as HTML and plain text.
- * Every end stands with its date, time and zone; nothing depends on the moment of sending.
- * @param platformName what the access is on, for example Databricks
- * @param email the sender, where replies go and the template of a renewal link
- * @param salt makes the message another one for the service, with an operation id of its own
+ * The largest message, in bytes, by an estimate that is never too low. The service takes 10 MB in all ("Service limits
+ * for Azure Communication Services", size limits for email), and what it sends on is encoded once more.
  */
-export function createDigest(
-  platformName: string,
-  recipient: string,
-  grants: readonly ExpiringGrant[],
-  { senderAddress, replyTo, renewalUrlTemplate }: Omit<Settings['email'], 'endpoint'>,
+const maxMessageSize = 5_000_000;
+
+/** The namespace (RFC 9562, 5.5) under which the ids of messages are derived. */
+const namespace = '5f0c9a5e-6d0b-4f0e-9f39-0a1f0c1f6f7a';
+
+/**
+ * One person's digest as HTML and plain text: one message, or several if one would be too large for the service.
+ * Nothing in them depends on the moment of sending.
+ * @param salt makes them other messages for the service, with operation ids of their own
+ */
+export function createDigests(
+  { recipient, grants }: Digest,
+  options: DigestOptions,
   salt?: string,
-): EmailMessage {
-  const entries = grants.map((grant) => ({
-    resource: singleLine(grant.resource) || 'unnamed resource',
-    requestNumber: singleLine(grant.requestNumber),
-    end: formatUtc(grant.expiresAt),
-    renewalUrl: renewalUrlTemplate?.replaceAll('{requestNumber}', () =>
-      encodeURIComponent(grant.requestNumber.toWellFormed()),
-    ),
-  }));
-  const name = singleLine(grants[0]?.requesterName ?? '');
-  const count = entries.length === 1 ? 'One access' : `${entries.length} accesses`;
-  const greeting = name ? `Hello ${name},` : 'Hello,';
-  const intro = `${count} that you have on ${platformName} will end soon. After the time given, the access is revoked.`;
-  const advice = renewalUrlTemplate
-    ? 'If you still need it, renew it in time by its link.'
-    : 'If you still need it, request a renewal in time. If not, there is nothing to do.';
-
-  const plainText = [
-    greeting,
-    '',
-    intro,
-    '',
-    ...entries.flatMap(({ resource, requestNumber, end, renewalUrl }) => [
-      `- ${resource}`,
-      `  ends ${end}`,
-      `  request ${requestNumber}`,
-      ...(renewalUrl ? [`  renew: ${renewalUrl}`] : []),
-      '',
-    ]),
-    advice,
-    '',
-  ].join('\n');
-
-  const rows = entries.map(({ resource, requestNumber, end, renewalUrl }) => {
-    const renewal = renewalUrl === undefined ? null : html`<td><a href="${renewalUrl}">Renew</a></td>`;
-    return html`<tr>
-      <td>${resource}</td>
-      <td>${end}</td>
-      <td>${requestNumber}</td>
-      ${renewal}
-    </tr>`;
+): DigestMessage[] {
+  return split(grants, options).map((part) => {
+    const content = describeDigest(part, options);
+    const { subject } = content;
+    const message = { recipient, subject, plainText: renderText(content), html: renderHtml(content) };
+    return {
+      ...message,
+      operationId: operationIdFor(message, part, options, salt),
+      firstDay: firstDayOf(part),
+      grants: part,
+    };
   });
-  const headings = ['Access', 'Ends', 'Request', ...(renewalUrlTemplate ? ['Renewal'] : [])];
-  const { html: htmlBody } = html`<!DOCTYPE html>
-    <html lang="en">
-      <head>
-        <meta charset="utf-8" />
-        <title>${platformName} access ends soon</title>
-      </head>
-      <body style="font-family: 'Segoe UI', Arial, sans-serif; font-size: 14px">
-        <p>${greeting}</p>
-        <p>${intro}</p>
-        <table border="1" cellpadding="6" style="border-collapse: collapse">
-          <thead>
-            <tr>
-              ${headings.map((heading) => html`<th align="left" scope="col">${heading}</th>`)}
-            </tr>
-          </thead>
-          <tbody>
-            ${rows}
-          </tbody>
-        </table>
-        <p>${advice}</p>
-      </body>
-    </html> `;
-  const subject =
-    entries.length === 1
-      ? `Your ${platformName} access ends on ${formatUtc(grants[0]?.expiresAt ?? new Date(0))}`
-      : `${entries.length} of your ${platformName} accesses end soon`;
-  // The lead tells a grant's later reminder, whose text is the same, from its earlier one.
+}
+
+/** Parts of a digest that each fit into a message. */
+function split(
+  grants: readonly DueGrant[],
+  { email: { renewalUrlTemplate = '' } }: DigestOptions,
+): DueGrant[][] {
+  const parts: DueGrant[][] = [];
+  let size = Infinity;
+  for (const grant of grants) {
+    // In both bodies: escaped in HTML a character takes up to 6 bytes, percent-encoded in a link up to 9.
+    const added =
+      800 + 2 * renewalUrlTemplate.length + 10 * grant.resource.length + 30 * grant.requestNumber.length;
+    if (size + added > maxMessageSize) {
+      parts.push([]);
+      size = 0;
+    }
+    parts.at(-1)?.push(grant);
+    size += added;
+  }
+  return parts;
+}
+
+function operationIdFor(
+  { recipient, subject, plainText, html }: Omit<EmailMessage, 'operationId' | 'firstDay'>,
+  grants: readonly DueGrant[],
+  { email: { senderAddress, replyTo } }: DigestOptions,
+  salt: string | undefined,
+): string {
+  // The lead tells a grant's later reminder, whose text can be the same, from its earlier one.
   const reminders = grants.map(({ requestId, expiresAt, leadDays }) => [requestId, expiresAt, leadDays]);
-  const content = [
-    senderAddress,
-    replyTo,
-    recipient,
-    subject,
-    plainText,
-    htmlBody,
-    platformName,
-    reminders,
-    salt,
-  ];
-  // As bytes: of a string the library makes an array with an element for each byte of the message.
-  const operationId = uuidV5(Buffer.from(JSON.stringify(content)), namespace);
-  return { operationId, recipient, subject, plainText, html: htmlBody };
+  const rest = [senderAddress, replyTo, recipient, subject, reminders, salt];
+  const hash = createHash('sha256').update(JSON.stringify(rest)).update(plainText).update(html);
+  return uuidV5(hash.digest(), namespace);
 }
 
-/** The id under which a message goes out again after the service has failed the operation of that id. */
-export function nextOperationId(failed: string): string {
-  return uuidV5(failed, namespace);
+/** The day since which the last of the grants is due. */
+function firstDayOf(grants: readonly DueGrant[]): string {
+  const last = grants.reduce((latest, { dueSince }) => Math.max(latest, dueSince.getTime()), 0);
+  return new Date(last).toISOString().slice(0, 10);
 }
 
-const utcFormat = new Intl.DateTimeFormat('en-GB', {
-  weekday: 'long',
-  day: 'numeric',
-  month: 'long',
-  year: 'numeric',
-  hour: '2-digit',
-  minute: '2-digit',
-  hourCycle: 'h23',
-  timeZone: 'UTC',
-});
-
-/** For example "Tuesday 1 December 2026 at 08:00 UTC". */
-export function formatUtc(date: Date): string {
-  return `${utcFormat.format(date).replace(/,/g, '')} UTC`;
-}
-
-/** Control and format characters (Unicode Cc, Cf), line breaks and halves of characters have no place in a line. */
-function singleLine(text: string): string {
-  return text
-    .toWellFormed()
-    .replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, ' ')
-    .trim();
+/** The id under which a message goes out again on that UTC day, after the service has failed it. */
+export function operationIdOn(day: string, failedId: string): string {
+  return uuidV5(`${failedId} ${day}`, namespace);
 }

@@ -3,6 +3,7 @@ import type { DatabaseConnection } from '../database/database';
 import type { Row, Session } from '../database/session';
 import { int, nVarChar, type Parameter } from '../database/statement';
 import { isEmailAddress, maxAddressLength } from '../email/address';
+import type { Digest, DueGrant } from '../email/digest';
 import type { Failure } from './failures';
 import {
   coveredUntilSql,
@@ -13,24 +14,8 @@ import {
   requestIdParameter,
   toGrant,
   viewRowsSql,
-  type Grant,
 } from './grants';
 import type { Platform, RequestId } from './platforms';
-
-/** A grant whose holder is to be told, and of what. */
-export interface DueGrant extends Grant {
-  /** The reminder that is due: the one that begins this many days before the grant's last day. Null: it has ended. */
-  readonly leadDays: number | null;
-  /** UTC: since when it has been due. A notification recorded since then settles it. */
-  readonly dueSince: Date;
-}
-
-/** All grants of one person that are due, soonest first. */
-export interface Digest {
-  /** A usable address, in lower case. */
-  readonly recipient: string;
-  readonly grants: readonly DueGrant[];
-}
 
 /** Which notifications a site wants. */
 export interface NotificationOptions {

@@ -3,13 +3,13 @@ import type { Settings } from '../config/settings';
 import type { Session } from '../database/session';
 import { int, nVarChar, varChar } from '../database/statement';
 import type { EmailClient } from '../email/emailClient';
-import { createDigest } from '../email/message';
+import type { Digest } from '../email/digest';
+import { createDigests, type DigestMessage } from '../email/message';
 import { isLeaseFresh, LockLostError, unfencedSql } from '../jobRun/lease';
 import {
   readDigests,
   readGrantToResend,
   type Collected,
-  type Digest,
   type NotificationOptions,
   type Undeliverable,
 } from './dueReminders';
@@ -142,18 +142,30 @@ class Notifier {
   }
 
   async #notify(digest: Digest): Promise<void> {
-    const { platform, deadline, log, run } = this.context;
+    const { platform, run } = this.context;
     await (this.#recordingTried ??= this.#record({ recipient: '', grants: [] }));
+    const options = {
+      platformName: platform.name,
+      lastLeadDays: this.settings.leadDays[0] ?? 0,
+      email: this.settings.email,
+    };
     const salt = this.resend === undefined ? undefined : run.jobId;
-    const message = createDigest(platform.name, digest.recipient, digest.grants, this.settings.email, salt);
+    for (const message of createDigests(digest, options, salt)) {
+      if (this.#stopped !== undefined) return;
+      await this.#send(message);
+    }
+  }
+
+  async #send(message: DigestMessage): Promise<void> {
+    const { deadline, log } = this.context;
     const outcome = await this.emailClient.send(message, deadline, () => this.#assertLease());
-    const requestIds = digest.grants.map(({ requestId }) => requestId);
+    const requestIds = message.grants.map(({ requestId }) => requestId);
     const requests = `Requests ${requestIds.join(', ')}`;
     switch (outcome.kind) {
       case 'accepted':
         this.#consecutiveFailures = 0;
         this.#accepted++;
-        await this.#record(digest);
+        await this.#record(message);
         return;
       case 'stopped':
         this.#stopped ??= outcome.reason;

@@ -32,7 +32,11 @@ test('four settings suffice; the others have the documented defaults', () => {
       login: { kind: 'identity' },
       trustServerCertificate: false,
     },
-    email: { endpoint: 'https://my-email.communication.azure.com', senderAddress: 'access@example.com' },
+    email: {
+      endpoint: 'https://my-email.communication.azure.com',
+      senderAddress: 'access@example.com',
+      timeZone: 'UTC',
+    },
     leadDays: [1, 7, 14],
     notifyRevoked: false,
     revocationCeiling: 1000,
@@ -194,6 +198,26 @@ test('the settings in force say what was given and what is a default, never a se
   expect(valueOf('SQL_PASSWORD')).toMatchObject({ value: '(set, not shown)', isDefault: false });
   expect(valueOf('REVOCATION_CEILING')).toBeUndefined();
   expect(JSON.stringify(inForce)).not.toContain('secret');
+});
+
+test.each(['Europe/Berlin', 'America/Argentina/Buenos_Aires', 'Etc/UTC'])('%s is a time zone', (name) => {
+  expect(readSettings({ ...minimal, NOTIFICATION_TIME_ZONE: name }).email.timeZone).toBe(name);
+});
+
+test.each(['Berlin', '+02:00', 'Europe/Berlin\n'])('%j is not a time zone', (name) => {
+  expect(problems({ ...minimal, NOTIFICATION_TIME_ZONE: name })).toEqual({
+    NOTIFICATION_TIME_ZONE: 'expected the IANA name of a time zone, for example Europe/Berlin',
+  });
+});
+
+test('what the footer of a mail says is one line of text', () => {
+  const texts = { CONTACT_TEXT: 'Ask in #data-access.', ORGANISATION_NAME: 'O’Neil & Söhne' };
+  expect(readSettings({ ...minimal, ...texts }).email).toMatchObject({
+    contactText: 'Ask in #data-access.',
+    organisationName: 'O’Neil & Söhne',
+  });
+  const broken = { CONTACT_TEXT: 'Ask\nus', ORGANISATION_NAME: 'x'.repeat(101) };
+  expect(Object.keys(problems({ ...minimal, ...broken }))).toEqual(['CONTACT_TEXT', 'ORGANISATION_NAME']);
 });
 
 describe('The documents', () => {

@@ -3,7 +3,8 @@ import type { HttpRequest } from '@azure/functions';
 import fc from 'fast-check';
 import { readSettings } from '../../src/config/settings';
 import { isEmailAddress } from '../../src/email/address';
-import { createDigest, type ExpiringGrant } from '../../src/email/message';
+import type { DueGrant } from '../../src/email/digest';
+import { createDigests } from '../../src/email/message';
 import { ParameterError, readCount, readFlag, readQuery } from '../../src/functions/parameters';
 import { findJob, jobs, type Job } from '../../src/jobs/catalogue';
 import { nasty, text } from '../support/hostileInput';
@@ -147,40 +148,49 @@ describe('Settings', () => {
 describe('A message', () => {
   const settings = {
     senderAddress: 'access@example.com',
+    timeZone: 'UTC',
     renewalUrlTemplate: 'https://portal.example.com/requests/{requestNumber}/renew',
   };
-  const harmless: ExpiringGrant = {
+  const harmless: DueGrant = {
     requestId: 1,
     requestNumber: 'REQ',
     requesterName: 'Name',
     resource: 'resource',
     expiresAt: new Date('2026-12-01T08:05:00Z'),
     leadDays: 7,
+    dueSince: new Date('2026-11-24T00:00:00Z'),
   };
   const evil = fc
     .record({ requestNumber: text, requesterName: text, resource: text })
     .map((values) => ({ ...harmless, ...values }));
-  const digest = (grant: ExpiringGrant) => createDigest('Databricks', 'ada@example.com', [grant], settings);
+  const digest = (grant: DueGrant) => {
+    const options = { platformName: 'Databricks', lastLeadDays: 1, email: settings };
+    const [message] = createDigests({ recipient: 'ada@example.com', grants: [grant] }, options);
+    if (!message) throw new Error('There is no message');
+    return message;
+  };
   /** The markup without what stands in it: tags with their attributes, links without their address. */
   const tags = (html: string): string[] =>
-    (html.match(/<[^>]*>/g) ?? []).map((tag) => tag.replace(/^<a href="[^"<>]*">$/, '<a>'));
+    (html.match(/<[^>]*>/g) ?? []).map((tag) => tag.replace(/^<a\s+href="[^"<>]*"/, '<a'));
+  /** The harmless grant; without a request number, and so without a link, if the other has none. */
+  const harmlessLike = ({ requestNumber }: DueGrant): DueGrant =>
+    /^[\s\p{Cc}\p{Cf}]*$/u.test(requestNumber) ? { ...harmless, requestNumber: '' } : harmless;
 
   test('has the same markup whatever the values are: none adds a tag or an attribute', () => {
-    const expected = tags(digest(harmless).html);
     fc.assert(
       fc.property(evil, (grant) => {
-        expect(tags(digest(grant).html)).toEqual(expected);
+        expect(tags(digest(grant).html)).toEqual(tags(digest(harmlessLike(grant)).html));
       }),
     );
   });
 
   test('has a subject of one printable line, and as many lines of text as there are lines in the template', () => {
-    const lines = digest(harmless).plainText.split('\n').length;
     fc.assert(
       fc.property(evil, (grant) => {
         const { subject, plainText } = digest(grant);
         expect(subject).not.toMatch(unprintable);
         expect(subject.length).toBeLessThan(200);
+        const lines = digest(harmlessLike(grant)).plainText.split('\n').length;
         expect(plainText.split(/\r\n|[\n\r\v\f\u0085\u2028\u2029]/)).toHaveLength(lines);
         expect(plainText.replaceAll('\n', '')).not.toMatch(unprintable);
       }),
@@ -190,6 +200,7 @@ describe('A message', () => {
   test('has a link that stays on the template’s site and path', () => {
     fc.assert(
       fc.property(evil, (grant) => {
+        fc.pre(harmlessLike(grant) === harmless);
         const link = /href="([^"]*)"/.exec(digest(grant).html)?.[1]?.replaceAll('&#39;', "'") ?? '';
         const { origin, pathname, search, hash } = new URL(link);
         expect([origin, search, hash]).toEqual(['https://portal.example.com', '', '']);
@@ -263,7 +274,7 @@ describe('Column values', () => {
         expect(isEmailAddress(to[0] ?? '')).toBe(true);
         expect(to[0]).not.toContain('everybody');
         expect(subject).not.toMatch(unprintable);
-        expect(html).not.toMatch(/<(script|img|h1)/i);
+        expect(html).not.toMatch(/<(script|img|h1>)/i);
       }
     };
     try {

@@ -24,6 +24,7 @@ function messageTo(address: string, change: Partial<EmailMessage> = {}): EmailMe
     },
     recipients: { to: [{ address }] },
     replyTo: [{ address: 'access-team@example.com' }],
+    headers: { 'Auto-Submitted': 'auto-generated' },
     ...change,
   };
 }
@@ -68,6 +69,7 @@ describe('an accepted message', () => {
         html: '<p>It ends on Friday.</p>',
         plainText: 'It ends on Friday.',
         replyTo: ['access-team@example.com'],
+        headers: { 'Auto-Submitted': 'auto-generated' },
         acceptedAt: expect.any(Date) as Date,
         status: 'Succeeded',
       },

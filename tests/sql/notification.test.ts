@@ -146,6 +146,29 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
     expect(await recorded()).toHaveLength(1_100);
   });
 
+  test('grants too many for one message go out in several: one that is rejected costs its own grants only', async () => {
+    await add(
+      ...Array.from({ length: 4_500 }, (_, index) => ({
+        endsIn: inDays(2) + index,
+        email: 'many@example.com',
+      })),
+    );
+    environment.email.order({ kind: 'error', status: 400, at: 2 });
+    const { processedCount, failedCount } = finished(await environment.run(job));
+    expect((processedCount ?? 0) + (failedCount ?? 0)).toBe(4_500);
+    expect(processedCount).toBeGreaterThan(0);
+    expect(failedCount).toBeGreaterThan(0);
+    expect(await recorded()).toHaveLength(processedCount ?? 0);
+    const [, rejected] = environment.email.requests.filter(({ method }) => method === 'POST');
+    environment.email.clearFaults();
+    expect(finished(await environment.run(job))).toMatchObject({
+      processedCount: failedCount,
+      failedCount: 0,
+    });
+    expect(environment.email.messages.at(-1)?.operationId).toBe(rejected?.operationId);
+    expect(await recorded()).toHaveLength(4_500);
+  });
+
   test('grants without a usable address are counted as failed and cost nobody else the reminder', async () => {
     await add(
       { endsIn: inDays(2), email: null },
@@ -180,7 +203,7 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
     expect(await recorded()).toHaveLength(2);
   });
 
-  test('a message that the service fails after accepting it is not recorded, and the next run sends it again', async () => {
+  test('a message that the service fails after accepting it is not recorded, and a run of the next day sends it again', async () => {
     await add({ endsIn: inDays(2), email: 'gone@example.com' });
     environment.email.order({
       kind: 'outcome',
@@ -194,7 +217,15 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
     });
     expect(await recorded()).toEqual([]);
     environment.email.clearFaults();
-    expect(finished(await environment.run(job))).toMatchObject({ processedCount: 1, failedCount: 0 });
+    const sent = environment.email.messages.length;
+    expect(finished(await environment.run(job))).toMatchObject({ processedCount: 0, failedCount: 1 });
+    expect(environment.email.messages).toHaveLength(sent);
+    const tomorrow = environment.services();
+    tomorrow.clock.advance(day);
+    expect(finished(await environment.run(job, tomorrow))).toMatchObject({
+      processedCount: 1,
+      failedCount: 0,
+    });
     // The service answers a repeated id with the failure it has: only another id brings another try.
     const ids = environment.email.messages.map(({ operationId }) => operationId);
     expect(new Set(ids).size).toBe(ids.length);

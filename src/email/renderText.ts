@@ -1,0 +1,40 @@
+import { byDay, formatFully, formatTime, maxFullEntries, type DigestContent, type Entry } from './digest';
+
+/** A digest as plain text. After each "request: " comes a request's number, up to a comma or the end of the line. */
+export function renderText(content: DigestContent): string {
+  const { greeting, heading, lead, advice, ending, ended, footer } = content;
+  const rest = ending.slice(maxFullEntries);
+  const lines = [greeting, '', `${heading.join('')}.`];
+  if (lead) lines.push('', ...details(lead));
+  lines.push('', advice, '');
+  for (const [day, entries] of byDay(ending.slice(0, maxFullEntries))) {
+    lines.push(day, '');
+    for (const entry of entries)
+      lines.push(`- ${entry.resource}`, `  ends ${formatTime(entry.end)}`, ...details(entry, '  '), '');
+  }
+  if (rest.length > 0) lines.push(`And ${rest.length} more`, '');
+  for (const [day, entries] of byDay(rest))
+    lines.push(day, '', ...entries.map((entry) => shortLine(entry, formatTime(entry.end))), '');
+  if (ended.length > 0)
+    lines.push('Has ended', '', ...ended.map((entry) => shortLine(entry, formatFully(entry.end))), '');
+  lines.push('--', ...footer, '');
+  return lines.join('\n');
+}
+
+function details({ lastReminder, renewalUrl, requestNumber }: Entry, indent = ''): string[] {
+  return [
+    ...(lastReminder ? [`${indent}last reminder`] : []),
+    ...(requestNumber ? [`${indent}request: ${requestNumber}`] : []),
+    ...(renewalUrl ? [`${indent}renew access: ${renewalUrl}`] : []),
+  ];
+}
+
+function shortLine({ resource, requestNumber, renewalUrl }: Entry, end: string): string {
+  const parts = [
+    resource,
+    end,
+    ...(requestNumber ? [`request: ${requestNumber}`] : []),
+    ...(renewalUrl ? [`renew access: ${renewalUrl}`] : []),
+  ];
+  return `- ${parts.join(', ')}`;
+}
