@@ -1,37 +1,81 @@
-import type { RequestListener } from 'node:http';
+import { createHash } from 'node:crypto';
+import type { RequestListener, ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { html, SafeHtml } from '../../src/html';
 import type { AcceptedMessage } from '.';
 
 const pageSize = 50;
 
-/** Styles of the page only, nothing from elsewhere; the messages' own inline styles and pictures are shown. */
-const contentSecurityPolicy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
+/** Width of the frame that shows a message as on a phone, in px. */
+const phoneWidth = 390;
+
+/** Makes each frame as high as its message. Frames have no scripts of their own. */
+const script = `for (const frame of document.querySelectorAll('iframe')) {
+  const fit = () => {
+    frame.style.height = '0';
+    frame.style.height = frame.contentDocument.documentElement.scrollHeight + 'px';
+  };
+  frame.addEventListener('load', fit);
+  addEventListener('resize', fit);
+}`;
+
+/** Nothing from elsewhere; the messages' own inline styles and pictures are shown. */
+const inlineOnly = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
+const scriptElement = new SafeHtml(`<script>${script}</script>`);
+const scriptHash = createHash('sha256').update(script).digest('base64');
+const pagePolicy = `${inlineOnly}; frame-src 'self'; form-action 'self'; script-src 'sha256-${scriptHash}'`;
+const messagePolicy = `${inlineOnly}; sandbox allow-same-origin`;
 
 /**
- * Serves the accepted messages: `/` as a page, newest first, older ones behind a link; `/messages` as a JSON array in
- * the order of acceptance.
+ * Serves the accepted messages:
+ * - `/`: the list, newest first, 50 a page; `?to=` leaves those to addresses that contain the text;
+ * - `/messages`: a JSON array in the order of acceptance; `?to=` likewise;
+ * - `/messages/{operationId}`: a message as it looks on a desktop, on a phone and as plain text;
+ * - `/messages/{operationId}/html`: its HTML alone.
  */
 export function createMailbox(messages: readonly AcceptedMessage[]): RequestListener {
   return (request, response) => {
     const { pathname, searchParams } = new URL(request.url ?? '/', 'http://localhost');
-    if (request.method === 'GET' && pathname === '/') {
+    const to = searchParams.get('to')?.trim() ?? '';
+    const [, operationId, part] = /^\/messages\/([^/]+)(\/html)?$/.exec(pathname) ?? [];
+    const message = messages.find((one) => one.operationId === operationId);
+    if (request.method !== 'GET') answer(response, 405, 'text/plain', 'Only GET\n');
+    else if (pathname === '/') {
+      const found = sentTo(messages, to);
       const asked = Number(searchParams.get('before'));
-      const before = asked > 0 ? Math.min(Math.floor(asked), messages.length) : messages.length;
-      response
-        .writeHead(200, {
-          'Content-Type': 'text/html; charset=utf-8',
-          'Content-Security-Policy': contentSecurityPolicy,
-        })
-        .end(renderPage(messages, before));
-    } else if (request.method === 'GET' && pathname === '/messages') {
+      const before = asked > 0 ? Math.min(Math.floor(asked), found.length) : found.length;
+      answerPage(response, renderList(found, to, before));
+    } else if (pathname === '/messages') {
       response.writeHead(200, { 'Content-Type': 'application/json' });
       // A reader that leaves early is no error.
-      pipeline(Readable.from(jsonArray(messages)), response).catch(() => response.destroy());
-    } else {
-      response.writeHead(404, { 'Content-Type': 'text/plain' }).end('There are only / and /messages\n');
-    }
+      pipeline(Readable.from(jsonArray(sentTo(messages, to))), response).catch(() => response.destroy());
+    } else if (message && part === undefined) answerPage(response, renderMessage(message));
+    else if (message?.html !== undefined)
+      answer(response, 200, 'text/html', message.html, { 'Content-Security-Policy': messagePolicy });
+    else answer(response, 404, 'text/plain', 'There is no such page or message\n');
   };
+}
+
+function answerPage(response: ServerResponse, page: SafeHtml): void {
+  answer(response, 200, 'text/html', page.html, { 'Content-Security-Policy': pagePolicy });
+}
+
+function answer(
+  response: ServerResponse,
+  status: number,
+  type: string,
+  body: string,
+  headers: Readonly<Record<string, string>> = {},
+): void {
+  response.writeHead(status, { 'Content-Type': `${type}; charset=utf-8`, ...headers }).end(body);
+}
+
+function sentTo(messages: readonly AcceptedMessage[], text: string): readonly AcceptedMessage[] {
+  const part = text.toLowerCase();
+  return part === ''
+    ? messages
+    : messages.filter(({ to }) => to.some((address) => address.toLowerCase().includes(part)));
 }
 
 function* jsonArray(items: readonly unknown[]): Generator<string> {
@@ -40,105 +84,171 @@ function* jsonArray(items: readonly unknown[]): Generator<string> {
   yield ']\n';
 }
 
-function renderPage(messages: readonly AcceptedMessage[], before: number): string {
+function renderPage(title: string, content: SafeHtml): SafeHtml {
+  return html`<!doctype html>
+    <html lang="en">
+      <head>
+        <meta charset="utf-8" />
+        <meta name="viewport" content="width=device-width, initial-scale=1" />
+        <meta name="color-scheme" content="light dark" />
+        <title>${title}</title>
+        <style>
+          ${styles}
+        </style>
+      </head>
+      <body>
+        ${content}
+      </body>
+    </html> `;
+}
+
+/** @param before the number of messages up to the newest that is shown */
+function renderList(messages: readonly AcceptedMessage[], to: string, before: number): SafeHtml {
   const first = Math.max(0, before - pageSize);
   const shown = messages.slice(first, before).reverse();
-  const newest = before === messages.length;
-  const links = [
-    ...(newest ? [] : ['<a href="/">Newest</a>']),
-    ...(first > 0 ? [`<a href="/?before=${first}" rel="next">Older</a>`] : []),
-  ];
   const count = messages.length === 1 ? '1 message' : `${messages.length} messages`;
   const range = messages.length > pageSize ? `, ${before} to ${first + 1} shown here` : '';
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>Mailbox: ${count}</title>
-<style>${styles}</style>
-</head>
-<body>
-<header>
-<h1>Mailbox</h1>
-<p>${count} accepted by the local email service${range}. None has left this machine.</p>
-</header>
-<main>
-${shown.length === 0 ? '<p class="empty">No message yet. Run a notification job and reload this page.</p>' : ''}
-${shown.map((message, index) => renderMessage(message, newest && index === 0)).join('\n')}
-</main>
-${links.length > 0 ? `<nav aria-label="Pages">${links.join(' ')}</nav>` : ''}
-</body>
-</html>
-`;
+  const pageAt = (position?: number): string => {
+    const query = new URLSearchParams({ ...(to && { to }), ...(position && { before: String(position) }) });
+    return `/?${query.toString()}`;
+  };
+  const empty = to
+    ? html`<p class="empty">No message to an address with “${to}” in it.</p>`
+    : html`<p class="empty">No message yet. Run a notification job and reload this page.</p>`;
+  return renderPage(
+    `Mailbox: ${count}`,
+    html`<header>
+        <h1>Mailbox</h1>
+        <p>
+          ${count}${to ? ` to “${to}”` : ''} accepted by the local email service${range}. None has left this
+          machine.
+        </p>
+        <form role="search">
+          <label>Recipient <input type="search" name="to" value="${to}" /></label> <button>Filter</button>
+          ${to ? html`<a href="/">All</a>` : null}
+        </form>
+      </header>
+      <main>
+        ${shown.length === 0 ? empty : null}
+        <ul>
+          ${shown.map(renderListItem)}
+        </ul>
+      </main>
+      <nav aria-label="Pages">
+        ${before === messages.length ? null : html`<a href="${pageAt()}">Newest</a>`}
+        ${first === 0 ? null : html`<a href="${pageAt(first)}" rel="next">Older</a>`}
+      </nav>`,
+  );
 }
 
-function renderMessage(message: AcceptedMessage, open: boolean): string {
-  const { subject, to, sender, replyTo, acceptedAt, status, error, html, plainText } = message;
-  const title = escapeHtml(subject);
+function renderListItem(message: AcceptedMessage): SafeHtml {
+  return html`<li>
+    <a class="subject" href="/messages/${message.operationId}">${message.subject}</a>
+    ${renderStatus(message)}
+    <a class="to" href="/?to=${encodeURIComponent(message.to.join())}">${message.to.join(', ')}</a>
+    ${renderTime(message)}
+  </li>`;
+}
+
+function renderStatus({ status }: AcceptedMessage): SafeHtml {
+  return html`<span class="status ${status}">${status}</span>`;
+}
+
+function renderTime({ acceptedAt }: AcceptedMessage): SafeHtml {
   const instant = acceptedAt.toISOString();
-  const details = [
+  return html`<time datetime="${instant}">${instant.slice(0, 19).replace('T', ' ')} UTC</time>`;
+}
+
+function renderMessage(message: AcceptedMessage): SafeHtml {
+  const { subject, to, sender, replyTo, headers, error, plainText, operationId } = message;
+  const rows: [string, string | SafeHtml | undefined][] = [
+    ['To', html`<a href="/?to=${encodeURIComponent(to.join())}">${to.join(', ')}</a>`],
     ['From', sender],
     ['Reply to', replyTo.join(', ')],
+    [
+      'Headers',
+      Object.entries(headers)
+        .map((entry) => entry.join(': '))
+        .join('; '),
+    ],
+    ['Accepted', renderTime(message)],
+    ['Status', renderStatus(message)],
     ['Error', error && `${error.code}: ${error.message}`],
-    ['Operation', message.operationId],
-  ].filter(([, value]) => value);
-  return `<details${open ? ' open' : ''}>
-<summary>
-<h2>${title}</h2>
-<span class="to">${escapeHtml(to.join(', '))}</span>
-<time datetime="${instant}">${instant.slice(0, 19).replace('T', ' ')} UTC</time>
-<span class="status ${status}">${status}</span>
-</summary>
-<dl>${details.map(([name, value]) => `<dt>${name ?? ''}</dt><dd>${escapeHtml(value ?? '')}</dd>`).join('')}</dl>
-${
-  html === undefined
-    ? ''
-    : `<h3>HTML</h3>\n<iframe sandbox="" title="HTML of ${title}" srcdoc="${escapeHtml(html)}"></iframe>`
-}
-${plainText === undefined ? '' : `<h3>Plain text</h3>\n<pre tabindex="0">${escapeHtml(plainText)}</pre>`}
-${(html ?? plainText) ? '' : '<p>The body was not kept.</p>'}
-</details>`;
+    ['Operation', operationId],
+  ];
+  const frame = (title: string, width: string): SafeHtml =>
+    html`<section style="width: ${width}">
+      <h2>${title}</h2>
+      <iframe sandbox="allow-same-origin" title="${title}" src="/messages/${operationId}/html"></iframe>
+    </section>`;
+  return renderPage(
+    subject,
+    html`<header>
+        <p><a href="/">Mailbox</a></p>
+        <h1>${subject}</h1>
+        <dl>
+          ${rows.map(([name, value]) =>
+            value
+              ? html`<dt>${name}</dt>
+                  <dd>${value}</dd>`
+              : html``,
+          )}
+        </dl>
+      </header>
+      <main class="views">
+        ${
+          message.html === undefined
+            ? null
+            : html`${frame('Desktop', '100%')} ${frame(`Phone, ${phoneWidth} px`, `${phoneWidth}px`)}`
+        }
+        ${
+          plainText === undefined
+            ? null
+            : html`<section>
+                <h2>Plain text</h2>
+                <pre tabindex="0">${plainText}</pre>
+              </section>`
+        }
+        ${message.html === undefined && plainText === undefined ? html`<p>The body was not kept.</p>` : null}
+      </main>
+      ${scriptElement}`,
+  );
 }
 
-function escapeHtml(text: string): string {
-  return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
-}
-
-const styles = `
+const styles = new SafeHtml(`
 :root { color-scheme: light dark; --line: light-dark(#d0d7de, #3d444d); --soft: light-dark(#57606a, #9da7b3);
   --card: light-dark(#ffffff, #161b22); --page: light-dark(#f6f8fa, #0d1117); --text: light-dark(#1f2328, #e6edf3);
   --link: light-dark(#0550ae, #79b8ff); }
 * { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 60rem; padding: 1.5rem 1rem 3rem; background: var(--page); color: var(--text);
-  font: 1rem/1.5 system-ui, sans-serif; }
+body { margin: 0 auto; max-width: 82rem; padding: 1.5rem 1rem 3rem; background: var(--page); color: var(--text);
+  font: 1rem/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
+a { color: var(--link); }
+:focus-visible { outline: 2px solid var(--link); outline-offset: 2px; }
 h1 { margin: 0; font-size: 1.5rem; }
-header p, .empty { margin: .25rem 0 1.25rem; color: var(--soft); }
-details { margin-bottom: .5rem; border: 1px solid var(--line); border-radius: .5rem; background: var(--card); }
-summary { display: grid; grid-template-columns: 1fr auto; gap: .125rem 1rem; padding: .75rem 1rem; cursor: pointer; }
-summary::marker { content: none; }
-h2::before { content: '▸ ' / ''; color: var(--soft); }
-details[open] h2::before { content: '▾ ' / ''; }
-summary:hover h2 { text-decoration: underline; }
-:focus-visible { outline: 2px solid var(--link); outline-offset: 2px; border-radius: .5rem; }
-h2 { margin: 0; font-size: 1rem; overflow-wrap: anywhere; }
-.to, time { color: var(--soft); font-size: .875rem; overflow-wrap: anywhere; }
-.to { grid-row: 2; } time { grid-row: 2; grid-column: 2; white-space: nowrap; }
-.status { grid-row: 1; grid-column: 2; font-size: .875rem; text-align: right; }
+h2 { margin: 0 0 .5rem; font-size: .875rem; color: var(--soft); }
+header p, .empty { margin: .25rem 0 1rem; color: var(--soft); }
+form { margin-bottom: 1.25rem; }
+input, button { font: inherit; padding: .25rem .5rem; border: 1px solid var(--soft); border-radius: .375rem; }
+ul { margin: 0; padding: 0; list-style: none; border: 1px solid var(--line); border-radius: .5rem;
+  background: var(--card); }
+ul:empty { display: none; }
+li { display: grid; grid-template-columns: 1fr auto; gap: .125rem 1rem; padding: .75rem 1rem; }
+li + li { border-top: 1px solid var(--line); }
+.subject { font-weight: 600; }
+li .to, li time { color: var(--soft); font-size: .875rem; }
+.status { font-size: .875rem; }
 .status::before { content: ''; display: inline-block; width: .625rem; height: .625rem; margin-right: .375rem;
   border-radius: 50%; background: currentColor; }
 .Succeeded { color: light-dark(#1a7f37, #3fb950); } .Failed { color: light-dark(#cf222e, #ff7b72); }
 .Running { color: light-dark(#9a6700, #d29922); }
-dl { display: grid; grid-template-columns: auto 1fr; gap: .125rem 1rem; margin: 0; padding: .75rem 1rem;
-  border-top: 1px solid var(--line); font-size: .875rem; }
-dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
-h3 { margin: 0; padding: 0 1rem .25rem; font-size: .875rem; color: var(--soft); }
-iframe { display: block; width: calc(100% - 2rem); height: 26rem; margin: 0 1rem 1rem; resize: vertical; overflow: auto;
-  border: 1px solid var(--line); border-radius: .25rem; }
-pre { margin: 0 1rem 1rem; padding: .75rem; border: 1px solid var(--line); border-radius: .25rem; overflow: auto;
-  font-size: .875rem; white-space: pre-wrap; overflow-wrap: anywhere; }
-nav { margin-top: 1rem; } a { color: var(--link); }
-@media (max-width: 32rem) { summary { grid-template-columns: 1fr; }
-  .to, time, .status { grid-row: auto; grid-column: 1; text-align: left; } }
-`;
+dl { display: grid; grid-template-columns: auto 1fr; gap: .125rem 1rem; font-size: .875rem; }
+dt { color: var(--soft); } dd { margin: 0; }
+.views { display: grid; gap: 1.5rem; }
+section { overflow-x: auto; }
+iframe { display: block; width: 100%; height: 40rem; border: 0; outline: 1px solid var(--line); }
+pre { margin: 0; padding: 1rem; border: 1px solid var(--line); background: var(--card); font-size: .875rem;
+  white-space: pre-wrap; }
+nav { display: flex; gap: 1rem; margin-top: 1rem; }
+@media (min-width: 72rem) { .views { grid-template-columns: minmax(0, 1fr) auto; align-items: start; } }
+@media (max-width: 32rem) { li { grid-template-columns: 1fr; } }
+`);

@@ -316,48 +316,82 @@ describe('an ordered fault', () => {
 });
 
 describe('the mailbox', () => {
-  const page = async (query = '') => (await fetch(`${service.mailbox}/${query}`)).text();
+  const get = (path: string) => fetch(`${service.mailbox}${path}`);
+  const page = async (path = '/') => (await get(path)).text();
+  const json = async (path: string) => (await (await get(path)).json()) as AcceptedMessage[];
 
   test('gives the messages as JSON in the order of acceptance', async () => {
-    expect(await (await fetch(`${service.mailbox}/messages`)).json()).toEqual([]);
+    expect(await json('/messages')).toEqual([]);
     await post(messageTo('ana@example.com'));
     await post(messageTo('ben@example.com'));
-    const given = (await (await fetch(`${service.mailbox}/messages`)).json()) as AcceptedMessage[];
+    const given = await json('/messages');
     expect(given).toEqual(JSON.parse(JSON.stringify(service.messages)));
     expect(given.map(({ to }) => to[0])).toEqual(['ana@example.com', 'ben@example.com']);
   });
 
-  test('shows the newest message first', async () => {
+  test('lists the newest message first', async () => {
     expect(await page()).toContain('No message yet');
     await post(messageTo('ana@example.com'));
     await post(messageTo('ben@example.com'));
-    const html = await page();
-    expect(html.indexOf('ben@example.com')).toBeLessThan(html.indexOf('ana@example.com'));
-    expect(html).not.toContain('No message yet');
+    const list = await page();
+    expect(list.indexOf('ben@example.com')).toBeLessThan(list.indexOf('ana@example.com'));
+    expect(list).not.toContain('No message yet');
   });
 
-  test('shows what an enemy wrote as text, and a message’s HTML only in a sandbox', async () => {
+  test('lists the messages to one recipient under an address that can be shared', async () => {
+    for (const name of ['ana', 'ben', 'ana']) await post(messageTo(`${name}@example.com`));
+    const list = await page('/?to=ANA%40example');
+    expect(list).toContain('2 messages to “ANA@example”');
+    expect(list).not.toContain('ben@example.com');
+    expect(await page('/?to=nobody')).toContain('No message to an address with “nobody” in it');
+    expect((await json('/messages?to=ben')).map(({ to }) => to)).toEqual([['ben@example.com']]);
+  });
+
+  test('lists 50 messages a page and the older ones behind a link, which keeps the recipient', async () => {
+    await post(messageTo('other@example.com'));
+    for (let number = 1; number <= 60; number += 1) await post(messageTo(`person${number}@example.com`));
+    const newest = await page('/?to=person');
+    expect(newest.match(/<li>/g)).toHaveLength(50);
+    const [, older = ''] = /href="([^"]*)"\s+rel="next"/.exec(newest) ?? [];
+    const rest = await page(older.replace('&amp;', '&'));
+    expect(rest.match(/<li>/g)).toHaveLength(10);
+    expect(rest).toContain('person10@example.com');
+    expect(rest).not.toContain('person11@example.com');
+    expect(rest).not.toContain('other@example.com');
+  });
+
+  test('shows a message with its headers, on a desktop, on a phone and as plain text', async () => {
+    await post(messageTo('ana@example.com'));
+    const path = `/messages/${service.messages[0]?.operationId ?? ''}`;
+    const shown = await page(path);
+    for (const text of [
+      'Your access ends soon',
+      'ana@example.com',
+      'access-team@example.com',
+      'It ends on Friday.',
+    ])
+      expect(shown).toContain(text);
+    expect(shown).toContain('Auto-Submitted: auto-generated');
+    expect(shown.match(new RegExp(`<iframe[^>]* src="${path}/html"`, 'g'))).toHaveLength(2);
+    expect(shown).toContain('width: 390px');
+    expect(await page(`${path}/html`)).toBe('<p>It ends on Friday.</p>');
+  });
+
+  test('shows what an enemy wrote as text, and a message’s HTML only where no script runs', async () => {
     const script = '<script>alert("x")</script>';
     await post(
       messageTo('ana@example.com', { content: { subject: script, html: script, plainText: script } }),
     );
-    const html = await page();
-    expect(html).not.toContain('<script');
-    expect(html).toMatch(/<iframe sandbox="" title="[^"]*" srcdoc="&#60;script&#62;alert\(&#34;x&#34;\)/);
-  });
-
-  test('shows 50 messages a page and the older ones behind a link', async () => {
-    for (let number = 1; number <= 60; number += 1) await post(messageTo(`person${number}@example.com`));
-    const newest = await page();
-    expect(newest.match(/<details/g)).toHaveLength(50);
-    const [, older] = /href="\/(\?before=\d+)" rel="next"/.exec(newest) ?? [];
-    const rest = await page(older);
-    expect(rest.match(/<details/g)).toHaveLength(10);
-    expect(rest).toContain('person10@example.com');
-    expect(rest).not.toContain('person11@example.com');
+    const path = `/messages/${service.messages[0]?.operationId ?? ''}`;
+    for (const text of [await page(), await page(path)]) expect(text).not.toContain('<script>alert');
+    expect(await page(path)).toMatch(/<iframe\s+sandbox="allow-same-origin"/);
+    const policy = (await get(`${path}/html`)).headers.get('content-security-policy');
+    expect(policy).toContain("default-src 'none'");
+    expect(policy).toMatch(/; sandbox allow-same-origin$/);
   });
 
   test('has no other address', async () => {
-    expect((await fetch(`${service.mailbox}/other`)).status).toBe(404);
+    expect((await get('/other')).status).toBe(404);
+    expect((await get(`/messages/${randomUUID()}`)).status).toBe(404);
   });
 });
