@@ -108,7 +108,7 @@ export async function startSqlServer(options: SqlServerOptions): Promise<SqlServ
       return sessions.size;
     },
     explain: (sql, parameters = {}) => {
-      const executor = new Executor(file, host, 0);
+      const executor = new Executor(file, host, '');
       try {
         return executor.explain(
           sql,

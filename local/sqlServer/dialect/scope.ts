@@ -1,7 +1,14 @@
-import { SqlError, batchError, notServed } from '../errors';
-import { invalidColumn } from '../engine/catalogue';
+import { invalidColumn, type Catalogue } from '../engine/catalogue';
+import { notServed, sqlError } from '../errors';
 import type { SqlType, SqlValue } from '../sqlTypes';
-import type { Collation } from './ast';
+
+/** The last part of an object's name; `schema` only where written. A temporary table's name begins with #. */
+export interface Name {
+  readonly schema: string | undefined;
+  readonly name: string;
+}
+
+export type Collation = 'NOCASE' | 'BINARY';
 
 /** An expression in SQLite's dialect, with what T-SQL knows about it. */
 export interface Emitted {
@@ -10,8 +17,6 @@ export interface Emitted {
   /** Of a column or COLLATE; parameters and literals have none of their own and take the other side's. */
   readonly collation?: Collation;
   readonly explicitCollation?: boolean;
-  /** The collation that SQLite would use by itself. */
-  readonly native?: Collation;
   /** A constant, known while compiling. */
   readonly literal?: SqlValue;
 }
@@ -26,6 +31,44 @@ export interface ScopeSource {
   readonly columns: readonly NamedColumn[];
 }
 
+export interface EmittedQuery {
+  readonly sql: string;
+  readonly columns: readonly NamedColumn[];
+}
+
+/** What a statement is compiled for. */
+export interface CompileContext {
+  readonly catalogue: Catalogue;
+  readonly variables: ReadonlyMap<string, SqlType>;
+  /**
+   * The statement waited for its turn to write: what it reads beside the rows that it changes comes from the snapshot
+   * taken when it began.
+   */
+  readonly waited: boolean;
+  readonly ignoreLockHints: boolean;
+}
+
+/** Where the tables of a statement are read: see Connection.beginWithSnapshot. */
+export type ReadFrom = 'main' | 'snapshot';
+
+/** The compiling of one statement: its context, and what it turns out to need. */
+export class Emission {
+  /** What is bound at execution, without the `$`, in the order of first use. */
+  readonly bindings = new Set<string>();
+  /** The common table expressions in sight, innermost last. */
+  readonly ctes: Map<string, (alias: string, scope: Scope) => string>[] = [];
+  readFrom: ReadFrom;
+
+  constructor(readonly context: CompileContext) {
+    this.readFrom = context.waited ? 'snapshot' : 'main';
+  }
+
+  bind(name: string): string {
+    this.bindings.add(name);
+    return `$${name}`;
+  }
+}
+
 /** The names that an expression can see: a query's sources, then those of the queries around it. */
 export class Scope {
   readonly sources: ScopeSource[] = [];
@@ -33,38 +76,30 @@ export class Scope {
   groupKeys: Set<string> | undefined;
   inAggregate = false;
 
-  constructor(readonly parent?: Scope) {}
+  constructor(
+    readonly emission: Emission,
+    readonly parent?: Scope,
+  ) {}
 
   /** Throws SqlError 207, 209, 4104, 8120. */
   resolve(parts: readonly string[]): NamedColumn {
     const name = parts.at(-1) ?? '';
     const qualifier = parts.at(-2)?.toLowerCase();
-    const matches = this.sources
-      .filter((source) => qualifier === undefined || source.alias.toLowerCase() === qualifier)
-      .flatMap((source) =>
-        source.columns.filter((column) => column.name.toLowerCase() === name.toLowerCase()),
-      );
-    const [found, second] = matches;
-    if (second !== undefined) throw batchError(209, `Ambiguous column name '${name}'.`);
-    if (found !== undefined) {
-      this.checkGrouped(found.sql, parts);
-      return found;
-    }
-    if (qualifier !== undefined && this.sources.some((source) => source.alias.toLowerCase() === qualifier))
-      throw invalidColumn(name);
-    if (this.parent !== undefined) return this.parent.resolve(parts);
-    if (qualifier === undefined) throw invalidColumn(name);
-    throw new SqlError(4104, `The multi-part identifier "${parts.join('.')}" could not be bound.`, {
-      endsBatch: true,
-    });
-  }
-
-  private checkGrouped(sql: string, parts: readonly string[]): void {
-    if (this.groupKeys === undefined || this.inAggregate || this.groupKeys.has(sql)) return;
-    throw batchError(
-      8120,
-      `Column '${parts.join('.')}' is invalid in the select list because it is not contained in either an aggregate function or the GROUP BY clause.`,
+    const sources = this.sources.filter(
+      ({ alias }) => qualifier === undefined || alias.toLowerCase() === qualifier,
     );
+    const [found, second] = sources
+      .flatMap(({ columns }) => columns)
+      .filter((column) => column.name.toLowerCase() === name.toLowerCase());
+    if (second !== undefined) throw sqlError(209, name);
+    if (found === undefined) {
+      if (qualifier !== undefined && sources.length > 0) throw invalidColumn(name);
+      if (this.parent !== undefined) return this.parent.resolve(parts);
+      throw qualifier === undefined ? invalidColumn(name) : sqlError(4104, parts.join('.'));
+    }
+    if (this.groupKeys !== undefined && !this.inAggregate && !this.groupKeys.has(found.sql))
+      throw sqlError(8120, parts.join('.'));
+    return found;
   }
 
   source(alias: string): ScopeSource {
@@ -73,6 +108,15 @@ export class Scope {
     return found;
   }
 }
+
+/**
+ * An expression as it was read: it gives its SQL once the names around it are known. `column`: the parts of a mere
+ * column's name; `position`: a mere number's value.
+ */
+export type Expr = ((scope: Scope) => Emitted) & {
+  readonly column?: readonly string[];
+  readonly position?: number;
+};
 
 export const quote = (name: string): string => `"${name.replaceAll('"', '""')}"`;
 export const quoteText = (text: string): string => `'${text.replaceAll("'", "''")}'`;

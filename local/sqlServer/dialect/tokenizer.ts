@@ -1,4 +1,4 @@
-import { SqlError } from '../errors';
+import { sqlError } from '../errors';
 
 export type TokenKind = 'word' | 'quoted' | 'string' | 'number' | 'binary' | 'variable' | 'symbol' | 'end';
 
@@ -12,59 +12,54 @@ export interface Token {
   readonly end: number;
 }
 
-const PATTERN =
-  /\s+|--[^\n]*|(N?'(?:[^']|'')*')|(\[(?:[^\]]|\]\])*\]|"(?:[^"]|"")*")|(@{1,2}[\w@#$]+)|(0x[0-9a-f]*)|((?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)|([\p{L}_#][\p{L}\p{N}_@#$]*)|(<>|<=|>=|!=|\+=|-=|::|[-+*/%=<>(),.;:&|^~])/giuy;
+const PATTERN = new RegExp(
+  [
+    String.raw`\s+|--[^\n]*|/\*[^]*?\*/`,
+    String.raw`(?<string>N?'(?:[^']|'')*')`,
+    String.raw`(?<quoted>\[(?:[^\]]|\]\])*\]|"(?:[^"]|"")*")`,
+    String.raw`(?<variable>@{1,2}[\w@#$]+)`,
+    String.raw`(?<binary>0x[0-9a-f]*)`,
+    String.raw`(?<number>\d+)`,
+    String.raw`(?<word>[\p{L}_#][\p{L}\p{N}_@#$]*)`,
+    String.raw`(?<symbol><>|<=|>=|!=|\+=|-=|::|[-+*/%=<>(),.;])`,
+  ].join('|'),
+  'giuy',
+);
 
-/** Splits T-SQL into tokens, the last of kind `end`. Throws SqlError 102, 105 or 113. */
+const VALUES: Readonly<Partial<Record<string, (text: string) => string>>> = {
+  string: (text) => text.slice(text.indexOf("'") + 1, -1).replaceAll("''", "'"),
+  quoted: (text) => {
+    const close = text.slice(-1);
+    return text.slice(1, -1).replaceAll(close + close, close);
+  },
+  variable: (text) => text.toLowerCase(),
+  binary: (text) => text.slice(2),
+  word: (text) => text.toUpperCase(),
+  symbol: (text) => (text === '!=' ? '<>' : text),
+};
+
+/** Splits T-SQL into tokens, the last of kind `end`. Throws SqlError 102 or 105. */
 export function tokenize(sql: string): Token[] {
   const tokens: Token[] = [];
-  let position = 0;
-  const add = (kind: TokenKind, value: string, length: number, unicode = false): void => {
-    const end = position + length;
-    tokens.push({ kind, value, text: sql.slice(position, end), unicode, start: position, end });
-  };
-  while (position < sql.length) {
-    if (sql.startsWith('/*', position)) {
-      position = endOfComment(sql, position);
-      continue;
-    }
-    PATTERN.lastIndex = position;
+  let start = 0;
+  while (start < sql.length) {
+    PATTERN.lastIndex = start;
     const match = PATTERN.exec(sql);
     if (match === null) {
-      if (/^N?'/i.test(sql.slice(position, position + 2))) {
-        throw new SqlError(
-          105,
-          `Unclosed quotation mark after the character string '${sql.slice(position + 1)}'.`,
-        );
-      }
-      throw new SqlError(102, `Incorrect syntax near '${sql.charAt(position)}'.`);
+      const unclosed = /^N?'/i.test(sql.slice(start, start + 2));
+      throw unclosed ? sqlError(105, sql.slice(start + 1)) : sqlError(102, sql.charAt(start));
     }
-    const [text, string, quoted, variable, binary, number, word, symbol] = match;
-    if (string !== undefined) {
-      const unicode = !string.startsWith("'");
-      add('string', string.slice(unicode ? 2 : 1, -1).replaceAll("''", "'"), text.length, unicode);
-    } else if (quoted !== undefined) {
-      const close = quoted.startsWith('[') ? ']' : '"';
-      add('quoted', quoted.slice(1, -1).replaceAll(close + close, close), text.length);
-    } else if (variable !== undefined) add('variable', variable.toLowerCase(), text.length);
-    else if (binary !== undefined) add('binary', binary.slice(2), text.length);
-    else if (number !== undefined) add('number', number, text.length);
-    else if (word !== undefined) add('word', word.toUpperCase(), text.length);
-    else if (symbol !== undefined) add('symbol', symbol === '!=' ? '<>' : symbol, text.length);
-    position += text.length;
+    const [text] = match;
+    const end = start + text.length;
+    const kind = Object.entries<string | undefined>(match.groups ?? {}).find(
+      ([, found]) => found !== undefined,
+    )?.[0];
+    if (kind !== undefined) {
+      const value = VALUES[kind]?.(text) ?? text;
+      tokens.push({ kind: kind as TokenKind, value, text, unicode: /^N'/i.test(text), start, end });
+    }
+    start = end;
   }
-  add('end', '', 0);
+  tokens.push({ kind: 'end', value: '', text: '', unicode: false, start, end: start });
   return tokens;
-}
-
-/** Comments nest in T-SQL. */
-function endOfComment(sql: string, start: number): number {
-  let depth = 0;
-  for (let i = start; i < sql.length - 1; i++) {
-    const pair = sql.slice(i, i + 2);
-    if (pair === '/*') depth++;
-    else if (pair === '*/' && --depth === 0) return i + 2;
-    if (pair === '/*' || pair === '*/') i++;
-  }
-  throw new SqlError(113, "Missing end comment mark '*/'.");
 }

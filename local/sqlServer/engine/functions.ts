@@ -1,113 +1,58 @@
 import { randomUUID } from 'node:crypto';
 import type { DatabaseSync, SQLOutputValue } from 'node:sqlite';
-import { parseType } from '../dialect/parser';
-import { SqlError } from '../errors';
-import type { SqlType, SqlValue } from '../sqlTypes';
-import type { Catalogue } from './catalogue';
+import { parseType } from '../dialect/tokenReader';
+import { sqlError } from '../errors';
+import { NULL_TYPE, type SqlType, type SqlValue } from '../sqlTypes';
 import { convert } from './convert';
-import { dateAdd, dateDiff, datePart } from './dates';
-import { principalId, TYPE_IDS } from './systemViews';
+import { dateAdd, dateDiff } from './dates';
 
-const types = new Map<string, SqlType>();
+const types = new Map<string, SqlType>([['null', NULL_TYPE]]);
 
-function typeOf(text: string): SqlType {
-  const known = types.get(text);
+function typeOf(text: SqlValue): SqlType {
+  const known = types.get(String(text));
   if (known !== undefined) return known;
-  const type: SqlType = text === 'null' ? { name: 'null' } : parseType(text);
-  types.set(text, type);
+  const type = parseType(String(text));
+  types.set(String(text), type);
   return type;
 }
 
-type Args = SQLOutputValue[];
+type Value = Exclude<SqlValue, null>;
 
 /** A function that is NULL where an argument is. */
 const strict =
-  (body: (...args: Exclude<SqlValue, null>[]) => SqlValue) =>
-  (...args: Args): SqlValue =>
-    args.includes(null) ? null : body(...(args as Exclude<SqlValue, null>[]));
+  (body: (...args: [Value, Value, Value, Value]) => SqlValue) =>
+  (...args: SqlValue[]): SqlValue =>
+    args.includes(null) ? null : body(...(args as [Value, Value, Value, Value]));
 
-function diff(part: string, from: string, to: string, big: boolean): bigint {
-  const result = dateDiff(part, from, to);
-  if (big || Math.abs(result) <= 2147483647) return BigInt(result);
-  throw new SqlError(
-    535,
-    'The datediff function resulted in an overflow. The number of dateparts separating two date/time instances is too large.',
-  );
+function diff(part: Value, from: Value, to: Value): bigint {
+  const result = dateDiff(String(part), String(from), String(to));
+  if (Math.abs(result) > 2147483647) throw sqlError(535);
+  return BigInt(result);
 }
 
-function divide(op: string, a: number | bigint, b: number | bigint): SqlValue {
-  if (Number(b) === 0) throw new SqlError(8134, 'Divide by zero error encountered.');
-  if (typeof a === 'bigint' && typeof b === 'bigint') return op === '/' ? a / b : a % b;
-  return op === '/' ? Number(a) / Number(b) : Number(a) % Number(b);
+function divide(op: Value, a: bigint, b: bigint): bigint {
+  if (b === 0n) throw sqlError(8134);
+  return op === '/' ? a / b : a % b;
 }
 
-/** T-SQL's functions that SQLite lacks or has with other rules, under the names that the emitter uses. */
-export function registerFunctions(sqlite: DatabaseSync, catalogue: Catalogue): void {
-  const pure: Readonly<Record<string, (...args: Args) => SqlValue>> = {
-    _convert: (value, from, to, style, lenient) => {
-      try {
-        return convert(
-          value ?? null,
-          typeOf(String(from)),
-          typeOf(String(to)),
-          style === null ? undefined : Number(style),
-        );
-      } catch (error) {
-        if (lenient === 1n && error instanceof SqlError) return null;
-        throw error;
-      }
-    },
-    _dateadd: strict((part, count, date, type) =>
-      dateAdd(String(part), Math.trunc(Number(count)), String(date), typeOf(String(type))),
-    ),
-    _datediff: strict((part, from, to, big) => diff(String(part), String(from), String(to), big === 1n)),
-    _datepart: strict((part, date) => BigInt(datePart(String(part), String(date)))),
-    _divide: strict((op, a, b) => divide(String(op), a as number | bigint, b as number | bigint)),
-    _lower: strict((text) => String(text).toLowerCase()),
-    _upper: strict((text) => String(text).toUpperCase()),
-    _right: strict((text, count) => (Number(count) === 0 ? '' : String(text).slice(-Number(count)))),
-    _substring: strict((text, start, length) =>
-      String(text).slice(Math.max(Number(start) - 1, 0), Math.max(Number(start) - 1 + Number(length), 0)),
-    ),
-    _replace: strict((text, from, to) => {
-      const pattern = String(from).replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
-      return pattern === '' ? text : String(text).replace(new RegExp(pattern, 'gi'), () => String(to));
-    }),
-  };
-  const integer = (value: number | null | undefined): SqlValue =>
-    typeof value === 'number' ? BigInt(value) : null;
-  const objectName = (id: SqlValue): SqlValue =>
-    catalogue.all().find((entry) => entry.id === Number(id))?.name ?? null;
-  const impure: Readonly<Record<string, (...args: Args) => SqlValue>> = {
-    _newid: () => randomUUID().toUpperCase(),
-    _object_id: (name, type) =>
-      integer(
-        name == null ? null : catalogue.objectId(String(name), type == null ? undefined : String(type)),
-      ),
-    _object_definition: (id) => {
-      const found = catalogue.all().find((entry) => entry.id === Number(id));
-      return found?.kind === 'view' ? found.module : null;
-    },
-    _object_name: (id) => objectName(id ?? null),
-    _schema_name: strict((id) => (id === 1n ? 'dbo' : id === 4n ? 'sys' : null)),
-    _type_name: strict(
-      (id) => Object.entries(TYPE_IDS).find(([, number]) => number === Number(id))?.[0] ?? null,
-    ),
-    _principal_id: strict((name) => {
-      const principal = catalogue.principal(String(name));
-      return integer(principal && principalId(principal));
-    }),
-    _has_perms: (name, securable) => {
-      if (securable === null || String(securable).toUpperCase() === 'DATABASE') return 1n;
-      return name == null || catalogue.objectId(String(name)) === null ? null : 1n;
-    },
-  };
-  for (const [functions, deterministic] of [
-    [pure, true],
-    [impure, false],
-  ] as const) {
-    for (const [name, body] of Object.entries(functions)) {
-      sqlite.function(name, { deterministic, useBigIntArguments: true, varargs: true }, body);
-    }
+/** Those whose result depends on their arguments alone. */
+const PURE: Readonly<Record<string, (...args: SqlValue[]) => SqlValue>> = {
+  _convert: (value = null, from = null, to = null, style = null) =>
+    convert(value, typeOf(from), typeOf(to), style === null ? undefined : Number(style)),
+  _dateadd: strict((part, count, date, type) =>
+    dateAdd(String(part), Number(count), String(date), typeOf(type)),
+  ),
+  _datediff: strict((part, from, to) => diff(part, from, to)),
+  _divide: strict((op, a, b) => divide(op, a as bigint, b as bigint)),
+  _lower: strict((text) => String(text).toLowerCase()),
+  _upper: strict((text) => String(text).toUpperCase()),
+};
+
+/** T-SQL's functions that SQLite lacks or has with other rules, under the names that the dialect uses. */
+export function registerFunctions(sqlite: DatabaseSync): void {
+  for (const [name, body] of Object.entries(PURE)) {
+    const call = body as (...args: SQLOutputValue[]) => SqlValue;
+    sqlite.function(name, { deterministic: true, useBigIntArguments: true, varargs: true }, call);
   }
+  sqlite.function('_newid', () => randomUUID().toUpperCase());
 }

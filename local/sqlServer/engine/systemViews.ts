@@ -1,400 +1,178 @@
-import { parseType } from '../dialect/parser';
-import { isUnicode, type SqlType, type SqlValue, type TypeName } from '../sqlTypes';
-import {
-  constraintsOf,
-  IDS_PER_OBJECT,
-  type Catalogue,
-  type CatalogueConstraint,
-  type Stored,
-  type Table,
-} from './catalogue';
+import { parseType } from '../dialect/tokenReader';
+import { TYPES, type SqlType } from '../sqlTypes';
+import { IDS_PER_OBJECT } from './catalogue';
 
 export interface SystemView {
-  readonly columns: readonly (readonly [string, SqlType])[];
-  readonly rows: (catalogue: Catalogue) => SqlValue[][];
+  readonly columns: readonly (readonly [name: string, type: SqlType])[];
+  /** SQLite's query for its rows. */
+  readonly sql: string;
 }
 
-const DBO = 1n;
-
-/** `name type` pairs. */
-const columns = (text: string): SystemView['columns'] =>
-  text.split(', ').map((column) => {
-    const [name = '', type = ''] = column.split(' ');
-    return [name, parseType(type)] as const;
-  });
-
-const bit = (value: boolean): bigint => (value ? 1n : 0n);
-const id = (value: number): bigint => BigInt(value);
-
-/** system_type_id, as in sys.types. */
-export const TYPE_IDS: Readonly<Partial<Record<TypeName, number>>> = {
-  uniqueidentifier: 36,
-  date: 40,
-  datetime2: 42,
-  tinyint: 48,
-  smallint: 52,
-  int: 56,
-  datetime: 61,
-  float: 62,
-  bit: 104,
-  decimal: 106,
-  bigint: 127,
-  varbinary: 165,
-  varchar: 167,
-  char: 175,
-  nvarchar: 231,
-  nchar: 239,
-};
-
-const BYTES: Readonly<Partial<Record<TypeName, number>>> = {
-  uniqueidentifier: 16,
-  date: 3,
-  datetime2: 8,
-  tinyint: 1,
-  smallint: 2,
-  bit: 1,
-  int: 4,
-  decimal: 9,
-};
-
-const maxLength = (type: SqlType): number => {
-  if (type.length === undefined) return BYTES[type.name] ?? 8;
-  return isUnicode(type) && type.length > 0 ? type.length * 2 : type.length;
-};
-
-const OBJECT_TYPES: Readonly<Record<string, string>> = {
-  U: 'USER_TABLE',
-  V: 'VIEW',
-  PK: 'PRIMARY_KEY_CONSTRAINT',
-  UQ: 'UNIQUE_CONSTRAINT',
-  F: 'FOREIGN_KEY_CONSTRAINT',
-  C: 'CHECK_CONSTRAINT',
-  D: 'DEFAULT_CONSTRAINT',
-};
-
-const objectRow = (name: string, objectId: number, parent: number, type: string): SqlValue[] => [
-  name,
-  id(objectId),
-  DBO,
-  id(parent),
-  type.padEnd(2),
-  OBJECT_TYPES[type] ?? '',
-  0n,
-];
-const OBJECT_COLUMNS: SystemView['columns'] = columns(
-  'name sysname, object_id int, schema_id int, parent_object_id int, type char(2), type_desc nvarchar(60), is_ms_shipped bit',
-);
-
-/** Tables and views with the columns each has: a view's are those it was defined with. */
-const relations = (catalogue: Catalogue) => catalogue.all().filter((entry) => entry.kind !== 'principal');
-
-const ofType = (table: Stored<Table>, ...types: string[]): CatalogueConstraint[] =>
-  constraintsOf(table).filter((constraint) => types.includes(constraint.type));
-
-interface IndexRow {
-  readonly table: Stored<Table>;
-  readonly indexId: number;
-  readonly name: string;
-  readonly unique: boolean;
-  readonly constraint: 'PK' | 'UQ' | undefined;
-  readonly where: string | undefined;
-  readonly columns: readonly {
-    readonly name: string;
-    readonly descending: boolean;
-    readonly included: boolean;
-  }[];
+/** `columns`: each as `name type = its value in SQLite`; `sources`: what comes after FROM, one query for each. */
+function view(columns: string, ...sources: readonly string[]): SystemView {
+  const parts = columns
+    .trim()
+    .split(/,\n\s*/)
+    .map((column) => /^(\w+) (\S+) = ([^]*)$/.exec(column) ?? []);
+  const list = parts.map(([, name = '', , value = '']) => `${value} AS "${name}"`).join(', ');
+  return {
+    columns: parts.map(([, name = '', type = '']) => [name, parseType(type)]),
+    sql: sources.map((source) => `SELECT ${list} FROM ${source}`).join(' UNION ALL '),
+  };
 }
 
-function indexes(catalogue: Catalogue): IndexRow[] {
-  return catalogue.tables().flatMap((table) => {
-    const keys = ofType(table, 'PK', 'UQ').map(({ name, type, definition }) => ({
-      name,
-      unique: true,
-      constraint: type === 'PK' ? ('PK' as const) : ('UQ' as const),
-      where: undefined,
-      columns: ('columns' in definition ? definition.columns : []).map((column) => ({
-        name: column,
-        descending: false,
-        included: false,
-      })),
-    }));
-    const others = table.indexes.map(({ name, unique, columns, include, where }) => ({
-      name,
-      unique,
-      constraint: undefined,
-      where,
-      columns: [
-        ...columns.map((c) => ({ ...c, included: false })),
-        ...include.map((c) => ({ name: c, descending: false, included: true })),
-      ],
-    }));
-    return [...keys, ...others].map((index, i) => ({ ...index, table, indexId: i + 1 }));
-  });
-}
+/** The catalogue's entries as SQL sees them; what they hold is JSON, see Catalogue. */
+const entries = (...kinds: string[]): string =>
+  `(SELECT id * ${IDS_PER_OBJECT} AS id, id + 4 AS principal_id, body, kind, name FROM main.__catalogue
+    WHERE kind IN (${kinds.map((kind) => `'${kind}'`).join(', ')})) AS e`;
+const members = (list: string): string => `json_each(e.body, '$.${list}')`;
 
-const columnId = (table: Table, name: string): bigint =>
-  id(table.columns.findIndex((column) => column.name.toLowerCase() === name.toLowerCase()) + 1);
+/** Keys by type name. */
+const byType = (trait: 'id' | 'bytes'): string =>
+  `'${JSON.stringify(Object.fromEntries(Object.entries(TYPES).map(([name, traits]) => [name, traits[trait]])))}' ->>`;
 
-/** Fixed principals come first; ids of the database's own begin at 5. */
-const FIXED_PRINCIPALS: readonly (readonly [string, number, string])[] = [
-  ['public', 0, 'R'],
-  ['dbo', 1, 'S'],
-  ['guest', 2, 'S'],
-];
-const PRINCIPAL_TYPES: Readonly<Record<string, string>> = {
-  R: 'DATABASE_ROLE',
-  E: 'EXTERNAL_USER',
-  S: 'SQL_USER',
+/** Tables and views, then the constraints and the defaults of the tables with ids that follow their table's. */
+const objects = `(
+  SELECT id, name, 0 AS parent, iif(kind = 'table', 'U', 'V') AS type, body FROM ${entries('table', 'view')} UNION ALL
+  SELECT e.id + c.key + 1, c.value ->> 'name', e.id, '{"primary":"PK","unique":"UQ","foreign":"F","check":"C"}' ->> (c.value ->> 'kind'), c.value
+    FROM ${entries('table')}, ${members('constraints')} AS c UNION ALL
+  SELECT e.id + 500 + c.key, c.value ->> '$.default.name', e.id, 'D', c.value
+    FROM ${entries('table')}, ${members('columns')} AS c WHERE c.value ->> '$.default.name' IS NOT NULL) AS o`;
+
+const objectColumns = `
+  name sysname = o.name,
+  object_id int = o.id,
+  schema_id int = 1,
+  parent_object_id int = o.parent,
+  type varchar(2) = o.type,
+  type_desc nvarchar(60) = '{"U":"USER_TABLE","V":"VIEW","PK":"PRIMARY_KEY_CONSTRAINT","UQ":"UNIQUE_CONSTRAINT","F":"FOREIGN_KEY_CONSTRAINT","C":"CHECK_CONSTRAINT","D":"DEFAULT_CONSTRAINT"}' ->> o.type,
+  is_ms_shipped bit = 0,
+  is_disabled bit = 0,
+  is_not_trusted bit = 0`;
+
+const typeName = `c.value ->> '$.type.name'`;
+const length = `c.value ->> '$.type.length'`;
+const columns = `
+  object_id int = e.id,
+  name sysname = c.value ->> 'name',
+  column_id int = c.key + 1,
+  system_type_id tinyint = ${byType('id')} (${typeName}),
+  user_type_id int = ${byType('id')} (${typeName}),
+  max_length smallint = ifnull(iif(${typeName} = 'nvarchar', max(-1, 2 * (${length})), ${length}), ${byType('bytes')} (${typeName})),
+  scale tinyint = ifnull(c.value ->> '$.type.scale', 0),
+  collation_name sysname = iif(${length} IS NULL, NULL, iif(c.value ->> 'collation' = 'BINARY', 'Latin1_General_BIN2', 'SQL_Latin1_General_CP1_CI_AS')),
+  is_nullable bit = c.value ->> 'nullable',
+  is_identity bit = c.value ->> 'identity',
+  is_computed bit = 0`;
+const columnRows = `${entries('table', 'view')}, ${members('columns')} AS c`;
+
+/** The keys of a table, then its other indexes. */
+const indexes = `(
+  SELECT *, row_number() OVER (PARTITION BY id ORDER BY rank) AS index_id FROM (
+    SELECT e.id, e.body AS owner, c.key AS rank, c.value ->> 'kind' AS kind, c.value AS body FROM ${entries('table')}, ${members('constraints')} AS c
+      WHERE c.value ->> 'kind' IN ('primary', 'unique') UNION ALL
+    SELECT e.id, e.body, 1000 + c.key, 'index', c.value FROM ${entries('table')}, ${members('indexes')} AS c)) AS i`;
+
+/** The columns of an index: those of keys are names, those of other indexes objects. */
+const indexColumns = `(
+  SELECT i.id, i.index_id, i.owner, k.key AS rank, 0 AS included, iif(i.kind = 'index', k.value ->> 'name', k.value) AS name,
+    iif(i.kind = 'index', k.value ->> 'descending', 0) AS descending FROM ${indexes}, json_each(i.body, '$.columns') AS k UNION ALL
+  SELECT i.id, i.index_id, i.owner, 100 + k.key, 1, k.value, 0 FROM ${indexes}, json_each(i.body, '$.include') AS k) AS k`;
+
+const grants = `${entries('principal')}, ${members('permissions')} AS p LEFT JOIN ${objects} ON o.name = p.value ->> 'on' AND o.parent = 0`;
+const fixedPrincipals = `(SELECT column1 AS name, column2 AS principal_id, json_object('type', column3) AS body FROM (VALUES ('public', 0, 'R'), ('dbo', 1, 'S'))) AS e`;
+
+/** What sys answers, by lower-case name. */
+const VIEWS: Readonly<Record<string, SystemView>> = {
+  'sys.objects': view(objectColumns, objects),
+  'sys.tables': view(objectColumns, `${objects} WHERE o.type = 'U'`),
+  'sys.views': view(objectColumns, `${objects} WHERE o.type = 'V'`),
+  'sys.check_constraints': view(
+    `${objectColumns},\n definition nvarchar(max) = '(' || (o.body ->> 'text') || ')'`,
+    `${objects} WHERE o.type = 'C'`,
+  ),
+  'sys.foreign_keys': view(
+    `${objectColumns},\n referenced_object_id int = (SELECT id FROM ${entries('table')} WHERE name = o.body ->> 'table')`,
+    `${objects} WHERE o.type = 'F'`,
+  ),
+  'sys.sql_modules': view(
+    "object_id int = o.id,\n definition nvarchar(max) = o.body ->> 'module'",
+    `${objects} WHERE o.type = 'V'`,
+  ),
+  'sys.triggers': view(
+    'name sysname = NULL,\n object_id int = NULL,\n parent_id int = NULL',
+    '(SELECT 1 WHERE 0)',
+  ),
+  'sys.columns': view(columns, columnRows),
+  'sys.masked_columns': view(`${columns},\n is_masked bit = 1`, `${columnRows} WHERE 0`),
+  'sys.types': view(
+    'name sysname = key,\n system_type_id tinyint = value,\n user_type_id int = value',
+    `json_each(${byType('id').replace(' ->>', '')})`,
+  ),
+  'sys.indexes': view(
+    `object_id int = i.id,
+      name sysname = i.body ->> 'name',
+      index_id int = i.index_id,
+      type_desc nvarchar(60) = iif(i.kind = 'primary', 'CLUSTERED', 'NONCLUSTERED'),
+      is_unique bit = i.kind <> 'index' OR i.body ->> 'unique',
+      is_primary_key bit = i.kind = 'primary',
+      is_unique_constraint bit = i.kind = 'unique',
+      is_disabled bit = 0,
+      has_filter bit = i.body ->> 'where' IS NOT NULL,
+      filter_definition nvarchar(max) = '(' || (i.body ->> 'where') || ')'`,
+    indexes,
+  ),
+  'sys.index_columns': view(
+    `object_id int = k.id,
+      index_id int = k.index_id,
+      index_column_id int = k.rank + 1,
+      column_id int = (SELECT key + 1 FROM json_each(k.owner, '$.columns') WHERE value ->> 'name' = k.name COLLATE NOCASE),
+      key_ordinal tinyint = iif(k.included, 0, k.rank + 1),
+      is_descending_key bit = k.descending,
+      is_included_column bit = k.included`,
+    indexColumns,
+  ),
+  'sys.schemas': view('name sysname = column1,\n schema_id int = column2', "(VALUES ('dbo', 1), ('sys', 4))"),
+  'sys.databases': view(
+    `name sysname = 'access',
+      database_id int = 5,
+      compatibility_level tinyint = 160,
+      collation_name sysname = 'SQL_Latin1_General_CP1_CI_AS',
+      is_read_committed_snapshot_on bit = 1`,
+    '(SELECT 1)',
+  ),
+  'sys.extended_properties': view(
+    `class tinyint = 0,
+      major_id int = 0,
+      minor_id int = 0,
+      name sysname = e.name,
+      value nvarchar(4000) = e.body ->> 'value'`,
+    entries('property'),
+  ),
+  'sys.database_principals': view(
+    `name sysname = e.name,
+      principal_id int = e.principal_id,
+      type varchar(1) = e.body ->> 'type',
+      type_desc nvarchar(60) = '{"R":"DATABASE_ROLE","E":"EXTERNAL_USER","S":"SQL_USER"}' ->> (e.body ->> 'type'),
+      sid varbinary(85) = unhex(e.body ->> 'sid')`,
+    fixedPrincipals,
+    entries('principal'),
+  ),
+  'sys.database_permissions': view(
+    `class tinyint = o.id IS NOT NULL,
+      major_id int = ifnull(o.id, 0),
+      minor_id int = 0,
+      grantee_principal_id int = e.principal_id,
+      permission_name nvarchar(128) = p.value ->> 'permission',
+      state varchar(1) = 'G',
+      state_desc nvarchar(60) = 'GRANT'`,
+    grants,
+  ),
+  'sys.database_role_members': view(
+    'role_principal_id int = r.id + 4,\n member_principal_id int = e.principal_id',
+    `${entries('principal')}, ${members('memberOf')} AS m, main.__catalogue AS r
+        WHERE r.kind = 'principal' AND r.name = m.value`,
+  ),
 };
-export const principalId = (principal: Stored): number => principal.id / IDS_PER_OBJECT + 4;
 
-function principals(catalogue: Catalogue) {
-  return catalogue.all().filter((entry) => entry.kind === 'principal');
-}
-
-/** What sys and INFORMATION_SCHEMA answer, by lower-case name. */
-export const systemViews: ReadonlyMap<string, SystemView> = new Map<string, SystemView>([
-  [
-    'sys.objects',
-    {
-      columns: OBJECT_COLUMNS,
-      rows: (catalogue) =>
-        relations(catalogue).flatMap((entry) => [
-          objectRow(entry.name, entry.id, 0, entry.kind === 'table' ? 'U' : 'V'),
-          ...(entry.kind === 'table'
-            ? constraintsOf(entry).map((c) => objectRow(c.name, c.id, entry.id, c.type))
-            : []),
-        ]),
-    },
-  ],
-  [
-    'sys.tables',
-    {
-      columns: OBJECT_COLUMNS,
-      rows: (catalogue) => catalogue.tables().map((t) => objectRow(t.name, t.id, 0, 'U')),
-    },
-  ],
-  [
-    'sys.views',
-    {
-      columns: OBJECT_COLUMNS,
-      rows: (catalogue) =>
-        relations(catalogue)
-          .filter(({ kind }) => kind === 'view')
-          .map((v) => objectRow(v.name, v.id, 0, 'V')),
-    },
-  ],
-  [
-    'sys.columns',
-    {
-      columns: columns(
-        'object_id int, name sysname, column_id int, system_type_id tinyint, user_type_id int, max_length smallint, precision tinyint, scale tinyint, collation_name sysname, is_nullable bit, is_identity bit, is_computed bit',
-      ),
-      rows: (catalogue) =>
-        relations(catalogue).flatMap((entry) =>
-          entry.columns.map(({ name, type, nullable, identity, collation }, i): SqlValue[] => {
-            const typeId = id(TYPE_IDS[type.name] ?? 0);
-            const collationName =
-              type.length === undefined
-                ? null
-                : collation === 'BINARY'
-                  ? 'Latin1_General_BIN2'
-                  : 'SQL_Latin1_General_CP1_CI_AS';
-            const sizes = [id(maxLength(type)), id(type.precision ?? 0), id(type.scale ?? 0)];
-            return [
-              id(entry.id),
-              name,
-              id(i + 1),
-              typeId,
-              typeId,
-              ...sizes,
-              collationName,
-              bit(nullable),
-              bit(identity),
-              0n,
-            ];
-          }),
-        ),
-    },
-  ],
-  [
-    'sys.types',
-    {
-      columns: columns('name sysname, system_type_id tinyint, user_type_id int'),
-      rows: () => Object.entries(TYPE_IDS).map(([name, typeId]) => [name, id(typeId), id(typeId)]),
-    },
-  ],
-  [
-    'sys.indexes',
-    {
-      columns: columns(
-        'object_id int, name sysname, index_id int, type tinyint, type_desc nvarchar(60), is_unique bit, is_primary_key bit, is_unique_constraint bit, is_disabled bit, has_filter bit, filter_definition nvarchar(max)',
-      ),
-      rows: (catalogue) =>
-        indexes(catalogue).map(({ table, name, indexId, unique, constraint, where }) => {
-          const clustered = constraint === 'PK';
-          const kind: SqlValue[] = clustered ? [1n, 'CLUSTERED'] : [2n, 'NONCLUSTERED'];
-          const flags = [bit(unique), bit(clustered), bit(constraint === 'UQ'), 0n, bit(where !== undefined)];
-          return [
-            id(table.id),
-            name,
-            id(indexId),
-            ...kind,
-            ...flags,
-            where === undefined ? null : `(${where})`,
-          ];
-        }),
-    },
-  ],
-  [
-    'sys.index_columns',
-    {
-      columns: columns(
-        'object_id int, index_id int, index_column_id int, column_id int, key_ordinal tinyint, is_descending_key bit, is_included_column bit',
-      ),
-      rows: (catalogue) =>
-        indexes(catalogue).flatMap(({ table, indexId, columns }) =>
-          columns.map(({ name, descending, included }, i) => {
-            const ordinal = id(i + 1);
-            return [
-              id(table.id),
-              id(indexId),
-              ordinal,
-              columnId(table, name),
-              included ? 0n : ordinal,
-              bit(descending),
-              bit(included),
-            ];
-          }),
-        ),
-    },
-  ],
-  [
-    'sys.foreign_keys',
-    {
-      columns: [
-        ...OBJECT_COLUMNS,
-        ...columns('referenced_object_id int, is_disabled bit, is_not_trusted bit'),
-      ],
-      rows: (catalogue) =>
-        catalogue.tables().flatMap((table) =>
-          ofType(table, 'F').map(({ name, id: objectId, definition }) => {
-            const parent =
-              definition.kind === 'foreign'
-                ? catalogue.object({ schema: undefined, name: definition.table })
-                : undefined;
-            return [...objectRow(name, objectId, table.id, 'F'), id(parent?.id ?? 0), 0n, 0n];
-          }),
-        ),
-    },
-  ],
-  [
-    'sys.check_constraints',
-    {
-      columns: [
-        ...OBJECT_COLUMNS,
-        ...columns('definition nvarchar(max), is_disabled bit, is_not_trusted bit'),
-      ],
-      rows: (catalogue) =>
-        catalogue
-          .tables()
-          .flatMap((table) =>
-            ofType(table, 'C').map(({ name, id: objectId, definition }) => [
-              ...objectRow(name, objectId, table.id, 'C'),
-              'text' in definition ? `(${definition.text})` : '',
-              0n,
-              0n,
-            ]),
-          ),
-    },
-  ],
-  [
-    'sys.databases',
-    {
-      columns: columns('name sysname, compatibility_level tinyint'),
-      rows: () => [['access', 160n]],
-    },
-  ],
-  // Dynamic data masking and triggers are not served.
-  ['sys.masked_columns', { columns: columns('object_id int, name sysname, is_masked bit'), rows: () => [] }],
-  ['sys.triggers', { columns: columns('name sysname, parent_id int, is_disabled bit'), rows: () => [] }],
-  [
-    'sys.schemas',
-    {
-      columns: columns('name sysname, schema_id int, principal_id int'),
-      rows: () => [
-        ['dbo', 1n, 1n],
-        ['sys', 4n, 4n],
-      ],
-    },
-  ],
-  [
-    'sys.database_principals',
-    {
-      columns: columns(
-        'name sysname, principal_id int, type char(1), type_desc nvarchar(60), sid varbinary(85)',
-      ),
-      rows: (catalogue) => [
-        ...FIXED_PRINCIPALS.map(([name, number, type]): SqlValue[] => [
-          name,
-          id(number),
-          type,
-          PRINCIPAL_TYPES[type] ?? '',
-          null,
-        ]),
-        ...principals(catalogue).map((p): SqlValue[] => [
-          p.name,
-          id(principalId(p)),
-          p.type,
-          PRINCIPAL_TYPES[p.type] ?? '',
-          p.sid === undefined ? null : Buffer.from(p.sid, 'hex'),
-        ]),
-      ],
-    },
-  ],
-  [
-    'sys.database_permissions',
-    {
-      columns: columns(
-        'class tinyint, class_desc nvarchar(60), major_id int, minor_id int, grantee_principal_id int, permission_name nvarchar(128), state char(1), state_desc nvarchar(60)',
-      ),
-      rows: (catalogue) =>
-        principals(catalogue).flatMap((principal) =>
-          principal.permissions.map(({ on, permission, state }): SqlValue[] => {
-            const object = on === undefined ? undefined : catalogue.object({ schema: undefined, name: on });
-            const target: SqlValue[] =
-              object === undefined ? [0n, 'DATABASE', 0n] : [1n, 'OBJECT_OR_COLUMN', id(object.id)];
-            return [...target, 0n, id(principalId(principal)), permission, state.charAt(0), state];
-          }),
-        ),
-    },
-  ],
-  [
-    'sys.database_role_members',
-    {
-      columns: columns('role_principal_id int, member_principal_id int'),
-      rows: (catalogue) =>
-        principals(catalogue).flatMap((member) =>
-          member.memberOf.flatMap((name) => {
-            const role = catalogue.principal(name);
-            return role === undefined ? [] : [[id(principalId(role)), id(principalId(member))]];
-          }),
-        ),
-    },
-  ],
-  [
-    'information_schema.columns',
-    {
-      columns: columns(
-        'TABLE_CATALOG sysname, TABLE_SCHEMA sysname, TABLE_NAME sysname, COLUMN_NAME sysname, ORDINAL_POSITION int, IS_NULLABLE varchar(3), DATA_TYPE sysname, CHARACTER_MAXIMUM_LENGTH int',
-      ),
-      rows: (catalogue) =>
-        relations(catalogue).flatMap((entry) =>
-          entry.columns.map(({ name, type, nullable }, i): SqlValue[] => {
-            const length = type.length === undefined ? null : id(type.length);
-            return ['access', 'dbo', entry.name, name, id(i + 1), nullable ? 'YES' : 'NO', type.name, length];
-          }),
-        ),
-    },
-  ],
-]);
+export const systemViews = new Map(Object.entries(VIEWS));

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { SqlError } from '../errors';
+import { SqlError, sqlError } from '../errors';
 
 /** What shall go wrong, and when. */
 export interface Fault {
@@ -62,6 +62,12 @@ export class Order implements HeldCommit {
   }
 }
 
+/** The error that a fault orders. */
+export function errorOf({ number, message }: Fault, otherwise: number): SqlError {
+  const usual = sqlError(number ?? otherwise);
+  return message === undefined ? usual : new SqlError(usual.number, message);
+}
+
 export class Faults {
   private orders: Order[] = [];
   private readonly taken = new Set<Order>();
@@ -93,7 +99,7 @@ export class Faults {
   /** The error for a login, where one is ordered. */
   login(): SqlError | undefined {
     const fault = this.take(this.orders.find((order) => order.fault.kind === 'refuseLogin'))?.fault;
-    return fault && new SqlError(fault.number ?? 18456, fault.message);
+    return fault && errorOf(fault, 18456);
   }
 
   private take(order: Order | undefined): Order | undefined {

@@ -1,14 +1,14 @@
 import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { SecureContext, TLSSocket } from 'node:tls';
-import { SqlError } from '../errors';
+import { SqlError, sqlError } from '../errors';
 import { federatedInfo, parseLogin, parseToken, preloginResponse, type Login } from '../wire/login';
 import { MessageReader, packet, PacketType, type Message } from '../wire/packets';
-import { parseRpc, parseSqlBatch, parseTransactionRequest, type Parameter } from '../wire/requests';
+import { parseRpc, parseSqlBatch, type Parameter, type SqlRequest } from '../wire/requests';
 import { Response } from '../wire/response';
 import { startTls } from '../wire/tls';
-import { Executor, type SharedState } from './executor';
-import type { Faults, Order } from './faults';
+import { Executor, type Run, type SharedState } from './executor';
+import { errorOf, type Faults, type Order } from './faults';
 import { Cancelled } from './lock';
 
 /** tedious sends its settings as a batch of their own after each login; it is no statement of the application's. */
@@ -91,27 +91,18 @@ export class Session {
   }
 
   private receive(message: Message): void {
-    if (message.type === PacketType.attention) {
-      const { running } = this;
-      running?.abort();
-      this.enqueue(() => this.response(false).end({ attention: true }));
-      return;
-    }
-    this.enqueue(() => this.handle(message));
-  }
-
-  private enqueue(work: () => Promise<void>): void {
+    if (message.type === PacketType.attention) this.running?.abort();
     this.queue = this.queue.then(async () => {
       if (this.socket.destroyed) return;
       try {
-        await work();
+        await this.handle(message);
       } catch {
         this.socket.destroy(); // a message that cannot be read, or a client that is gone
       }
     });
   }
 
-  private response(procedure: boolean): Response {
+  private response(procedure = false): Response {
     return new Response({ packetSize: this.packetSize, write: (data) => this.write(data) }, procedure);
   }
 
@@ -132,16 +123,20 @@ export class Session {
     });
   }
 
-  private async handle(message: Message): Promise<void> {
-    switch (message.type) {
+  private async handle({ type, payload, ignored }: Message): Promise<void> {
+    switch (type) {
       case PacketType.login7:
-        return this.login(parseLogin(message.payload));
+        return this.login(parseLogin(payload));
       case PacketType.federatedToken:
-        return this.pendingLogin && this.finishLogin(this.pendingLogin, parseToken(message.payload));
+        return this.pendingLogin && this.finishLogin(this.pendingLogin, parseToken(payload));
+      case PacketType.attention:
+        return this.response().end('attention');
       case PacketType.batch:
-      case PacketType.rpc:
-      case PacketType.transaction:
-        return this.request(message);
+      case PacketType.rpc: {
+        if (this.executor === undefined) return void this.socket.destroy();
+        const response = this.response(type === PacketType.rpc);
+        return ignored ? response.end() : this.request(this.executor, type, payload, response);
+      }
       default:
         this.socket.destroy();
     }
@@ -150,114 +145,76 @@ export class Session {
   // --- login --------------------------------------------------------------------------------------------------------
 
   private async login(login: Login): Promise<void> {
-    if (login.federated !== undefined && login.federated.token === undefined) {
-      this.pendingLogin = login;
-      const response = this.response(false);
-      response.raw(federatedInfo());
-      return response.end();
-    }
-    return this.finishLogin(login, login.federated?.token);
+    if (!login.federated) return this.finishLogin(login, undefined);
+    this.pendingLogin = login;
+    const response = this.response();
+    response.raw(federatedInfo());
+    await response.end();
   }
 
   private async finishLogin(login: Login, token: string | undefined): Promise<void> {
-    const response = this.response(false);
+    const response = this.response();
     const refusal = this.host.faults.login() ?? this.refuse(login, token);
     if (refusal !== undefined) {
       response.error(refusal);
-      await response.end({ failed: true });
+      await response.end('failed');
       this.stream?.end();
       return;
     }
-    this.executor = new Executor(this.host.file, this.host, this.id);
-    this.executor.login = token === undefined ? login.user : 'federated';
-    response.environmentText(1, this.host.database, 'master');
-    response.collation();
-    response.environmentText(2, 'us_english', '');
-    response.environmentText(4, String(login.packetSize), '4096');
-    response.loginAcknowledged(login.federated !== undefined);
+    this.executor = new Executor(this.host.file, this.host, token === undefined ? login.user : 'federated');
+    response.loginAcknowledged(this.host.database, login.packetSize, login.federated);
     await response.end();
     this.packetSize = login.packetSize;
   }
 
-  private refuse(login: Login, token: string | undefined): SqlError | undefined {
-    const { logins, acceptToken, database } = this.host;
-    const known =
-      token === undefined
-        ? Object.hasOwn(logins, login.user) && logins[login.user] === login.password
-        : acceptToken(token);
-    if (!known)
-      return new SqlError(
-        18456,
-        `Login failed for user '${token === undefined ? login.user : '<token-identified principal>'}'.`,
-      );
-    if (login.database === '' || login.database.toLowerCase() === database.toLowerCase()) return undefined;
-    return new SqlError(
-      4060,
-      `Cannot open database "${login.database}" requested by the login. The login failed.`,
-    );
+  private refuse({ user, password, database }: Login, token: string | undefined): SqlError | undefined {
+    const { logins, acceptToken } = this.host;
+    if (token === undefined && !(Object.hasOwn(logins, user) && logins[user] === password))
+      return sqlError(18456, user);
+    if (token !== undefined && !acceptToken(token)) return sqlError(18456, '<token-identified principal>');
+    const known = database === '' || database.toLowerCase() === this.host.database.toLowerCase();
+    return known ? undefined : sqlError(4060, database);
   }
 
   // --- requests -----------------------------------------------------------------------------------------------------
 
-  private async request(message: Message): Promise<void> {
-    const { executor } = this;
-    if (executor === undefined) return void this.socket.destroy();
-    const response = this.response(message.type === PacketType.rpc);
-    if (message.ignored) return response.end();
-    if (message.reset) {
-      executor.reset();
-      response.environment(18, Buffer.alloc(0), Buffer.alloc(0));
-    }
+  private async request(
+    executor: Executor,
+    type: number,
+    payload: Buffer,
+    response: Response,
+  ): Promise<void> {
     const running = new AbortController();
+    const { signal } = running;
     this.running = running;
     try {
-      const after = await this.execute(message, executor, response, running.signal);
+      const request = type === PacketType.rpc ? parseRpc(payload) : parseSqlBatch(payload);
+      const after = await this.execute(request, { executor, response, signal });
       if (after === 'drop') return void this.socket.destroy();
-      if (running.signal.aborted) throw new Cancelled();
+      if (signal.aborted) throw new Cancelled();
       await response.end();
       if (after === 'end') this.stream?.end();
     } catch (error) {
+      if (error instanceof SqlError) {
+        executor.raise(error, response, false);
+        await response.end();
+        return;
+      }
       if (!(error instanceof Cancelled)) throw error;
       executor.cancelled(response);
-      await response.end({ cancelled: true });
+      await response.end('cancelled');
     } finally {
       this.running = undefined;
     }
   }
 
-  private async execute(
-    message: Message,
-    executor: Executor,
-    response: Response,
-    signal: AbortSignal,
-  ): Promise<'drop' | 'end' | undefined> {
-    let text = '';
-    let parameters: Parameter[] = [];
-    let work: () => Promise<void> | void;
-    try {
-      if (message.type === PacketType.batch) {
-        text = parseSqlBatch(message.payload);
-        work = () => executor.batch(text, response, signal);
-      } else if (message.type === PacketType.rpc) {
-        ({ sql: text, parameters } = parseRpc(message.payload));
-        work = () => executor.procedure(text, parameters, response, signal);
-      } else {
-        const kind = parseTransactionRequest(message.payload);
-        text = `${kind.toUpperCase()} TRANSACTION`;
-        work = () => executor.transaction(kind, response);
-      }
-    } catch (error) {
-      if (!(error instanceof SqlError)) throw error;
-      executor.raise(error, response, false);
-      return undefined;
-    }
-    if (INITIAL_BATCH.test(text)) {
-      await work();
-      return undefined;
-    }
-    this.host.received({ connection: this.id, text, parameters });
-    const order = this.host.faults.statement(text);
-    if (order !== undefined) return this.faulty(order, text, work, executor, response, signal);
+  private async execute(request: SqlRequest, run: Pick<Run, 'response' | 'signal'> & { executor: Executor }) {
+    const { sql: text, parameters = [] } = request;
+    const work = () => run.executor.execute(request, run.response, run.signal);
+    const initial = INITIAL_BATCH.test(text);
+    if (!initial) this.host.received({ connection: this.id, text, parameters });
+    const order = initial ? undefined : this.host.faults.statement(text);
+    if (order !== undefined) return this.faulty(order, text, work, run);
     await work();
     return undefined;
   }
@@ -265,10 +222,8 @@ export class Session {
   private async faulty(
     order: Order,
     text: string,
-    work: () => Promise<void> | void,
-    executor: Executor,
-    response: Response,
-    signal: AbortSignal,
+    work: () => Promise<void>,
+    { executor, response, signal }: Pick<Run, 'response' | 'signal'> & { executor: Executor },
   ): Promise<'drop' | 'end' | undefined> {
     const { fault } = order;
     switch (fault.kind) {
@@ -278,12 +233,9 @@ export class Session {
         await work();
         return 'drop';
       case 'error': {
-        const error = new SqlError(fault.number ?? 50000, fault.message);
-        executor.raise(
-          error,
-          response,
-          error.number === 1205 || executor.aborts || /^\s*SET\s+XACT_ABORT\s+ON/i.test(text),
-        );
+        const error = errorOf(fault, 50000);
+        const aborts = executor.aborts || /^\s*SET\s+XACT_ABORT\s+ON/i.test(text);
+        executor.raise(error, response, error.number === 1205 || aborts);
         return error.class >= 20 ? 'end' : undefined;
       }
       case 'delay':
@@ -298,11 +250,7 @@ export class Session {
           if (fault.drop) this.socket.destroy();
           return order.hold(() => this.host.lock.contended());
         };
-        try {
-          await work();
-        } finally {
-          executor.beforeCommit = undefined;
-        }
+        await work().finally(() => (executor.beforeCommit = undefined));
         return undefined;
       case 'refuseLogin':
         throw new Error('a login fault met a statement');

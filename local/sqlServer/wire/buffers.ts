@@ -8,21 +8,17 @@ export class Reader {
     return this.buffer.length - this.at;
   }
 
-  private move(length: number): number {
-    this.at += length;
-    return this.at - length;
-  }
-
-  u8 = (): number => this.buffer.readUInt8(this.move(1));
-  u16 = (): number => this.buffer.readUInt16LE(this.move(2));
-  u32 = (): number => this.buffer.readUInt32LE(this.move(4));
-  u64 = (): bigint => this.buffer.readBigUInt64LE(this.move(8));
-
   bytes(length: number): Buffer {
-    const start = this.move(length);
+    const start = this.at;
+    this.at += length;
     if (this.left < 0) throw new RangeError('message too short');
-    return this.buffer.subarray(start, start + length);
+    return this.buffer.subarray(start, this.at);
   }
+
+  u8 = (): number => this.bytes(1).readUInt8();
+  u16 = (): number => this.bytes(2).readUInt16LE();
+  u32 = (): number => this.bytes(4).readUInt32LE();
+  u64 = (): bigint => this.bytes(8).readBigUInt64LE();
 
   /** UCS-2 text of so many characters. */
   text(length: number): string {
@@ -50,47 +46,24 @@ export class Writer {
     const at = this.room(1);
     this.buffer[at] = value;
   }
-  u16(value: number): void {
-    const at = this.room(2);
-    this.buffer.writeUInt16LE(value, at);
-  }
-  u32(value: number): void {
-    const at = this.room(4);
-    this.buffer.writeUInt32LE(value, at);
-  }
-  i32(value: number): void {
-    const at = this.room(4);
-    this.buffer.writeInt32LE(value, at);
-  }
-  u64(value: bigint): void {
-    const at = this.room(8);
-    this.buffer.writeBigUInt64LE(BigInt.asUintN(64, value), at);
-  }
-  f64(value: number): void {
-    const at = this.room(8);
-    this.buffer.writeDoubleLE(value, at);
-  }
   /** Little endian, as many bytes as asked for. */
   uint(value: number, bytes: number): void {
     const at = this.room(bytes);
     this.buffer.writeUIntLE(value, at, bytes);
   }
+  u64(value: bigint): void {
+    const at = this.room(8);
+    this.buffer.writeBigUInt64LE(BigInt.asUintN(64, value), at);
+  }
   bytes(value: Uint8Array): void {
     const at = this.room(value.length);
     this.buffer.set(value, at);
   }
-  text(value: string): void {
+  /** UCS-2 text after its length in characters, a number of that many bytes. */
+  text(value: string, lengthBytes = 1): void {
+    this.uint(value.length, lengthBytes);
     const at = this.room(value.length * 2);
     this.buffer.write(value, at, 'utf16le');
-  }
-  /** Text after its length in characters. */
-  shortText(value: string): void {
-    this.u8(value.length);
-    this.text(value);
-  }
-  longText(value: string): void {
-    this.u16(value.length);
-    this.text(value);
   }
 
   /** Takes the first bytes out; without a number, all. */

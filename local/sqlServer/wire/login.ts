@@ -5,84 +5,78 @@ export interface Login {
   readonly password: string;
   readonly database: string;
   readonly packetSize: number;
-  /** Set for a federated login; `token` where it came inside LOGIN7. */
-  readonly federated: { readonly token: string | undefined } | undefined;
+  /** The client is going to send an access token. */
+  readonly federated: boolean;
 }
 
-/** Our side of PRELOGIN: encryption on, FEDAUTHREQUIRED echoed. */
+/** Our side of PRELOGIN, by option: version, encryption on, instance, thread, MARS off, FEDAUTHREQUIRED echoed. */
+const PRELOGIN: readonly (readonly [id: number, data: readonly number[]])[] = [
+  [0, [16, 0, 0x10, 0, 0, 0]],
+  [1, [1]],
+  [2, [0]],
+  [3, []],
+  [4, [0]],
+  [6, [1]],
+];
+
 export function preloginResponse(): Buffer {
-  const options: [number, number[]][] = [
-    [0, [16, 0, 0x10, 0, 0, 0]],
-    [1, [1]],
-    [2, [0]],
-    [3, []],
-    [4, [0]],
-    [6, [1]],
-  ];
-  const table: number[] = [];
-  const data: number[] = [];
-  const start = options.length * 5 + 1;
-  for (const [id, bytes] of options) {
-    const offset = start + data.length;
-    table.push(id, offset >> 8, offset & 0xff, 0, bytes.length);
-    data.push(...bytes);
-  }
+  const data = PRELOGIN.flatMap(([, bytes]) => bytes);
+  let offset = PRELOGIN.length * 5 + 1;
+  const table = PRELOGIN.flatMap(([id, { length }]) => {
+    offset += length;
+    return [id, 0, offset - length, 0, length];
+  });
   return Buffer.from([...table, 0xff, ...data]);
 }
 
+const FEDERATED_AUTHENTICATION = 2;
+const END_OF_FEATURES = 0xff;
+
 /** LOGIN7 ([MS-TDS] 2.2.6.4). Throws RangeError where it is malformed. */
 export function parseLogin(payload: Buffer): Login {
-  const text = (at: number): string => {
+  const field = (at: number): Buffer => {
     const offset = payload.readUInt16LE(at);
-    return payload.subarray(offset, offset + payload.readUInt16LE(at + 2) * 2).toString('utf16le');
+    return payload.subarray(offset, offset + payload.readUInt16LE(at + 2) * 2);
   };
-  const passwordAt = payload.readUInt16LE(44);
-  const password = Buffer.from(payload.subarray(passwordAt, passwordAt + payload.readUInt16LE(46) * 2));
-  for (const [i, byte] of password.entries()) {
+  const password = Buffer.from(field(44)).map((byte) => {
     const plain = byte ^ 0xa5;
-    password[i] = ((plain << 4) | (plain >> 4)) & 0xff;
-  }
+    return (plain << 4) | (plain >> 4);
+  });
   return {
-    user: text(40),
-    password: password.toString('utf16le'),
-    database: text(68),
+    user: field(40).toString('utf16le'),
+    password: Buffer.from(password).toString('utf16le'),
+    database: field(68).toString('utf16le'),
     packetSize: Math.min(Math.max(payload.readUInt32LE(8), 512), 32767),
-    federated: (payload.readUInt8(27) & 0x10) === 0 ? undefined : federated(payload),
+    federated: (payload.readUInt8(27) & 0x10) !== 0 && isFederated(payload),
   };
 }
 
-function federated(payload: Buffer): Login['federated'] {
+function isFederated(payload: Buffer): boolean {
   const reader = new Reader(payload);
   reader.at = payload.readUInt32LE(payload.readUInt16LE(56));
-  for (let feature = reader.u8(); feature !== 0xff; feature = reader.u8()) {
-    const data = reader.bytes(reader.u32());
-    if (feature !== 2) continue;
-    const library = data.readUInt8(0) >> 1;
-    if (library !== 1) return { token: undefined };
-    return { token: data.subarray(5, 5 + data.readUInt32LE(1)).toString('utf16le') };
+  for (let feature = reader.u8(); feature !== END_OF_FEATURES; feature = reader.u8()) {
+    if (feature === FEDERATED_AUTHENTICATION) return true;
+    reader.bytes(reader.u32());
   }
-  return undefined;
+  return false;
 }
 
 /** FEDAUTHINFO: where the client gets its token, and for what. */
 export function federatedInfo(): Buffer {
-  const items: [number, Buffer][] = [
-    [1, Buffer.from('https://login.microsoftonline.com/common', 'utf16le')],
-    [2, Buffer.from('https://database.windows.net/', 'utf16le')],
-  ];
+  const items = ['https://login.microsoftonline.com/common', 'https://database.windows.net/'];
+  const data = items.map((item) => Buffer.from(item, 'utf16le'));
   const writer = new Writer();
-  const data = Buffer.concat(items.map(([, bytes]) => bytes));
   let offset = 4 + items.length * 9;
   writer.u8(0xee);
-  writer.u32(offset + data.length);
-  writer.u32(items.length);
-  for (const [id, bytes] of items) {
-    writer.u8(id);
-    writer.u32(bytes.length);
-    writer.u32(offset);
-    offset += bytes.length;
+  writer.uint(offset + Buffer.concat(data).length, 4);
+  writer.uint(items.length, 4);
+  for (const [i, { length }] of data.entries()) {
+    writer.u8(i + 1);
+    writer.uint(length, 4);
+    writer.uint(offset, 4);
+    offset += length;
   }
-  writer.bytes(data);
+  writer.bytes(Buffer.concat(data));
   return writer.take();
 }
 

@@ -6,7 +6,6 @@ export const PacketType = {
   response: 0x04,
   attention: 0x06,
   federatedToken: 0x08,
-  transaction: 0x0e,
   login7: 0x10,
   prelogin: 0x12,
 } as const;
@@ -16,18 +15,16 @@ export interface Message {
   readonly payload: Buffer;
   /** The client gave the message up while sending it. */
   readonly ignored: boolean;
-  /** RESETCONNECTION: put the session back to its start first. */
-  readonly reset: boolean;
 }
 
 const HEADER = 8;
 
+/** What of a packet is not its header. */
+export const payloadSize = (packetSize: number): number => packetSize - HEADER;
+
 export function packet(type: number, payload: Buffer, last: boolean, id = 1): Buffer {
-  const header = Buffer.alloc(HEADER);
-  header[0] = type;
-  header[1] = last ? 1 : 0;
+  const header = Buffer.from([type, last ? 1 : 0, 0, 0, 0, 0, id & 0xff, 0]);
   header.writeUInt16BE(payload.length + HEADER, 2);
-  header[6] = id & 0xff;
   return Buffer.concat([header, payload]);
 }
 
@@ -35,7 +32,6 @@ export function packet(type: number, payload: Buffer, last: boolean, id = 1): Bu
 export class MessageReader {
   private buffer: Buffer = Buffer.alloc(0);
   private parts: Buffer[] = [];
-  private reset = false;
 
   constructor(private readonly onMessage: (message: Message) => void) {}
 
@@ -45,24 +41,13 @@ export class MessageReader {
       const length = this.buffer.readUInt16BE(2);
       if (length < HEADER) throw new RangeError('malformed packet');
       if (this.buffer.length < length) return;
-      const status = this.buffer.readUInt8(1);
-      this.reset ||= (status & 0x08) !== 0;
+      const [type = 0, status = 0] = this.buffer;
       this.parts.push(this.buffer.subarray(HEADER, length));
-      const type = this.buffer.readUInt8(0);
       this.buffer = this.buffer.subarray(length);
       if ((status & 1) === 0) continue;
-      const message = {
-        type,
-        payload: Buffer.concat(this.parts),
-        ignored: (status & 2) !== 0,
-        reset: this.reset,
-      };
+      const payload = Buffer.concat(this.parts);
       this.parts = [];
-      this.reset = false;
-      this.onMessage(message);
+      this.onMessage({ type, payload, ignored: (status & 2) !== 0 });
     }
   }
 }
-
-/** What of a packet is not its header. */
-export const payloadSize = (packetSize: number): number => packetSize - HEADER;

@@ -1,4 +1,4 @@
-import { SqlError } from '../errors';
+import { notServed } from '../errors';
 import { Reader } from './buffers';
 import { readTypedValue, type TypedValue } from './types';
 
@@ -7,52 +7,39 @@ export interface Parameter extends TypedValue {
   readonly name: string;
 }
 
+/** What a client asks for: a batch, or with parameters an sp_executesql call. */
+export interface SqlRequest {
+  readonly sql: string;
+  readonly parameters: readonly Parameter[] | undefined;
+}
+
 function skipHeaders(payload: Buffer): Reader {
   const reader = new Reader(payload);
   reader.at = payload.readUInt32LE(0);
   return reader;
 }
 
-export function parseSqlBatch(payload: Buffer): string {
+export function parseSqlBatch(payload: Buffer): SqlRequest {
   const reader = skipHeaders(payload);
-  return reader.bytes(reader.left).toString('utf16le');
+  return { sql: reader.bytes(reader.left).toString('utf16le'), parameters: undefined };
 }
 
+/** What stands in place of a procedure's name where its number follows. */
+const BY_NUMBER = 0xffff;
 const SP_EXECUTESQL = 10;
 
 /** An sp_executesql call. Throws SqlError 50000 for any other procedure. */
-export function parseRpc(payload: Buffer): { sql: string; parameters: Parameter[] } {
+export function parseRpc(payload: Buffer): SqlRequest {
   const reader = skipHeaders(payload);
   const length = reader.u16();
-  const procedure = length === 0xffff ? reader.u16() : reader.text(length);
+  const procedure = length === BY_NUMBER ? reader.u16() : reader.text(length);
+  if (procedure !== SP_EXECUTESQL) throw notServed(`the procedure ${procedure}`);
   reader.u16();
   const all: Parameter[] = [];
   while (reader.left > 0) {
     const name = reader.text(reader.u8()).toLowerCase();
-    const status = reader.u8();
-    if ((status & 1) !== 0)
-      throw new SqlError(50000, `The SQL stand-in does not serve output parameters (${name})`);
+    if ((reader.u8() & 1) !== 0) throw notServed(`output parameters (${name})`);
     all.push({ name, ...readTypedValue(reader) });
   }
-  if (procedure !== SP_EXECUTESQL && String(procedure).toLowerCase() !== 'sp_executesql') {
-    throw new SqlError(50000, `The SQL stand-in does not serve the procedure ${procedure}`);
-  }
   return { sql: String(all[0]?.value ?? ''), parameters: all.slice(2) };
-}
-
-export type TransactionRequest = 'begin' | 'commit' | 'rollback' | 'save';
-
-const TRANSACTION_REQUESTS: Readonly<Record<number, TransactionRequest>> = {
-  5: 'begin',
-  7: 'commit',
-  8: 'rollback',
-  9: 'save',
-};
-
-/** A transaction manager request. Throws SqlError 50000. */
-export function parseTransactionRequest(payload: Buffer): TransactionRequest {
-  const number = skipHeaders(payload).u16();
-  const kind = TRANSACTION_REQUESTS[number];
-  if (kind !== undefined) return kind;
-  throw new SqlError(50000, `The SQL stand-in does not serve transaction request ${number}`);
 }

@@ -1,12 +1,39 @@
-import type { ResultColumn } from '../dialect/emitter';
+import type { ResultColumn } from '../dialect/compile';
 import type { SqlError } from '../errors';
 import type { SqlValue } from '../sqlTypes';
 import { Writer } from './buffers';
-import { packet, payloadSize, PacketType } from './packets';
-import { COLLATION, writeType, writeValue } from './types';
+import { packet, PacketType, payloadSize } from './packets';
+import { COLLATION, valueWriter, writeType, type ValueWriter } from './types';
 
 const SERVER = 'sql-stand-in';
+
+/** Tokens of a response ([MS-TDS] 2.2.7). */
+const Token = {
+  returnStatus: 0x79,
+  columns: 0x81,
+  error: 0xaa,
+  info: 0xab,
+  loginAck: 0xad,
+  featureAck: 0xae,
+  row: 0xd1,
+  environment: 0xe3,
+  done: 0xfd,
+  doneProcedure: 0xfe,
+  doneInProcedure: 0xff,
+} as const;
+
 const Done = { more: 0x01, error: 0x02, count: 0x10, attention: 0x20 } as const;
+
+/** What changes in ENVCHANGE. */
+export const Change = {
+  database: 1,
+  language: 2,
+  packetSize: 4,
+  collation: 7,
+  begin: 8,
+  commit: 9,
+  rollback: 10,
+} as const;
 
 /** Where a response goes. `write` resolves when there is room again. */
 export interface Output {
@@ -22,6 +49,7 @@ export class Response {
   private readonly writer = new Writer();
   private done: { status: number; count: number } | undefined;
   private packetId = 0;
+  private valueWriters: ValueWriter[] = [];
 
   constructor(
     private readonly output: Output,
@@ -39,103 +67,98 @@ export class Response {
     if (this.done === undefined) return;
     const { status, count } = this.done;
     this.done = undefined;
-    this.writeDone(this.procedure ? 0xff : 0xfd, status | (more ? Done.more : 0), count);
+    const token = this.procedure ? Token.doneInProcedure : Token.done;
+    this.writeDone(token, status | (more ? Done.more : 0), count);
   }
 
-  private writeDone(token: number, status: number, count: number): void {
+  private writeDone(token: number, status: number, count = 0): void {
     this.writer.u8(token);
-    this.writer.u16(status);
-    this.writer.u16(0);
+    this.writer.uint(status, 2);
+    this.writer.uint(0, 2);
     this.writer.u64(BigInt(count));
   }
 
-  error(error: SqlError): void {
-    this.message(0xaa, error.number, error.class, error.message);
-  }
-
-  info(message: string): void {
-    this.message(0xab, 0, 0, message);
-  }
-
-  private message(token: number, number: number, severity: number, message: string): void {
+  /** A token behind whose id stands its length in two bytes. */
+  private measured(id: number, write: (body: Writer) => void): void {
     const body = new Writer();
-    body.u32(number);
-    body.u8(1);
-    body.u8(severity);
-    body.longText(message.slice(0, 16_000));
-    body.shortText(SERVER);
-    body.shortText('');
-    body.u32(1);
-    const writer = this.token(token);
-    writer.u16(body.length);
+    write(body);
+    const writer = this.token(id);
+    writer.uint(body.length, 2);
     writer.bytes(body.take());
   }
 
+  error(error: SqlError): void {
+    this.message(Token.error, error.number, error.class, error.message);
+  }
+
+  info(message: string): void {
+    this.message(Token.info, 0, 0, message);
+  }
+
+  private message(token: number, number: number, severity: number, message: string): void {
+    this.measured(token, (body) => {
+      body.uint(number, 4);
+      body.u8(1);
+      body.u8(severity);
+      body.text(message.slice(0, 16_000), 2);
+      body.text(SERVER);
+      body.text('');
+      body.uint(1, 4);
+    });
+  }
+
   columns(columns: readonly ResultColumn[]): void {
-    const writer = this.token(0x81);
-    writer.u16(columns.length);
+    const writer = this.token(Token.columns);
+    this.valueWriters = columns.map(({ type }) => valueWriter(type));
+    writer.uint(columns.length, 2);
     for (const { name, type, identity } of columns) {
-      writer.u32(0);
-      writer.u16(identity ? 0x10 : 0x01);
+      writer.uint(0, 4);
+      writer.uint(identity ? 0x10 : 0x01, 2);
       writeType(writer, type);
-      writer.shortText(name);
+      writer.text(name);
     }
   }
 
-  /** False: the buffer is full, `flush` before going on. */
-  row(columns: readonly ResultColumn[], values: readonly SqlValue[]): boolean {
-    const start = this.writer.length;
-    try {
-      this.writer.u8(0xd1);
-      for (const [i, { type }] of columns.entries()) writeValue(this.writer, type, values[i] ?? null);
-    } catch (error) {
-      this.writer.length = start;
-      throw error;
-    }
+  /** A row of the columns that were announced last. False: the buffer is full, `flush` before going on. */
+  row(values: readonly SqlValue[]): boolean {
+    this.writer.u8(Token.row);
+    for (const [i, write] of this.valueWriters.entries()) write(this.writer, values[i] ?? null);
     return this.writer.length < 65_536;
   }
 
   /** The end of a statement; `count` only where it affects or yields rows. */
-  statementDone(count: number | undefined, failed = false): void {
+  statementDone(count?: number, failed = false): void {
     this.releaseDone(true);
-    this.done = {
-      status: (count === undefined ? 0 : Done.count) | (failed ? Done.error : 0),
-      count: count ?? 0,
-    };
+    const status = (count === undefined ? 0 : Done.count) | (failed ? Done.error : 0);
+    this.done = { status, count: count ?? 0 };
   }
 
-  environment(type: number, now: Buffer, before: Buffer): void {
-    const writer = this.token(0xe3);
-    writer.u16(3 + now.length + before.length);
-    writer.u8(type);
-    writer.u8(now.length);
-    writer.bytes(now);
-    writer.u8(before.length);
-    writer.bytes(before);
+  /** Values are bytes, or text. */
+  environment(change: number, now: Buffer | string, before: typeof now = Buffer.alloc(0)): void {
+    this.measured(Token.environment, (body) => {
+      body.u8(change);
+      for (const value of [now, before]) {
+        if (typeof value === 'string') body.text(value);
+        else {
+          body.u8(value.length);
+          body.bytes(value);
+        }
+      }
+    });
   }
 
-  environmentText(type: number, now: string, before: string): void {
-    const writer = this.token(0xe3);
-    writer.u16(3 + (now.length + before.length) * 2);
-    writer.u8(type);
-    writer.shortText(now);
-    writer.shortText(before);
-  }
-
-  collation(): void {
-    this.environment(7, COLLATION, Buffer.alloc(0));
-  }
-
-  loginAcknowledged(federated: boolean): void {
-    const writer = this.token(0xad);
-    const name = 'Microsoft SQL Server';
-    writer.u16(1 + 4 + 1 + name.length * 2 + 4);
-    writer.bytes(Buffer.from([1, 0x74, 0, 0, 4]));
-    writer.shortText(name);
-    writer.bytes(Buffer.from([16, 0, 0x10, 0]));
-    writer.u8(0xae);
-    if (federated) writer.bytes(Buffer.from([2, 0, 0, 0, 0]));
-    writer.bytes(Buffer.from([0x0a, 1, 0, 0, 0, 1, 0xff]));
+  loginAcknowledged(database: string, packetSize: number, federated: boolean): void {
+    this.environment(Change.database, database, 'master');
+    this.environment(Change.collation, COLLATION);
+    this.environment(Change.language, 'us_english', '');
+    this.environment(Change.packetSize, String(packetSize), '4096');
+    this.measured(Token.loginAck, (body) => {
+      body.bytes(Buffer.from([1, 0x74, 0, 0, 4]));
+      body.text('Microsoft SQL Server');
+      body.bytes(Buffer.from([16, 0, 0x10, 0]));
+    });
+    const features = [...(federated ? [2, 0, 0, 0, 0] : []), 0x0a, 1, 0, 0, 0, 1, 0xff];
+    this.token(Token.featureAck).bytes(Buffer.from(features));
   }
 
   raw(bytes: Buffer): void {
@@ -155,18 +178,17 @@ export class Response {
   }
 
   /** Ends the message. `attention`: it acknowledges a cancellation. */
-  async end(options: { attention?: boolean; cancelled?: boolean; failed?: boolean } = {}): Promise<void> {
-    const { attention = false, cancelled = false, failed = false } = options;
-    const status = (attention ? Done.attention : 0) | (cancelled || failed ? Done.error : 0);
-    if (this.procedure && !cancelled) {
+  async end(how?: 'attention' | 'cancelled' | 'failed'): Promise<void> {
+    const status = how === undefined ? 0 : how === 'attention' ? Done.attention : Done.error;
+    if (this.procedure && how !== 'cancelled') {
       this.releaseDone(true);
-      this.writer.u8(0x79);
-      this.writer.u32(0);
-      this.writeDone(0xfe, status, 0);
+      this.writer.u8(Token.returnStatus);
+      this.writer.uint(0, 4);
+      this.writeDone(Token.doneProcedure, status);
     } else if (this.done !== undefined && status === 0) this.releaseDone(false);
     else {
       this.releaseDone(true);
-      this.writeDone(0xfd, status, 0);
+      this.writeDone(Token.done, status);
     }
     await this.flush();
     await this.output.write(packet(PacketType.response, this.writer.take(), true, ++this.packetId));

@@ -1,0 +1,356 @@
+import { invalidObject, type Table } from '../engine/catalogue';
+import { systemViews } from '../engine/systemViews';
+import { notServed, SqlError, sqlError } from '../errors';
+import { commonType, isString, nvarchar, type SqlType } from '../sqlTypes';
+import { ExpressionParser, orderBySql, type OrderItem, type QueryReading } from './expressionParser';
+import { convertTo, predicate, sortable, value } from './operators';
+import {
+  quote,
+  quoteText,
+  Scope,
+  type Emission,
+  type EmittedQuery,
+  type Expr,
+  type Name,
+  type NamedColumn,
+  type ReadFrom,
+  type ScopeSource,
+} from './scope';
+
+/** The columns of a select list or of OUTPUT. */
+export type Items = (scope: Scope) => NamedColumn[];
+
+/** A source of FROM: adds its names to the scope and gives its SQL. */
+type Source = (scope: Scope) => string;
+
+interface Select {
+  readonly top: Expr | undefined;
+  readonly emit: (scope: Scope, orderBy: readonly OrderItem[], into: Into) => EmittedQuery;
+}
+type Into = NonNullable<Parameters<QueryReading>[1]>['into'];
+
+const LOCK_HINTS = new Set(['UPDLOCK', 'XLOCK', 'HOLDLOCK', 'SERIALIZABLE', 'TABLOCKX', 'REPEATABLEREAD']);
+const OTHER_HINTS = new Set([
+  'NOLOCK',
+  'READPAST',
+  'ROWLOCK',
+  'READCOMMITTED',
+  'READCOMMITTEDLOCK',
+  'FORCESEEK',
+]);
+/** Not reserved, but they end the place where an alias may stand. */
+const NOT_ALIAS = new Set(['OUTPUT', 'OFFSET', 'APPLY']);
+
+export const tableSql = (name: string, readFrom: ReadFrom = 'main'): string =>
+  `${name.startsWith('#') ? 'temp' : readFrom}.${quote(name)}`;
+
+/** A table's columns, as `alias` or as bare names. */
+export function tableSource(table: Table, alias: string | undefined): ScopeSource {
+  const prefix = alias === undefined ? '' : `${quote(alias)}.`;
+  const columns = table.columns.map(({ name, type, identity, collation }): NamedColumn => {
+    return { name, sql: prefix + quote(name), type, identity, ...(isString(type) && { collation }) };
+  });
+  return { alias: alias ?? table.name, columns };
+}
+
+/** A query as a source: its columns under their names, which the caller may replace. */
+function derived(query: EmittedQuery, alias: string, scope: Scope, names?: readonly string[]): string {
+  const columns = query.columns.map(({ type, collation, name }, i): NamedColumn => {
+    const known = names?.[i] ?? name;
+    if (known === '') throw sqlError(8155, i + 1, alias);
+    return { type, ...(collation && { collation }), name: known, sql: `${quote(alias)}.${quote(name)}` };
+  });
+  scope.sources.push({ alias, columns });
+  return `(${query.sql}) AS ${quote(alias)}`;
+}
+
+const listOf = (columns: readonly NamedColumn[]): string =>
+  columns.map(({ sql, name }) => `${sql} AS ${quote(name)}`).join(', ');
+
+/** Views are expanded in place: a table that has changed since shows as the error it is. */
+function expandView(name: string, definition: string, emission: Emission, readFrom: ReadFrom): EmittedQuery {
+  const ctes = emission.ctes.splice(0);
+  const outer = emission.readFrom;
+  emission.readFrom = readFrom;
+  try {
+    return parseQuery(definition)({ emission });
+  } catch (error) {
+    if (error instanceof SqlError) error.next = sqlError(4413, name);
+    throw error;
+  } finally {
+    emission.readFrom = outer;
+    emission.ctes.push(...ctes);
+  }
+}
+
+/** ORDER BY knows the select list's names and positions as well. */
+function orderItems(orderBy: readonly OrderItem[], items: readonly NamedColumn[], scope: Scope): string {
+  if (orderBy.length === 0) return '';
+  const keys = orderBy.map(({ expr, descending }) => {
+    const [name, ...more] = expr.column ?? [];
+    const item =
+      expr.position === undefined
+        ? more.length === 0 && items.find((one) => one.name.toLowerCase() === name?.toLowerCase())
+        : items[expr.position - 1];
+    return item ? sortable(item) + (descending ? ' DESC' : '') : orderBySql([{ expr, descending }], scope);
+  });
+  return ` ORDER BY ${keys.join(', ')}`;
+}
+
+/** Reads queries. */
+export class QueryParser extends ExpressionParser {
+  /** Whether the statement that is being read asks for locks that are held. */
+  protected locks = false;
+
+  query(): QueryReading {
+    const ctes = this.is('WITH') ? this.commonTables() : [];
+    let body = this.select();
+    while (this.accept('UNION'))
+      body = this.union(body, this.accept('ALL') ? 'UNION ALL' : 'UNION', this.select());
+    const outer = this.aggregated;
+    const orderBy = this.accept('ORDER', 'BY') ? this.orderItems() : [];
+    this.aggregated = outer;
+    let [offset, fetch]: [Expr?, Expr?] = [];
+    if (orderBy.length > 0 && this.accept('OFFSET')) {
+      offset = this.additive();
+      if (!this.accept('ROWS')) this.expect('ROW');
+      if (this.acceptOneOf('FETCH') !== undefined) {
+        if (!this.accept('NEXT')) this.expect('FIRST');
+        fetch = this.additive();
+        if (!this.accept('ROWS')) this.expect('ROW');
+        this.expect('ONLY');
+      }
+    }
+    const count = body.top ?? fetch;
+    return ({ emission, parent }, { top = false, into } = {}) => {
+      if (!top && orderBy.length > 0 && offset === undefined && body.top === undefined) throw sqlError(1033);
+      const constants = new Scope(emission);
+      emission.ctes.push(new Map(ctes));
+      const query = body.emit(new Scope(emission, parent), orderBy, into);
+      emission.ctes.pop();
+      const limit = count ? ` LIMIT ${value(count, constants).sql}` : offset ? ' LIMIT -1' : '';
+      const skipped = offset ? ` OFFSET ${value(offset, constants).sql}` : '';
+      return { ...query, sql: query.sql + limit + skipped };
+    };
+  }
+
+  private commonTables(): [string, (alias: string, scope: Scope) => string][] {
+    this.expect('WITH');
+    return this.list(() => {
+      const name = this.identifier();
+      const columns = this.is('(') ? this.names() : undefined;
+      this.expect('AS');
+      const query = this.parenthesised(() => this.query());
+      let active = false;
+      const emit = (alias: string, scope: Scope): string => {
+        if (active) throw notServed('a recursive common table expression');
+        active = true;
+        try {
+          return derived(query({ emission: scope.emission }), alias, scope, columns);
+        } finally {
+          active = false;
+        }
+      };
+      return [name.toLowerCase(), emit];
+    });
+  }
+
+  private union(left: Select, op: string, right: Select): Select {
+    const branch = ({ top, emit }: Select, outer: Scope, into: Into): EmittedQuery => {
+      const scope = new Scope(outer.emission, outer.parent);
+      const query = emit(scope, [], into);
+      return top ? { ...query, sql: `SELECT * FROM (${query.sql} LIMIT ${value(top, scope).sql})` } : query;
+    };
+    const emit: Select['emit'] = (scope, orderBy, into) => {
+      const [first, second] = [branch(left, scope, into), branch(right, scope, into)];
+      if (first.columns.length !== second.columns.length) throw sqlError(205);
+      const columns = first.columns.map((column, i) => ({
+        ...column,
+        sql: quote(column.name),
+        type: commonType(column.type, second.columns[i]?.type ?? column.type),
+      }));
+      const own = new Scope(scope.emission);
+      own.sources.push({ alias: '', columns });
+      return { sql: `${first.sql} ${op} ${second.sql}${orderItems(orderBy, columns, own)}`, columns };
+    };
+    return { top: undefined, emit };
+  }
+
+  private select(): Select {
+    if (this.is('(')) return this.parenthesised(() => this.select());
+    const outer = this.aggregated;
+    this.aggregated = false;
+    this.expect('SELECT');
+    const distinct = this.accept('DISTINCT') ? 'DISTINCT ' : '';
+    const top = this.top();
+    const items = this.selectList();
+    const from = this.accept('FROM') ? this.joined() : undefined;
+    const where = this.accept('WHERE') ? this.expr() : undefined;
+    const groupBy = this.accept('GROUP', 'BY') ? this.list(() => this.expr()) : [];
+    const having = this.accept('HAVING') ? this.expr() : undefined;
+    const grouped = groupBy.length > 0 || this.aggregated;
+    this.aggregated = outer;
+    const emit: Select['emit'] = (scope, orderBy, into) => {
+      const source = from ? ` FROM ${from(scope)}` : '';
+      const filter = where ? ` WHERE ${predicate(where, scope)}` : '';
+      const keys = groupBy.map((expr) => value(expr, scope));
+      if (grouped) scope.groupKeys = new Set(keys.map(({ sql }) => sql));
+      const group = keys.length === 0 ? '' : ` GROUP BY ${keys.map(sortable).join(', ')}`;
+      const groups = having ? ` HAVING ${predicate(having, scope)}` : '';
+      const own = items(scope);
+      const columns = into ? own.map((item, i) => ({ ...item, ...into(item, i) })) : own;
+      const order = orderItems(orderBy, own, scope);
+      return {
+        sql: `SELECT ${distinct}${listOf(columns)}${source}${filter}${group}${groups}${order}`,
+        columns,
+      };
+    };
+    return { top, emit };
+  }
+
+  protected top(): Expr | undefined {
+    if (!this.accept('TOP')) return undefined;
+    const top = this.is('(') ? this.parenthesised(() => this.expr()) : this.primary();
+    if (this.is('PERCENT') || this.is('WITH', 'TIES')) this.fail();
+    return top;
+  }
+
+  protected selectList(): Items {
+    const items = this.list(() => this.selectItem());
+    return (scope) => items.flatMap((item) => item(scope));
+  }
+
+  private selectItem(): Items {
+    if (this.accept('*')) return ({ sources }) => sources.flatMap(({ columns }) => columns);
+    if (this.isName() && this.peek(1).value === '.' && this.peek(2).value === '*') {
+      const qualifier = this.identifier();
+      this.expect('.', '*');
+      return (scope) => [...scope.source(qualifier).columns];
+    }
+    const expr = this.expr();
+    const name = this.alias() ?? expr.column?.at(-1) ?? '';
+    return (scope) => [{ ...value(expr, scope), name }];
+  }
+
+  private alias(): string | undefined {
+    if (this.accept('AS')) return this.peek().kind === 'string' ? this.next().value : this.identifier();
+    const { kind, value: word } = this.peek();
+    return this.isName() && !(kind === 'word' && NOT_ALIAS.has(word)) ? this.identifier() : undefined;
+  }
+
+  // --- sources ------------------------------------------------------------------------------------------------------
+
+  private joined(): Source {
+    let left = this.source();
+    for (;;) {
+      let join = 'INNER JOIN';
+      if (this.accept('CROSS', 'JOIN')) join = 'CROSS JOIN';
+      else if (this.accept('LEFT')) {
+        this.accept('OUTER');
+        this.expect('JOIN');
+        join = 'LEFT JOIN';
+      } else if (!this.accept('INNER', 'JOIN') && !this.accept('JOIN')) return left;
+      const [first, second] = [left, this.source()];
+      if (join !== 'CROSS JOIN') this.expect('ON');
+      const on = join === 'CROSS JOIN' ? undefined : this.expr();
+      left = (scope) => {
+        const sides = `${first(scope)} ${join} ${second(scope)}`;
+        return on ? `${sides} ON ${predicate(on, scope)}` : sides;
+      };
+    }
+  }
+
+  private source(): Source {
+    if (this.is('(')) {
+      const query = this.parenthesised(() => this.query());
+      const alias = this.alias() ?? this.fail();
+      const names = this.is('(') ? this.names() : undefined;
+      return (scope) =>
+        derived(
+          query({ emission: scope.emission, ...(scope.parent && { parent: scope.parent }) }),
+          alias,
+          scope,
+          names,
+        );
+    }
+    if (this.accept('OPENJSON')) return this.openJson();
+    const { name, alias, locks } = this.tableReference();
+    return (scope) => this.named(name, alias, locks, scope);
+  }
+
+  protected tableReference(): { readonly name: Name; readonly alias: string; readonly locks: boolean } {
+    const name = this.objectName();
+    const early = this.hints();
+    const alias = this.alias() ?? name.name;
+    return { name, alias, locks: this.hints() || early };
+  }
+
+  private openJson(): Source {
+    const json = this.parenthesised(() => this.expr());
+    this.expect('WITH');
+    const definitions = this.parenthesised(() =>
+      this.list((): [string, SqlType, string] => {
+        const name = this.identifier();
+        const type = this.type();
+        return [name, type, this.peek().kind === 'string' ? this.next().value : `$.${name}`];
+      }),
+    );
+    const alias = this.alias() ?? 'OPENJSON';
+    return (scope) => {
+      const columns = definitions.map(([name, type, path]): NamedColumn => {
+        const sql = path === '$' ? 'value' : `json_extract(value, ${quoteText(path)})`;
+        return { ...convertTo({ sql, type: nvarchar(4000) }, type), name };
+      });
+      const sql = `SELECT ${listOf(columns)} FROM json_each(${value(json, scope).sql})`;
+      return derived({ sql, columns }, alias, scope);
+    };
+  }
+
+  /** Whether a table hint asks for locks that are held. */
+  protected hints(): boolean {
+    if (!this.accept('WITH')) return false;
+    const locking = this.parenthesised(() =>
+      this.list(() => {
+        if (this.accept('INDEX')) {
+          this.parenthesised(() => this.next());
+          return false;
+        }
+        const hint = this.next().value;
+        if (!LOCK_HINTS.has(hint) && !OTHER_HINTS.has(hint)) this.fail();
+        return LOCK_HINTS.has(hint);
+      }),
+    ).includes(true);
+    this.locks ||= locking;
+    return locking;
+  }
+
+  private named({ schema, name }: Name, alias: string, locks: boolean, scope: Scope): string {
+    const { emission } = scope;
+    const { catalogue, ignoreLockHints } = emission.context;
+    if (/^(sys|information_schema)$/i.test(schema ?? '')) {
+      const key = `${schema ?? ''}.${name}`.toLowerCase();
+      const view = systemViews.get(key);
+      if (view === undefined) throw notServed(`the catalogue view ${key}`);
+      const columns = view.columns.map(([column, type]) => ({ name: column, type, sql: quote(column) }));
+      return derived({ sql: view.sql, columns }, alias, scope);
+    }
+    const key = name.toLowerCase();
+    const common =
+      schema === undefined ? emission.ctes.findLast((ctes) => ctes.has(key))?.get(key) : undefined;
+    if (common !== undefined) return common(alias, scope);
+    const object = catalogue.object({ schema, name });
+    if (object === undefined) throw invalidObject({ schema, name });
+    const readFrom = locks && !ignoreLockHints ? 'main' : emission.readFrom;
+    if (object.kind === 'view')
+      return derived(expandView(object.name, object.definition, emission, readFrom), alias, scope);
+    scope.sources.push(tableSource(object, alias));
+    return `${tableSql(object.name, readFrom)} AS ${quote(alias)}`;
+  }
+}
+
+/** The query of a view. */
+export const parseQuery = (sql: string): QueryReading =>
+  new QueryParser(sql).whole((parser) => parser.query());
+
+/** A constraint's or default's expression. */
+export const parseExpression = (sql: string): Expr => new QueryParser(sql).whole((parser) => parser.expr());
