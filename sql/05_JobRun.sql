@@ -41,7 +41,7 @@ BEGIN
     SET Status = 'Failed', Completed_At = GETUTCDATE(), Error_Message = 'Abandoned: still in progress when the index UX_JobRun_Job_Type_InProgress was created.'
     WHERE Status = 'InProgress' AND Id NOT IN (
         SELECT MAX(Id) FROM dbo.JobRun
-        WHERE Status = 'InProgress' AND DATEDIFF(MINUTE, Started_At, GETUTCDATE()) BETWEEN -1 AND 10
+        WHERE Status = 'InProgress' AND DATEDIFF(MINUTE, Started_At, GETUTCDATE()) <= 10 AND Started_At <= DATEADD(MINUTE, 1, GETUTCDATE())
         GROUP BY Job_Type);
     IF @@ROWCOUNT > 0
         PRINT 'table dbo.JobRun: runs in progress that were left by dead processes are closed as Failed';

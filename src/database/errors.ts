@@ -7,18 +7,37 @@ export const sqlErrors = {
   invalidColumn: 207,
   invalidObject: 208,
   permissionDenied: 229,
-  /** "Lock request time out period exceeded": only in a session that has set LOCK_TIMEOUT. */
+  /** "The target table … cannot have any enabled triggers if the statement contains an OUTPUT clause without INTO". */
+  outputWithTrigger: 334,
+  /** "Lock request time out period exceeded": LOCK_TIMEOUT was set, and a lock was not granted within it. */
   lockTimeout: 1222,
 } as const;
 
 /**
- * Errors that pass by themselves: Azure SQL's list ("Troubleshoot transient connection errors in SQL Database") and
- * that of EF Core's SqlServerTransientExceptionDetector, 1205 (deadlock victim) among them. A time-out on the client's side
- * is no number of the server's; work that is retried is safe to repeat, so it counts as transient too.
+ * Errors that pass by themselves: all of Azure SQL's list ("Troubleshoot connectivity issues", "List of transient fault
+ * error codes") and, of the list that EF Core retries (SqlServerTransientExceptionDetector), what a session can meet that
+ * signs in, reads and writes. The rest of that list comes from other commands and features: availability groups,
+ * mirroring, replication, full text, FILESTREAM, memory-optimised tables, Synapse, the management of servers and pools.
+ *
+ * 1204 (no memory for another lock) and 8645 (none for the query) are in: the server is busy and asks to rerun.
+ * 1222 (lock time-out) is out, though EF Core has it: a session gets it only if it has set LOCK_TIMEOUT, and whoever sets
+ * that has waited as long as is right and decides what to do instead.
+ * 37396 (the token has expired) is on neither list; a new session gets a new token.
+ * A time-out on the client's side is no number of the server's: StatementTimeoutError.
  */
 const transientNumbers = new Set([
-  20, 64, 121, 233, 615, 926, 1205, 4060, 4221, 10_053, 10_054, 10_060, 10_928, 10_929, 37_396, 40_197,
-  40_501, 40_613, 49_918, 49_919, 49_920,
+  // The connection broke.
+  20, 64, 121, 233, 997, 10_053, 10_054, 10_060, 11_001,
+  // The database is moved, started or recovered, or the sign-in has to be repeated.
+  615, 617, 921, 926, 927, 941, 952, 982, 988, 4060, 4221, 17_197, 18_401, 37_396, 40_106, 40_143, 40_197,
+  40_540, 40_613, 40_623, 40_671, 42_029, 49_802,
+  // The server is busy, or a limit is reached.
+  1204, 8628, 8645, 8651, 9020, 10_922, 10_928, 10_929, 10_930, 10_936, 17_889, 22_498, 40_189, 40_501,
+  40_642, 40_648, 40_675, 40_890, 40_903, 49_918, 49_919, 49_920, 49_977, 49_983,
+  // Another session came in between.
+  539, 601, 669, 1203, 1205, 1221, 1232, 2021, 2816, 3635, 3941, 3947, 3948, 3950, 3953, 3957, 3960, 3966,
+  3980, 4117, 4184, 17_065, 17_066, 17_067, 20_041, 22_225, 22_226, 22_335, 22_353, 22_355, 22_358, 22_427,
+  22_430, 22_491, 22_493,
 ]);
 
 /**
@@ -51,7 +70,7 @@ export class SqlError extends DatabaseError {
   ) {
     // No cause: what tedious throws has the server's own text, and causes are printed with an error.
     const serverMessage = quotingNumbers.has(number) ? 'A value has the wrong type or is too long.' : message;
-    super(`${serverMessage}${hint(number)} (SQL error ${number} in ${statementName})`);
+    super(`${serverMessage}${hint(number, message)} (SQL error ${number} in ${statementName})`);
     this.serverMessage = serverMessage;
     this.transient = transientNumbers.has(number);
   }
@@ -60,11 +79,15 @@ export class SqlError extends DatabaseError {
   }
 }
 
-function hint(number: number): string {
+function hint(number: number, message: string): string {
+  if (number === sqlErrors.invalidObject && message.includes('OPENJSON'))
+    return ' It needs compatibility level 130 or higher: ALTER DATABASE CURRENT SET COMPATIBILITY_LEVEL = 130.';
   if (number === sqlErrors.invalidObject || number === sqlErrors.invalidColumn)
     return ' Apply the scripts in sql/ (npm run db:deploy), and compare the views with sql/06_AccessGrant_views.sql.';
   if (number === sqlErrors.permissionDenied)
     return ' Make the identity a member of the role in sql/07_AccessExpiryJobs_role.sql.';
+  if (number === sqlErrors.outputWithTrigger)
+    return ' Drop the trigger or disable it: the jobs cannot write to a table that has one (sql/05_JobRun.sql).';
   return '';
 }
 

@@ -39,14 +39,19 @@ SELECT ${jobRunColumns('r')} FROM dbo.JobRun AS r WHERE r.Id = @runId;`,
   return toJobRun(row);
 }
 
+/** What a message ends with says what to do, and which error it was: "(SQL error 8152 in revokeBatch)". */
+const keptEndBytes = 200;
+
 /**
- * Cuts text to a VARCHAR's length, which counts bytes: in a database with a UTF-8 collation one character takes up to
- * four, and a longer value is refused (error 2628).
+ * Cuts text in its middle to a VARCHAR's length, which counts bytes: in a database with a UTF-8 collation one character
+ * takes up to four, and a longer value is refused (error 2628).
  */
-function truncateToBytes(text: string, bytes: number): string {
-  if (Buffer.byteLength(text) <= bytes) return text;
-  const ellipsis = '...';
-  const kept = Buffer.from(text).subarray(0, bytes - ellipsis.length);
-  // The last character may have been cut in half.
-  return new TextDecoder().decode(kept).replace(/\uFFFD+$/, '') + ellipsis;
+function truncateToBytes(text: string, maxBytes: number): string {
+  const bytes = Buffer.from(text);
+  if (bytes.length <= maxBytes) return text;
+  const ellipsis = ' ... ';
+  const start = bytes.subarray(0, maxBytes - ellipsis.length - keptEndBytes).toString();
+  const end = bytes.subarray(-keptEndBytes).toString();
+  // A character at either cut may have been halved.
+  return start.replace(/\uFFFD+$/, '') + ellipsis + end.replace(/^\uFFFD+/, '');
 }
