@@ -14,6 +14,7 @@ import { databricks, palantir } from '../src/jobs/platforms';
 import { createCredential } from '../src/services';
 import { deployScripts } from './deployScripts';
 import { readExpectedSchema } from './doctor/expectedSchema';
+import { examined, readFacts } from './doctor/database';
 import { formatFinding } from './doctor/finding';
 import { checkView } from './doctor/views';
 import { parseArguments, readEnvironment, runCommand } from './environment';
@@ -40,9 +41,10 @@ runCommand(async () => {
     connection.withRetries(deadlineIn(systemClock, timeBudgetMs), async (session) => {
       await deployScripts(session, directory, log, replaceViews ? keepReplacedView : undefined);
       if (grantee) await grantRole(session, schema.role, grantee, log);
+      const examinedDatabase = examined(session, await readFacts(session));
       return [
-        ...(await checkView(session, databricks, schema)),
-        ...(await checkView(session, palantir, schema)),
+        ...(await checkView(examinedDatabase, databricks, schema)),
+        ...(await checkView(examinedDatabase, palantir, schema)),
       ];
     }),
   );

@@ -1,15 +1,16 @@
 import { connect } from 'node:net';
 import { once } from 'node:events';
 import { connect as connectTls } from 'node:tls';
-import { failed, ok, reasonOf, warning, type Finding } from './finding';
+import { errorText } from '../../src/errorText';
+import { failed, ok, warning, type Finding } from './finding';
 
-/** The longest, in ms, that the endpoint may take to open a connection. */
-const defaultTimeout = 5_000;
+/** The longest that the endpoint may take to open a connection. */
+const defaultTimeoutMs = 5_000;
 
 /** Whether telemetry has somewhere to go. Nothing is sent. */
 export async function checkApplicationInsights(
   connectionString: string | undefined,
-  timeout = defaultTimeout,
+  timeoutMs = defaultTimeoutMs,
 ): Promise<Finding> {
   const subject = 'Application Insights';
   if (connectionString === undefined)
@@ -20,11 +21,11 @@ export async function checkApplicationInsights(
     );
   const endpoint = ingestionEndpoint(connectionString);
   try {
-    await openConnection(new URL(endpoint), timeout);
+    await openConnection(new URL(endpoint), timeoutMs);
   } catch (error) {
     return failed(
       subject,
-      `the ingestion endpoint ${endpoint} cannot be reached: ${reasonOf(error)}`,
+      `the ingestion endpoint ${endpoint} cannot be reached: ${errorText(error)}`,
       "compare APPLICATIONINSIGHTS_CONNECTION_STRING with the resource's overview page; check name resolution and firewall",
     );
   }
@@ -46,12 +47,12 @@ function ingestionEndpoint(connectionString: string): string {
   return parts.get('ingestionendpoint') ?? `https://dc.${suffix}`;
 }
 
-async function openConnection({ protocol, hostname, port }: URL, timeout: number): Promise<void> {
+async function openConnection({ protocol, hostname, port }: URL, timeoutMs: number): Promise<void> {
   const secure = protocol === 'https:';
   const target = { host: hostname, port: Number(port) || (secure ? 443 : 80) };
   const socket = secure ? connectTls({ ...target, servername: hostname }) : connect(target);
   try {
-    await once(socket, secure ? 'secureConnect' : 'connect', { signal: AbortSignal.timeout(timeout) });
+    await once(socket, secure ? 'secureConnect' : 'connect', { signal: AbortSignal.timeout(timeoutMs) });
   } finally {
     socket.on('error', () => undefined).destroy();
   }

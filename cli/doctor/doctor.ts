@@ -9,20 +9,26 @@ import { jobs } from '../../src/jobs/catalogue';
 import { databricks, palantir } from '../../src/jobs/platforms';
 import { createCredential } from '../../src/services';
 import { checkApplicationInsights } from './applicationInsights';
+import { describeDatabase, examined, readFacts, type ExaminedDatabase } from './database';
 import { checkEmailEndpoint, describeSender } from './email';
 import { readExpectedSchema, type ExpectedSchema } from './expectedSchema';
-import { failed, ok, skipped, type Finding } from './finding';
+import { failed, skipped, type Finding } from './finding';
 import { checkGrants } from './grants';
 import { checkToken, databaseScope, describeIdentity, emailScope } from './identity';
+import { checkMasks } from './masks';
 import { checkPermissions, checkRole } from './permissions';
 import { describeJobSchedule } from './schedules';
 import { checkSettings, type UsableSettings } from './settings';
-import { checkTable, type Queryable } from './tables';
+import { checkRuns } from './runs';
+import { checkTable } from './tables';
 import { checkView } from './views';
 
-/** How long the database may take to wake up, and a statement to be answered. In ms. */
-const timeBudget = 3 * 60_000;
-const statementTimeout = 60_000;
+/** How long the database may take to wake up, and a statement to be answered. */
+const timeBudgetMs = 3 * 60_000;
+const statementTimeoutMs = 60_000;
+
+/** Receives what is waited for, before the findings on it are there. */
+export type WaitingFor = (what: string) => void;
 
 const databaseSettings = [
   'SQL_SERVER',
@@ -34,22 +40,28 @@ const databaseSettings = [
 ];
 
 /**
- * Examines the environment that the settings describe, from the outside in, and yields what it finds as it goes on.
+ * Examines the environment that the settings describe, from the outside in, and yields each finding as it is made.
  * Writes nothing. What cannot be examined because something before it failed is yielded as skipped.
  */
-export async function* diagnose(environment: Environment): AsyncGenerator<Finding> {
+export async function* diagnose(
+  environment: Environment,
+  waitingFor: WaitingFor = () => undefined,
+): AsyncGenerator<Finding> {
   const { findings, usable } = checkSettings(environment);
   yield* findings;
   const { settings } = usable;
 
   const credential = await createCredential(environment, settings.identityClientId);
-  const tokens = yield* examineIdentity(environment, usable, credential);
-  yield* examineDatabase(usable, credential, tokens.database);
+  const tokens = yield* examineIdentity(environment, usable, credential, waitingFor);
+  yield* examineDatabase(usable, credential, tokens.database, waitingFor);
 
   const emailFault = usable.malformed('EMAIL_ENDPOINT');
   if (emailFault) yield skipped('email endpoint', `${emailFault} has to be corrected first`);
   else if (!tokens.email) yield skipped('email endpoint', 'there is no token for it');
-  else yield await checkEmailEndpoint(settings.email, credential);
+  else {
+    waitingFor('email service');
+    yield await checkEmailEndpoint(settings.email, credential);
+  }
   const senderFault = usable.malformed('EMAIL_SENDER_ADDRESS');
   yield senderFault
     ? skipped('email sender', `${senderFault} has to be corrected first`)
@@ -60,6 +72,7 @@ export async function* diagnose(environment: Environment): AsyncGenerator<Findin
       ? skipped(`schedule of ${type}`, `${scheduleSetting} has to be corrected first`)
       : describeJobSchedule(type, settings.schedules[scheduleSetting]);
   }
+  waitingFor('endpoint of Application Insights');
   const telemetryFault = usable.malformed('APPLICATIONINSIGHTS_CONNECTION_STRING');
   yield telemetryFault
     ? skipped('Application Insights', `${telemetryFault} has to be corrected first`)
@@ -71,6 +84,7 @@ async function* examineIdentity(
   environment: Environment,
   { settings, malformed }: UsableSettings,
   credential: TokenCredential,
+  waitingFor: WaitingFor,
 ): AsyncGenerator<Finding, { database: boolean; email: boolean }> {
   const fault = malformed('AZURE_CLIENT_ID');
   if (fault) {
@@ -78,6 +92,7 @@ async function* examineIdentity(
     return { database: false, email: false };
   }
   yield describeIdentity(environment, settings);
+  waitingFor("identity's token");
   const managed = environment.IDENTITY_ENDPOINT !== undefined;
   let database = true;
   if (settings.database.login.kind === 'identity') {
@@ -94,6 +109,7 @@ async function* examineDatabase(
   { settings: { database }, malformed }: UsableSettings,
   credential: TokenCredential,
   signedIn: boolean,
+  waitingFor: WaitingFor,
 ): AsyncGenerator<Finding> {
   const subject = 'database';
   const fault = malformed(...databaseSettings);
@@ -101,80 +117,87 @@ async function* examineDatabase(
     yield skipped(subject, fault ? `${fault} has to be corrected first` : 'there is no token for it');
     return;
   }
-  const connection = new DatabaseConnection(() => Session.open(database, credential, statementTimeout));
-  const deadline = deadlineIn(systemClock, timeBudget);
-  const attempt = async (
-    subject: string,
+  const connection = new DatabaseConnection(() => Session.open(database, credential, statementTimeoutMs));
+  const deadline = deadlineIn(systemClock, timeBudgetMs);
+  /** What `read` gives, or a failure where the database did not answer it. */
+  const attempt = async <T>(
+    concern: string,
     advice: string,
-    check: (session: Queryable) => Promise<Finding[]>,
-  ): Promise<Finding[]> => {
+    read: (session: Session) => Promise<T>,
+  ): Promise<T | { failure: Finding }> => {
+    waitingFor(concern);
     try {
-      return await connection.withRetries(deadline, check);
+      return await connection.withRetries(deadline, read);
     } catch (error) {
       if (!(error instanceof DatabaseError)) throw error;
-      return [failed(subject, error.message, advice)];
+      return { failure: failed(concern.replace(/ \(.*/, ''), error.message, advice) };
     }
   };
   try {
-    const reached = await attempt(
-      subject,
+    const facts = await attempt(
+      'database (it may be waking up)',
       "check SQL_SERVER, SQL_PORT and SQL_DATABASE, the server's firewall, and that the identity is a user in the database",
-      async (session) => [
-        ok(subject, await describeDatabase(session, `${database.server}:${database.port}`)),
-      ],
+      readFacts,
     );
-    yield* reached;
-    if (reached.some(({ status }) => status === 'failed')) {
+    if ('failure' in facts) {
+      yield facts.failure;
       yield skipped('tables, views, permissions and grants', 'the database cannot be reached');
       return;
     }
-    yield* examineObjects(readExpectedSchema(join(__dirname, '../../sql')), attempt);
+    yield* describeDatabase(facts, `${database.server}:${database.port}`);
+    yield* examineObjects(
+      readExpectedSchema(join(__dirname, '../../sql')),
+      async (concern, check, advice) => {
+        const findings = await attempt(concern, advice ?? 'correct the cause and run this again', (session) =>
+          check(examined(session, facts)),
+        );
+        return 'failure' in findings ? [findings.failure] : findings;
+      },
+    );
   } finally {
     connection.close();
   }
 }
 
-type Attempt = (
+type Examine = (
   concern: string,
-  advice: string,
-  check: (session: Queryable) => Promise<Finding[]>,
+  check: (database: ExaminedDatabase) => Promise<Finding[]>,
+  advice?: string,
 ) => Promise<Finding[]>;
 
-async function* examineObjects(schema: ExpectedSchema, attempt: Attempt): AsyncGenerator<Finding> {
-  const again = 'mend the cause and run this again';
-  for (const table of schema.tables)
-    yield* await attempt(`table ${table.name}`, again, (session) =>
-      checkTable(session, table, schema.roleScript),
-    );
+async function* examineObjects(schema: ExpectedSchema, examine: Examine): AsyncGenerator<Finding> {
+  const missing = new Set<string>();
+  for (const table of schema.tables) {
+    const subject = `table ${table.name}`;
+    const findings = await examine(subject, (database) => checkTable(database, table, schema.roleScript));
+    yield* findings;
+    if (findings.some((finding) => finding.subject === subject && finding.status !== 'ok'))
+      missing.add(subject);
+  }
   const views = [];
   for (const platform of [databricks, palantir]) {
-    const findings = await attempt(`view ${platform.grantView}`, again, (session) =>
-      checkView(session, platform, schema),
+    const findings = await examine(`view ${platform.grantView}`, (database) =>
+      checkView(database, platform, schema),
     );
     yield* findings;
     views.push({ platform, valid: findings.every(({ status }) => status === 'ok') });
   }
-  yield* await attempt('permissions', again, (session) => checkPermissions(session, schema));
-  yield* await attempt(`role ${schema.role}`, again, async (session) => [await checkRole(session, schema)]);
+  yield* await examine('permissions', (database) => checkPermissions(database, schema));
+  yield* await examine(`role ${schema.role}`, async (database) => [await checkRole(database, schema)]);
+  for (const table of schema.requestTables)
+    yield* await examine(`masks of ${table}`, (database) => checkMasks(database, table, schema));
+  if (missing.has('table dbo.JobRun')) yield skipped('runs in dbo.JobRun', 'the table was not found');
+  else yield* await examine('runs in dbo.JobRun', checkRuns);
   for (const { platform, valid } of views) {
     const subject = `grants of ${platform.grantView}`;
-    if (valid)
-      yield* await attempt(
-        subject,
-        `run the view's SELECT in ${schema.viewScript} by hand; ExpiresAt must be a bare, indexed column`,
-        (session) => checkGrants(session, platform, schema.viewScript),
-      );
-    else yield skipped(subject, 'the view is not as the jobs need it');
+    if (!valid) {
+      yield skipped(subject, 'the view is not as the jobs need it');
+      continue;
+    }
+    yield* await examine(
+      subject,
+      (database) => checkGrants(database, platform, schema.viewScript),
+      `run the view's SELECT in ${schema.viewScript} by hand; ExpiresAt must be a bare, indexed column`,
+    );
   }
-}
-
-/** The database's name and the server's version, as they call themselves. */
-async function describeDatabase(session: Queryable, address: string): Promise<string> {
-  const [row] = await session.query({
-    name: 'readVersion',
-    sql: 'SELECT DB_NAME() AS Name, @@VERSION AS Version;',
-    parameters: {},
-  });
-  const [version = ''] = (row?.Version as string).split('\n');
-  return `${row?.Name as string} on ${address}, ${version}`;
 }

@@ -2,11 +2,12 @@ import { randomUUID } from 'node:crypto';
 import type { TokenCredential } from '@azure/identity';
 import type { Settings } from '../../src/config/settings';
 import { apiVersion } from '../../src/email/emailClient';
-import { failed, ok, reasonOf, warning, type Finding } from './finding';
+import { errorText } from '../../src/errorText';
+import { failed, ok, warning, type Finding } from './finding';
 import { emailScope } from './identity';
 
-/** The longest, in ms, that the service may take to answer. */
-const answerTimeout = 20_000;
+/** The longest that the service may take to answer. */
+const answerTimeoutMs = 20_000;
 
 /**
  * Whether the email service is there and accepts the identity. It is asked for the status of an operation that does
@@ -24,13 +25,13 @@ export async function checkEmailEndpoint(
     const token = await credential.getToken(emailScope);
     response = await fetch(`${endpoint}/emails/operations/${randomUUID()}?api-version=${apiVersion}`, {
       headers: { Authorization: `Bearer ${token?.token ?? ''}` },
-      signal: AbortSignal.timeout(answerTimeout),
+      signal: AbortSignal.timeout(answerTimeoutMs),
     });
     body = await response.text();
   } catch (error) {
     return failed(
       subject,
-      `cannot be reached: ${reasonOf(error)}`,
+      `cannot be reached: ${errorText(error)}`,
       `${elsewhere}; check name resolution and firewall`,
     );
   }

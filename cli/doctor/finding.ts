@@ -42,17 +42,3 @@ export function formatUtc(date: Date): string {
     .slice(0, date.getUTCSeconds() === 0 ? 16 : 19)
     .replace('T', ' ')} UTC`;
 }
-
-/** What went wrong, with its causes: the text of fetch and of a time-out alone does not tell. */
-export function reasonOf(error: unknown): string {
-  const { message, code, errors, cause } = error as {
-    message?: string;
-    code?: string;
-    errors?: readonly unknown[];
-    cause?: unknown;
-  };
-  const inner = errors?.[0] ?? cause;
-  return [message ?? code ?? String(error), inner === undefined ? '' : reasonOf(inner)]
-    .filter(Boolean)
-    .join(': ');
-}

@@ -2,28 +2,43 @@ import { int, uniqueIdentifier, type Parameter } from '../../src/database/statem
 import { isEmailAddress } from '../../src/email/address';
 import { addressColumn } from '../../src/jobs/dueReminders';
 import type { Platform, RequestId } from '../../src/jobs/platforms';
+import type { ExaminedDatabase } from './database';
 import { failed, formatUtc, ok, warning, type Finding } from './finding';
-import type { Queryable } from './tables';
 
 /** Rows that are read at a time. */
 const defaultPageSize = 5_000;
 
 /** What a platform's view yields: how many grants, their ends, and addresses that no reminder can go to. */
 export async function checkGrants(
-  session: Queryable,
+  database: ExaminedDatabase,
   platform: Platform,
   viewScript: string,
   pageSize = defaultPageSize,
 ): Promise<Finding[]> {
   const subject = `grants of ${platform.grantView}`;
-  const [totals] = await session.query({
+  const [totals] = await database.query({
     name: 'summariseGrants',
-    sql: `SELECT COUNT(*) AS Grants, COUNT(DISTINCT g.RequestId) AS Requests, MIN(g.ExpiresAt) AS Earliest, MAX(g.ExpiresAt) AS Latest
+    sql: `SELECT COUNT(*) AS Grants, COUNT(g.RequestId) AS Identified, COUNT(DISTINCT g.RequestId) AS Requests, MIN(g.ExpiresAt) AS Earliest, MAX(g.ExpiresAt) AS Latest
 FROM ${platform.grantView} AS g;`,
     parameters: {},
   });
-  const grants = totals?.Grants as number;
-  const repeated = grants - (totals?.Requests as number);
+  const [grants, identified, requests] = [totals?.Grants, totals?.Identified, totals?.Requests] as [
+    number,
+    number,
+    number,
+  ];
+  const faults = [
+    ...(identified > requests ? [`${identified - requests} of ${grants} rows repeat a RequestId`] : []),
+    ...(grants > identified ? [`${grants - identified} of ${grants} rows have no RequestId`] : []),
+  ];
+  if (faults.length > 0)
+    return faults.map((fault) =>
+      failed(
+        subject,
+        `${fault}: such a grant is neither revoked nor announced`,
+        `correct the join in ${viewScript}, then npm run db:deploy -- --replace-views`,
+      ),
+    );
   const [earliest, latest] = [totals?.Earliest, totals?.Latest] as (Date | null)[];
   if (!earliest || !latest)
     return [
@@ -33,15 +48,7 @@ FROM ${platform.grantView} AS g;`,
         `if there should be some, look at the conditions in ${viewScript}`,
       ),
     ];
-  if (repeated > 0)
-    return [
-      failed(
-        subject,
-        `${repeated} of ${grants} rows repeat a RequestId or have none: reminders would be sent more than once`,
-        `mend the join in ${viewScript}, then npm run db:deploy`,
-      ),
-    ];
-  const { missing, malformed } = await countUnusableAddresses(session, platform, pageSize);
+  const { missing, malformed } = await countUnusableAddresses(database, platform, pageSize);
   const found = `${grants}, ending from ${formatUtc(earliest)} to ${formatUtc(latest)}`;
   if (missing + malformed === 0) return [ok(subject, `${found}; every address is well-formed`)];
   return [
@@ -49,20 +56,20 @@ FROM ${platform.grantView} AS g;`,
     warning(
       `addresses of ${platform.grantView}`,
       `${missing} missing, ${malformed} malformed: no reminder can go there`,
-      `mend them in the request's table, or the mapping of RequesterEmail in ${viewScript}`,
+      `correct them in the request's table, or the mapping of RequesterEmail in ${viewScript}`,
     ),
   ];
 }
 
 async function countUnusableAddresses(
-  session: Queryable,
+  { query }: ExaminedDatabase,
   platform: Platform,
   pageSize: number,
 ): Promise<{ missing: number; malformed: number }> {
   let missing = 0;
   let malformed = 0;
   for (let after: RequestId | undefined; ;) {
-    const rows = await session.query({
+    const rows = await query({
       name: 'readAddresses',
       sql: `SELECT TOP (@pageSize) g.RequestId, ${addressColumn} AS Recipient
 FROM ${platform.grantView} AS g

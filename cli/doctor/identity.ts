@@ -6,8 +6,8 @@ import { failed, formatUtc, ok, type Finding } from './finding';
 export const databaseScope = 'https://database.windows.net/.default';
 export const emailScope = 'https://communication.azure.com//.default';
 
-/** The longest, in ms, that getting a token may take. */
-const tokenTimeout = 60_000;
+/** The longest that getting a token may take. */
+const tokenTimeoutMs = 60_000;
 
 /** Says which identity signs in. */
 export function describeIdentity(
@@ -37,15 +37,15 @@ export async function checkToken(
     ? 'assign the identity to the function app (az functionapp identity assign), and compare AZURE_CLIENT_ID with its client id'
     : 'sign in with az login';
   try {
-    const token = await credential.getToken(scope, { abortSignal: AbortSignal.timeout(tokenTimeout) });
-    if (!token) return failed(subject, 'the identity gave none', advice);
-    return ok(subject, `had, valid until ${formatUtc(new Date(token.expiresOnTimestamp))}`);
+    const token = await credential.getToken(scope, { abortSignal: AbortSignal.timeout(tokenTimeoutMs) });
+    if (!token) return failed(subject, 'could not get one', advice);
+    return ok(subject, `valid until ${formatUtc(new Date(token.expiresOnTimestamp))}`);
   } catch (error) {
-    return failed(subject, `cannot be had: ${shortReason(error)}`, advice);
+    return failed(subject, `could not get one: ${shortReason(error)}`, advice);
   }
 }
 
-/** The first line of what @azure/identity says, and of its chain of developer sign-ins the one that az login mends. */
+/** The first line of what @azure/identity says, and of its chain of developer sign-ins the one that az login corrects. */
 function shortReason(error: unknown): string {
   const [first = '', ...others] = (error as Error).message.split('\n');
   return [first, ...others.filter((line) => line.includes('az login'))].join(' ');

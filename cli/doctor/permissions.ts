@@ -1,21 +1,24 @@
 import type { ExpectedSchema } from './expectedSchema';
+import { objectName, type ExaminedDatabase } from './database';
 import { failed, ok, skipped, warning, type Finding } from './finding';
-import { objectName, type Queryable } from './tables';
 
 /** Whether the identity that is signed in may do what the jobs do, and nothing to the request tables. */
-export async function checkPermissions(session: Queryable, schema: ExpectedSchema): Promise<Finding[]> {
+export async function checkPermissions(
+  database: ExaminedDatabase,
+  schema: ExpectedSchema,
+): Promise<Finding[]> {
   const { grants, role, roleScript, requestTables } = schema;
-  const user = await userName(session);
+  const user = await userName(database);
   const lacking: Finding[] = [];
   for (const { object, permissions } of grants) {
-    const held = await readPermissions(session, object);
+    const held = await readPermissions(database, object);
     const missing = permissions.filter((permission) => !held.includes(permission));
     if (missing.length > 0)
       lacking.push(
         failed(
           `permissions on ${object}`,
           `${user} lacks ${missing.join(', ')}`,
-          `npm run db:deploy, then ALTER ROLE ${role} ADD MEMBER [the identity's name] (${roleScript})`,
+          `npm run db:deploy -- --grant <the identity's name> --client-id <its client id>, or ALTER ROLE ${role} ADD MEMBER [its name] (${roleScript})`,
         ),
       );
   }
@@ -24,7 +27,7 @@ export async function checkPermissions(session: Queryable, schema: ExpectedSchem
       ? lacking
       : [ok('permissions', `${user} has all that ${roleScript} grants, on ${grants.length} objects`)];
   for (const table of requestTables) {
-    const excess = await readPermissions(session, table);
+    const excess = await readPermissions(database, table);
     if (excess.length > 0)
       findings.push(
         warning(
@@ -37,31 +40,27 @@ export async function checkPermissions(session: Queryable, schema: ExpectedSchem
   return findings;
 }
 
-/** Whether the role is granted what its script says. Who may not see the role learns nothing of it. */
+/** Whether the role is granted what its script says. UNMASK is for a site to give (masks.ts). */
 export async function checkRole(
-  session: Queryable,
+  { query, seesDefinitions }: ExaminedDatabase,
   { role, grants, roleScript }: ExpectedSchema,
 ): Promise<Finding> {
   const subject = `role ${role}`;
   const parameters = { role: objectName(role) };
-  const rows = await session.query({
+  const rows = await query({
     name: 'readRolePermissions',
     sql: `SELECT s.name + N'.' + o.name AS Name, p.permission_name AS Permission
 FROM sys.database_permissions AS p
 JOIN sys.objects AS o ON o.object_id = p.major_id
 JOIN sys.schemas AS s ON s.schema_id = o.schema_id
-WHERE p.grantee_principal_id = DATABASE_PRINCIPAL_ID(@role) AND p.class = 1 AND p.state IN ('G', 'W');`,
+WHERE p.grantee_principal_id = DATABASE_PRINCIPAL_ID(@role) AND p.class = 1 AND p.state IN ('G', 'W')
+  AND p.permission_name <> N'UNMASK';`,
     parameters,
   });
   if (rows.length === 0) {
-    const [{ Sees: sees } = {}] = await session.query({
-      name: 'readViewDefinitionPermission',
-      sql: `SELECT HAS_PERMS_BY_NAME(DB_NAME(), N'DATABASE', N'VIEW DEFINITION') AS Sees;`,
-      parameters: {},
-    });
-    return sees === 1
+    return seesDefinitions
       ? failed(subject, 'missing, or granted nothing', 'npm run db:deploy')
-      : skipped(subject, 'this identity may not see it');
+      : skipped(subject, 'cannot be seen by this identity');
   }
   const granted = new Set(rows.map(({ Name, Permission }) => `${Permission as string} ON ${Name as string}`));
   const expected = new Set(
@@ -81,8 +80,8 @@ WHERE p.grantee_principal_id = DATABASE_PRINCIPAL_ID(@role) AND p.class = 1 AND 
   return ok(subject, `${expected.size} permissions, as in ${roleScript}`);
 }
 
-async function userName(session: Queryable): Promise<string> {
-  const [row] = await session.query({
+async function userName({ query }: ExaminedDatabase): Promise<string> {
+  const [row] = await query({
     name: 'readUserName',
     sql: 'SELECT USER_NAME() AS Name;',
     parameters: {},
@@ -91,8 +90,8 @@ async function userName(session: Queryable): Promise<string> {
 }
 
 /** What the signed-in identity may do with a table or view; nothing if it is not there or may not be seen. */
-async function readPermissions(session: Queryable, object: string): Promise<string[]> {
-  const [row = {}] = await session.query({
+async function readPermissions({ query }: ExaminedDatabase, object: string): Promise<string[]> {
+  const [row = {}] = await query({
     name: 'readPermissions',
     sql: `SELECT HAS_PERMS_BY_NAME(@object, N'OBJECT', N'SELECT') AS [SELECT],
   HAS_PERMS_BY_NAME(@object, N'OBJECT', N'INSERT') AS [INSERT],

@@ -1,5 +1,4 @@
-import type { Session } from '../../src/database/session';
-import { nVarChar, type Parameter } from '../../src/database/statement';
+import { objectName, type ExaminedDatabase } from './database';
 import {
   describeCheck,
   describeColumn,
@@ -9,13 +8,7 @@ import {
   type Definitions,
   type ExpectedTable,
 } from './expectedSchema';
-import { failed, ok, warning, type Finding } from './finding';
-
-/** What the checks need of a session. */
-export type Queryable = Pick<Session, 'query'>;
-
-/** An object's name as a parameter. */
-export const objectName = (name: string): Parameter => nVarChar(300, name);
+import { failed, ok, skipped, warning, type Finding } from './finding';
 
 /** A definition as the database has it. */
 interface Actual {
@@ -26,20 +19,27 @@ interface Actual {
 
 /** Whether a table has the columns, keys, indexes and constraints of its script. */
 export async function checkTable(
-  session: Queryable,
+  database: ExaminedDatabase,
   table: ExpectedTable,
   roleScript: string,
 ): Promise<Finding[]> {
   const subject = `table ${table.name}`;
-  const columns = await readColumns(session, table.name);
+  const spell = spelling(database, table);
+  const columns = (await readColumns(database, table.name)).map((column) => ({
+    ...column,
+    name: spell(column.name),
+  }));
   if (columns.length === 0)
     return [
-      failed(
-        subject,
-        'missing, or this identity may not see it',
-        `npm run db:deploy; if it is there, make the identity a member of the role in ${roleScript}`,
-      ),
+      database.seesDefinitions
+        ? failed(subject, 'missing', 'npm run db:deploy')
+        : skipped(
+            subject,
+            `cannot be seen by this identity: it is missing, or the identity lacks the role in ${roleScript}`,
+          ),
     ];
+  /** Of a table that it sees an identity sees all columns, but perhaps not all else. */
+  const hidden = !database.seesDefinitions;
   const unchanged = 'npm run db:deploy leaves a table that exists unchanged';
   const byHand = (): string => `change it by hand to what ${table.script} says: ${unchanged}`;
   const findings = [
@@ -48,12 +48,14 @@ export async function checkTable(
         `ALTER TABLE ${table.name} ADD ${name} ${definition}${definition.endsWith('NOT NULL') ? ', with a DEFAULT if the table has rows' : ''} (${unchanged})`,
       different: byHand,
     }),
-    ...compare('index ', table.indexes, await readIndexes(session, table.name), {
+    ...compare('index ', table.indexes, await readIndexes(database, table.name, spell), {
+      hidden,
       missing: (_, definition) => (isIndex(definition) ? 'npm run db:deploy' : byHand()),
       different: (name, definition) =>
         isIndex(definition) ? `DROP INDEX ${name} ON ${table.name}, then npm run db:deploy` : byHand(),
     }),
-    ...compare('constraint ', table.constraints, await readConstraints(session, table.name), {
+    ...compare('constraint ', table.constraints, await readConstraints(database, table.name, spell), {
+      hidden,
       missing: byHand,
       different: byHand,
     }),
@@ -83,7 +85,22 @@ function count(number: number, one: string, many = `${one}s`): string {
 /** As opposed to a key, which belongs to the table's own script. */
 const isIndex = (definition: string): boolean => definition.includes('INDEX');
 
+/** Gives names of the database as the script spells them, where the database takes them for the same. */
+function spelling(
+  { foldName }: ExaminedDatabase,
+  { columns, indexes, constraints }: ExpectedTable,
+): Spelling {
+  const referenced = [...constraints.values()].flatMap((text) => /^REFERENCES (\w+)$/.exec(text)?.[1] ?? []);
+  const names = [...columns.keys(), ...indexes.keys(), ...constraints.keys(), ...referenced];
+  const spelled = new Map(names.map((name) => [foldName(name), name]));
+  return (name) => spelled.get(foldName(name)) ?? name;
+}
+
+type Spelling = (name: string) => string;
+
 interface Advice {
+  /** What is not found may be there, and not be shown to this identity. */
+  readonly hidden?: boolean;
   readonly missing: (name: string, definition: string) => string;
   readonly different: (name: string, definition: string) => string;
 }
@@ -96,6 +113,7 @@ function compare(
 ): Finding[] {
   return [...expected].flatMap(([name, definition]) => {
     const found = actual.get(name);
+    if (!found && advice.hidden) return skipped(subject + name, 'cannot be seen by this identity');
     if (!found) return failed(subject + name, 'missing', advice.missing(name, definition));
     const same = found.cut ? definition.startsWith(found.definition) : definition === found.definition;
     if (same) return [];
@@ -121,8 +139,8 @@ export interface Column {
 const characterSizes: Readonly<Record<string, number>> = { char: 1, varchar: 1, nchar: 2, nvarchar: 2 };
 
 /** The columns of a table or view; none if it is not there or the identity may not see it. */
-export async function readColumns(session: Queryable, object: string): Promise<Column[]> {
-  const rows = await session.query({
+export async function readColumns({ query }: ExaminedDatabase, object: string): Promise<Column[]> {
+  const rows = await query({
     name: 'readColumns',
     sql: `SELECT c.name AS Name, t.name AS TypeName, c.max_length AS MaxLength, c.is_nullable AS IsNullable, c.is_identity AS IsIdentity
 FROM sys.columns AS c
@@ -150,8 +168,12 @@ function toActualColumn({ name, type, length, nullable, identity }: Column): [st
   return [name, { definition: describeColumn(type + size, identity, nullable), cut: false }];
 }
 
-async function readIndexes(session: Queryable, table: string): Promise<Map<string, Actual>> {
-  const rows = await session.query({
+async function readIndexes(
+  { query }: ExaminedDatabase,
+  table: string,
+  spell: Spelling,
+): Promise<Map<string, Actual>> {
+  const rows = await query({
     name: 'readIndexes',
     sql: `SELECT i.name AS Name, i.is_unique AS IsUnique, i.is_primary_key AS IsPrimaryKey, i.is_unique_constraint AS IsUniqueConstraint,
   i.is_disabled AS IsDisabled, i.has_filter AS HasFilter, i.filter_definition AS FilterDefinition,
@@ -170,29 +192,35 @@ ORDER BY i.index_id, ic.key_ordinal, ic.index_column_id;`,
       const index = columns[0] ?? {};
       const keys = columns
         .filter((row) => !row.IsIncluded)
-        .map((row) => `${row.ColumnName as string}${row.IsDescending ? ' DESC' : ''}`);
-      const included = columns.filter((row) => row.IsIncluded).map((row) => row.ColumnName as string);
+        .map((row) => `${spell(row.ColumnName as string)}${row.IsDescending ? ' DESC' : ''}`);
+      const included = columns.filter((row) => row.IsIncluded).map((row) => spell(row.ColumnName as string));
       const key = index.IsPrimaryKey ? 'PRIMARY KEY' : index.IsUniqueConstraint ? 'UNIQUE' : undefined;
       const cut = index.HasFilter === true && index.FilterDefinition === null;
-      const filter = index.HasFilter ? ((index.FilterDefinition ?? '') as string) : undefined;
+      const filter = index.HasFilter
+        ? ((index.FilterDefinition ?? '') as string).replace(/'[^']*'|\w+/g, (word) => spell(word))
+        : undefined;
       const definition = key
         ? describeKey(key, keys)
         : describeIndex(index.IsUnique as boolean, keys, included, filter);
-      return [name, { definition: definition + disabled(index.IsDisabled), cut }];
+      return [spell(name), { definition: definition + disabled(index.IsDisabled), cut }];
     }),
   );
 }
 
-async function readConstraints(session: Queryable, table: string): Promise<Map<string, Actual>> {
+async function readConstraints(
+  { query }: ExaminedDatabase,
+  table: string,
+  spell: Spelling,
+): Promise<Map<string, Actual>> {
   const parameters = { table: objectName(table) };
-  const foreignKeys = await session.query({
+  const foreignKeys = await query({
     name: 'readForeignKeys',
     sql: `SELECT f.name AS Name, f.is_disabled AS IsDisabled, OBJECT_NAME(f.referenced_object_id) AS Detail
 FROM sys.foreign_keys AS f
 WHERE f.parent_object_id = OBJECT_ID(@table);`,
     parameters,
   });
-  const checks = await session.query({
+  const checks = await query({
     name: 'readCheckConstraints',
     sql: `SELECT k.name AS Name, k.is_disabled AS IsDisabled, k.definition AS Detail
 FROM sys.check_constraints AS k
@@ -204,9 +232,12 @@ WHERE k.parent_object_id = OBJECT_ID(@table);`,
     (row: Readonly<Record<string, unknown>>): [string, Actual] => {
       const cut = row.Detail === null && !row.IsDisabled;
       const definition = describe((row.Detail ?? '') as string);
-      return [row.Name as string, { definition: definition + disabled(row.IsDisabled), cut }];
+      return [spell(row.Name as string), { definition: definition + disabled(row.IsDisabled), cut }];
     };
-  return new Map([...foreignKeys.map(toActual(describeForeignKey)), ...checks.map(toActual(describeCheck))]);
+  return new Map([
+    ...foreignKeys.map(toActual((referenced) => describeForeignKey(spell(referenced)))),
+    ...checks.map(toActual(describeCheck)),
+  ]);
 }
 
 function disabled(is: unknown): string {

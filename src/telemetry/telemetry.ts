@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { context, SpanKind, SpanStatusCode, trace, type Span } from '@opentelemetry/api';
 import type { TelemetryClient } from 'applicationinsights';
+import { errorText } from '../errorText';
 import { jobRunEvent, jobRunMetrics, type ExceptionProperty, type JobRunProperty } from './names';
 
 export type JobRunEvent = Readonly<Partial<Record<JobRunProperty, string | number | boolean>>>;
@@ -63,7 +64,7 @@ export async function startTelemetry(
     client.initialize();
     return new ApplicationInsights(client, log);
   } catch (error) {
-    log(`Application Insights could not be started; runs go on without telemetry: ${describe(error)}`);
+    log(`Application Insights could not be started; runs go on without telemetry: ${errorText(error)}`);
     return noopTelemetry;
   }
 }
@@ -117,7 +118,7 @@ class ApplicationInsights implements Telemetry {
         }),
       ]);
     } catch (error) {
-      this.log(`Telemetry could not be sent: ${describe(error)}`);
+      this.log(`Telemetry could not be sent: ${errorText(error)}`);
     } finally {
       timeout.abort();
     }
@@ -127,11 +128,7 @@ class ApplicationInsights implements Telemetry {
     try {
       emit();
     } catch (error) {
-      this.log(`Telemetry could not be emitted: ${describe(error)}`);
+      this.log(`Telemetry could not be emitted: ${errorText(error)}`);
     }
   }
-}
-
-function describe(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

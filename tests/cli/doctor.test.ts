@@ -9,21 +9,33 @@ import { createDatabase, createSampleDatabase, openSession } from '../../local/s
 import { startStandIns, type StandIns } from '../../local/standIns';
 import type { Row, Session } from '../../src/database/session';
 import { checkApplicationInsights } from '../../cli/doctor/applicationInsights';
+import {
+  describeDatabase,
+  examined,
+  readFacts,
+  type DatabaseFacts,
+  type ExaminedDatabase,
+} from '../../cli/doctor/database';
 import { checkEmailEndpoint } from '../../cli/doctor/email';
 import { diagnose } from '../../cli/doctor/doctor';
 import { readExpectedSchema, type ExpectedSchema } from '../../cli/doctor/expectedSchema';
 import { formatFinding, type Finding } from '../../cli/doctor/finding';
 import { checkGrants } from '../../cli/doctor/grants';
 import { checkToken, databaseScope } from '../../cli/doctor/identity';
+import { checkMasks } from '../../cli/doctor/masks';
 import { checkPermissions, checkRole } from '../../cli/doctor/permissions';
 import { describeJobSchedule } from '../../cli/doctor/schedules';
-import { checkTable, type Queryable } from '../../cli/doctor/tables';
+import { checkRuns } from '../../cli/doctor/runs';
+import { checkTable } from '../../cli/doctor/tables';
+import { checkView } from '../../cli/doctor/views';
 import { isEmailAddress } from '../../src/email/address';
 import { databricks, palantir } from '../../src/jobs/platforms';
 
 const root = join(__dirname, '../..');
 let standIns: StandIns;
 let session: Session;
+let facts: DatabaseFacts;
+let database: ExaminedDatabase;
 let schema: ExpectedSchema;
 
 beforeAll(async () => {
@@ -33,6 +45,8 @@ beforeAll(async () => {
   Object.assign(process.env, standIns.identity.environment);
   await createSampleDatabase(standIns);
   session = await openSession(standIns);
+  facts = await readFacts(session);
+  database = examined(session, facts);
 });
 
 afterAll(async () => {
@@ -80,14 +94,27 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-/** The session with the answers to some statements changed, as another server or identity would have them. */
-function answering(changes: Readonly<Record<string, (row: Row) => Row>>): Queryable {
+/** The database with the answers to some statements changed, as another server or identity would have them. */
+function answering(
+  changes: Readonly<Record<string, (row: Row) => Row | undefined>>,
+  differing: Partial<ExaminedDatabase> = {},
+): ExaminedDatabase {
   return {
+    ...database,
+    ...differing,
     query: async (statement) => {
       const rows = await session.query(statement);
       const change = changes[statement.name];
-      return change ? rows.map(change) : rows;
+      return change ? rows.map(change).filter((row) => row !== undefined) : rows;
     },
+  };
+}
+
+/** The database as if a statement had these rows for an answer. */
+function answeringWith(name: string, rows: readonly Row[]): ExaminedDatabase {
+  return {
+    ...database,
+    query: (statement) => (statement.name === name ? Promise.resolve([...rows]) : session.query(statement)),
   };
 }
 
@@ -122,6 +149,7 @@ describe('a sound environment', () => {
       'view dbo.AccessGrant_Palantir',
       'permissions',
       'role AccessExpiryJobs',
+      'runs in dbo.JobRun',
       'grants of dbo.AccessGrant_Databricks',
       'grants of dbo.AccessGrant_Palantir',
       'email endpoint https',
@@ -168,7 +196,7 @@ describe('in the database', () => {
     await redeploy();
     expect(withMark('✗', lines)).toEqual([
       '✗ column dbo.AccessGrant_Palantir.RequesterEmail: missing → ' +
-        'add it (varchar, nvarchar, char or nchar) to the view in sql/06_AccessGrant_views.sql, then npm run db:deploy',
+        'add it (varchar, nvarchar, char or nchar) to the view in sql/06_AccessGrant_views.sql, then npm run db:deploy -- --replace-views',
     ]);
     expect(withMark('–', lines)).toEqual([
       '– grants of dbo.AccessGrant_Palantir: the view is not as the jobs need it',
@@ -209,8 +237,67 @@ describe('in the database', () => {
     const lines = await examineWith();
     await redeploy();
     expect(withMark('✗', lines)).toEqual([
-      expect.stringMatching(/^✗ grants of dbo\.AccessGrant_Databricks: (\d+) of \d+ rows repeat a RequestId/),
+      expect.stringMatching(
+        /^✗ grants of dbo\.AccessGrant_Databricks: (\d+) of \d+ rows repeat a RequestId: .* → correct the join in/,
+      ),
     ]);
+  });
+
+  test('a view that yields rows without a request is named', async () => {
+    await run(`CREATE OR ALTER VIEW dbo.AccessGrant_Databricks AS
+      SELECT CASE WHEN r.id > 3 THEN r.id END AS RequestId, r.request_number AS RequestNumber, r.requested_by AS RequesterName,
+        r.requested_by_email AS RequesterEmail, r.table_name AS Resource, r.access_end_dt AS ExpiresAt
+      FROM dbo.DataAccessDeltaRequests AS r;`);
+    const lines = await examineWith();
+    await redeploy();
+    expect(withMark('✗', lines)).toEqual([
+      expect.stringMatching(/^✗ grants of dbo\.AccessGrant_Databricks: 3 of \d+ rows have no RequestId: /),
+    ]);
+  });
+
+  describe('a run that the jobs did not write so', () => {
+    const insert = (type: string, status: string, minutesAhead: number): Promise<Row[]> =>
+      run(`INSERT INTO dbo.JobRun (Job_Id, Job_Type, Status, Started_At, Started_By)
+OUTPUT inserted.Job_Id
+SELECT NEWID(), '${type}', '${status}', DATEADD(MINUTE, ${minutesAhead}, GETUTCDATE()), 'host';`);
+
+    afterEach(async () => {
+      await run('DROP TABLE dbo.JobRun;');
+      await redeploy();
+    });
+
+    test('is named where it is in progress since a time in the future', async () => {
+      await insert('RevokeExpiredPalantirRequests', 'InProgress', 0);
+      await insert('RevokeExpiredDatabricksRequests', 'Completed', 90);
+      expect(textOf(await checkRuns(database))).toEqual(['✓ runs in dbo.JobRun: 2, 1 in progress']);
+      const [{ Job_Id: id } = {}] = await insert('RevokeExpiredDatabricksRequests', 'InProgress', 90);
+      expect(textOf(await checkRuns(database))).toEqual([
+        expect.stringMatching(
+          `^! run ${id as string}: RevokeExpiredDatabricksRequests, in progress since .* UTC, which is in the future → `,
+        ),
+      ]);
+    });
+
+    test('is named where its letters are wrong, with the statement that corrects it', async () => {
+      await run('ALTER TABLE dbo.JobRun DROP CONSTRAINT CK_JobRun_Status, CK_JobRun_Job_Type;');
+      const [{ Job_Id: id } = {}] = await insert('revokeexpiredpalantirrequests', 'inprogress', 0);
+      await insert('RevokeExpiredDatabricksRequests', 'Done', 0);
+      const lines = textOf(await checkRuns(database));
+      expect(lines).toEqual([
+        expect.stringMatching(
+          /^✗ run .*: Status is 'Done', expected one of InProgress, Completed, Failed → correct or delete/,
+        ),
+        `✗ run ${id as string}: Status is 'inprogress', expected 'InProgress' → UPDATE dbo.JobRun SET Status = 'InProgress' WHERE Job_Id = '${id as string}'`,
+        expect.stringContaining(
+          "Job_Type is 'revokeexpiredpalantirrequests', expected 'RevokeExpiredPalantirRequests'",
+        ),
+      ]);
+      for (const line of lines) {
+        const [, statement] = / → (UPDATE .*)$/.exec(line) ?? [];
+        if (statement) await run(statement);
+      }
+      expect(textOf(await checkRuns(database))).toHaveLength(1);
+    });
   });
 
   test.each(['UX_JobRun_Job_Type_InProgress', 'IX_JobRun_Job_Type_Started_At'])(
@@ -252,7 +339,7 @@ describe('in the database', () => {
   test('a column of another type, length or nullability is named', async () => {
     await run(`ALTER TABLE dbo.JobRun DROP COLUMN Error_Message, Failed_Count, Processed_Count;
       ALTER TABLE dbo.JobRun ADD Error_Message VARCHAR(50) NULL, Failed_Count BIGINT NULL, Processed_Count INT NOT NULL DEFAULT 0;`);
-    const findings = await checkTable(session, table('dbo.JobRun'), schema.roleScript);
+    const findings = await checkTable(database, table('dbo.JobRun'), schema.roleScript);
     await run('DROP TABLE dbo.JobRun;');
     await redeploy();
     expect(textOf(findings).map((line) => line.replace(/ →.*/, ''))).toEqual([
@@ -264,7 +351,7 @@ describe('in the database', () => {
 
   test('a column that the app would leave empty is warned of where it may not be empty', async () => {
     await run("ALTER TABLE dbo.JobRun ADD Region VARCHAR(20) NOT NULL DEFAULT ('west');");
-    const findings = await checkTable(session, table('dbo.JobRun'), schema.roleScript);
+    const findings = await checkTable(database, table('dbo.JobRun'), schema.roleScript);
     await run('DROP TABLE dbo.JobRun;');
     await redeploy();
     expect(textOf(findings)).toEqual([
@@ -295,10 +382,10 @@ describe('in the database', () => {
 
   test('a role that lacks a permission, or has one too many, is named', async () => {
     await run('REVOKE UPDATE ON dbo.JobRun FROM AccessExpiryJobs;');
-    const lacking = await checkRole(session, schema);
+    const lacking = await checkRole(database, schema);
     await redeploy();
     await run('GRANT DELETE ON dbo.JobRun TO AccessExpiryJobs;');
-    const excessive = await checkRole(session, schema);
+    const excessive = await checkRole(database, schema);
     await run('REVOKE DELETE ON dbo.JobRun FROM AccessExpiryJobs;');
     expect(formatFinding(lacking)).toBe(
       '✗ role AccessExpiryJobs: not granted UPDATE ON dbo.JobRun → npm run db:deploy',
@@ -313,7 +400,7 @@ describe('in the database', () => {
       SELECT r.id AS RequestId, r.request_number AS RequestNumber, r.requested_by AS RequesterName,
         r.requested_by_email AS RequesterEmail, r.table_name AS Resource, r.access_end_dt AS ExpiresAt
       FROM dbo.DataAccessDeltaRequests AS r WHERE r.request_status = 'approved?';`);
-    const findings = await checkGrants(session, databricks, schema.viewScript);
+    const findings = await checkGrants(database, databricks, schema.viewScript);
     await redeploy();
     expect(textOf(findings)).toEqual([
       expect.stringMatching(/^! grants of dbo\.AccessGrant_Databricks: none/),
@@ -389,7 +476,8 @@ describe('as SQL Server tells of its objects', () => {
     ]);
   });
 
-  const least = (permissions: Readonly<Record<string, readonly string[]>>): Queryable => ({
+  const least = (permissions: Readonly<Record<string, readonly string[]>>): ExaminedDatabase => ({
+    ...database,
     query: (statement) => {
       const object = statement.parameters?.object?.value as string | undefined;
       const row = Object.fromEntries(
@@ -421,14 +509,151 @@ describe('as SQL Server tells of its objects', () => {
     ]);
   });
 
-  test.each([
-    [1, '✗ role AccessExpiryJobs: missing, or granted nothing → npm run db:deploy'],
-    [0, '– role AccessExpiryJobs: this identity may not see it'],
-  ])('a role of which nothing is seen is missing only for who sees all (%d)', async (sees, line) => {
-    const blind: Queryable = {
-      query: ({ name }) => Promise.resolve(name === 'readViewDefinitionPermission' ? [{ Sees: sees }] : []),
+  describe('to an identity', () => {
+    const nothing = (): Promise<Row[]> => Promise.resolve([]);
+
+    test.each([
+      [true, '✗ role AccessExpiryJobs: missing, or granted nothing → npm run db:deploy'],
+      [false, '– role AccessExpiryJobs: cannot be seen by this identity'],
+    ])(
+      'a role of which nothing is seen is missing only if it sees all (%s)',
+      async (seesDefinitions, line) => {
+        const blind = { ...database, seesDefinitions, query: nothing };
+        expect(formatFinding(await checkRole(blind, schema))).toBe(line);
+      },
+    );
+
+    test.each([
+      [true, /^✗ (table|view) dbo\.\w+: missing → npm run db:deploy$/],
+      [
+        false,
+        /^– (table|view) dbo\.\w+: cannot be seen by this identity: it is missing, or the identity lacks the role in sql\/07/,
+      ],
+    ])(
+      'a table or view of which nothing is seen is missing only if it sees all (%s)',
+      async (seesDefinitions, line) => {
+        const blind = { ...database, seesDefinitions, query: nothing };
+        const findings = [
+          ...(await checkTable(blind, table('dbo.JobRun'), schema.roleScript)),
+          ...(await checkView(blind, palantir, schema)),
+        ];
+        expect(textOf(findings)).toEqual([expect.stringMatching(line), expect.stringMatching(line)]);
+      },
+    );
+
+    test.each([
+      [true, '✗', 'missing'],
+      [false, '–', 'cannot be seen by this identity'],
+    ])(
+      'an index or constraint that is not seen is missing only if it sees all (%s)',
+      async (seesDefinitions, sign, text) => {
+        const part = answering(
+          { readIndexes: () => undefined, readForeignKeys: () => undefined },
+          { seesDefinitions },
+        );
+        const findings = await checkTable(part, table('dbo.RevokedAccess_Palantir'), schema.roleScript);
+        expect(textOf(findings).map((line) => line.replace(/ →.*/, ''))).toEqual([
+          `${sign} index PK_RevokedAccess_Palantir: ${text}`,
+          `${sign} index IX_RevokedAccess_Palantir_PalantirRequestId_Revoked_Dt: ${text}`,
+          `${sign} constraint FK_RevokedAccess_Palantir_DataAccessPalantirRequests: ${text}`,
+        ]);
+      },
+    );
+  });
+
+  describe('names in other letters', () => {
+    const upper = (row: Row): Row =>
+      Object.fromEntries(
+        Object.entries(row).map(([key, value]) => [
+          key,
+          /Name|Detail|Filter/.test(key) &&
+          key !== 'TypeName' &&
+          typeof value === 'string' &&
+          !value.includes(' ')
+            ? value.replace(/'[^']*'|\w+/g, (word) => (word.startsWith("'") ? word : word.toUpperCase()))
+            : value,
+        ]),
+      );
+    const changes = {
+      readColumns: upper,
+      readIndexes: upper,
+      readForeignKeys: upper,
+      readCheckConstraints: (row: Row) => ({ ...row, Name: (row.Name as string).toUpperCase() }),
     };
-    expect(formatFinding(await checkRole(blind, schema))).toBe(line);
+
+    test('are those of the script where the database ignores case', async () => {
+      expect(facts.foldName('JobRun')).toBe('jobrun');
+      const other = answering(changes);
+      for (const expected of schema.tables)
+        expect(textOf(await checkTable(other, expected, schema.roleScript))).toEqual([
+          expect.stringMatching(`^✓ table ${expected.name}: `),
+        ]);
+      expect(textOf(await checkView(other, palantir, schema))).toEqual([expect.stringMatching(/^✓ view/)]);
+    });
+
+    test('are others where it does not', async () => {
+      const other = answering(changes, { foldName: (name) => name });
+      expect(textOf(await checkView(other, palantir, schema))).toContainEqual(
+        expect.stringMatching(/^✗ column dbo\.AccessGrant_Palantir\.RequestNumber: missing/),
+      );
+      expect(textOf(await checkTable(other, table('dbo.JobRun'), schema.roleScript))).toContainEqual(
+        expect.stringMatching(/^✗ column dbo\.JobRun\.Job_Type: missing/),
+      );
+    });
+
+    test.each([
+      [1, 'dbo'],
+      [0, 'DBO'],
+    ])('are told apart as the database does (%d)', async (NamesIgnoreCase, folded) => {
+      const { foldName } = await readFacts(answering({ readFacts: (row) => ({ ...row, NamesIgnoreCase }) }));
+      expect(foldName('DBO')).toBe(folded);
+    });
+  });
+
+  test('a compatibility level that does not know OPENJSON is named', () => {
+    const lines = (compatibilityLevel: number | null): string[] =>
+      textOf(describeDatabase({ ...facts, compatibilityLevel }, 'server:1433'));
+    expect(facts.compatibilityLevel).toBeGreaterThanOrEqual(130);
+    expect(lines(130)).toEqual([
+      expect.stringMatching(/^✓ database: access on server:1433, Microsoft SQL Server/),
+    ]);
+    expect(lines(null)).toHaveLength(1);
+    expect(lines(120)[1]).toBe(
+      '✗ compatibility level: is 120, expected 130 or higher: the jobs read lists by OPENJSON → ' +
+        'ALTER DATABASE CURRENT SET COMPATIBILITY_LEVEL = 130',
+    );
+  });
+
+  test.each([
+    [
+      { UnmasksAll: 0, Unmasks: 0, RoleUnmasks: 0 },
+      'masked, and this identity cannot see through it: it lacks UNMASK',
+    ],
+    [
+      { UnmasksAll: 0, Unmasks: null, RoleUnmasks: 1 },
+      'masked, and this identity cannot see through it: it lacks UNMASK',
+    ],
+    [
+      { UnmasksAll: 1, Unmasks: null, RoleUnmasks: 0 },
+      'masked: this identity sees through it (UNMASK), the role AccessExpiryJobs does not',
+    ],
+    [{ UnmasksAll: 0, Unmasks: 1, RoleUnmasks: 1 }, undefined],
+  ])('a masked column is named unless all who matter see through the mask: %j', async (row, text) => {
+    const masked = answeringWith('readMaskedColumns', [{ Name: 'access_end_dt', ...row }]);
+    const advice =
+      'if the view maps it, GRANT UNMASK ON dbo.DataAccessDeltaRequests (access_end_dt) TO AccessExpiryJobs ' +
+      '(before SQL Server 2022: GRANT UNMASK TO AccessExpiryJobs)';
+    expect(textOf(await checkMasks(masked, 'dbo.DataAccessDeltaRequests', schema))).toEqual(
+      text === undefined ? [] : [`! column dbo.DataAccessDeltaRequests.access_end_dt: ${text} → ${advice}`],
+    );
+  });
+
+  test('a trigger on JobRun is named: with it no job can run', async () => {
+    const triggered = answeringWith('readTriggers', [{ Name: 'TR_Audit' }]);
+    expect(textOf(await checkRuns(triggered))).toEqual([
+      '✗ trigger TR_Audit on dbo.JobRun: no job can run: SQL Server refuses their statements on a table with a trigger (error 334) → ' +
+        'DISABLE TRIGGER TR_Audit ON dbo.JobRun, or drop it',
+    ]);
   });
 });
 
@@ -441,7 +666,7 @@ test.each([databricks, palantir])(
     const malformed = addresses.filter((address) => address !== '' && !isEmailAddress(address)).length;
     const pageSize = 7;
     expect(rows.length).toBeGreaterThan(10 * pageSize);
-    expect(textOf(await checkGrants(session, platform, schema.viewScript, pageSize))).toEqual([
+    expect(textOf(await checkGrants(database, platform, schema.viewScript, pageSize))).toEqual([
       expect.stringContaining(`: ${rows.length}, ending from `),
       expect.stringContaining(`: ${missing} missing, ${malformed} malformed:`),
     ]);
@@ -496,6 +721,19 @@ describe('settings', () => {
   });
 });
 
+test('what is waited for is said before the findings on it', async () => {
+  const lines: string[] = [];
+  const steps = diagnose({ ...standIns.environment }, (what) => lines.push(`… ${what}`));
+  for await (const finding of steps) lines.push(formatFinding(finding));
+  const before = (start: string): string | undefined =>
+    lines[lines.findIndex((line) => line.startsWith(start)) - 1];
+  expect(before('✓ token for https://database')).toBe("… identity's token");
+  expect(before('✓ database')).toBe('… database (it may be waking up)');
+  expect(before('✓ table dbo.JobRun')).toBe('… table dbo.JobRun');
+  expect(before('✓ grants of dbo.AccessGrant_Palantir')).toBe('… grants of dbo.AccessGrant_Palantir');
+  expect(before('✓ email endpoint')).toBe('… email service');
+});
+
 describe('identity and reach', () => {
   test('a token that cannot be had is told for each service, and what needs it is skipped', async () => {
     standIns.identity.order({ kind: 'error', status: 400, times: Infinity });
@@ -504,10 +742,10 @@ describe('identity and reach', () => {
     standIns.identity.clearFaults();
     expect(withMark('✗', lines)).toEqual([
       expect.stringMatching(
-        /^✗ token for https:\/\/database\.windows\.net: cannot be had: .*→ assign the identity/,
+        /^✗ token for https:\/\/database\.windows\.net: could not get one: .*→ assign the identity/,
       ),
       expect.stringMatching(
-        /^✗ token for https:\/\/communication\.azure\.com: cannot be had: .*AZURE_CLIENT_ID/,
+        /^✗ token for https:\/\/communication\.azure\.com: could not get one: .*AZURE_CLIENT_ID/,
       ),
     ]);
     expect(withMark('–', lines)).toEqual([
@@ -524,7 +762,7 @@ describe('identity and reach', () => {
     ].join('\n');
     const credential = { getToken: () => Promise.reject(new Error(chain)) };
     expect(formatFinding(await checkToken(credential, databaseScope, false))).toBe(
-      '✗ token for https://database.windows.net: cannot be had: ChainedTokenCredential authentication failed. ' +
+      '✗ token for https://database.windows.net: could not get one: ChainedTokenCredential authentication failed. ' +
         "CredentialUnavailableError: Please run 'az login' from a command prompt. → sign in with az login",
     );
   });
@@ -672,11 +910,14 @@ describe('what sql/ defines', () => {
 });
 
 describe('npm run doctor', () => {
-  async function doctor(change: Change): Promise<{ code: number | null; output: string }> {
-    const child = spawn(process.execPath, ['--import', 'tsx', 'cli/doctor.ts'], {
+  const start = (change: Change) =>
+    spawn(process.execPath, ['--import', 'tsx', 'cli/doctor.ts'], {
       cwd: root,
       env: { ...process.env, ...standIns.environment, ...change },
     });
+
+  async function doctor(change: Change): Promise<{ code: number | null; output: string }> {
+    const child = start(change);
     let output = '';
     for (const stream of [child.stdout, child.stderr])
       stream.on('data', (chunk: Buffer) => (output += chunk.toString()));
@@ -684,9 +925,21 @@ describe('npm run doctor', () => {
     return { code, output };
   }
 
+  test('ends without a word when nobody reads on', async () => {
+    const child = start({});
+    let errors = '';
+    child.stderr.on('data', (chunk: Buffer) => (errors += chunk.toString()));
+    await once(child.stdout, 'data');
+    child.stdout.destroy();
+    await once(child, 'close');
+    expect(errors).toBe('');
+  });
+
   test('prints a line for each finding and ends with 0 in a sound environment', async () => {
     const { code, output } = await doctor({});
     expect(output).toMatch(/✓ table dbo\.JobRun: 10 columns.*\n/);
+    // On a terminal alone.
+    expect(output).not.toContain('waiting');
     expect(output).toMatch(/\n0 failed, \d+ to look at, 0 skipped, \d+ in order\n$/);
     expect(code).toBe(0);
   });

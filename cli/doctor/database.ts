@@ -1,0 +1,72 @@
+import type { Row, Session } from '../../src/database/session';
+import { nVarChar, type Parameter, type Statement } from '../../src/database/statement';
+import { failed, ok, type Finding } from './finding';
+
+/** A database that is examined: what the checks need of a session, and what holds for all of them. */
+export interface ExaminedDatabase {
+  readonly query: (statement: Statement) => Promise<Row[]>;
+  /**
+   * Whether the signed-in identity has VIEW DEFINITION on the database. To one that has not, such as a plain member of
+   * the role, what it does not see may be there all the same (Microsoft, "Metadata visibility configuration").
+   */
+  readonly seesDefinitions: boolean;
+  /** A name in the form in which the database compares names. */
+  readonly foldName: (name: string) => string;
+}
+
+export interface DatabaseFacts extends Pick<ExaminedDatabase, 'seesDefinitions' | 'foldName'> {
+  /** As they call themselves. */
+  readonly name: string;
+  readonly version: string;
+  /** Null where sys.databases does not show it. */
+  readonly compatibilityLevel: number | null;
+}
+
+/** An object's name as a parameter. */
+export const objectName = (name: string): Parameter => nVarChar(300, name);
+
+export async function readFacts(session: Pick<Session, 'query'>): Promise<DatabaseFacts> {
+  const [row = {}] = await session.query({
+    name: 'readFacts',
+    sql: `SELECT DB_NAME() AS Name, @@VERSION AS Version,
+  (SELECT d.compatibility_level FROM sys.databases AS d WHERE d.name = DB_NAME()) AS CompatibilityLevel,
+  HAS_PERMS_BY_NAME(NULL, N'DATABASE', N'VIEW DEFINITION') AS SeesDefinitions,
+  CASE WHEN EXISTS (SELECT 1 FROM sys.schemas AS s WHERE s.name = N'DBO') THEN 1 ELSE 0 END AS NamesIgnoreCase;`,
+    parameters: {},
+  });
+  const [version = ''] = (row.Version as string).split('\n');
+  return {
+    name: row.Name as string,
+    version,
+    compatibilityLevel: row.CompatibilityLevel as number | null,
+    seesDefinitions: row.SeesDefinitions === 1,
+    foldName: row.NamesIgnoreCase === 1 ? (name) => name.toLowerCase() : (name) => name,
+  };
+}
+
+/** @param facts of the database that the session is signed in to */
+export function examined(session: Pick<Session, 'query'>, facts: DatabaseFacts): ExaminedDatabase {
+  const { seesDefinitions, foldName } = facts;
+  return { seesDefinitions, foldName, query: (statement) => session.query(statement) };
+}
+
+/** The lowest level that knows OPENJSON. */
+const minCompatibilityLevel = 130;
+
+/** @param address of the server */
+export function describeDatabase(
+  { name, version, compatibilityLevel }: DatabaseFacts,
+  address: string,
+): Finding[] {
+  const level = compatibilityLevel ?? minCompatibilityLevel;
+  const database = ok('database', `${name} on ${address}, ${version}`);
+  if (level >= minCompatibilityLevel) return [database];
+  return [
+    database,
+    failed(
+      'compatibility level',
+      `is ${level}, expected ${minCompatibilityLevel} or higher: the jobs read lists by OPENJSON`,
+      `ALTER DATABASE CURRENT SET COMPATIBILITY_LEVEL = ${minCompatibilityLevel}`,
+    ),
+  ];
+}
