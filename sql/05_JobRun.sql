@@ -1,5 +1,7 @@
 -- JobRun: one row for every run of a job. The row in progress is the job's lock. Times are UTC.
--- Give this table no trigger that returns rows: the jobs would read them as their own.
+-- A trigger on this table becomes part of the statements by which a job takes and keeps its lock: an error in it fails the
+-- run, and rows that it returns would be read as the job's own. (No statement of a job has an OUTPUT clause, which SQL
+-- Server refuses on a table with a trigger, error 334.)
 
 -- sqlcmd connects with QUOTED_IDENTIFIER off; a filtered index needs it on (error 1934).
 SET QUOTED_IDENTIFIER ON;

@@ -7,8 +7,6 @@ export const sqlErrors = {
   invalidColumn: 207,
   invalidObject: 208,
   permissionDenied: 229,
-  /** "The target table … cannot have any enabled triggers if the statement contains an OUTPUT clause without INTO". */
-  outputWithTrigger: 334,
   /** "Lock request time out period exceeded": LOCK_TIMEOUT was set, and a lock was not granted within it. */
   lockTimeout: 1222,
 } as const;
@@ -86,8 +84,6 @@ function hint(number: number, message: string): string {
     return ' Apply the scripts in sql/ (npm run db:deploy), and compare the views with sql/06_AccessGrant_views.sql.';
   if (number === sqlErrors.permissionDenied)
     return ' Make the identity a member of the role in sql/07_AccessExpiryJobs_role.sql.';
-  if (number === sqlErrors.outputWithTrigger)
-    return ' Drop the trigger or disable it: the jobs cannot write to a table that has one (sql/05_JobRun.sql).';
   return '';
 }
 

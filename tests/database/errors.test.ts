@@ -20,7 +20,6 @@ describe('what passes by itself', () => {
     [1222, 'a lock time-out, for which somebody has set how long to wait'],
     [208, 'a missing object'],
     [229, 'a missing permission'],
-    [334, 'a trigger'],
     [2601, 'a duplicate key'],
     [18456, 'a login that is refused'],
   ])('is not %d, %s', (number) => expect(error(number).transient).toBe(false));
@@ -38,12 +37,6 @@ describe('an error says what to do', () => {
     expect(error(208, "Invalid object name 'OPENJSON'.").message).toBe(
       "Invalid object name 'OPENJSON'. It needs compatibility level 130 or higher: ALTER DATABASE CURRENT SET " +
         'COMPATIBILITY_LEVEL = 130. (SQL error 208 in revokeBatch)',
-    );
-  });
-
-  test('where a table has a trigger', () => {
-    expect(error(334).message).toMatch(
-      /^Message\. Drop the trigger or disable it: .* \(SQL error 334 in revokeBatch\)$/,
     );
   });
 });
