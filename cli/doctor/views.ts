@@ -12,6 +12,9 @@ const time = ['datetime', 'datetime2', 'smalldatetime', 'date'];
 /** A view that exists is replaced only on demand. */
 const replaceViews = 'npm run db:deploy -- --replace-views';
 
+/** What leaves each grant as it was before the column was there. */
+const defaultAccessKey = 'CAST(NULL AS NVARCHAR(400)) AS AccessKey';
+
 /** The columns of both views and the types each may have (sql/06_AccessGrant_views.sql, its first comment). */
 const viewColumns = (platform: Platform): Readonly<Record<string, readonly string[]>> => ({
   RequestId: [platform.requestIdType.toLowerCase()],
@@ -20,6 +23,7 @@ const viewColumns = (platform: Platform): Readonly<Record<string, readonly strin
   RequesterEmail: text,
   Resource: readable,
   ExpiresAt: time,
+  AccessKey: readable,
 });
 
 /** Whether a platform's view has its columns, with types that the jobs can use. */
@@ -47,6 +51,13 @@ export async function checkView(
     const type = columns.get(foldName(name));
     const subject = `column ${grantView}.${name}`;
     const orTypes = types.join(', ').replace(/, (\w+)$/, ' or $1');
+    // The column came last: a site's view may be from before it.
+    if (type === undefined && name === 'AccessKey')
+      return failed(
+        `view ${grantView}`,
+        `lacks the column AccessKey: add \`${defaultAccessKey}\` to it`,
+        `in ${viewScript}, then ${replaceViews}`,
+      );
     if (type === undefined)
       return failed(
         subject,

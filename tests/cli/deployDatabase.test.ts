@@ -66,6 +66,7 @@ SELECT r.RequestId, r.RequestNumber FROM dbo.DataAccessPalantirRequests AS r;`);
     const left = await deploy();
     expect(left.output).toContain('view dbo.AccessGrant_Palantir: differs from the script, left as it is');
     expect(left.output).toMatch(/\n✗ column dbo\.AccessGrant_Palantir\.RequesterEmail: missing → /);
+    expect(left.output).toMatch(/\n✗ view dbo\.AccessGrant_Palantir: lacks the column AccessKey: add `CAST/);
     expect(left.code).toBe(1);
     const replaced = await deploy('--replace-views');
     const [, file = ''] =

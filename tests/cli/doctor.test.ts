@@ -190,7 +190,7 @@ describe('a sound environment', () => {
 describe('in the database', () => {
   test('a column that a view lacks is named, with where to add it; its grants are skipped', async () => {
     await run(`CREATE OR ALTER VIEW dbo.AccessGrant_Palantir AS
-      SELECT r.RequestId, r.RequestNumber, r.RequestedBy AS RequesterName, r.ProjectName AS Resource, r.AccessEndDate AS ExpiresAt
+      SELECT r.RequestId, r.RequestNumber, r.RequestedBy AS RequesterName, r.ProjectName AS Resource, r.AccessEndDate AS ExpiresAt, CAST(NULL AS NVARCHAR(400)) AS AccessKey
       FROM dbo.DataAccessPalantirRequests AS r;`);
     const lines = await examineWith();
     await redeploy();
@@ -206,7 +206,7 @@ describe('in the database', () => {
   test('a column of a view with a type that the jobs cannot use is named', async () => {
     await run(`CREATE OR ALTER VIEW dbo.AccessGrant_Databricks AS
       SELECT r.request_number AS RequestId, r.request_number AS RequestNumber, r.requested_by AS RequesterName,
-        r.requested_by_email AS RequesterEmail, r.table_name AS Resource, r.justification AS ExpiresAt
+        r.requested_by_email AS RequesterEmail, r.table_name AS Resource, r.justification AS ExpiresAt, NULL AS AccessKey
       FROM dbo.DataAccessDeltaRequests AS r;`);
     const lines = await examineWith();
     await redeploy();
@@ -215,6 +215,19 @@ describe('in the database', () => {
       expect.stringContaining(
         'column dbo.AccessGrant_Databricks.ExpiresAt: is nvarchar, expected datetime, datetime2, smalldatetime or date →',
       ),
+    ]);
+  });
+
+  test('a view from before the column AccessKey is named, with what to add', async () => {
+    await run(`CREATE OR ALTER VIEW dbo.AccessGrant_Palantir AS
+      SELECT r.RequestId, r.RequestNumber, r.RequestedBy AS RequesterName, r.RequestedByEmail AS RequesterEmail,
+        r.ProjectName AS Resource, r.AccessEndDate AS ExpiresAt
+      FROM dbo.DataAccessPalantirRequests AS r;`);
+    const lines = await examineWith();
+    await redeploy();
+    expect(withMark('✗', lines)).toEqual([
+      '✗ view dbo.AccessGrant_Palantir: lacks the column AccessKey: add `CAST(NULL AS NVARCHAR(400)) AS AccessKey` to it → ' +
+        'in sql/06_AccessGrant_views.sql, then npm run db:deploy -- --replace-views',
     ]);
   });
 
@@ -230,7 +243,7 @@ describe('in the database', () => {
   test('a view that yields a request more than once is named', async () => {
     await run(`CREATE OR ALTER VIEW dbo.AccessGrant_Databricks AS
       SELECT r.id AS RequestId, r.request_number AS RequestNumber, r.requested_by AS RequesterName,
-        r.requested_by_email AS RequesterEmail, r.table_name AS Resource, r.access_end_dt AS ExpiresAt
+        r.requested_by_email AS RequesterEmail, r.table_name AS Resource, r.access_end_dt AS ExpiresAt, r.request_number AS AccessKey
       FROM dbo.DataAccessDeltaRequests AS r
       JOIN (SELECT 1 AS n UNION ALL SELECT 2 AS n) AS twice ON twice.n > 0
       WHERE r.access_end_dt IS NOT NULL;`);
@@ -246,7 +259,7 @@ describe('in the database', () => {
   test('a view that yields rows without a request is named', async () => {
     await run(`CREATE OR ALTER VIEW dbo.AccessGrant_Databricks AS
       SELECT CASE WHEN r.id > 3 THEN r.id END AS RequestId, r.request_number AS RequestNumber, r.requested_by AS RequesterName,
-        r.requested_by_email AS RequesterEmail, r.table_name AS Resource, r.access_end_dt AS ExpiresAt
+        r.requested_by_email AS RequesterEmail, r.table_name AS Resource, r.access_end_dt AS ExpiresAt, r.request_number AS AccessKey
       FROM dbo.DataAccessDeltaRequests AS r;`);
     const lines = await examineWith();
     await redeploy();
@@ -399,7 +412,7 @@ SELECT NEWID(), '${type}', '${status}', DATEADD(MINUTE, ${minutesAhead}, GETUTCD
   test('a view without rows is warned of', async () => {
     await run(`CREATE OR ALTER VIEW dbo.AccessGrant_Databricks AS
       SELECT r.id AS RequestId, r.request_number AS RequestNumber, r.requested_by AS RequesterName,
-        r.requested_by_email AS RequesterEmail, r.table_name AS Resource, r.access_end_dt AS ExpiresAt
+        r.requested_by_email AS RequesterEmail, r.table_name AS Resource, r.access_end_dt AS ExpiresAt, r.request_number AS AccessKey
       FROM dbo.DataAccessDeltaRequests AS r WHERE r.request_status = 'approved?';`);
     const findings = await checkGrants(database, databricks, schema.viewScript);
     await redeploy();
