@@ -1,5 +1,6 @@
-import { readSettings, type Environment, type Settings } from '../../src/config/settings';
-import { failed, ok, type Finding } from './finding';
+import { readSettings, settingsInForce, type Environment, type Settings } from '../../src/config/settings';
+import { findMisspelt } from '../misspeltSettings';
+import { failed, ok, warning, type Finding } from './finding';
 
 /** The settings as far as they can be used, so that one malformed setting does not hide other faults. */
 export interface UsableSettings {
@@ -17,24 +18,33 @@ const examples: Environment = {
   EMAIL_SENDER_ADDRESS: 'access@example.com',
 };
 
-/** Reads the settings; each that is missing or malformed is a finding. */
+/** Reads the settings: what is missing, malformed or misspelt, and the values in force. */
 export function checkSettings(environment: Environment): { findings: Finding[]; usable: UsableSettings } {
   const settings = readSettings(environment);
   const { problems } = settings;
   const names = new Set<string>(problems.map(({ setting }) => setting));
   const malformed = (...wanted: readonly string[]): string | undefined =>
     wanted.find((name) => names.has(name));
+  const findings = [
+    ...problems.map(({ setting, message }) =>
+      failed(`setting ${setting}`, message, 'correct it in the app settings (locally: local.settings.json)'),
+    ),
+    ...findMisspelt(environment).map(({ given, meant }) =>
+      warning(`setting ${given}`, `unknown; is ${meant} meant?`, `rename it to ${meant}, or remove it`),
+    ),
+    ...settingsInForce(environment).map(({ setting, value, isDefault }) =>
+      ok(`setting ${setting}`, value === undefined ? 'not set' : `${value}${isDefault ? ' (default)' : ''}`),
+    ),
+  ];
   if (problems.length === 0)
-    return { findings: [ok('settings', 'complete and well-formed')], usable: { settings, malformed } };
+    return {
+      findings: [ok('settings', 'complete and well-formed'), ...findings],
+      usable: { settings, malformed },
+    };
 
   const replaced = new Set(names);
   // The login's two settings stand or fall together.
   if (malformed('SQL_USER', 'SQL_PASSWORD')) replaced.add('SQL_USER').add('SQL_PASSWORD');
-  const mended = Object.fromEntries([...replaced].map((name) => [name, examples[name]]));
-  return {
-    findings: problems.map(({ setting, message }) =>
-      failed(`setting ${setting}`, message, 'correct it in the app settings (locally: local.settings.json)'),
-    ),
-    usable: { settings: readSettings({ ...environment, ...mended }), malformed },
-  };
+  const corrected = Object.fromEntries([...replaced].map((name) => [name, examples[name]]));
+  return { findings, usable: { settings: readSettings({ ...environment, ...corrected }), malformed } };
 }
