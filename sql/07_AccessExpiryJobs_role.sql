@@ -20,8 +20,9 @@ GRANT SELECT, INSERT, UPDATE ON dbo.JobRun TO AccessExpiryJobs;
 PRINT 'role AccessExpiryJobs: permissions granted';
 GO
 
--- Last, make the function app's managed identity a member. A user of Microsoft Entra ID has to be signed in to run this.
--- [name] is the function app's name (system-assigned identity) or the identity's name (user-assigned):
+-- Last, make the function app's managed identity a member: npm run db:deploy -- --grant <name> --client-id <client id>.
+-- Or by hand, signed in as a user of Microsoft Entra ID. [name] is the function app's name (system-assigned identity) or
+-- the identity's name (user-assigned):
 --
 --   CREATE USER [func-access-expiry-jobs] FROM EXTERNAL PROVIDER;
 --   ALTER ROLE AccessExpiryJobs ADD MEMBER [func-access-expiry-jobs];

@@ -24,7 +24,7 @@ const queries = new Map(
 
 /** The four job types, as the database constrains them. */
 const jobTypes = [
-  ...(/CHECK \(Job_Type IN \(([^)]*)\)/.exec(read(join(root, 'sql', '05_JobRun.sql')))?.[1] ?? '').matchAll(
+  ...(/CHECK \(Job_Type COLLATE \w+ IN \(([^)]*)\)/.exec(read(join(root, 'sql', '05_JobRun.sql')))?.[1] ?? '').matchAll(
     /'(\w+)'/g,
   ),
 ].map(([, jobType]) => jobType);
