@@ -15,7 +15,7 @@ process.stdout.on('error', ({ code }: NodeJS.ErrnoException) => {
   if (code === 'EPIPE') process.exit(1);
 });
 
-/** On a terminal, what is waited for stands in place of the next line, until that is there. */
+/** On a terminal, what is waited for is shown in place of the next line, until that is there. */
 const isTerminal = process.stdout.isTTY && process.stderr.isTTY;
 const clearLine = '\r\u001B[K';
 function waitingFor(what: string): void {

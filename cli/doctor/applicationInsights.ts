@@ -33,7 +33,7 @@ export async function checkApplicationInsights(
 }
 
 /**
- * Where telemetry goes, from "Key=value;…". What stands in for a missing IngestionEndpoint:
+ * Where telemetry goes, from "Key=value;…". The default of a missing IngestionEndpoint:
  * https://learn.microsoft.com/azure/azure-monitor/app/connection-strings
  */
 function ingestionEndpoint(connectionString: string): string {

@@ -79,7 +79,7 @@ export async function* diagnose(
     : await checkApplicationInsights(settings.telemetryConnectionString);
 }
 
-/** Returns for which services a token can be had; a SQL login needs none for the database. */
+/** Returns for which services there is a token; a SQL login needs none for the database. */
 async function* examineIdentity(
   environment: Environment,
   { settings, malformed }: UsableSettings,

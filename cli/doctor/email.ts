@@ -51,7 +51,7 @@ export async function checkEmailEndpoint(
   return warning(subject, 'answered, but not as the email service does (HTTP 404 without a code)', elsewhere);
 }
 
-/** Says what cannot be known of the sender: the service tells of a wrong one only when a message is sent. */
+/** Says what cannot be known of the sender: the service refuses a wrong one only when a message is sent. */
 export function describeSender({ senderAddress }: Settings['email']): Finding {
   return ok(
     `email sender ${senderAddress}`,

@@ -137,7 +137,7 @@ function withoutComments(script: string): string {
   return script.replace(/--.*$/gm, '');
 }
 
-/** Splits at the commas that stand in no parentheses, with single blanks. */
+/** Splits at the commas outside parentheses, with single blanks. */
 function splitDefinitions(text: string): string[] {
   const definitions: string[] = [];
   let depth = 0;

@@ -43,7 +43,7 @@ export function checkSettings(environment: Environment): { findings: Finding[]; 
     };
 
   const replaced = new Set(names);
-  // The login's two settings stand or fall together.
+  // A login needs both of its settings, or neither.
   if (malformed('SQL_USER', 'SQL_PASSWORD')) replaced.add('SQL_USER').add('SQL_PASSWORD');
   const corrected = Object.fromEntries([...replaced].map((name) => [name, examples[name]]));
   return { findings, usable: { settings: readSettings({ ...environment, ...corrected }), malformed } };

@@ -11,12 +11,12 @@ import { Session } from './session';
  */
 const retryDelaysMs = [5_000, 10_000, 20_000, 30_000, 60_000];
 
-/** Work that went well for so long, in ms, before it failed is not the same fault going on. */
+/** A fault after this long, in ms, is a new one: the pauses start again. */
 const resetAfterMs = 60_000;
 
 /**
- * The longest time, in ms, that one statement may take: when one that starts at the end of a run's time budget of 9
- * minutes hangs, the run's row still has to be finished on a new session before the functionTimeout of 10.
+ * The longest that one statement may take, in ms: if one that starts at the end of a run's time budget of 9 minutes
+ * hangs, the run's row still has to be finished on a new session before the functionTimeout of 10.
  */
 const defaultStatementTimeoutMs = 20_000;
 
@@ -28,7 +28,7 @@ export class Database {
     private readonly statementTimeoutMs = defaultStatementTimeoutMs,
   ) {}
 
-  /** Lends a connection for the length of `body`, opened at its first use and always closed. */
+  /** Lends a connection to `body`: opened on first use, and always closed. */
   async connect<T>(body: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
     const connection = new DatabaseConnection(() =>
       Session.open(this.settings, this.credential, this.statementTimeoutMs),
@@ -41,7 +41,7 @@ export class Database {
   }
 }
 
-/** A connection that is opened anew when it breaks. */
+/** A connection that is opened again when it breaks. */
 export class DatabaseConnection {
   #session: Promise<Session> | undefined;
 

@@ -21,7 +21,7 @@ export const sqlErrors = {
  * 1222 (lock time-out) is out, though EF Core has it: a session gets it only if it has set LOCK_TIMEOUT, and whoever sets
  * that has waited as long as is right and decides what to do instead.
  * 37396 (the token has expired) is on neither list; a new session gets a new token.
- * A time-out on the client's side is no number of the server's: StatementTimeoutError.
+ * A time-out on the client's side has no number; it is a StatementTimeoutError.
  */
 const transientNumbers = new Set([
   // The connection broke.

@@ -16,7 +16,7 @@ const maxLength = { VarChar: 8001, NVarChar: 4001 } as const;
 
 export type Row = Readonly<Record<string, unknown>>;
 
-/** One connection to the database. Statements that are asked for at the same time run one after the other. */
+/** One connection to the database. Statements run one at a time, in the order in which they were asked for. */
 export class Session {
   #last: Promise<unknown> = Promise.resolve();
 
@@ -30,7 +30,7 @@ export class Session {
   /**
    * Opens a connection over TLS.
    * @param credential used unless the settings hold a SQL login
-   * @param statementTimeout the longest time that a statement may take, in ms
+   * @param statementTimeout the longest that a statement may take, in ms
    * @throws DatabaseUnavailableError
    */
   static async open(
@@ -90,7 +90,7 @@ export class Session {
     return result;
   }
 
-  /** Tells what PRINT says in the statements of `work`. */
+  /** Passes on what PRINT says in the statements of `work`. */
   async onPrint<T>(listener: (message: string) => void, work: () => Promise<T>): Promise<T> {
     const onInfo = ({ number, message }: { number: number; message: string }): void => {
       if (number === 0) listener(message);
@@ -185,7 +185,7 @@ function statementError(error: Error, statementName: string): Error {
     return new StatementTimeoutError(`The database did not answer ${statementName} in time`, {
       cause: error,
     });
-  // EPARAM is a fault of ours, such as a value that is no number; a new connection would not mend it.
+  // EPARAM is a fault of ours, such as a value that is not a number; a new connection would not help.
   if (codes.includes('EPARAM')) return error;
   return new ConnectionLostError(`The connection to the database was lost in ${statementName}`, {
     cause: error,
@@ -207,9 +207,9 @@ function unavailable(
   const error = number === undefined ? '' : ` (SQL error ${number})`;
   const hint =
     number === 18_456
-      ? ' Give the identity a user in the database (sql/07_AccessExpiryJobs_role.sql).'
+      ? ' Make the identity a user of the database (npm run db:deploy -- --grant, or sql/07_AccessExpiryJobs_role.sql).'
       : codes.includes('EFEDAUTH')
-        ? ' No token was had for the identity: check that it is assigned to the app, and AZURE_CLIENT_ID.'
+        ? ' Could not get a token for the identity: check that it is assigned to the app, and AZURE_CLIENT_ID.'
         : '';
   return new DatabaseUnavailableError(`${what}${error}${hint}`, {
     number,

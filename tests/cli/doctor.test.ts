@@ -111,7 +111,7 @@ function answering(
   };
 }
 
-/** The database as if a statement had these rows for an answer. */
+/** The database as if a statement returned these rows. */
 function answeringWith(name: string, rows: readonly Row[]): ExaminedDatabase {
   return {
     ...database,
@@ -318,7 +318,7 @@ SELECT NEWID(), '${type}', '${status}', DATEADD(MINUTE, ${minutesAhead}, GETUTCD
   });
 
   test.each(['UX_JobRun_Job_Type_InProgress', 'IX_JobRun_Job_Type_Started_At'])(
-    'the missing index %s is named, and what is advised mends it',
+    'the missing index %s is named, and what is advised corrects it',
     async (index) => {
       await run(`DROP INDEX ${index} ON dbo.JobRun;`);
       const lines = await examineWith();
@@ -340,7 +340,7 @@ SELECT NEWID(), '${type}', '${status}', DATEADD(MINUTE, ${minutesAhead}, GETUTCD
     ]);
   });
 
-  test('a column that a table lacks is named, and the statement that is advised mends it', async () => {
+  test('a column that a table lacks is named, and the statement that is advised corrects it', async () => {
     await run('ALTER TABLE dbo.JobRun DROP COLUMN Error_Message;');
     const [line, ...others] = withMark('✗', await examineWith());
     expect(others).toEqual([]);
@@ -424,7 +424,7 @@ SELECT NEWID(), '${type}', '${status}', DATEADD(MINUTE, ${minutesAhead}, GETUTCD
     ]);
   });
 
-  test('a fault of the server in one check is told, and the others go on', async () => {
+  test('a fault of the server in one check is named, and the other checks are made', async () => {
     standIns.sql.order({ kind: 'error', match: /COUNT\(DISTINCT/, number: 208, times: 1 });
     const lines = await examineWith();
     standIns.sql.clearFaults();
@@ -439,7 +439,7 @@ SELECT NEWID(), '${type}', '${status}', DATEADD(MINUTE, ${minutesAhead}, GETUTCD
   });
 });
 
-describe('as SQL Server tells of its objects', () => {
+describe('as SQL Server describes its objects', () => {
   test('a filter with brackets and a check as a chain of OR are those of the script', async () => {
     const kept = answering({
       readIndexes: (row) => ({
@@ -459,7 +459,7 @@ describe('as SQL Server tells of its objects', () => {
     ]);
   });
 
-  test('a check that allows another value is told', async () => {
+  test('a check that allows another value is named', async () => {
     const other = answering({
       readCheckConstraints: (row) => ({ ...row, Detail: "([Status]='Failed' OR [Status]='Done')" }),
     });
@@ -482,7 +482,7 @@ describe('as SQL Server tells of its objects', () => {
       ]);
   });
 
-  test('a constraint or index that is disabled is told', async () => {
+  test('a constraint or index that is disabled is named', async () => {
     const disabled = answering({
       readIndexes: (row) => ({ ...row, IsDisabled: row.Name === 'IX_JobRun_Job_Type_Started_At' }),
       readCheckConstraints: (row) => ({ ...row, IsDisabled: row.Name === 'CK_JobRun_Status', Detail: null }),
@@ -514,7 +514,7 @@ describe('as SQL Server tells of its objects', () => {
     ]);
   });
 
-  test('an identity that lacks a permission is told which, where, and how to give it', async () => {
+  test('a permission that the identity lacks is named, with how to give it', async () => {
     const granted = Object.fromEntries(schema.grants.map(({ object, permissions }) => [object, permissions]));
     const lacking = least({ ...granted, 'dbo.JobRun': ['SELECT', 'INSERT'], 'dbo.AccessGrant_Palantir': [] });
     const lines = textOf(await checkPermissions(lacking, schema));
@@ -621,7 +621,7 @@ describe('as SQL Server tells of its objects', () => {
     test.each([
       [1, 'dbo'],
       [0, 'DBO'],
-    ])('are told apart as the database does (%d)', async (NamesIgnoreCase, folded) => {
+    ])('are compared as the database does (%d)', async (NamesIgnoreCase, folded) => {
       const { foldName } = await readFacts(answering({ readFacts: (row) => ({ ...row, NamesIgnoreCase }) }));
       expect(foldName('DBO')).toBe(folded);
     });
@@ -777,7 +777,7 @@ test('what is waited for is said before the findings on it', async () => {
 });
 
 describe('identity and reach', () => {
-  test('a token that cannot be had is told for each service, and what needs it is skipped', async () => {
+  test('a token that cannot be got is named for each service, and what needs it is skipped', async () => {
     standIns.identity.order({ kind: 'error', status: 400, times: Infinity });
     // Tokens are kept by client id for the life of the process.
     const lines = await examineWith({ AZURE_CLIENT_ID: randomUUID() });
@@ -796,7 +796,7 @@ describe('identity and reach', () => {
     ]);
   });
 
-  test('a missing developer sign-in is told by the line that az login mends, not by the whole chain', async () => {
+  test('a missing developer sign-in is named by the line that az login corrects, not by the whole chain', async () => {
     const chain = [
       'ChainedTokenCredential authentication failed.',
       'CredentialUnavailableError: EnvironmentCredential is unavailable.',
@@ -826,7 +826,7 @@ describe('identity and reach', () => {
     expect(lines.join('\n')).not.toContain('wrong');
   });
 
-  test('a database that cannot be reached is told, and what is in it is skipped', async () => {
+  test('a database that cannot be reached is named, and what is in it is skipped', async () => {
     const port = await freePort();
     const lines = await examineWith({ SQL_PORT: String(port) });
     expect(withMark('✗', lines)).toEqual([
@@ -844,7 +844,7 @@ describe('identity and reach', () => {
     [403, '✗', 'refuses the identity (HTTP 403) → give it the role'],
     [429, '!', 'is throttled (HTTP 429) → try again later'],
     [503, '✗', 'answered HTTP 503 → compare EMAIL_ENDPOINT'],
-  ])('an email service that answers %d is told with %s', async (status, mark, text) => {
+  ])('an email service that answers %d is marked with %s', async (status, mark, text) => {
     standIns.email.order({ kind: 'error', on: 'status', status });
     const lines = await examineWith();
     expect(withMark(mark, lines).filter((line) => line.includes('email endpoint'))).toEqual([
@@ -852,7 +852,7 @@ describe('identity and reach', () => {
     ]);
   });
 
-  test('an email endpoint that cannot be reached is told with the cause', async () => {
+  test('an email endpoint that cannot be reached is named with the cause', async () => {
     const endpoint = `https://localhost:${await freePort()}`;
     expect(withMark('✗', await examineWith({ EMAIL_ENDPOINT: endpoint }))).toEqual([
       expect.stringMatching(
@@ -910,7 +910,7 @@ describe('a schedule', () => {
     expect(formatFinding(describeJobSchedule('Job', expression))).toContain(`${expression}; next `);
   });
 
-  test('stands with its next three times in UTC', () => {
+  test('is shown with its next three times in UTC', () => {
     const from = new Date('2026-11-24T17:45:00Z');
     expect(formatFinding(describeJobSchedule('Job', '0 30 6-18 * * *', from))).toBe(
       '✓ schedule of Job: hourly from 06:30 to 18:30 UTC (0 30 6-18 * * *); ' +

@@ -55,7 +55,7 @@ test('a second time nothing is done, and that is said', async () => {
   expect(await members()).toEqual(before);
 });
 
-test('a user that is no member yet is added', async () => {
+test('a user that is not a member yet is added', async () => {
   await grant('func');
   await environment.query(`ALTER ROLE ${role} DROP MEMBER func;`);
   expect(await grant('func')).toEqual([

@@ -83,7 +83,7 @@ async function doEverything(record: (action: () => Promise<unknown>) => Promise<
       "UPDATE dbo.JobRun SET Started_At = DATEADD(MINUTE, -11, Started_At) WHERE Status = 'InProgress';",
     );
     await record(() => environment.run(job));
-    // A recipient list that goes on after a lost connection, and a safety stop.
+    // A recipient list that continues after a lost connection, and a safety stop.
     await environment.addGrants(job, [{ endsIn: -hour }, { endsIn: 30 * hour }]);
     environment.standIn?.order({ kind: 'dropAfter', match: /FROM #Due AS d/ });
     await record(() => environment.run(job));

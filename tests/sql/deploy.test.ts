@@ -27,7 +27,7 @@ async function withScripts<T>(
   }
 }
 
-/** Applies sql/; returns the lines that tell of views. */
+/** Applies sql/; returns the lines on views. */
 async function deployViews(keepReplacedView?: KeepReplacedView): Promise<string[]> {
   const lines: string[] = [];
   await deployScripts(environment.session, sqlDirectory, (line) => lines.push(line.trim()), keepReplacedView);
