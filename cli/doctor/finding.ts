@@ -34,11 +34,3 @@ export function formatFinding({ status, subject, message, advice }: Finding): st
   const line = `${signs[status]} ${subject}: ${message}${advice === undefined ? '' : ` → ${advice}`}`;
   return line.replace(/\s+/g, ' ').trim();
 }
-
-/** For example "2026-12-01 08:00 UTC", with seconds where there are any. */
-export function formatUtc(date: Date): string {
-  return `${date
-    .toISOString()
-    .slice(0, date.getUTCSeconds() === 0 ? 16 : 19)
-    .replace('T', ' ')} UTC`;
-}

@@ -1,9 +1,10 @@
 import { int, uniqueIdentifier, type Parameter } from '../../src/database/statement';
 import { isEmailAddress } from '../../src/email/address';
+import { formatUtc } from '../../src/format';
 import { addressColumn } from '../../src/jobs/dueReminders';
 import type { Platform, RequestId } from '../../src/jobs/platforms';
 import type { ExaminedDatabase } from './database';
-import { failed, formatUtc, ok, warning, type Finding } from './finding';
+import { failed, ok, warning, type Finding } from './finding';
 
 /** Rows that are read at a time. */
 const defaultPageSize = 5_000;

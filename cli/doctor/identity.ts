@@ -1,6 +1,7 @@
 import type { TokenCredential } from '@azure/identity';
 import type { Environment, Settings } from '../../src/config/settings';
-import { failed, formatUtc, ok, type Finding } from './finding';
+import { formatUtc } from '../../src/format';
+import { failed, ok, type Finding } from './finding';
 
 /** The scopes that tedious and @azure/communication-email ask for. */
 export const databaseScope = 'https://database.windows.net/.default';

@@ -1,7 +1,8 @@
+import { formatUtc } from '../../src/format';
 import { jobs } from '../../src/jobs/catalogue';
 import type { JobRun } from '../../src/jobRun/jobRun';
 import { objectName, type ExaminedDatabase } from './database';
-import { failed, formatUtc, ok, warning, type Finding } from './finding';
+import { failed, ok, warning, type Finding } from './finding';
 
 const table = 'dbo.JobRun';
 const statuses: readonly JobRun['status'][] = ['InProgress', 'Completed', 'Failed'];

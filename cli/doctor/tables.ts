@@ -1,3 +1,4 @@
+import { formatCount } from '../../src/format';
 import { objectName, type ExaminedDatabase } from './database';
 import {
   describeCheck,
@@ -71,15 +72,11 @@ export async function checkTable(
   ];
   if (findings.length > 0) return findings;
   const counts = [
-    count(table.columns.size, 'column'),
-    count(table.indexes.size, 'key or index', 'keys and indexes'),
-    count(table.constraints.size, 'constraint'),
+    formatCount(table.columns.size, 'column'),
+    formatCount(table.indexes.size, 'key or index', 'keys and indexes'),
+    formatCount(table.constraints.size, 'constraint'),
   ];
   return [ok(subject, `${counts.join(', ')}, as in ${table.script}`)];
-}
-
-function count(number: number, one: string, many = `${one}s`): string {
-  return `${number} ${number === 1 ? one : many}`;
 }
 
 /** As opposed to a key, which belongs to the table's own script. */
