@@ -16,8 +16,12 @@ export async function createServices(
   log: (message: string) => void,
 ): Promise<Services> {
   const settings = readSettings(environment);
-  const telemetry = await startTelemetry(settings.telemetryConnectionString, log);
   const credential = await createCredential(environment, settings.identityClientId);
+  const telemetry = await startTelemetry(
+    settings.telemetryConnectionString,
+    settings.telemetryNeedsToken ? credential : undefined,
+    log,
+  );
   let emailClient: EmailClient | undefined;
   return {
     settings,
@@ -34,8 +38,8 @@ export async function createServices(
 }
 
 /**
- * The identity that signs in to SQL and email: in Azure, told by IDENTITY_ENDPOINT, the managed identity; on a
- * workstation the developer's Azure sign-in.
+ * The identity that signs in to SQL, email and Application Insights: in Azure, told by IDENTITY_ENDPOINT, the managed
+ * identity; on a workstation the developer's Azure sign-in.
  * @param clientId of a user-assigned managed identity
  */
 export async function createCredential(

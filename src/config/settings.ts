@@ -49,6 +49,8 @@ export interface Settings extends DatabaseSettings {
   readonly schedules: Readonly<Record<ScheduleSetting, string>>;
   /** Absent if it is malformed, too. */
   readonly telemetryConnectionString?: string;
+  /** Application Insights takes telemetry with a token of the app's identity only. */
+  readonly telemetryNeedsToken: boolean;
   /** Every setting that is missing or malformed. */
   readonly problems: readonly SettingProblem[];
   readonly platform: PlatformSettings;
@@ -257,6 +259,12 @@ const table = {
     example: 'InstrumentationKey=…;IngestionEndpoint=https://…',
     secret: true,
   },
+  APPLICATIONINSIGHTS_AUTHENTICATION_STRING: {
+    group: 'telemetry',
+    schema: z.string().regex(/(^|;)\s*Authorization=AAD\s*(;|$)/i),
+    expected: 'Authorization=AAD, after ClientId=…; where the identity is user-assigned',
+    example: 'ClientId=7c9e6679-7425-40de-944b-e07fc1f90ae7;Authorization=AAD',
+  },
 } satisfies Record<string, SettingRow>;
 
 type Table = typeof table;
@@ -412,6 +420,7 @@ export function readSettings(environment: Environment): Settings {
     },
     ...(identityClientId && { identityClientId }),
     ...(telemetryConnectionString && { telemetryConnectionString }),
+    telemetryNeedsToken: values.APPLICATIONINSIGHTS_AUTHENTICATION_STRING !== undefined,
     platform: readPlatformSettings(environment),
     problems,
   };

@@ -1,6 +1,6 @@
 /**
  * The names under which runs are found in Application Insights. The app emits exactly these, and the queries in
- * `dashboards/` use only these.
+ * `infra/queries/` use only these.
  */
 
 /** The custom event that every attempt to run a job emits. */
@@ -10,8 +10,11 @@ export const jobRunEvent = 'JobRun';
  * Properties of the event. Application Insights stores each as text in `customDimensions`.
  *
  * `trigger`: timer, http or cli; `status`: one of `attemptStatuses`; `stoppedEarly`: true or false;
- * `errorName`: the class of the error that failed the run, absent otherwise; the counts are absent where the run
- * has none; `durationMs`: from the attempt's start to its end.
+ * `errorName`: the class of the error that failed the run, absent otherwise. The counts are absent where the run has
+ * none: `dueCount`, grants that were due when the run began; `oldestDueMinutes`, how long the oldest of them had been
+ * due then; `processedCount`; `failedCount`, of which `rejectedCount` are grants whose message the email service refused
+ * and `undeliverableCount` grants whose address is missing or malformed. `durationMs`: from the attempt's start to its
+ * end.
  */
 export const jobRunProperties = [
   'jobId',
@@ -21,8 +24,12 @@ export const jobRunProperties = [
   'stoppedEarly',
   'startedBy',
   'errorName',
+  'dueCount',
+  'oldestDueMinutes',
   'processedCount',
   'failedCount',
+  'rejectedCount',
+  'undeliverableCount',
   'durationMs',
 ] as const;
 

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { context, SpanKind, SpanStatusCode, trace, type Span } from '@opentelemetry/api';
+import type { TokenCredential } from '@azure/identity';
 import type { TelemetryClient } from 'applicationinsights';
 import { errorText } from '../errorText';
 import { jobRunEvent, jobRunMetrics, type ExceptionProperty, type JobRunProperty } from './names';
@@ -42,10 +43,13 @@ const noopTelemetry: Telemetry = {
 
 /**
  * Starts Application Insights; without a connection string the telemetry is silent.
+ * @param credential signs in to a resource whose local authentication is off; it needs the role Monitoring Metrics
+ *   Publisher ("Microsoft Entra authentication for Application Insights")
  * @param log told when telemetry itself fails
  */
 export async function startTelemetry(
   connectionString: string | undefined,
+  credential: TokenCredential | undefined,
   log: (message: string) => void,
 ): Promise<Telemetry> {
   if (connectionString === undefined) return noopTelemetry;
@@ -61,6 +65,7 @@ export async function startTelemetry(
     client.config.enableSendLiveMetrics = false;
     // All of each run: by default the library keeps a few traces a second and drops the rest.
     client.config.azureMonitorOpenTelemetryOptions = { instrumentationOptions, tracesPerSecond: 0 };
+    if (credential) client.config.aadTokenCredential = credential;
     client.initialize();
     return new ApplicationInsights(client, log);
   } catch (error) {

@@ -41,10 +41,19 @@ test('four settings suffice; the others have the documented defaults', () => {
     notifyRevoked: false,
     revocationCeiling: 1000,
     schedules: defaultSchedules,
+    telemetryNeedsToken: false,
     problems: [],
     platform: { authenticationOn: false, disabledFunctions: new Set() },
   });
 });
+
+test.each(['Authorization=AAD', 'ClientId=7c9e6679-7425-40de-944b-e07fc1f90ae7;Authorization=AAD'])(
+  'the authentication string %s makes telemetry sign in',
+  (text) => {
+    const settings = readSettings({ ...minimal, APPLICATIONINSIGHTS_AUTHENTICATION_STRING: text });
+    expect(settings.telemetryNeedsToken).toBe(true);
+  },
+);
 
 const wrong = {
   SQL_PORT: '70000',
@@ -54,6 +63,7 @@ const wrong = {
   REVOCATION_CEILING: '-1',
   SCHEDULE_REVOKE_PALANTIR: 'hourly',
   RENEWAL_URL_TEMPLATE: 'https://portal.example.com/renew',
+  APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=me',
   AZURE_CLIENT_ID: 'me',
   SQL_USER: 'sa',
 };
@@ -61,6 +71,7 @@ const wrong = {
 test('every missing and malformed setting is named, with what it expects and an example', () => {
   const found = problems(wrong);
   expect(Object.keys(found).sort()).toEqual([
+    'APPLICATIONINSIGHTS_AUTHENTICATION_STRING',
     'AZURE_CLIENT_ID',
     'EMAIL_ENDPOINT',
     'EMAIL_SENDER_ADDRESS',

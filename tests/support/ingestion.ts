@@ -34,7 +34,11 @@ export interface Ingestion {
   readonly bodies: readonly string[];
   /** Paths called that are none of the ingestion. */
   readonly strayPaths: readonly string[];
+  /** How many requests were refused, with 401, for lack of a valid token. */
+  readonly refused: number;
   mode: IngestionMode;
+  /** Where set, as at a resource without local authentication: only a bearer token that passes is let in. */
+  acceptsToken: ((token: string) => boolean) | undefined;
   ofType(baseType: string): Envelope[];
   forget(): void;
   close(): Promise<void>;
@@ -46,6 +50,8 @@ export async function startIngestion(): Promise<Ingestion> {
   const bodies: string[] = [];
   const strayPaths: string[] = [];
   let mode: IngestionMode = 'accept';
+  let acceptsToken: Ingestion['acceptsToken'];
+  let refused = 0;
 
   const server = https.createServer(tls, (request, response) => {
     const chunks: Buffer[] = [];
@@ -60,6 +66,12 @@ export async function startIngestion(): Promise<Ingestion> {
       if (request.method !== 'POST' || !/^\/v2(\.1)?\/track$/.test(path)) {
         strayPaths.push(path);
         response.writeHead(404).end();
+        return;
+      }
+      const token = /^Bearer (\S+)$/.exec(request.headers.authorization ?? '')?.[1];
+      if (acceptsToken && (token === undefined || !acceptsToken(token))) {
+        refused += 1;
+        response.writeHead(401).end();
         return;
       }
       const raw = Buffer.concat(chunks);
@@ -91,9 +103,19 @@ export async function startIngestion(): Promise<Ingestion> {
     set mode(given) {
       mode = given;
     },
+    get acceptsToken() {
+      return acceptsToken;
+    },
+    set acceptsToken(given) {
+      acceptsToken = given;
+    },
+    get refused() {
+      return refused;
+    },
     ofType: (baseType) => envelopes.filter(({ data }) => data.baseType === baseType),
     forget() {
       for (const list of [envelopes, bodies, strayPaths]) list.length = 0;
+      refused = 0;
     },
     close() {
       return new Promise((resolve) => {

@@ -44,6 +44,7 @@ beforeAll(async () => {
 beforeEach(async () => {
   await sample.reset();
   ingestion.mode = 'accept';
+  ingestion.acceptsToken = undefined;
   ingestion.forget();
   app.forgetLines();
 });
@@ -273,6 +274,32 @@ test.each(['fail', 'hang'] as const)(
     expect(await own.stop()).toBe(0);
   },
 );
+
+describe('an ingestion endpoint that wants a token', () => {
+  beforeEach(() => {
+    ingestion.acceptsToken = (token) => sample.standIns.identity.isValid(token, 'https://monitor.azure.com');
+  });
+
+  test('gets that of the app’s identity where the authentication string is set', async () => {
+    const own = await sample.startApp({
+      ...settings,
+      APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'Authorization=AAD',
+    });
+    const { body } = await run('RevokeExpiredDatabricksRequests', own);
+    await own.stop();
+    expect(events().map(properties)).toMatchObject([{ jobId: body.jobId, status: 'Completed' }]);
+    expect(ingestion.ofType('RequestData')).toHaveLength(1);
+  });
+
+  test('refuses an app without it, whose run completes all the same', async () => {
+    const own = await sample.startApp(settings);
+    const { status, body } = await run('RevokeExpiredDatabricksRequests', own);
+    await own.stop();
+    expect([status, body.status]).toEqual([200, 'Completed']);
+    expect(ingestion.refused).toBeGreaterThan(0);
+    expect(events()).toEqual([]);
+  });
+});
 
 test('an app without a connection string runs and sends nothing', async () => {
   const silent = await sample.startApp({ ...settings, APPLICATIONINSIGHTS_CONNECTION_STRING: '' });
