@@ -1,0 +1,39 @@
+/**
+ * Synchronises the triggers of a function app that was just deployed, and waits until its timers are listed and its API
+ * answers.
+ *
+ *     npm run deploy:verify -- --app <resource id of the function app>
+ *
+ * The signed-in identity needs the role Website Contributor on the app. Exit code 1 if the app is not ready in time.
+ */
+import { parseArgs } from 'node:util';
+import { createCredential } from '../src/services';
+import { DeployedAppError, verifyDeployedApp } from './deployedApp';
+import { readEnvironment, runCommand } from './environment';
+
+runCommand(async () => {
+  const { values } = parseArgs({ options: { app: { type: 'string' } } });
+  if (!values.app)
+    throw new DeployedAppError('Usage: npm run deploy:verify -- --app <resource id of the function app>');
+  const statusPage = await verifyDeployedApp({
+    appId: values.app,
+    token: await managementToken(),
+    log: (line) => console.log(line),
+  });
+  console.log(`Status page: ${statusPage}`);
+  return true;
+});
+
+async function managementToken(): Promise<string> {
+  try {
+    const credential = await createCredential(readEnvironment(), undefined);
+    const token = await credential.getToken('https://management.azure.com/.default');
+    if (token) return token.token;
+    throw new Error('none was issued');
+  } catch (cause) {
+    throw new DeployedAppError(
+      `Could not get a token; sign in with az login or azd auth login: ${cause instanceof Error ? cause.message : String(cause)}`,
+      { cause },
+    );
+  }
+}

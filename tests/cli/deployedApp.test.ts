@@ -1,0 +1,124 @@
+/** The check after a deployment, against Azure Resource Manager and an app on loopback. */
+import { createServer, type IncomingMessage, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { verifyDeployedApp } from '../../cli/deployedApp';
+
+const appId = '/subscriptions/s/resourceGroups/g/providers/Microsoft.Web/sites/func-access-expiry-jobs';
+const timers = [
+  'RevokeExpiredDatabricksRequests',
+  'RevokeExpiredPalantirRequests',
+  'ExpiryNotificationDatabricksRequests',
+  'ExpiryNotificationPalantirRequests',
+];
+
+let server: Server;
+let address: string;
+let requests: string[];
+let lines: string[];
+/** What each request is answered, by method and path; a function is asked each time. */
+let answers: Record<string, (() => [number, unknown]) | [number, unknown]>;
+let syncs: number;
+
+function answer(request: IncomingMessage): [number, unknown] {
+  const { pathname } = new URL(request.url ?? '', 'http://localhost');
+  const name = `${request.method ?? ''} ${pathname.replace(appId, '')}`;
+  requests.push(name);
+  if (pathname === '/api/jobs') {
+    const valid = request.headers['x-functions-key'] === 'the key';
+    return valid ? [200, []] : [401, ''];
+  }
+  if (request.headers.authorization !== 'Bearer the token') return [401, {}];
+  const found = answers[name];
+  return typeof found === 'function' ? found() : (found ?? [404, { error: 'unknown' }]);
+}
+
+beforeAll(async () => {
+  server = createServer((request, response) => {
+    const [status, body] = answer(request);
+    response.writeHead(status, { 'Content-Type': 'application/json' }).end(JSON.stringify(body));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  address = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+});
+afterAll(() => new Promise((resolve) => server.close(resolve)));
+beforeEach(() => {
+  requests = [];
+  lines = [];
+  syncs = 0;
+  answers = {
+    'GET ': [200, { properties: { defaultHostName: 'func.example.net' } }],
+    'POST /host/default/sync': () => {
+      syncs += 1;
+      return [204, undefined];
+    },
+    'GET /functions': () => [
+      200,
+      {
+        // What a fresh deployment may look like: the timers come with a later synchronisation.
+        value: ['listJobs', ...timers.slice(0, syncs)].map((name) => ({ properties: { name } })),
+      },
+    ],
+    'GET /config/authsettingsV2': [200, { properties: { platform: { enabled: false } } }],
+    'POST /host/default/listkeys': [200, { functionKeys: { default: 'the key' } }],
+  };
+});
+
+const verify = (id = appId): Promise<string> =>
+  verifyDeployedApp({
+    appId: id,
+    token: 'the token',
+    log: (line) => lines.push(line),
+    timeoutMs: 200,
+    pauseMs: 20,
+    management: address,
+    addressOf: () => address,
+  });
+
+test('synchronises until all four timers are listed, then asks the app for its jobs', async () => {
+  await expect(verify()).resolves.toBe(`${address}/api/status`);
+  expect(syncs).toBe(4);
+  expect(requests.at(-1)).toBe('GET /api/jobs');
+  expect(lines[0]).toMatch(
+    /^The functions are not listed yet: missing: RevokeExpiredPalantirRequests, .*NotificationPalantirRequests$/,
+  );
+  expect(lines.slice(-2)).toEqual([
+    '4 timers and 1 HTTP functions are listed',
+    'GET /api/jobs is answered: the app reaches the database',
+  ]);
+});
+
+test('says which functions are missing when the time is over', async () => {
+  answers['POST /host/default/sync'] = [503, { Code: 'ServiceUnavailable' }];
+  await expect(verify()).rejects.toThrow(
+    /^The functions are not listed after 0 s: missing: RevokeExpiredDatabricksRequests, .*; synchronising the triggers answered 503\. Look at the log stream/,
+  );
+});
+
+test('waits for an app that starts, and says how it answered', async () => {
+  answers['POST /host/default/listkeys'] = [200, { functionKeys: {} }];
+  await expect(verify()).rejects.toThrow(/^GET \/api\/jobs is not answered after 0 s: 401/);
+  expect(requests.filter((name) => name === 'GET /api/jobs').length).toBeGreaterThan(2);
+});
+
+test('asks nothing of an app that wants people to sign in', async () => {
+  answers['GET /config/authsettingsV2'] = [200, { properties: { platform: { enabled: true } } }];
+  await expect(verify()).resolves.toBe(`${address}/api/status`);
+  expect(requests).not.toContain('GET /api/jobs');
+  expect(lines.at(-1)).toMatch(/App Service authentication/);
+});
+
+test.each([
+  ['a resource that is not there', { 'GET ': [404, {}] }, /^There is no function app \/subscriptions/],
+  ['an identity without the role', { 'GET /functions': [403, {}] }, /needs the role Website Contributor/],
+] as const)('gives up at once on %s', async (_, given, message) => {
+  answers = { ...answers, ...(given as unknown as typeof answers) };
+  await expect(verify()).rejects.toThrow(message);
+  expect(requests.length).toBeLessThan(4);
+});
+
+test('refuses what is not the id of a function app', async () => {
+  await expect(verify('func-access-expiry-jobs')).rejects.toThrow(
+    /^"func-access-expiry-jobs" is not the resource id/,
+  );
+  expect(requests).toEqual([]);
+});
