@@ -39,7 +39,9 @@ interface FunctionList {
 export async function verifyDeployedApp(options: DeployedAppOptions): Promise<string> {
   const { appId, log, management = 'https://management.azure.com' } = options;
   const { addressOf = (hostName) => `https://${hostName}` } = options;
-  if (!/^\/subscriptions\/[^/]+\/resourceGroups\/[^/]+\/providers\/Microsoft\.Web\/sites\/[^/]+$/i.test(appId))
+  if (
+    !/^\/subscriptions\/[^/]+\/resourceGroups\/[^/]+\/providers\/Microsoft\.Web\/sites\/[^/]+$/i.test(appId)
+  )
     throw new DeployedAppError(
       `"${appId}" is not the resource id of a function app: expected /subscriptions/…/resourceGroups/…/providers/Microsoft.Web/sites/…`,
     );

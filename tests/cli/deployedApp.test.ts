@@ -63,12 +63,12 @@ beforeEach(() => {
   };
 });
 
-const verify = (id = appId): Promise<string> =>
+const verify = ({ id = appId, timeoutMs = 20_000 } = {}): Promise<string> =>
   verifyDeployedApp({
     appId: id,
     token: 'the token',
     log: (line) => lines.push(line),
-    timeoutMs: 200,
+    timeoutMs,
     pauseMs: 20,
     management: address,
     addressOf: () => address,
@@ -89,14 +89,16 @@ test('synchronises until all four timers are listed, then asks the app for its j
 
 test('says which functions are missing when the time is over', async () => {
   answers['POST /host/default/sync'] = [503, { Code: 'ServiceUnavailable' }];
-  await expect(verify()).rejects.toThrow(
+  await expect(verify({ timeoutMs: 200 })).rejects.toThrow(
     /^The functions are not listed after 0 s: missing: RevokeExpiredDatabricksRequests, .*; synchronising the triggers answered 503\. Look at the log stream/,
   );
 });
 
 test('waits for an app that starts, and says how it answered', async () => {
   answers['POST /host/default/listkeys'] = [200, { functionKeys: {} }];
-  await expect(verify()).rejects.toThrow(/^GET \/api\/jobs is not answered after 0 s: 401/);
+  await expect(verify({ timeoutMs: 1_000 })).rejects.toThrow(
+    /^GET \/api\/jobs is not answered after 1 s: 401/,
+  );
   expect(requests.filter((name) => name === 'GET /api/jobs').length).toBeGreaterThan(2);
 });
 
@@ -117,7 +119,7 @@ test.each([
 });
 
 test('refuses what is not the id of a function app', async () => {
-  await expect(verify('func-access-expiry-jobs')).rejects.toThrow(
+  await expect(verify({ id: 'func-access-expiry-jobs' })).rejects.toThrow(
     /^"func-access-expiry-jobs" is not the resource id/,
   );
   expect(requests).toEqual([]);

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse, parseDocument } from 'yaml';
@@ -13,7 +14,8 @@ interface Stage {
 interface Pipeline {
   parameters: { name: string; default: Record<string, string>[] }[];
   variables: Record<string, string>;
-  resources: { containers: { container: string; ports: string[] }[] };
+  resources: { containers: { container: string; image: string; ports: string[] }[] };
+  schedules: { cron: string }[];
   stages: (Stage | Record<string, Stage[]>)[];
 }
 
@@ -41,20 +43,34 @@ const values = (key: string): unknown[] =>
   mappings(pipeline).flatMap((mapping) => (key in mapping ? [mapping[key]] : []));
 
 // https://learn.microsoft.com/azure/devops/pipelines/build/variables
-const predefined = ['Agent.OS', 'Build.SourceBranch', 'Pipeline.Workspace', 'System.DefaultWorkingDirectory'];
+const predefined = [
+  'Agent.OS',
+  'Build.Reason',
+  'Build.SourceBranch',
+  'Pipeline.Workspace',
+  'System.DefaultWorkingDirectory',
+];
+
+const matrices = values('matrix').flatMap((matrix) => Object.values(matrix as Record<string, object>));
 
 /** `agent.services.<service>.ports.<port>`: https://learn.microsoft.com/azure/devops/pipelines/process/service-containers */
 const servicePorts = values('services').flatMap((services) =>
-  Object.entries(services as Record<string, string>).flatMap(([service, container]) =>
-    (pipeline.resources.containers.find((resource) => resource.container === container)?.ports ?? []).map(
-      (port) => `Agent.Services.${service}.Ports.${port}`,
-    ),
-  ),
+  Object.entries(services as Record<string, string>).flatMap(([service, name]) => {
+    // A variable of the matrix names a container for each of its jobs.
+    const [, variable] = /^\$\[ variables\['(\w+)'\] \]$/.exec(name) ?? [];
+    const names =
+      variable === undefined ? [name] : matrices.map((job) => (job as Record<string, string>)[variable]);
+    return names.flatMap((container) => {
+      const found = pipeline.resources.containers.find((resource) => resource.container === container);
+      if (!found) throw new Error(`There is no container ${String(container)}`);
+      return found.ports.map((port) => `Agent.Services.${service}.Ports.${port}`);
+    });
+  }),
 );
 
 const declaredVariables = [
   ...values('variables').flatMap((variables) => Object.keys(variables as object)),
-  ...values('matrix').flatMap((matrix) => Object.values(matrix as object).flatMap(Object.keys)),
+  ...matrices.flatMap(Object.keys),
 ];
 
 test.each(['azure-pipelines.yml', ...templates])('%s is YAML without errors', (path) => {
@@ -65,7 +81,7 @@ test('every npm script that the pipeline calls exists', () => {
   const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
   const called = [...all(/npm run (\S+)/g, code), ...(/npm test\b/.test(code) ? ['test'] : [])];
   expect(called).toEqual(
-    expect.arrayContaining(['lint', 'typecheck', 'test', 'test:sqlserver', 'db:deploy']),
+    expect.arrayContaining(['lint', 'typecheck', 'test', 'package', 'test:sqlserver', 'test:faults']),
   );
   expect(called.filter((script) => !(script in scripts))).toEqual([]);
 });
@@ -94,7 +110,7 @@ test('every variable at the top is used, and has a comment above it', () => {
 test('every parameter that the pipeline uses is declared, and each environment has every key that is used', () => {
   const names = pipeline.parameters.map(({ name }) => name);
   expect(all(/parameters\.(\w+)/g, code)).toEqual(names);
-  const keys = all(/\$\{\{ environment\.(\w+) \}\}/g, code).sort();
+  const keys = all(/\$\{\{ .*?\benvironment\.(\w+).*? \}\}/g, code).sort();
   expect(keys).not.toEqual([]);
   for (const environment of pipeline.parameters[0]?.default ?? [])
     expect(Object.keys(environment).sort()).toEqual(keys);
@@ -102,17 +118,21 @@ test('every parameter that the pipeline uses is declared, and each environment h
 
 test('every expression names a declared parameter or the loop over the environments', () => {
   const expressions = all(/\$\{\{ (.*?) \}\}/g, code);
-  const understood = /^(each environment in parameters\.environments|environment\.\w+)$/;
+  const understood =
+    /^(each environment in parameters\.environments|environment\.\w+|if eq\(environment\.\w+, true\)|convertToJson\(environment\.\w+\))$/;
   expect(expressions.filter((expression) => !understood.test(expression))).toEqual([]);
 });
 
 test('every stage waits for one that exists, and a deployment for the tests and the environment before', () => {
   const environments = pipeline.parameters[0]?.default ?? [];
-  const stages = ['Build', 'Integration', ...environments.map(({ name }) => `Deploy_${String(name)}`)];
-  expect(pipeline.stages.flatMap((stage) => ('stage' in stage ? [stage.stage] : []))).toEqual(
-    stages.slice(0, 2),
-  );
-  expect(environments.map(({ after }) => after)).toEqual(stages.slice(1, -1));
+  const deployments = environments.map(({ name }) => `Deploy_${String(name)}`);
+  const stages = pipeline.stages.flatMap((stage) => ('stage' in stage ? [stage as Stage] : []));
+  expect(stages.map(({ stage, dependsOn }) => [stage, dependsOn])).toEqual([
+    ['Build', undefined],
+    ['Faults', 'Build'],
+    ['Integration', 'Build'],
+  ]);
+  expect(environments.map(({ after }) => after)).toEqual(['Integration', ...deployments.slice(0, -1)]);
 });
 
 test('every job waits for one that exists, and reads outputs that a step sets', () => {
@@ -126,12 +146,54 @@ test('every job waits for one that exists, and reads outputs that a step sets', 
   expect(jobs).toContain('Password');
 });
 
-test('what a deployment downloads is what the build publishes', () => {
-  const published = mappings(pipeline).filter((step) => 'publish' in step);
-  const downloaded = mappings(pipeline).filter((step) => 'download' in step);
-  expect(published.map(({ artifact }) => artifact)).toEqual(['app']);
-  expect(downloaded.map(({ artifact }) => artifact)).toEqual(['app']);
-  expect(values('package')).toEqual(['$(Pipeline.Workspace)/app/$(packageFile)']);
+test('every night the full fault suites run, and nothing is deployed', () => {
+  expect(pipeline.schedules).toHaveLength(1);
+  const stages = mappings(pipeline).filter((mapping) => 'stage' in mapping);
+  const scheduled = (condition: string) =>
+    stages.filter((stage) => String(stage.condition).includes(condition)).map(({ stage }) => stage);
+  expect(scheduled("eq(variables['Build.Reason'], 'Schedule')")).toEqual(['Faults']);
+  expect(scheduled("ne(variables['Build.Reason'], 'Schedule')")).toEqual(['Deploy_${{ environment.name }}']);
+});
+
+test('images are pinned to one version', () => {
+  const images = [...values('image'), ...values('vmImage')].map(String);
+  expect(images.length).toBeGreaterThan(2);
+  expect(images.filter((image) => /latest$|^[^:]+$/.test(image) && !/^ubuntu-\d/.test(image))).toEqual([]);
+});
+
+test('the matrix tests SQL Server with and without row versioning, and with what Azure SQL has', () => {
+  const jobs = matrices as { server: string; options: string }[];
+  expect(jobs.map(({ server, options }) => [server, options])).toEqual([
+    ['sqlserver2022', 'SET READ_COMMITTED_SNAPSHOT OFF'],
+    ['sqlserver2022', 'SET READ_COMMITTED_SNAPSHOT ON'],
+    ['sqlserver2025', expect.stringContaining('SET OPTIMIZED_LOCKING = ON') as string],
+  ]);
+});
+
+test('a deployment uses what the build publishes, and neither sources nor packages', () => {
+  const published = mappings(pipeline).flatMap((step) => ('publish' in step ? [step.artifact] : []));
+  expect(published).toEqual(['app', 'deploy', 'infra']);
+  const deployment = JSON.stringify(mappings(pipeline).filter((mapping) => 'deployment' in mapping));
+  expect(all(/\$\(Pipeline\.Workspace\)\/(\w+)\//g, deployment).sort()).toEqual([...published].sort());
+  expect(deployment).toContain('"download":"current"');
+  expect(deployment).not.toMatch(/npm (ci|run)|"checkout"|"template"/);
+  const bundled = all(/'cli\/(\w+)\.ts'/g, read('scripts/bundle.ts'));
+  expect(all(/deploy\/cli\/(\w+)\.mjs/g, deployment).sort()).toEqual(bundled.sort());
+  expect(bundled.filter((name) => !existsSync(join(root, `cli/${name}.ts`)))).toEqual([]);
+  expect(read('scripts/package.ts')).toContain(`'dist/${pipeline.variables.packageFile ?? ''}'`);
+});
+
+test('Azure Pipelines knows no anchors of YAML', () => {
+  expect(code).not.toMatch(/: [&*]\w/);
+});
+
+test('every script is Bash without syntax errors', () => {
+  const scripts = ['bash', 'script', 'inlineScript'].flatMap(values).map(String);
+  expect(scripts.length).toBeGreaterThan(10);
+  for (const script of scripts) {
+    const { status, stderr } = spawnSync('bash', ['-n'], { input: script, encoding: 'utf8' });
+    expect([status, stderr]).toEqual([0, '']);
+  }
 });
 
 test('no password stands in the pipeline', () => {

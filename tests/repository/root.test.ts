@@ -19,6 +19,8 @@ const allowed = [
   '.gitignore',
   // Pipelines.
   'azure-pipelines.yml',
+  // The Azure Developer CLI.
+  'azure.yaml',
   // For readers.
   'README.md',
 ];
@@ -27,8 +29,8 @@ const folders = [
   '.ci',
   'bench',
   'cli',
-  'dashboards',
   'docs',
+  'infra',
   'local',
   'model',
   'scripts',

@@ -55,14 +55,17 @@ const { GlobalState, KustoCode, Symbols, Syntax } = (globalThis as unknown as { 
   .Language;
 
 /**
- * The columns in use of the Application Insights tables in use:
+ * The columns in use of the tables in use, of Application Insights and of the mail service's log:
  * https://learn.microsoft.com/azure/azure-monitor/app/data-model-complete
+ * https://learn.microsoft.com/azure/azure-monitor/reference/tables/acsemailstatusupdateoperational
  */
 const tables = {
   customEvents: '(timestamp: datetime, name: string, itemCount: int, customDimensions: dynamic)',
   customMetrics:
     '(timestamp: datetime, name: string, valueSum: real, valueCount: int, customDimensions: dynamic)',
   exceptions: '(timestamp: datetime, type: string, outerMessage: string, customDimensions: dynamic)',
+  ACSEmailStatusUpdateOperational:
+    '(TimeGenerated: datetime, CorrelationId: string, RecipientId: string, DeliveryStatus: string, EnhancedSmtpStatusCode: string, FailureReason: string)',
 };
 
 const globals = GlobalState.Default.WithDatabase(
@@ -77,7 +80,7 @@ export interface QueryAnalysis {
   diagnostics: string[];
   /** Column name → KQL type name. */
   columns: Record<string, string>;
-  /** The tables of Application Insights that are read. */
+  /** The tables that are read, in order. */
   tables: string[];
   /** The properties that are read from customDimensions. */
   properties: string[];

@@ -1,0 +1,247 @@
+// The workbook "Access Expiry Jobs" of the Application Insights resource. Its queries are in queries/, where those in
+// braces ({Jobs}, {TimeRange:grain}, {AppAddress}) are the workbook's own parameters.
+param environmentName string
+param location string
+param tags object
+param applicationInsightsId string
+param workspaceId string
+param appAddress string
+
+var jobs = [
+  'RevokeExpiredDatabricksRequests'
+  'RevokeExpiredPalantirRequests'
+  'ExpiryNotificationDatabricksRequests'
+  'ExpiryNotificationPalantirRequests'
+]
+
+// Milliseconds.
+var day = 86400000
+
+// What each query has in common, and numbers that the portal's own workbooks use for the looks of a column.
+var events = {
+  version: 'KqlItem/1.0'
+  size: 0
+  noDataMessage: 'None in this time range.'
+  timeContextFromParameter: 'TimeRange'
+  queryType: 0
+  resourceType: 'microsoft.insights/components'
+  crossComponentResources: [applicationInsightsId]
+}
+var mailLogs = union(events, {
+  resourceType: 'microsoft.operationalinsights/workspaces'
+  crossComponentResources: [workspaceId]
+})
+var text = 1
+var link = 7
+var heatmap = 8
+var icons = 18
+
+var outcomeColours = {
+  seriesLabelSettings: [
+    { seriesName: 'Completed', color: 'green' }
+    { seriesName: 'Stopped early', color: 'orange' }
+    { seriesName: 'Failed', color: 'redBright' }
+    { seriesName: 'Conflict', color: 'gray' }
+  ]
+}
+
+var stateIcons = {
+  thresholdsOptions: 'icons'
+  thresholdsGrid: [
+    { operator: '==', thresholdValue: 'Healthy', representation: 'success', text: '{0}{1}' }
+    { operator: '==', thresholdValue: 'Attention', representation: '2', text: '{0}{1}' }
+    { operator: '==', thresholdValue: 'Failed', representation: '4', text: '{0}{1}' }
+    { operator: '==', thresholdValue: 'Overdue', representation: '4', text: '{0}{1}' }
+    { operator: 'Default', representation: 'unknown', text: '{0}{1}' }
+  ]
+}
+
+var content = {
+  version: 'Notebook/1.0'
+  items: [
+    {
+      type: 1
+      name: 'title'
+      content: {
+        json: '# Access Expiry Jobs\nRuns of the four jobs. All times are UTC. [Status page](${appAddress}/api/status). What to do about a failure: `docs/operating.md`.'
+      }
+    }
+    {
+      type: 9
+      name: 'parameters'
+      content: {
+        version: 'KqlParameterItem/1.0'
+        style: 'pills'
+        queryType: 0
+        resourceType: 'microsoft.insights/components'
+        parameters: [
+          {
+            id: '6a1b7f0e-4f0d-4c59-9d0b-0f3f0c1d2e51'
+            version: 'KqlParameterItem/1.0'
+            name: 'TimeRange'
+            label: 'Time range'
+            type: 4
+            isRequired: true
+            value: { durationMs: 7 * day }
+            typeSettings: {
+              selectableValues: [
+                { durationMs: day }
+                { durationMs: 2 * day }
+                { durationMs: 7 * day }
+                { durationMs: 14 * day }
+                { durationMs: 30 * day }
+              ]
+              allowCustom: true
+            }
+          }
+          {
+            id: '2f0c3d8a-6d0e-4a56-8a55-1f4f7f6c9b02'
+            version: 'KqlParameterItem/1.0'
+            name: 'Jobs'
+            type: 2
+            isRequired: true
+            multiSelect: true
+            quote: '\''
+            delimiter: ','
+            jsonData: string(jobs)
+            value: jobs
+          }
+          {
+            id: 'b3a4c1de-08f7-4c0a-9a3d-7d2b5e6f1c03'
+            version: 'KqlParameterItem/1.0'
+            name: 'AppAddress'
+            type: 1
+            isHiddenWhenLocked: true
+            value: appAddress
+          }
+        ]
+      }
+    }
+    {
+      type: 3
+      name: 'jobStates'
+      content: union(events, {
+        title: 'The four jobs'
+        query: loadTextContent('queries/jobStates.kql')
+        visualization: 'tiles'
+        size: 4
+        tileSettings: {
+          titleContent: { columnMatch: 'jobType', formatter: text }
+          leftContent: { columnMatch: 'state', formatter: icons, formatOptions: stateIcons }
+          secondaryContent: { columnMatch: 'lastRun', formatter: text }
+          showBorder: true
+        }
+      })
+    }
+    {
+      type: 3
+      name: 'runs'
+      customWidth: '50'
+      content: union(events, {
+        title: 'Attempts by outcome'
+        query: loadTextContent('queries/runs.kql')
+        visualization: 'barchart'
+        chartSettings: outcomeColours
+      })
+    }
+    {
+      type: 3
+      name: 'grants'
+      customWidth: '50'
+      content: union(events, {
+        title: 'Grants processed and failed'
+        query: loadTextContent('queries/grants.kql')
+        visualization: 'barchart'
+        chartSettings: {
+          seriesLabelSettings: [
+            { seriesName: 'Processed', color: 'green' }
+            { seriesName: 'Failed', color: 'redBright' }
+          ]
+        }
+      })
+    }
+    {
+      type: 3
+      name: 'due'
+      customWidth: '50'
+      content: union(events, {
+        title: 'Grants due when a run began'
+        query: loadTextContent('queries/due.kql')
+        visualization: 'timechart'
+      })
+    }
+    {
+      type: 3
+      name: 'latenessOverTime'
+      customWidth: '50'
+      content: union(events, {
+        title: 'Minutes that the oldest of them had been due'
+        query: loadTextContent('queries/latenessOverTime.kql')
+        visualization: 'timechart'
+      })
+    }
+    {
+      type: 3
+      name: 'failedRuns'
+      content: union(events, {
+        title: 'Failed runs'
+        query: loadTextContent('queries/failedRuns.kql')
+        visualization: 'table'
+        gridSettings: {
+          formatters: [
+            { columnMatch: 'run', formatter: link, formatOptions: { linkTarget: 'Url', linkLabel: 'Open the run' } }
+          ]
+        }
+      })
+    }
+    {
+      type: 3
+      name: 'failedMails'
+      customWidth: '50'
+      content: union(events, {
+        title: 'Reminders that failed'
+        query: loadTextContent('queries/failedMails.kql')
+        visualization: 'table'
+      })
+    }
+    {
+      type: 3
+      name: 'bounces'
+      customWidth: '50'
+      content: union(mailLogs, {
+        title: 'Messages accepted and not delivered'
+        query: loadTextContent('queries/bounces.kql')
+        visualization: 'table'
+      })
+    }
+    {
+      type: 3
+      name: 'durations'
+      content: union(events, {
+        title: 'Durations in minutes'
+        query: loadTextContent('queries/durations.kql')
+        visualization: 'table'
+        gridSettings: {
+          formatters: [
+            { columnMatch: 'p95Minutes', formatter: heatmap, formatOptions: { palette: 'yellowOrangeRed' } }
+          ]
+        }
+      })
+    }
+  ]
+  fallbackResourceIds: [applicationInsightsId]
+  '$schema': 'https://github.com/Microsoft/Application-Insights-Workbooks/blob/master/schema/workbook.json'
+}
+
+resource workbook 'Microsoft.Insights/workbooks@2023-06-01' = {
+  name: guid(applicationInsightsId, 'access-expiry-jobs')
+  location: location
+  tags: tags
+  kind: 'shared'
+  properties: {
+    displayName: 'Access Expiry Jobs (${environmentName})'
+    category: 'workbook'
+    sourceId: applicationInsightsId
+    serializedData: string(content)
+  }
+}
