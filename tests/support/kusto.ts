@@ -8,8 +8,10 @@ interface List<T> {
   getItem(index: number): T;
 }
 
-interface SyntaxNode {
+export interface SyntaxNode {
   Parent: SyntaxNode | null;
+  ChildCount: number;
+  GetChild(index: number): SyntaxNode | null;
   toString(): string;
 }
 
@@ -47,6 +49,11 @@ interface Kusto {
       PathExpression: new () => SyntaxNode & { Selector: SyntaxNode };
     };
   };
+}
+
+interface Bridge {
+  /** For example "Kusto.Language.Syntax.PipeExpression". */
+  getTypeName(value: object): string;
 }
 
 jest.requireActual<object>('@kusto/language-service-next/bridge.min.js');
@@ -88,6 +95,22 @@ export interface QueryAnalysis {
   comparedNames: string[];
   /** All texts in the query. */
   texts: string[];
+}
+
+/** The syntax tree of a query. Throws if the parser has anything to say of it. */
+export function parseQuery(text: string): SyntaxNode {
+  const code = KustoCode.ParseAndAnalyze(text, globals);
+  const problems = toArray(code.GetDiagnostics()).map(({ Message }) => Message);
+  if (problems.length > 0) throw new Error(problems.join('\n'));
+  return code.Syntax;
+}
+
+/** For example "PipeExpression". */
+export function kindOf(node: SyntaxNode): string {
+  const { Bridge } = globalThis as unknown as { Bridge: Bridge };
+  return Bridge.getTypeName(node)
+    .replace(/[`[].*$/, '')
+    .replace(/^.*\./, '');
 }
 
 /** Throws if customDimensions is read in another way than `customDimensions.property`. */
