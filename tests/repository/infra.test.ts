@@ -5,6 +5,7 @@
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse, parseDocument } from 'yaml';
+import { settingNames } from '../../src/config/settings';
 import { Expression, loadBicepGrammar, parseBicep, type BicepFile, type Value } from '../support/bicep';
 
 const root = join(__dirname, '../..');
@@ -162,10 +163,7 @@ describe('main.bicep and its modules', () => {
 });
 
 describe('the app settings', () => {
-  const { Values: example } = json('local.settings.json.example') as { Values: object };
-  /** Of the Functions host, not of the app. */
-  const ofHost = ['FUNCTIONS_WORKER_RUNTIME', 'AzureWebJobsStorage'];
-  const known = Object.keys(example).filter((name) => !ofHost.includes(name));
+  const known: readonly string[] = settingNames;
 
   /** With the reason. */
   const deliberatelyNotSet = {
@@ -200,7 +198,7 @@ describe('the app settings', () => {
 
   test('each setting of the app is set, or deliberately not, and none that the app does not know', () => {
     const decided = [...derived(), ...ofSite, ...Object.keys(deliberatelyNotSet)];
-    expect(decided.filter((name) => !ofPlatform.includes(name)).sort()).toEqual(known.sort());
+    expect(decided.filter((name) => !ofPlatform.includes(name)).sort()).toEqual([...known].sort());
     expect([...derived(), ...signIn()].filter((name) => !known.includes(name)).sort()).toEqual(
       ofPlatform.sort(),
     );
@@ -258,6 +256,17 @@ describe('the resources', () => {
   });
 });
 
+/** The options in a command line that the command's parseArgs does not declare. */
+function unknownOptions(line: string, command: string | undefined): string[] {
+  const source = command === undefined ? '' : read(command);
+  const declared = [...source.matchAll(/'?([\w-]+)'?: \{ type: '(?:string|boolean)' \}/g)].map(
+    ([, name]) => name,
+  );
+  return [...line.matchAll(/--([\w-]+)/g)].flatMap(([, name = '']) =>
+    declared.includes(name) ? [] : [name],
+  );
+}
+
 describe('the pipeline', () => {
   const text = read('azure-pipelines.yml');
   const [{ default: environments } = { default: [] }] = (
@@ -273,6 +282,15 @@ describe('the pipeline', () => {
       expect(given.filter((name) => !main.params.has(name))).toEqual([]);
       const required = [...main.params].filter(([, hasDefault]) => !hasDefault).map(([name]) => name);
       expect(required.filter((name) => !given.includes(name))).toEqual([]);
+    }
+  });
+
+  test('calls the commands of a deployment with options that they have', () => {
+    const calls = [...text.matchAll(/deploy\/(cli\/\w+)\.mjs"((?:[^\n]*\\\n)*[^\n]*)/g)];
+    expect(calls).toHaveLength(2);
+    for (const [, command = '', parameters = ''] of calls) {
+      expect(parameters).toContain('--');
+      expect(unknownOptions(parameters, `${command}.ts`)).toEqual([]);
     }
   });
 
@@ -336,6 +354,11 @@ describe('azure.yaml', () => {
         [...call.matchAll(/<(\w+)>/g)].map(([, name]) => name),
       );
       expect(variables.filter((name) => !main.outputs.includes(name ?? ''))).toEqual([]);
+      for (const call of calls(hook.posix)) {
+        const [, script = '', parameters = ''] = /^run (\S+)(.*)/.exec(call) ?? [];
+        const [, command] = /^tsx (\S+)$/.exec(scripts[script] ?? '') ?? [];
+        expect(unknownOptions(parameters, command)).toEqual([]);
+      }
       expect([hook.posix.shell, hook.windows.shell]).toEqual(['sh', 'pwsh']);
     },
   );

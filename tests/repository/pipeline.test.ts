@@ -45,6 +45,7 @@ const values = (key: string): unknown[] =>
 // https://learn.microsoft.com/azure/devops/pipelines/build/variables
 const predefined = [
   'Agent.OS',
+  'Agent.TempDirectory',
   'Build.Reason',
   'Build.SourceBranch',
   'Pipeline.Workspace',
