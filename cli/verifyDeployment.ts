@@ -2,21 +2,22 @@
  * Synchronises the triggers of a function app that was just deployed, and waits until its timers are listed and its API
  * answers.
  *
- *     npm run deploy:verify -- --app <resource id of the function app>
+ *     npm run deploy:verify -- --function-app <resource id of the function app>
  *
  * The signed-in identity needs the role Website Contributor on the app. Exit code 1 if the app is not ready in time.
  */
-import { parseArgs } from 'node:util';
 import { createCredential } from '../src/services';
 import { DeployedAppError, verifyDeployedApp } from './deployedApp';
-import { readEnvironment, runCommand } from './environment';
+import { parseArguments, readEnvironment, runCommand } from './environment';
+
+const usage = 'Usage: npm run deploy:verify -- --function-app <resource id of the function app>';
 
 runCommand(async () => {
-  const { values } = parseArgs({ options: { app: { type: 'string' } } });
-  if (!values.app)
-    throw new DeployedAppError('Usage: npm run deploy:verify -- --app <resource id of the function app>');
+  const { values } = parseArguments({ options: { 'function-app': { type: 'string' } } }, usage);
+  const { 'function-app': appId } = values;
+  if (appId === undefined) throw new DeployedAppError(usage);
   const statusPage = await verifyDeployedApp({
-    appId: values.app,
+    appId,
     token: await managementToken(),
     log: (line) => console.log(line),
   });

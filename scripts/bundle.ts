@@ -67,6 +67,8 @@ export async function bundleCommands(directory: string): Promise<void> {
     ...bundleOptions,
     entryPoints: ['cli/deployDatabase.ts', 'cli/verifyDeployment.ts'],
     outdir: join(directory, 'cli'),
+    // The other entry of jsonc-parser asks for its files in a way that cannot be bundled.
+    mainFields: ['module', 'main'],
   });
   cpSync(join(root, 'sql'), join(directory, 'sql'), { recursive: true });
 }

@@ -39,7 +39,7 @@ test('deployDatabase signs in as the identity and applies every script', async (
 });
 
 test('verifyDeployment says what it expects', async () => {
-  await expect(command('verifyDeployment.mjs', '--app', 'func')).rejects.toMatchObject({
+  await expect(command('verifyDeployment.mjs', '--function-app', 'func')).rejects.toMatchObject({
     code: 1,
     stderr: expect.stringContaining('"func" is not the resource id of a function app') as string,
   });
