@@ -2,6 +2,7 @@
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { jobs } from '../../src/jobs/catalogue';
+import { stateNames } from '../../src/jobs/jobStates';
 import { SafetyStopError } from '../../src/jobs/revocation';
 import {
   attemptStatuses,
@@ -244,6 +245,8 @@ describe('the workbook', () => {
     expect(thresholdsGrid.at(-1)?.operator).toBe('Default');
     const { texts } = analyze('queries/jobStates.kql');
     expect(states.filter((state) => !texts.includes(state))).toEqual([]);
+    const words = stateNames.map((name) => name.replace(/\B[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`));
+    expect(states.filter((state) => !words.includes(state))).toEqual([]);
     expect(shown.sort()).toEqual(states.filter((state) => state !== 'Never run').sort());
   });
 });
