@@ -216,7 +216,6 @@ inline acquireLock_insert() {
       lockRow(own);
       newStatus[own] = IN_PROGRESS;
       begun = true;
-      runStarts();
       step[me] = COMMIT_LOCK
     fi
   }

@@ -9,7 +9,6 @@
 
 #include "jobRun.pml"
 
-inline runStarts() { skip }
 inline forgetWork() { skip }
 inline handOver() { skip }
 inline forgetRun() { skip }

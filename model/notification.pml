@@ -11,11 +11,9 @@ byte accepted[2];
 /* The notification table: committed rows of each grant. */
 byte records[2];
 byte recordedBy[2]; /* the runs that have written one, as bits */
-byte recordedSince[2]; /* the runs that had started before one was written, as bits */
 
 byte toRecord[6]; /* the grant that each session's recordNotification is for */
 byte recording[6]; /* what each session has inserted and not committed: grant + 1; 0: nothing */
-byte startedBefore[6]; /* the runs that had started by then, as bits */
 
 /* What the client of each run knows, whatever its session. */
 byte due[3]; /* reminders left to send, as bits */
@@ -42,20 +40,12 @@ byte resent[3];
 
 #include "jobRun.pml"
 
-inline forgetWork() { recording[me] = 0; startedBefore[me] = 0; toRecord[me] = 0; writes = false }
+inline forgetWork() { recording[me] = 0; toRecord[me] = 0; writes = false }
 inline handOver() { toRecord[me + 1] = (step[me + 1] == TAKE_ROW -> grant[own] : 0) }
 inline forgetRun() { due[own] = 0; grant[own] = 0; resent[own] = 0 }
 
-/* A run that starts only now, perhaps after an earlier try was rolled back: what is recorded was so before. */
-inline runStarts() {
-  for (i : 0 .. 1) { recordedSince[i] = recordedSince[i] & ~bit(own) };
-  for (i : 1 .. LAST_SESSION) { startedBefore[i] = startedBefore[i] & ~bit(own) };
-  i = 0
-}
-
 #define isDue(g) (records[g] == 0 && !(g == 0 && renewed))
 #define isRecording(g) (recording[1] == g + 1 || recording[2] == g + 1 || recording[3] == g + 1 || recording[4] == g + 1)
-#define hasStarted(row) (status[row] != NO_ROW || newStatus[row] != NO_ROW)
 
 /* Continues with the next reminder that was collected, or else with finishRun. */
 inline sendNext() {
@@ -66,7 +56,7 @@ inline sendNext() {
   fi
 }
 
-/* collectDueReminders and readDueReminders: what is due and has no notification since its lead began. */
+/* collectDueReminders and readDueReminders: what is due and has no notification since. */
 inline collectDueReminders() {
   d_step {
     step[me] == COLLECT && heard && !(LOCKING_READS && (isRecording(0) || isRecording(1))) ->
@@ -172,16 +162,14 @@ inline recordNotification_takeRow() {
   }
 }
 
-/* INSERT ... WHERE NOT EXISTS (a notification of that grant since this run's start): what it reads, and its GETUTCDATE(). */
+/* INSERT ... WHERE NOT EXISTS (a notification of that grant since it has been due): what it reads. */
 inline recordNotification_read() {
   d_step {
     step[me] == READ_RECORDS && !(LOCKING_READS && isRecording(toRecord[me])) ->
-    writes = (recordedSince[toRecord[me]] & bit(own)) == 0 || mutant(NO_CHECK_IN_RECORD);
+    writes = records[toRecord[me]] == 0 || mutant(NO_CHECK_IN_RECORD);
     if
-    :: writes ->
-      SAY("recordNotification: INSERT reads no notification since the run's start");
-      startedBefore[me] = hasStarted(0) * bit(0) + hasStarted(1) * bit(1) + hasStarted(2) * bit(2)
-    :: else -> SAY("recordNotification: INSERT reads a notification since the run's start")
+    :: writes -> SAY("recordNotification: INSERT reads that there is no notification")
+    :: else -> SAY("recordNotification: INSERT reads that there is a notification")
     fi;
     step[me] = INSERT_RECORD
   }
@@ -214,10 +202,8 @@ inline recordNotification_commit() {
       mustHold(records[recorded] == 0 || !limit(ONE_ROW_FOR_TWO_RUNS), recordedOnce);
       records[recorded]++;
       recordedBy[recorded] = recordedBy[recorded] | bit(own);
-      recordedSince[recorded] = recordedSince[recorded] | startedBefore[me];
       rowsWritten[own]++;
-      recording[me] = 0;
-      startedBefore[me] = 0
+      recording[me] = 0
     :: else
     fi;
     commitRows();

@@ -28,7 +28,6 @@ byte inserting[6]; /* what each session has inserted and not committed: end + 1;
 
 #include "jobRun.pml"
 
-inline runStarts() { skip }
 inline handOver() { skip }
 inline forgetRun() { skip }
 inline forgetWork() { inserting[me] = 0; due = 0; end = 0; writes = false }

@@ -13,29 +13,22 @@ const all = (pattern: RegExp, text: string): string[] =>
 const model = readAll('model/*.pml');
 const runner = readFileSync(join(root, 'scripts/model.ts'), 'utf8');
 
-/** Statements that decide nothing about what is written: they show, or repeat what a modelled one has read. */
-const notModelled = [
-  'countDueReminders',
-  'countDueRevocations',
-  'createDueTable',
-  'findRun',
-  'listRuns',
-  'previewDueReminders',
-  'previewDueRevocations',
-  'readDueReminders',
-];
+/** A statement that only reads, by its name, or that only touches the temporary table of its own session. */
+const notModelled = /^(count|find|list|preview|read)[A-Z]|^(createDueTable|markLocked)$/;
 
-test('the statements of the jobs and of the lock are those of the model, or known not to matter to it', () => {
+test('the statements of the jobs and of the lock that write are those of the model', () => {
   const rules = all(/^inline (\w+?)(?:_\w+)?\([^)]*\) \{\s*d_step/gm, model);
-  const outside = ['client', 'doNothing', 'expireAgain', 'lastRun', 'leaseRunsOut', 'renewGrant'];
-  const beside = ['cancelRun', 'service', 'session'];
-  const modelled = rules.filter((rule) => ![...outside, ...beside].includes(rule));
+  const noStatements = [
+    ...['client', 'doNothing', 'lastRun', 'service', 'session'],
+    ...['expireAgain', 'leaseRunsOut', 'renewGrant'],
+  ];
+  const modelled = rules.filter((rule) => !noStatements.includes(rule));
   const code = all(/\bname: '(\w+)',\n(?:\s+slow: true,\n)?\s+sql\b/g, readAll('src/job{Run,s}/*.ts'));
   expect(modelled.length).toBeGreaterThan(6);
   expect(modelled.filter((statement) => !code.includes(statement))).toEqual([]);
-  expect(code.filter((statement) => ![...modelled, ...beside, ...notModelled].includes(statement))).toEqual(
-    [],
-  );
+  const writing = code.filter((statement) => !notModelled.test(statement));
+  expect(writing).toContain('revokeBatch');
+  expect(writing.filter((statement) => !modelled.includes(statement))).toEqual([]);
 });
 
 test('every mutant and limit of the model is tried, and every invariant is explained', () => {
