@@ -100,6 +100,11 @@ export function failedCount(failures: readonly Failure[]): number {
   return sum(failures.filter(({ cause }) => !failingCauses.includes(cause)));
 }
 
+/** Of those, the ones whose address is missing or malformed; the others were refused by the email service. */
+export function undeliverableCount(failures: readonly Failure[]): number {
+  return sum(failures.filter(({ cause }) => cause === 'addressMissing' || cause === 'addressMalformed'));
+}
+
 /** Grants that were due and left, which fails a run. */
 export function leftCount(failures: readonly Failure[]): number {
   return sum(failures.filter(({ cause }) => failingCauses.includes(cause)));

@@ -9,7 +9,7 @@ import { finishRun, type Completion } from '../jobRun/finish';
 import type { ActiveRun, JobRun } from '../jobRun/jobRun';
 import type { JobRunEvent, Telemetry } from '../telemetry/telemetry';
 import type { Job } from './catalogue';
-import { describeFailures, failedCount, leftCount } from './failures';
+import { describeFailures, failedCount, leftCount, undeliverableCount } from './failures';
 import { notifyExpiring } from './notification';
 import type { Outcome, RunContext } from './outcome';
 import type { RequestId } from './platforms';
@@ -205,12 +205,19 @@ function toEvent(result: RunResult, outcome: Outcome | undefined): JobRunEvent {
   if (result.kind === 'held') return { status: 'Conflict', stoppedEarly: false };
   const { run, stoppedEarly } = result;
   const error = outcome && errorOf(outcome);
+  const undeliverable = undeliverableCount(outcome?.failures ?? []);
   return {
     status: run.status === 'Completed' ? 'Completed' : 'Failed',
     stoppedEarly,
     ...(error && { errorName: error.name }),
+    ...(outcome?.dueCount !== undefined && { dueCount: outcome.dueCount }),
+    ...(outcome?.oldestDueMinutes !== undefined && { oldestDueMinutes: outcome.oldestDueMinutes }),
     ...(run.processedCount !== null && { processedCount: run.processedCount }),
-    ...(run.failedCount !== null && { failedCount: run.failedCount }),
+    ...(run.failedCount !== null && {
+      failedCount: run.failedCount,
+      rejectedCount: run.failedCount - undeliverable,
+      undeliverableCount: undeliverable,
+    }),
   };
 }
 

@@ -91,6 +91,10 @@ test('a run emits one event with its properties and metrics of the same names, a
       processedCount: String(body.processedCount),
       failedCount: String(body.failedCount),
       durationMs: expect.stringMatching(/^\d+$/) as string,
+      dueCount: String((body.processedCount as number) + (body.failedCount as number)),
+      oldestDueMinutes: expect.stringMatching(/^[1-9]\d*$/) as string,
+      rejectedCount: '0',
+      undeliverableCount: String(body.failedCount),
     },
   ]);
   const jobType = 'ExpiryNotificationDatabricksRequests';
