@@ -2,15 +2,57 @@
  * Bundles the app as it is deployed: dist/main.mjs registers the functions, everything else lies in chunks that are
  * loaded when first needed. Beside it: source maps, dist/meta.json (what is in the bundle) and dist/LICENSES.txt.
  */
+import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { build } from 'esbuild';
+import { build, type Metafile, type Plugin } from 'esbuild';
 import { bundleOptions, root } from './bundle';
 
 const directory = join(root, 'dist');
 
+/**
+ * `import text from './file?inline'`: what a browser needs of a TypeScript or CSS file, bundled and minified, as text.
+ * @param parts takes the metafiles of what was bundled
+ */
+const inlineForBrowser = (parts: Metafile[]): Plugin => ({
+  name: 'inline for a browser',
+  setup(bundler) {
+    bundler.onResolve({ filter: /\?inline$/ }, ({ path, resolveDir }) => ({
+      path: join(resolveDir, path.replace(/\?inline$/, '')),
+      namespace: 'inline',
+    }));
+    bundler.onLoad({ filter: /.*/, namespace: 'inline' }, async ({ path }) => {
+      const { outputFiles, metafile } = await build({
+        absWorkingDir: root,
+        entryPoints: [path],
+        outdir: 'dist',
+        write: false,
+        bundle: true,
+        format: 'iife',
+        platform: 'browser',
+        target: ['chrome123', 'firefox128', 'safari17.5'],
+        minify: true,
+        charset: 'utf8',
+        legalComments: 'none',
+        metafile: true,
+      });
+      parts.push(metafile);
+      return { contents: outputFiles[0]?.text.trim() ?? '', loader: 'text' };
+    });
+  },
+});
+
+/** The version of package.json, and the commit that is built: the pipeline's, or that of the work tree. */
+function describeBuild(): { version: string; commit: string } {
+  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
+  const git = spawnSync('git', ['rev-parse', 'HEAD'], { cwd: root, encoding: 'utf8' });
+  const commit = process.env.BUILD_SOURCEVERSION ?? (git.status === 0 ? git.stdout.trim() : 'unknown');
+  return { version, commit: commit.slice(0, 7) };
+}
+
 async function main(): Promise<void> {
   rmSync(directory, { recursive: true, force: true });
+  const inlined: Metafile[] = [];
   const { metafile } = await build({
     ...bundleOptions,
     entryPoints: ['src/main.ts'],
@@ -20,7 +62,13 @@ async function main(): Promise<void> {
     sourcemap: true,
     sourcesContent: false,
     metafile: true,
+    plugins: [...bundleOptions.plugins, inlineForBrowser(inlined)],
+    define: { BUILD: JSON.stringify(describeBuild()) },
   });
+  for (const { inputs, outputs } of inlined) {
+    Object.assign(metafile.inputs, inputs);
+    Object.assign(metafile.outputs, outputs);
+  }
   writeFileSync(join(directory, 'meta.json'), JSON.stringify(metafile));
   writeFileSync(join(directory, 'LICENSES.txt'), licences(Object.keys(metafile.inputs)));
 }

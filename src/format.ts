@@ -13,6 +13,18 @@ export function formatCount(count: number, noun: string, plural = `${noun}s`): s
   return `${formatNumber(count)} ${count === 1 ? noun : plural}`;
 }
 
+/** What a run did, for example "12 revoked" or "30 sent, 2 failed". */
+export function describeCounts(
+  kind: 'revocation' | 'notification',
+  {
+    processedCount,
+    failedCount,
+  }: { readonly processedCount: number | null; readonly failedCount: number | null },
+): string {
+  const done = `${formatNumber(processedCount ?? 0)} ${kind === 'revocation' ? 'revoked' : 'sent'}`;
+  return failedCount === null ? done : `${done}, ${formatNumber(failedCount)} failed`;
+}
+
 /** For example "2026-12-01 08:00:00 UTC". */
 export function formatUtc(date: Date): string {
   return `${formatDateTime(date)} UTC`;

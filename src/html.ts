@@ -16,6 +16,18 @@ export class SafeHtml {
   constructor(readonly html: string) {}
 }
 
+/** The text of each template without the indentation of the source, which would be a third of a page. */
+const withoutIndentation = new WeakMap<TemplateStringsArray, readonly string[]>();
+
+function readTemplate(parts: TemplateStringsArray): readonly string[] {
+  let text = withoutIndentation.get(parts);
+  if (!text) {
+    text = parts.raw.map((part) => part.replace(/\n\s+/g, '\n'));
+    withoutIndentation.set(parts, text);
+  }
+  return text;
+}
+
 /** A template whose values are escaped, except those that are HTML already. Lists are joined, null is nothing. */
 export function html(
   parts: TemplateStringsArray,
@@ -26,5 +38,5 @@ export function html(
     if (typeof value === 'string' || typeof value === 'number') return escapeHtml(String(value));
     return (value ?? []).map(({ html }) => html).join('\n');
   });
-  return new SafeHtml(String.raw({ raw: parts }, ...written));
+  return new SafeHtml(String.raw({ raw: readTemplate(parts) }, ...written));
 }

@@ -17,11 +17,12 @@ export const getRun = withErrorResponses(async (request) => {
   if (!guidPattern.test(jobId)) throw unknownRun(job, jobId);
   const services = await getServices();
   const deadline = deadlineIn(services.clock, readBudgetMs);
-  const details = await readRunDetails(services, deadline, job, jobId, after === 0 ? undefined : after);
-  if (!details) throw unknownRun(job, jobId);
+  const details = await readRunDetails(services, deadline, jobId, after === 0 ? undefined : after);
+  if (details?.job !== job) throw unknownRun(job, jobId);
+  const { run, previousRun, rows, next } = details;
   const failures = details.failures.map((failure) => ({
     ...failure,
     advice: failureCauses[failure.cause].advice,
   }));
-  return { jsonBody: { ...details, failures } };
+  return { jsonBody: { run, previousRun, failures, rows, next } };
 });

@@ -1,7 +1,6 @@
 import type { Deadline } from '../clock';
 import { NcrontabError, nextRuns, previousRun } from '../config/ncrontab';
-import { formatCount, formatNumber, formatSpan, formatUtc } from '../format';
-
+import { describeCounts, formatCount, formatNumber, formatSpan, formatUtc } from '../format';
 import { listRuns } from '../jobRun/history';
 import type { JobRun } from '../jobRun/jobRun';
 import { lockExpiresAt, staleAfterMinutes } from '../jobRun/lease';
@@ -150,16 +149,24 @@ export function judgeJob(
 
 function judgeActive({ startedAt, startedBy }: JobRun, now: Date): [StateName, string] {
   const until = lockExpiresAt(startedAt);
-  if (now >= until)
+  if (isStale(startedAt, now))
     return [
       'Overdue',
-      `The run that ${startedBy} began at ${formatUtc(startedAt)} has been in progress for more than ${staleAfterMinutes} minutes: ` +
+      `The run that ${startedBy} began at ${formatUtc(startedAt)} has been in progress for more than ${staleAfterMinutes} minutes, or is dated in the future: ` +
         'its process has most likely died. The next run closes it and does what it left.',
     ];
   return [
     'Running',
     `Since ${formatUtc(startedAt)} on ${startedBy}; it can hold the lock until ${formatUtc(until)}.`,
   ];
+}
+
+/**
+ * Whether a run that began then can hold the lock no more: another takes it. One that is dated in the future never could,
+ * as for the lock itself.
+ */
+export function isStale(startedAt: Date, now: Date): boolean {
+  return now >= lockExpiresAt(startedAt) || startedAt.getTime() > now.getTime() + clockToleranceMs;
 }
 
 /** The times of a schedule around now; undefined: it is malformed. */
@@ -194,13 +201,4 @@ function sentences(...parts: readonly (string | null | false)[]): string {
 /** Whether a run completed without having done all that was due: its message says so. */
 export function stoppedEarly({ status, errorMessage }: JobRun): boolean {
   return status === 'Completed' && /\bStopped early: /.test(errorMessage ?? '');
-}
-
-/** What a run did, for example "12 revoked" or "30 sent, 2 failed". */
-export function describeCounts(
-  kind: Job['kind'],
-  { processedCount, failedCount }: Pick<JobRun, 'processedCount' | 'failedCount'>,
-): string {
-  const done = `${formatNumber(processedCount ?? 0)} ${kind === 'revocation' ? 'revoked' : 'sent'}`;
-  return failedCount === null ? done : `${done}, ${formatNumber(failedCount)} failed`;
 }

@@ -1,4 +1,5 @@
 import { deadlineIn } from '../clock';
+import type { Settings } from '../config/settings';
 import type { Session } from '../database/session';
 import { int, nVarChar, type Parameter } from '../database/statement';
 import { isEmailAddress } from '../email/address';
@@ -79,16 +80,12 @@ export async function previewJob(
 ): Promise<Preview> {
   return database.connect((connection) =>
     connection.withRetries(deadlineIn(clock, timeBudgetsMs.http), async (session) => {
-      const due =
+      const due = dueSql(job, settings);
+      const boundaries =
         job.kind === 'revocation'
-          ? { sql: expiredSql(job.platform), parameters: {}, boundaries: spreadHours.revocation }
-          : {
-              ...notifiableSql(job.platform, settings),
-              boundaries: spreadHours.notification.filter(
-                (hours) => hours < 24 * ((settings.leadDays.at(-1) ?? 0) + 1),
-              ),
-            };
-      const { readAt, count, ends, coveredCount } = await summarise(session, due, due.boundaries);
+          ? spreadHours.revocation
+          : spreadHours.notification.filter((hours) => hours < 24 * ((settings.leadDays.at(-1) ?? 0) + 1));
+      const { readAt, count, ends, coveredCount } = await summarise(session, due, boundaries);
       const grants = await readPage(session, job, due, options);
       const last = grants.length > pageSize ? grants[pageSize - 1] : undefined;
       return {
@@ -111,6 +108,25 @@ export async function previewJob(
       };
     }),
   );
+}
+
+/** How many grants a run of the job would handle now, or has still to handle. */
+export async function countDue(session: Session, job: Job, settings: Settings): Promise<number> {
+  const { sql, parameters } = dueSql(job, settings);
+  const [row] = await session.query({
+    name: 'countDue',
+    slow: true,
+    sql: `SELECT COUNT(*) AS Due ${sql} WHERE ${isDueSql};`,
+    parameters,
+  });
+  return row?.Due as number;
+}
+
+/** What a run would look at, as FROM. */
+function dueSql({ kind, platform }: Job, settings: Settings): DueSql {
+  return kind === 'revocation'
+    ? { sql: expiredSql(platform), parameters: {} }
+    : notifiableSql(platform, settings);
 }
 
 /** @param boundaries hours from now, ascending */

@@ -3,7 +3,7 @@ import type { Session } from '../database/session';
 import { int, nVarChar } from '../database/statement';
 import { findNextRun, findRun, listRuns } from '../jobRun/history';
 import type { JobRun } from '../jobRun/jobRun';
-import type { Job } from './catalogue';
+import { findJob, type Job } from './catalogue';
 import { readFailures, type Failure } from './failures';
 import { grantColumns, toGrant, type Grant } from './grants';
 import type { Platform, RequestId } from './platforms';
@@ -25,6 +25,7 @@ export interface WrittenRow {
 
 /** One run, what it wrote, and the run before it to compare it with. */
 export interface RunDetails {
+  readonly job: Job;
   readonly run: JobRun;
   readonly previousRun: JobRun | null;
   /** By the run's message. */
@@ -38,24 +39,25 @@ export interface RunDetails {
 /**
  * Reads a run and the rows that it wrote.
  * @param after only rows behind this one: the `next` of the page before
- * @returns undefined if the job has no such run
+ * @returns undefined if there is no such run
  * @throws DatabaseError
  */
 export async function readRunDetails(
   { database }: Services,
   deadline: Deadline,
-  job: Job,
   jobId: string,
   after?: number,
 ): Promise<RunDetails | undefined> {
   return database.connect((connection) =>
     connection.withRetries(deadline, async (session) => {
       const run = await findRun(session, jobId);
-      if (run?.jobType !== job.type) return undefined;
+      const job = run && findJob(run.jobType);
+      if (!job) return undefined;
       const [previousRun] = await listRuns(session, job.type, 1, jobId);
       const nextRun = await findNextRun(session, job.type, jobId);
       const written = await readWrittenRows(session, job, run.startedAt, nextRun?.startedAt, after);
       return {
+        job,
         run,
         previousRun: previousRun ?? null,
         failures: readFailures(run.errorMessage),

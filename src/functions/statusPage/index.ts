@@ -1,13 +1,28 @@
 import { createHash } from 'node:crypto';
 import type { HttpHandler, HttpResponseInit } from '@azure/functions';
-import { deadlineIn } from '../../clock';
+import { deadlineIn, type Deadline } from '../../clock';
 import type { SafeHtml } from '../../html';
+import { findJob } from '../../jobs/catalogue';
 import { readJobStates } from '../../jobs/jobStates';
-import { readQuery } from '../parameters';
-import { toProblem } from '../problem';
+import { previewJob } from '../../jobs/previewJob';
+import { readRunDetails } from '../../jobs/runDetails';
+import type { Services } from '../../jobs/runJob';
+import { listRuns } from '../../jobRun/history';
+import { quote, readCount, readJobId, readQuery, type Parameters } from '../parameters';
+import { RequestError, toProblem } from '../problem';
 import { getServices } from '../runner';
-import { script, style } from './assets';
-import { renderProblemPage, renderStatusPage, runsShown } from './page';
+import script from './browser/script.ts?inline';
+import {
+  renderFragment,
+  renderProblem,
+  renderProblemPage,
+  renderStatusPage,
+  runsShown,
+  type Panel,
+} from './page';
+import { linkWith } from './parts';
+import { readProgress } from './progress';
+import style from './style.css?inline';
 
 /**
  * How long a reader waits for a database that cannot be reached, in ms: shorter than for a run. One that was paused
@@ -15,20 +30,85 @@ import { renderProblemPage, renderStatusPage, runsShown } from './page';
  */
 const timeBudget = 30_000;
 
-/** GET /api/status: the four jobs at a glance, as a page for operators. */
+const assets = { style, script };
+
+/**
+ * GET /api/status: the four jobs at a glance, as a page for operators. ?job= opens a job's runs beside them, with
+ * &preview= what a run would do now, and ?run= one run. The page's script asks with the header X-Fragment for the content
+ * alone: "page" with the panel, "cards" without.
+ */
 export const getStatus: HttpHandler = async (request, context) => {
+  const part = request.headers.get('x-fragment');
   try {
-    readQuery(request, []);
+    const query = readQuery(request, ['job', 'run', 'preview', 'before', 'after']);
     const services = await getServices();
     const { clock, settings } = services;
-    const states = await readJobStates(services, deadlineIn(clock, timeBudget), runsShown);
-    return answer(200, renderStatusPage({ states, settings, readAt: new Date(clock.now()) }));
+    const deadline = deadlineIn(clock, timeBudget);
+    const panel = part === 'cards' ? undefined : await readPanel(query, services, deadline);
+    const states = await readJobStates(services, deadline, runsShown);
+    const page = {
+      states,
+      progress: await readProgress(services, states, (error) => context.error(error)),
+      settings,
+      panel,
+      selected: panel?.job ?? findJob(query.get('job') ?? ''),
+      readAt: new Date(clock.now()),
+      link: linkWith(request.query.get('code')),
+    };
+    return answer(200, part ? renderFragment(page) : renderStatusPage(page, assets));
   } catch (error) {
-    context.error(error);
+    if (!(error instanceof RequestError)) context.error(error);
     const { status, title, detail, headers } = toProblem(error);
-    return answer(status, renderProblemPage(title, detail), headers);
+    const page = part ? renderProblem(title, detail) : renderProblemPage(title, detail, assets);
+    return answer(status, page, headers);
   }
 };
+
+/**
+ * What the address asks to be shown beside the cards.
+ * @throws RequestError where it names what does not exist
+ */
+async function readPanel(
+  query: Parameters,
+  services: Services,
+  deadline: Deadline,
+): Promise<Panel | undefined> {
+  const jobId = readJobId(query, 'run');
+  const before = readJobId(query, 'before');
+  const first = before === undefined && !query.has('after');
+  if (jobId !== undefined) {
+    const details = await readRunDetails(services, deadline, jobId, readRowId(query));
+    if (!details) throw noSuchPage(`There is no run ${jobId}.`);
+    return { kind: 'run', job: details.job, details, first };
+  }
+  const jobType = query.get('job');
+  if (jobType === undefined) return undefined;
+  const job = findJob(jobType);
+  if (!job) throw noSuchPage(`There is no job type ${quote(jobType)}.`);
+  if (query.has('preview')) {
+    const order = query.get('preview') === 'latest' ? 'latest' : 'soonest';
+    const after = job.platform.requestIdType === 'INT' ? readRowId(query) : readJobId(query, 'after');
+    const preview = await previewJob(services, job, { order, ...(after !== undefined && { after }) });
+    return { kind: 'preview', job, preview, order, first };
+  }
+  const runs = await services.database.connect((connection) =>
+    connection.withRetries(deadline, (session) => listRuns(session, job.type, runsShown + 1, before)),
+  );
+  return { kind: 'runs', job, runs: runs.slice(0, runsShown), older: runs[runsShown], first };
+}
+
+function noSuchPage(detail: string): RequestError {
+  return new RequestError(404, 'There is no such page', `${detail} Open the status page without it.`);
+}
+
+/** The largest value of an INT column. */
+const maxInt = 2 ** 31 - 1;
+
+/** Behind which row a page of a list begins; undefined: it is the first page. */
+function readRowId(query: Parameters): number | undefined {
+  const after = readCount(query, 'after', maxInt, 0);
+  return after === 0 ? undefined : after;
+}
 
 /** The page's own style and script by their hashes, and the jobs of this app; nothing else is loaded or reached. */
 const contentSecurityPolicy = [

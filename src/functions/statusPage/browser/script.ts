@@ -1,0 +1,397 @@
+/**
+ * What the status page does in a browser: keeps itself fresh, opens panels without leaving the page, runs jobs and
+ * cancels runs. The server renders everything; what has changed is brought into the page in place, so that rows, focus
+ * and scroll positions stay. The function key that the page was opened with goes on as a header.
+ */
+import { Idiomorph } from 'idiomorph';
+import { describeCounts, formatDuration, formatSpan } from '../../../format';
+
+const refreshEveryMs = 10_000;
+const refreshWhileRunningMs = 2000;
+/** Longer than the server waits for its database. */
+const answerWithinMs = 40_000;
+
+const key = new URLSearchParams(location.search).get('code');
+const headers: Readonly<Record<string, string>> = key === null ? {} : { 'x-functions-key': key };
+
+interface Run {
+  readonly jobId: string;
+  readonly jobType: string;
+  readonly status: string;
+  readonly startedAt: string;
+  readonly completedAt: string;
+  readonly processedCount: number | null;
+  readonly failedCount: number | null;
+  readonly errorMessage: string | null;
+}
+
+interface Problem {
+  readonly title?: string;
+  readonly detail?: string;
+}
+
+/** The element with this id, which the server has rendered as one of this type. */
+function find<T extends Element>(type: new () => T, id: string): T {
+  const element = document.getElementById(id);
+  if (!(element instanceof type)) throw new Error(`The page has no #${id}`);
+  return element;
+}
+
+function byId(id: string): HTMLElement {
+  return find(HTMLElement, id);
+}
+
+function say(text: string): void {
+  byId('announcer').textContent = text;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+// --- What the server rendered, made ready for a reader with a script -------------------------------------------------
+
+/** Jobs whose run this page has asked for and has no answer of yet, with what is shown. */
+const pending = new Map<string, string>();
+/** The bar of each chart that the Tab key reaches, by the job. */
+const reachable = new Map<string, string>();
+
+/** Prepares what was rendered before it is shown. */
+function prepare(root: ParentNode): void {
+  root.querySelector('#without-script')?.remove();
+  for (const button of root.querySelectorAll<HTMLElement>('button[hidden]')) button.hidden = false;
+  for (const time of root.querySelectorAll('time')) addLocalTime(time);
+  for (const chart of root.querySelectorAll('[data-roving]')) chooseReachableBar(chart);
+  if (key !== null)
+    for (const link of root.querySelectorAll<HTMLAnchorElement>('a[href^="?"]')) {
+      const query = new URLSearchParams(link.getAttribute('href') ?? '');
+      query.set('code', key);
+      link.setAttribute('href', `?${query.toString()}`);
+    }
+  for (const [job, words] of pending) showPending(root, job, words);
+}
+
+/** The reader's own zone beside UTC, with the date where it is another one. */
+function addLocalTime(time: HTMLTimeElement): void {
+  const date = new Date(time.dateTime);
+  if (date.getTimezoneOffset() === 0 || time.querySelector('.local')) return;
+  const clock = {
+    hour: '2-digit',
+    minute: '2-digit',
+    second: '2-digit',
+    hourCycle: 'h23',
+    timeZoneName: 'short',
+  } as const;
+  const sameDay = date.getDate() === date.getUTCDate();
+  const day = sameDay ? {} : ({ day: 'numeric', month: 'short' } as const);
+  const local = document.createElement('span');
+  local.className = 'local';
+  local.textContent = ` (${date.toLocaleString('en-GB', { ...day, ...clock })})`;
+  time.append(local);
+}
+
+/** One bar of a chart is in the tab order; the arrow keys lead to the others. */
+function chooseReachableBar(chart: Element): void {
+  const job = chart.closest<HTMLElement>('[data-job]')?.dataset.job ?? '';
+  const bars = [...chart.querySelectorAll('a')];
+  const chosen = bars.find(({ id }) => id === reachable.get(job)) ?? bars.at(-1);
+  for (const bar of bars) bar.setAttribute('tabindex', bar === chosen ? '0' : '-1');
+}
+
+function moveInChart(event: KeyboardEvent): void {
+  const bar = event.target instanceof Element ? event.target.closest('[data-roving] a') : null;
+  const chart = bar?.closest('[data-roving]');
+  if (!bar || !chart) return;
+  const bars = [...chart.querySelectorAll<SVGAElement>('a')];
+  const at = bars.indexOf(bar as SVGAElement);
+  const places: Readonly<Record<string, number>> = {
+    ArrowLeft: at - 1,
+    ArrowRight: at + 1,
+    Home: 0,
+    End: bars.length - 1,
+  };
+  const next = bars[places[event.key] ?? -1];
+  if (!next) return;
+  event.preventDefault();
+  reachable.set(chart.closest<HTMLElement>('[data-job]')?.dataset.job ?? '', next.id);
+  chooseReachableBar(chart);
+  next.focus();
+}
+
+/** Shows at once that a run was asked for, until the server says that the job runs. */
+function showPending(root: ParentNode, job: string, words: string): void {
+  const card = root.querySelector<HTMLElement>(`#job-${job}`);
+  const state = root.querySelector(`#state-${job}`);
+  if (!card || !state || card.dataset.state === 'Running') return;
+  card.dataset.state = 'Running';
+  state.textContent = words;
+  const button = root.querySelector<HTMLElement>(`#act-${job}`);
+  if (button) button.ariaDisabled = 'true';
+}
+
+// --- Reading what is new ----------------------------------------------------------------------------------------------
+
+/** When what is shown was read, in ms of performance.now(); and why the last attempt to refresh it failed. */
+let shownSince = performance.now();
+let refreshProblem = '';
+let paused = false;
+let timer: number | undefined;
+/** Counts addresses that were opened, so that a refresh of an earlier one is dropped. */
+let visits = 0;
+
+/** What a server answers that is no page: a problem's title and detail. */
+class PageError extends Error {}
+
+/** @param part 'cards': without the panel, which stays as it is */
+async function read(address: string, part: 'page' | 'cards'): Promise<Document> {
+  const url = new URL(address, location.href);
+  url.searchParams.delete('code');
+  const response = await fetch(url, {
+    headers: { ...headers, 'x-fragment': part },
+    signal: AbortSignal.timeout(answerWithinMs),
+  });
+  const text = await response.text();
+  const page = new DOMParser().parseFromString(text, 'text/html');
+  if (response.ok && page.getElementById('jobs')) return page;
+  const problem = page.querySelector('.problem');
+  if (!problem) throw new PageError(describeStatus(response.status));
+  const [title, detail] = ['h2', '.detail'].map(
+    (part) => problem.querySelector(part)?.textContent.trim() ?? '',
+  );
+  throw new PageError(`${title}. ${detail}`);
+}
+
+function describeStatus(status: number): string {
+  return status === 401
+    ? 'The function key is missing or wrong (HTTP 401). Open this page with ?code= and a valid key.'
+    : `The answer was HTTP ${status}, from outside the app.`;
+}
+
+/** Brings parts of a page that was read into this one, in place. */
+function bringIn(page: Document, ids: readonly string[]): void {
+  prepare(page);
+  for (const id of ids) {
+    const [old, fresh] = [document.getElementById(id), page.getElementById(id)];
+    if (!old || !fresh) continue;
+    void Idiomorph.morph(old, fresh, {
+      callbacks: {
+        beforeNodeMorphed: (node: Node) => !(node instanceof Element && node.hasAttribute('data-keep')),
+      },
+    });
+  }
+  document.title = page.title;
+  const [icon, freshIcon] = [document, page].map((one) => one.querySelector('link[rel=icon]'));
+  if (icon && freshIcon) icon.setAttribute('href', freshIcon.getAttribute('href') ?? '');
+  shownSince = performance.now();
+  refreshProblem = '';
+  showAge();
+}
+
+function statesOf(): Map<string, string> {
+  return new Map(
+    [...document.querySelectorAll<HTMLElement>('article[data-job]')].map((card) => [
+      card.querySelector('h2')?.textContent ?? '',
+      card.querySelector('.state')?.textContent ?? '',
+    ]),
+  );
+}
+
+async function refresh(): Promise<void> {
+  clearTimeout(timer);
+  const visit = visits;
+  try {
+    // A preview searches the site's own tables: it is read when somebody asks for it.
+    const live = document.getElementById('panel')?.dataset.panel !== 'preview';
+    const page = await read(location.href, live ? 'page' : 'cards');
+    if (visit !== visits) return;
+    const failedBefore = refreshProblem !== '';
+    const before = statesOf();
+    bringIn(page, ['header', 'summary', 'jobs', 'panel']);
+    const changes = [...statesOf()].filter(([job, state]) => before.get(job) !== state);
+    if (failedBefore || changes.length > 0)
+      say(
+        [
+          ...(failedBefore ? ['Refreshed again.'] : []),
+          ...changes.map(([job, state]) => `${job}: ${state}.`),
+        ].join(' '),
+      );
+  } catch (error) {
+    if (visit !== visits) return;
+    if (refreshProblem === '') say(`This page could not be refreshed. ${messageOf(error)}`);
+    refreshProblem = messageOf(error);
+    showAge();
+  } finally {
+    schedule();
+  }
+}
+
+function schedule(): void {
+  clearTimeout(timer);
+  if (paused || document.hidden) return;
+  const running = pending.size > 0 || document.querySelector('article[data-state=Running]') !== null;
+  timer = setTimeout(
+    () => void refresh(),
+    running && refreshProblem === '' ? refreshWhileRunningMs : refreshEveryMs,
+  );
+}
+
+/** How old what is shown is. */
+function showAge(): void {
+  const age = performance.now() - shownSince;
+  const words = age < 60_000 ? `${Math.floor(age / 1000)} s` : formatSpan(age);
+  const shown = byId('age');
+  shown.classList.toggle('stale', refreshProblem !== '');
+  shown.textContent =
+    refreshProblem === ''
+      ? `${paused ? 'Paused; read' : 'Updated'} ${words} ago`
+      : `Not refreshed: ${refreshProblem} What is shown was read ${words} ago.`;
+}
+
+// --- Opening a panel --------------------------------------------------------------------------------------------------
+
+async function visit(address: string, focus: string | undefined, push: boolean): Promise<void> {
+  const mine = ++visits;
+  byId('main').ariaBusy = 'true';
+  byId('notice').textContent = '';
+  say('Loading …');
+  try {
+    const page = await read(address, 'page');
+    if (mine !== visits) return;
+    if (push) history.pushState(null, '', address);
+    bringIn(page, ['header', 'main']);
+    say('');
+    const target =
+      document.getElementById('panel-title') ?? (focus === undefined ? null : document.getElementById(focus));
+    target?.focus();
+    if (target?.id === 'panel-title') target.scrollIntoView({ block: 'nearest' });
+  } catch (error) {
+    if (mine !== visits) return;
+    say('');
+    byId('notice').textContent = messageOf(error);
+  } finally {
+    byId('main').ariaBusy = 'false';
+    schedule();
+  }
+}
+
+function followLink(event: MouseEvent): void {
+  const link = event.target instanceof Element ? event.target.closest('a') : null;
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
+  const href = link.getAttribute('href') ?? '';
+  if (link.id === 'reload') {
+    event.preventDefault();
+    void refresh();
+  } else if (href.startsWith('?')) {
+    event.preventDefault();
+    opener = link.id === 'close-panel' ? opener : link.id;
+    void visit(href, opener, true);
+  }
+}
+/** The link by which a panel was opened: closing it leads back there. */
+let opener: string | undefined;
+
+// --- Running and cancelling -------------------------------------------------------------------------------------------
+
+const dialog = find(HTMLDialogElement, 'dialog');
+
+function confirmed(button: HTMLElement): Promise<boolean> {
+  const { title = '', text = '', confirm, typeNumber } = button.dataset;
+  byId('dialog-title').textContent = title;
+  byId('dialog-text').textContent = text;
+  const yes = find(HTMLButtonElement, 'dialog-confirm');
+  yes.textContent = confirm ?? button.textContent;
+  const input = find(HTMLInputElement, 'dialog-number');
+  byId('dialog-typed').hidden = typeNumber === undefined;
+  byId('dialog-label').textContent = `Type ${typeNumber ?? ''} to confirm`;
+  input.value = '';
+  const check = (): void =>
+    void (yes.disabled = typeNumber !== undefined && input.value.replace(/[\s,.]/g, '') !== typeNumber);
+  input.oninput = check;
+  check();
+  dialog.returnValue = '';
+  dialog.showModal();
+  return new Promise((resolve) =>
+    dialog.addEventListener('close', () => resolve(dialog.returnValue === 'confirmed'), { once: true }),
+  );
+}
+
+async function act(button: HTMLElement): Promise<void> {
+  const job = button.closest<HTMLElement>('[data-job]')?.dataset.job;
+  const { post, busy = '' } = button.dataset;
+  if (job === undefined || post === undefined || button.ariaDisabled === 'true' || !(await confirmed(button)))
+    return;
+  const result = byId(`result-${job}`);
+  tell(result, busy);
+  if (button.dataset.starts !== undefined) {
+    pending.set(job, busy);
+    showPending(document, job, busy);
+  }
+  schedule();
+  let told: Told;
+  try {
+    const response = await fetch(post, { method: 'POST', headers });
+    const answer = (await response.json().catch(() => undefined)) as (Run & Problem) | undefined;
+    told =
+      response.ok && answer
+        ? { text: describeRun(answer), run: answer }
+        : { text: describeProblem(response, answer), failed: true };
+  } catch (error) {
+    told = {
+      text: `The answer was lost (${messageOf(error)}). The run may be going on: this page shows it.`,
+      failed: true,
+    };
+  }
+  if (button.dataset.starts !== undefined) pending.delete(job);
+  tell(result, told.text, told.failed);
+  if (button.id === 'revoke-all' && told.run)
+    await visit(`?${new URLSearchParams({ run: told.run.jobId }).toString()}`, undefined, true);
+  else await refresh();
+}
+
+interface Told {
+  readonly text: string;
+  readonly failed?: boolean;
+  readonly run?: Run;
+}
+
+function tell(result: HTMLElement, text: string, failed = false): void {
+  result.classList.toggle('failed', failed);
+  result.textContent = text;
+}
+
+function describeProblem(response: Response, problem: Problem | undefined): string {
+  if (problem?.title !== undefined) return `${problem.title}. ${problem.detail ?? ''}`;
+  return describeStatus(response.status);
+}
+
+function describeRun(run: Run): string {
+  const kind = run.failedCount === null ? 'revocation' : 'notification';
+  const took = formatDuration(Date.parse(run.completedAt) - Date.parse(run.startedAt));
+  return `${run.status}: ${describeCounts(kind, run)} in ${took}.${run.errorMessage === null ? '' : ` ${run.errorMessage}`}`;
+}
+
+// --- Start ------------------------------------------------------------------------------------------------------------
+
+prepare(document);
+showAge();
+setInterval(showAge, 1000);
+schedule();
+document.addEventListener('click', (event) => {
+  const button =
+    event.target instanceof Element ? event.target.closest<HTMLElement>('button[data-post]') : null;
+  if (button) void act(button);
+  else followLink(event);
+});
+document.addEventListener('keydown', moveInChart);
+document.addEventListener('visibilitychange', () => {
+  if (document.hidden) clearTimeout(timer);
+  else if (!paused) void refresh();
+});
+window.addEventListener('popstate', () => void visit(location.href, opener, false));
+byId('pause').addEventListener('click', () => {
+  paused = !paused;
+  byId('pause').textContent = paused ? 'Resume' : 'Pause';
+  showAge();
+  if (paused) clearTimeout(timer);
+  else void refresh();
+});

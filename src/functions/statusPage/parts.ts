@@ -1,0 +1,114 @@
+/** What every part of the page is made of: links, times, hosts, outcomes. */
+import { formatDuration, formatNumber, formatUtc } from '../../format';
+import { html, type SafeHtml } from '../../html';
+import type { Job } from '../../jobs/catalogue';
+import { stoppedEarly } from '../../jobs/jobStates';
+import type { JobRun } from '../../jobRun/jobRun';
+
+/** What the page's own address may hold: the job whose panel is open, and what the panel shows. */
+export interface Address {
+  readonly job?: Job['type'];
+  /** A Job_Id. */
+  readonly run?: string;
+  readonly preview?: 'soonest' | 'latest';
+  /** Where a list goes on. */
+  readonly before?: string;
+  readonly after?: string;
+}
+
+/** What all parts of one page share. */
+export interface View {
+  /** When the states were read. */
+  readonly readAt: Date;
+  /** Gives the function key on, where the page was opened with one. */
+  readonly link: (address: Address) => string;
+}
+
+/** A link function for a page that was opened with this key. */
+export function linkWith(code: string | null): View['link'] {
+  return (address) => {
+    const query = new URLSearchParams({ ...address, ...(code !== null && { code }) });
+    return `?${query.toString()}`;
+  };
+}
+
+/** A time in UTC; the script adds the reader's own zone. */
+export function timeTag(date: Date): SafeHtml {
+  return html`<time datetime="${date.toISOString()}">${formatUtc(date)}</time>`;
+}
+
+/** Long host names are cut; the title has the whole. */
+export function hostTag(name: string): SafeHtml {
+  const longest = 16;
+  return name.length <= longest
+    ? html`<span class="host">${name}</span>`
+    : html`<span class="host" title="${name}">${name.slice(0, longest - 1)}…</span>`;
+}
+
+/** How a run went, for colour and shape. */
+export type Outcome = 'done' | 'attention' | 'failed' | 'running';
+
+export function outcomeOf(run: JobRun): Outcome {
+  if (run.status === 'InProgress') return 'running';
+  if (run.status === 'Failed') return 'failed';
+  return (run.failedCount ?? 0) > 0 || stoppedEarly(run) ? 'attention' : 'done';
+}
+
+/** In words, for example "Completed, with failures". */
+export function describeOutcome(run: JobRun): string {
+  if (run.status === 'InProgress') return 'Running';
+  if (run.status === 'Failed') return 'Failed';
+  const notes = [
+    ...((run.failedCount ?? 0) > 0 ? ['with failures'] : []),
+    ...(stoppedEarly(run) ? ['stopped early'] : []),
+  ];
+  return ['Completed', ...notes].join(', ');
+}
+
+export function durationMs({ startedAt, completedAt }: JobRun, readAt: Date): number {
+  return Math.max(0, (completedAt ?? readAt).getTime() - startedAt.getTime());
+}
+
+/** For example "4.0 s", or "4.0 s so far". */
+export function describeDuration(run: JobRun, readAt: Date): string {
+  const text = formatDuration(durationMs(run, readAt));
+  return run.completedAt === null ? `${text} so far` : text;
+}
+
+/** What a job does with a grant, in the past tense. */
+export function doneWord(kind: Job['kind']): 'revoked' | 'sent' {
+  return kind === 'revocation' ? 'revoked' : 'sent';
+}
+
+/** What people call a job. */
+export function titleOf({ kind, platform }: Job): string {
+  return kind === 'revocation'
+    ? `Revoke expired ${platform.name} access`
+    : `Send ${platform.name} expiry reminders`;
+}
+
+/** How much longer or shorter a run took than the one before it, for example "2.1 times as long"; undefined: about as long. */
+function compareDurations(run: JobRun, previous: JobRun, readAt: Date): string | undefined {
+  const took = durationMs(run, readAt);
+  const tookBefore = durationMs(previous, readAt);
+  // Short runs differ by chance.
+  if (run.completedAt === null || Math.max(took, tookBefore) < 1000) return undefined;
+  const ratio = took / Math.max(tookBefore, 1);
+  const times = (factor: number): string =>
+    factor >= 10 ? formatNumber(Math.round(factor)) : factor.toFixed(1);
+  if (ratio >= 1.5) return `${times(ratio)} times as long`;
+  return ratio <= 1 / 1.5 ? `${times(1 / ratio)} times as fast` : undefined;
+}
+
+/** How a run compares with the one before it, in words; empty: alike. */
+export function compareRuns(job: Job, run: JobRun, previous: JobRun, readAt: Date): string[] {
+  const words = (now: number | null, then: number | null, what: string): string[] => {
+    const count = (now ?? 0) - (then ?? 0);
+    return count === 0 ? [] : [`${formatNumber(Math.abs(count))} ${count > 0 ? 'more' : 'fewer'} ${what}`];
+  };
+  return [
+    ...words(run.processedCount, previous.processedCount, doneWord(job.kind)),
+    ...words(run.failedCount, previous.failedCount, 'failed'),
+    ...[compareDurations(run, previous, readAt)].filter((text) => text !== undefined),
+  ];
+}

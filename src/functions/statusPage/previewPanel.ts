@@ -1,0 +1,198 @@
+import { formatCount, formatNumber, formatSpan } from '../../format';
+import { html, type SafeHtml } from '../../html';
+import type { Job } from '../../jobs/catalogue';
+import { failureCauses } from '../../jobs/failures';
+import type { Preview } from '../../jobs/previewJob';
+import { doneWord, timeTag, titleOf, type Address, type View } from './parts';
+
+/** What a run would do now. */
+export interface PreviewPanel {
+  readonly kind: 'preview';
+  readonly job: Job;
+  readonly preview: Preview;
+  readonly order: NonNullable<Address['preview']>;
+  /** It shows the first of the grants. */
+  readonly first: boolean;
+}
+
+export function renderPreviewPanel(panel: PreviewPanel, view: View): SafeHtml {
+  const { job, preview } = panel;
+  const { count } = preview;
+  return html`<h2 id="panel-title" tabindex="-1">${titleOf(job)}: preview</h2>
+    <p class="outcome">
+      A run now would
+      ${job.kind === 'revocation' ? `revoke ${formatCount(count, 'grant')}` : `handle ${formatCount(count, 'reminder')}`}.
+    </p>
+    <p class="hint">
+      Read at ${timeTag(preview.readAt)}; nothing was written or sent.
+      <a href="${view.link({ job: job.type, preview: panel.order })}">Look again</a>
+    </p>
+    ${preview.exceedsCeiling ? renderSafetyStop(job, preview) : null} ${renderFailing(job, preview)}
+    ${renderEnds(preview)} ${renderCovered(preview)} ${renderGrants(panel, view)}
+    <p class="pages"><a href="${view.link({ job: job.type })}">All runs of this job</a></p>`;
+}
+
+/** The safety stop, and its way out: the number has to be typed. */
+function renderSafetyStop({ type, platform }: Job, { count, ceiling }: Preview): SafeHtml {
+  const number = formatNumber(count);
+  return html`<div class="alert">
+    <p>
+      <strong>The safety stop would revoke nothing:</strong> ${number} are due, more than the ceiling of
+      ${formatNumber(ceiling ?? 0)} (REVOCATION_CEILING). If that is not what you expect, correct
+      sql/06_AccessGrant_views.sql. If the list below is right, revoke them by hand.
+    </p>
+    <p class="actions">
+      <button
+        id="revoke-all"
+        hidden
+        class="danger"
+        data-job="${type}"
+        data-post="jobs/${type}/runs?allowMassRevocation=true"
+        data-starts
+        data-busy="Starting …"
+        data-title="Revoke all ${number} ${platform.name} grants?"
+        data-text="The ceiling is set aside for this run, and its row says so. Every grant that is due when the run begins is revoked."
+        data-confirm="Revoke all"
+        data-type-number="${count}"
+      >
+        Revoke all ${number}…
+      </button>
+    </p>
+  </div>`;
+}
+
+function renderFailing({ kind }: Job, { failing }: Preview): SafeHtml | null {
+  if (failing.length === 0) return null;
+  return html`<h3>What would fail</h3>
+    <ul class="causes">
+      ${failing.map(({ cause, count, requestIds }) => {
+        const { words, advice } = failureCauses[cause];
+        return html`<li>
+          <strong>${formatCount(count, kind === 'revocation' ? 'grant' : 'reminder')}: ${words}</strong>
+          <p>${advice}</p>
+          <p class="ids">
+            ${requestIds.length < count ? 'First requests' : 'Requests'}: ${requestIds.join(', ')}
+          </p>
+        </li>`;
+      })}
+    </ul>`;
+}
+
+/** What is not due although it ends: the access continues by another request. */
+function renderCovered({ coveredCount, covered }: Preview): SafeHtml | null {
+  if (coveredCount === 0) return null;
+  const others = coveredCount - covered.length;
+  return html`<details>
+    <summary>
+      ${formatCount(coveredCount, 'more grant')} left alone: the access continues by another request
+    </summary>
+    <ul>
+      ${covered.map(({ requestId, coveredBy, until }) => html`<li>${requestId}: by ${coveredBy}, until ${timeTag(until)}</li>`)}
+      ${others > 0 ? html`<li>${formatNumber(others)} more</li>` : null}
+    </ul>
+  </details>`;
+}
+
+/** How the ends lie in time: a mapping gone wrong shows as ends long past, an ordinary day as recent ones. */
+function renderEnds({ ends, readAt }: Preview): SafeHtml | null {
+  if (!ends) return null;
+  const most = Math.max(...ends.spread.map(({ count }) => count), 1);
+  return html`<h3>When they end</h3>
+    <p class="hint">Soonest ${timeTag(ends.soonest)}, latest ${timeTag(ends.latest)}.</p>
+    <table class="spread">
+      <caption class="visually-hidden">
+        Number of grants by end
+      </caption>
+      <tbody>
+        ${ends.spread.map(
+          ({ from, to, count }) =>
+            html`<tr>
+              <th scope="row">${describeBucket(from, to, readAt)}</th>
+              <td class="number">${formatNumber(count)}</td>
+              <td aria-hidden="true">
+                <svg width="100%" height="12">
+                  <rect
+                    class="${isLongAgo(to, readAt) ? 'long-ago' : 'processed'}"
+                    width="${((100 * count) / most).toFixed(1)}%"
+                    height="12"
+                  />
+                </svg>
+              </td>
+            </tr>`,
+        )}
+      </tbody>
+    </table>`;
+}
+
+const monthMs = 30 * 24 * 3_600_000;
+
+function isLongAgo(to: Date | null, readAt: Date): boolean {
+  return to !== null && readAt.getTime() - to.getTime() >= monthMs;
+}
+
+/** For example "over 365 days ago", "1 h to 24 h ago", "in 2 days to 4 days". */
+function describeBucket(from: Date | null, to: Date | null, readAt: Date): string {
+  const away = (date: Date): string => {
+    const ms = Math.abs(date.getTime() - readAt.getTime());
+    return ms === 3_600_000 ? '1 h' : ms === 24 * 3_600_000 ? '1 day' : formatSpan(ms);
+  };
+  const past = (from ?? to ?? readAt) < readAt;
+  if (!from) return to && to > readAt ? `within ${away(to)}` : `over ${to ? away(to) : ''} ago`;
+  if (!to) return past ? `in the last ${away(from)}` : `in over ${away(from)}`;
+  return past ? `${away(to)} to ${away(from)} ago` : `in ${away(from)} to ${away(to)}`;
+}
+
+function renderGrants({ job, preview, order, first }: PreviewPanel, { link }: View): SafeHtml | null {
+  const { grants, next, count } = preview;
+  if (grants.length === 0) return null;
+  const reminders = job.kind === 'notification';
+  const other = order === 'soonest' ? 'latest' : 'soonest';
+  return html`<h3>Grants to be ${reminders ? 'reminded of' : doneWord(job.kind)}, ${order} end first</h3>
+    <p class="pages">
+      <a href="${link({ job: job.type, preview: other })}">Show the ${other} ends first</a>
+    </p>
+    <div class="scroll" role="region" aria-label="Grants that a run would handle" tabindex="0">
+      <table>
+        <thead>
+          <tr>
+            <th scope="col">Request</th>
+            <th scope="col">Holder</th>
+            <th scope="col">Access</th>
+            <th scope="col">Ends</th>
+            ${
+              reminders
+                ? html`<th scope="col">To</th>
+                    <th scope="col" class="number">Lead</th>`
+                : null
+            }
+          </tr>
+        </thead>
+        <tbody>
+          ${grants.map(
+            (grant) =>
+              html`<tr>
+                <th scope="row">${grant.requestNumber}</th>
+                <td data-label="Holder" class="name">${grant.requesterName}</td>
+                <td data-label="Access" class="path">${grant.resource}</td>
+                <td data-label="Ends">${timeTag(grant.expiresAt)}</td>
+                ${
+                  reminders
+                    ? html`<td data-label="To" class="path">
+                          ${grant.failure ? html`<span class="failed">${failureCauses[grant.failure].words}</span>` : (grant.recipient ?? '–')}
+                        </td>
+                        <td data-label="Lead" class="number">
+                          ${typeof grant.leadDays === 'number' ? formatCount(grant.leadDays, 'day') : 'ended'}
+                        </td>`
+                    : null
+                }
+              </tr>`,
+          )}
+        </tbody>
+      </table>
+    </div>
+    <p class="pages">
+      ${first ? null : html`<a href="${link({ job: job.type, preview: order })}">First grants</a>`}
+      ${next === null ? null : html`<a href="${link({ job: job.type, preview: order, after: String(next) })}">Next grants</a>`}
+      <span>${formatNumber(grants.length)} shown of ${formatNumber(count)}</span>
+    </p>`;
+}
