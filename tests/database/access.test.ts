@@ -6,13 +6,17 @@ import { readJobStates } from '../../src/jobs/jobStates';
 import { acquireLock } from '../../src/jobRun/acquire';
 import { finishRun } from '../../src/jobRun/finish';
 import { listRuns } from '../../src/jobRun/history';
+import { cancelRun } from '../../src/jobRun/cancel';
 import { countDueReminders } from '../../src/jobs/dueReminders';
+import { countViewRows } from '../../src/jobs/grants';
+import { readRunDetails } from '../../src/jobs/runDetails';
 import { databricks, palantir } from '../../src/jobs/platforms';
 import { replaceView, restoreViews } from '../support/views';
 import { jobs, type Job } from '../../src/jobs/catalogue';
 import { previewJob } from '../../src/jobs/previewJob';
 import {
   beforeEachStatement,
+  finished,
   newGuid,
   startTestEnvironment,
   type TestEnvironment,
@@ -73,7 +77,11 @@ async function doEverything(record: (action: () => Promise<unknown>) => Promise<
       { endsIn: 31 * hour, email: '' },
     ]);
     await record(() => previewJob(environment.services(), job));
-    await record(() => environment.run(job));
+    await record(async () => {
+      const { jobId } = finished(await environment.run(job));
+      const services = environment.services();
+      await readRunDetails(services, deadlineIn(services.clock, hour), job, jobId);
+    });
     // A run that finds the lock held, then one that closes a dead run.
     await record(async () => {
       await acquireLock(session, job.type, newGuid(), 'machine-1');
@@ -139,8 +147,16 @@ async function doWhatIsRare(
   });
   await run();
   await restoreViews(environment);
-  if (job.kind === 'notification' && id !== undefined)
+  // A reminder that is sent again, and a run that is cancelled.
+  if (id === undefined) throw new Error('No grant was added');
+  await record(() => countViewRows(environment.session, job.platform, id));
+  if (job.kind === 'notification')
     await record(() => environment.run(job, environment.services(), { resend: id }));
+  await record(async () => {
+    const jobId = newGuid();
+    await acquireLock(environment.session, job.type, jobId, 'machine-1');
+    await cancelRun(environment.session, job.type, jobId, false);
+  });
 }
 
 beforeAll(async () => {
