@@ -2,13 +2,16 @@
  * Examines the environment that the settings describe, from the outside in: one line for each finding, with a sign
  * (✓ in order, ! to look at, ✗ failed, – skipped) and what to do. Writes nothing.
  *
- *     npm run doctor
+ *     npm run doctor [-- --send-test-to me@example.com]
  *
- * Exit code 1 if anything failed.
+ * With --send-test-to it also sends a sample mail the way a job does. Exit code 1 if anything failed.
  */
 import { diagnose } from './doctor/doctor';
-import { formatFinding } from './doctor/finding';
-import { readEnvironment, runCommand } from './environment';
+import { formatFinding, type Finding } from './doctor/finding';
+import { sendTestMessage } from './doctor/testMessage';
+import { parseArguments, readEnvironment, runCommand } from './environment';
+
+const usage = 'Usage: npm run doctor [-- --send-test-to me@example.com]';
 
 // Whoever reads the first lines alone (| head -1) has gone: end without a word.
 process.stdout.on('error', ({ code }: NodeJS.ErrnoException) => {
@@ -26,9 +29,19 @@ function print(line: string): void {
   console.log(line);
 }
 
+async function* findings(): AsyncGenerator<Finding> {
+  const { values } = parseArguments({ options: { 'send-test-to': { type: 'string' } } }, usage);
+  const environment = readEnvironment();
+  yield* diagnose(environment, waitingFor);
+  const recipient = values['send-test-to'];
+  if (recipient === undefined) return;
+  waitingFor('final status of the test message');
+  yield await sendTestMessage(environment, recipient);
+}
+
 runCommand(async () => {
   const counts = { ok: 0, warning: 0, failed: 0, skipped: 0 };
-  for await (const finding of diagnose(readEnvironment(), waitingFor)) {
+  for await (const finding of findings()) {
     counts[finding.status] += 1;
     print(formatFinding(finding));
   }

@@ -33,7 +33,7 @@ interface Throttled {
   readonly retryAfterMs: number;
 }
 
-/** Times, in ms, that tests shorten. */
+/** Times, in ms. */
 export interface EmailTimings {
   /** The longest that one HTTP call may take. */
   readonly callMs: number;
@@ -71,11 +71,16 @@ export class EmailClient {
   /** No send starts before this time (ms since 1970): the service has asked all of us to wait. */
   #pausedUntil = 0;
 
+  readonly #timings: EmailTimings;
+
+  /** @param timings instead of the defaults */
   constructor(
     private readonly settings: Settings['email'],
     private readonly credential: TokenCredential,
-    private readonly timings: EmailTimings = defaultTimings,
-  ) {}
+    timings: Partial<EmailTimings> = {},
+  ) {
+    this.#timings = { ...defaultTimings, ...timings };
+  }
 
   /**
    * Sends a message and says what became of it; it does not throw for what the service or the network does.
@@ -125,7 +130,7 @@ export class EmailClient {
         continue;
       }
       if (outcome.kind !== 'unavailable' || outcome.permanent) return outcome;
-      const pause = this.timings.retryDelaysMs[faults++];
+      const pause = this.#timings.retryDelaysMs[faults++];
       if (pause === undefined || !hasTimeFor(deadline, pause)) return outcome;
       await deadline.clock.sleep(pause, deadline.signal);
     }
@@ -162,9 +167,9 @@ export class EmailClient {
 
   /** Asks for the status until it is final or the time is up: a message that is still on its way then is accepted. */
   async #poll(poller: Poller, deadline: Deadline): Promise<SendOutcome> {
-    const until = Math.min(deadline.clock.now() + this.timings.watchMs, deadline.at);
+    const until = Math.min(deadline.clock.now() + this.#timings.watchMs, deadline.at);
     while (!poller.isDone() && deadline.clock.now() < until && !deadline.signal?.aborted) {
-      await deadline.clock.sleep(this.timings.statusIntervalMs, deadline.signal);
+      await deadline.clock.sleep(this.#timings.statusIntervalMs, deadline.signal);
       await poller.poll();
     }
     return { kind: 'accepted', succeeded: poller.isDone() };
@@ -219,7 +224,7 @@ export class EmailClient {
   #connect(): Promise<AzureEmailClient> {
     this.#client ??= import('@azure/communication-email').then(
       ({ EmailClient: Client }) =>
-        new Client(this.settings.endpoint, withDeadline(this.credential, this.timings.callMs), {
+        new Client(this.settings.endpoint, withDeadline(this.credential, this.#timings.callMs), {
           // The library's own retries sleep through the run's time budget.
           retryOptions: { maxRetries: 0 },
           additionalPolicies: [
@@ -228,7 +233,7 @@ export class EmailClient {
               policy: {
                 name: 'callTimeout',
                 sendRequest: (request, next) => {
-                  request.timeout = this.timings.callMs;
+                  request.timeout = this.#timings.callMs;
                   return next(request);
                 },
               },

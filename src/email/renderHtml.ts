@@ -153,7 +153,7 @@ function renderBlock(entry: Entry): SafeHtml {
       <td class="line text" style="padding: 12px 0; border-top: 1px solid #d0d7de">
         <strong>${resource}</strong><br />
         <span ${muted}>${facts(entry, formatTime(end))}</span>
-        ${renewalUrl === undefined ? null : html`<br />${renewalLink(renewalUrl, resource)}`}
+        ${renewalUrl === undefined ? null : html`<br />${renewalLink('Renew access', renewalUrl, resource)}`}
       </td>
     </tr>
   </table>`;
@@ -164,12 +164,12 @@ function renderLine(entry: Entry, end: string): SafeHtml {
   const { resource, renewalUrl } = entry;
   return html`<p style="margin: 0 0 8px">
     ${resource} <span ${muted}>· ${facts(entry, end)}</span>
-    ${renewalUrl === undefined ? null : html`· ${renewalLink(renewalUrl, resource)}`}
+    ${renewalUrl === undefined ? null : html`· ${renewalLink('Renew', renewalUrl, resource)}`}
   </p>`;
 }
 
-function renewalLink(url: string, resource: string): SafeHtml {
-  return html`<a href="${url}" aria-label="Renew access to ${resource}" ${link}>Renew access</a>`;
+function renewalLink(text: string, url: string, resource: string): SafeHtml {
+  return html`<a href="${url}" aria-label="Renew access to ${resource}" ${link}>${text}</a>`;
 }
 
 function facts(entry: Entry, end: string): SafeHtml {

@@ -1,6 +1,6 @@
 import { byDay, formatFully, formatTime, maxFullEntries, type DigestContent, type Entry } from './digest';
 
-/** A digest as plain text. After each "request: " comes a request's number, up to a comma or the end of the line. */
+/** A digest as plain text. Behind each "Request: " or "request: " comes a request's number, up to a comma or the line's end. */
 export function renderText(content: DigestContent): string {
   const { greeting, heading, lead, advice, ending, ended, footer } = content;
   const rest = ending.slice(maxFullEntries);
@@ -10,7 +10,7 @@ export function renderText(content: DigestContent): string {
   for (const [day, entries] of byDay(ending.slice(0, maxFullEntries))) {
     lines.push(day, '');
     for (const entry of entries)
-      lines.push(`- ${entry.resource}`, `  ends ${formatTime(entry.end)}`, ...details(entry, '  '), '');
+      lines.push(`- ${entry.resource}`, `  Ends ${formatTime(entry.end)}`, ...details(entry, '  '), '');
   }
   if (rest.length > 0) lines.push(`And ${rest.length} more`, '');
   for (const [day, entries] of byDay(rest))
@@ -23,9 +23,9 @@ export function renderText(content: DigestContent): string {
 
 function details({ lastReminder, renewalUrl, requestNumber }: Entry, indent = ''): string[] {
   return [
-    ...(lastReminder ? [`${indent}last reminder`] : []),
-    ...(requestNumber ? [`${indent}request: ${requestNumber}`] : []),
-    ...(renewalUrl ? [`${indent}renew access: ${renewalUrl}`] : []),
+    ...(lastReminder ? [`${indent}Last reminder`] : []),
+    ...(renewalUrl ? [`${indent}Renew access: ${renewalUrl}`] : []),
+    ...(requestNumber ? [`${indent}Request: ${requestNumber}`] : []),
   ];
 }
 
@@ -34,7 +34,7 @@ function shortLine({ resource, requestNumber, renewalUrl }: Entry, end: string):
     resource,
     end,
     ...(requestNumber ? [`request: ${requestNumber}`] : []),
-    ...(renewalUrl ? [`renew access: ${renewalUrl}`] : []),
+    ...(renewalUrl ? [`renew: ${renewalUrl}`] : []),
   ];
   return `- ${parts.join(', ')}`;
 }

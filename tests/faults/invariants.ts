@@ -97,7 +97,7 @@ function acceptedReminders({ email }: World, { grants }: Start): Map<StartGrant[
   const reminders = email.messages
     .filter(({ status }) => status !== 'Failed')
     .flatMap(({ plainText = '', operationId }) =>
-      [...plainText.matchAll(/\brequest: ([^,\n]+)/g)].map(([, number = '']) => ({
+      [...plainText.matchAll(/\brequest: ([^,\n]+)/gi)].map(([, number = '']) => ({
         id: ids.get(number) ?? number,
         operationId,
       })),

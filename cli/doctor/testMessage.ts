@@ -1,0 +1,83 @@
+import { randomUUID } from 'node:crypto';
+import { deadlineIn, systemClock } from '../../src/clock';
+import { readSettings, type Environment } from '../../src/config/settings';
+import { isEmailAddress } from '../../src/email/address';
+import type { Digest } from '../../src/email/digest';
+import { EmailClient, type EmailTimings } from '../../src/email/emailClient';
+import { createDigests } from '../../src/email/message';
+import { createCredential } from '../../src/services';
+import { failed, ok, skipped, warning, type Finding } from './finding';
+
+/** How long the message may be under way until its status is final, and how long all of it may take. In ms. */
+const defaultWatchMs = 2 * 60_000;
+const timeBudgetMs = 5 * 60_000;
+
+const msPerDay = 24 * 60 * 60 * 1000;
+
+/**
+ * Sends a digest with made-up grants the way a job does, and says what the service said of it in the end.
+ * @param timings shortened by tests
+ */
+export async function sendTestMessage(
+  environment: Environment,
+  recipient: string,
+  timings: Partial<EmailTimings> = {},
+): Promise<Finding> {
+  const subject = `test message to ${recipient}`;
+  if (!isEmailAddress(recipient))
+    return failed(subject, 'malformed address', 'give one plain address, for example me@example.com');
+  const settings = readSettings(environment);
+  const wrong = settings.problems.find(({ group }) => group === 'email');
+  if (wrong) return skipped(subject, `${wrong.setting} has to be corrected first`);
+
+  const credential = await createCredential(environment, settings.identityClientId);
+  const client = new EmailClient(settings.email, credential, { watchMs: defaultWatchMs, ...timings });
+  const options = { platformName: 'Databricks', lastLeadDays: 1, email: settings.email };
+  const [message] = createDigests(sampleDigest(recipient), options, randomUUID());
+  if (!message) throw new Error('A digest with grants has a message');
+  const outcome = await client.send(message, deadlineIn(systemClock, timeBudgetMs), () => Promise.resolve());
+  switch (outcome.kind) {
+    case 'accepted':
+      return outcome.succeeded
+        ? ok(
+            subject,
+            `Succeeded: handed over to the recipient's mail system (operation ${message.operationId})`,
+          )
+        : warning(
+            subject,
+            `accepted, and still on its way (operation ${message.operationId})`,
+            "look for it in the recipient's mailbox, or in the logs of the email service",
+          );
+    case 'rejected':
+      return failed(
+        subject,
+        outcome.reason,
+        outcome.reason.includes('Suppressed')
+          ? 'the address bounced before: see "failed-notifications" in docs/operating.md'
+          : "check that EMAIL_SENDER_ADDRESS is a sender of the resource's linked domain, and the recipient's address",
+      );
+    case 'unavailable':
+    case 'unknown':
+    case 'stopped':
+      return failed(
+        subject,
+        outcome.reason,
+        'check EMAIL_ENDPOINT, and that the identity has the role "Communication and Email Service Owner"',
+      );
+  }
+}
+
+/** A grant at each of the default reminders, named so that nobody takes it for real. */
+function sampleDigest(recipient: string): Digest {
+  const now = new Date();
+  const grants = [1, 7, 14].map((leadDays) => ({
+    requestId: leadDays,
+    requestNumber: `TEST-${leadDays}`,
+    requesterName: '',
+    resource: `example.test_message.table_${leadDays} (a test, nothing ends)`,
+    expiresAt: new Date(Math.floor(now.getTime() / 60_000) * 60_000 + leadDays * msPerDay),
+    leadDays,
+    dueSince: now,
+  }));
+  return { recipient, grants };
+}
