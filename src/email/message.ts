@@ -65,9 +65,10 @@ function split(
   const parts: DueGrant[][] = [];
   let size = Infinity;
   for (const grant of grants) {
-    // In both bodies: escaped in HTML a character takes up to 6 bytes, percent-encoded in a link up to 9.
+    // In HTML a character takes up to 6 bytes, in a link 9. A name is in both bodies and in its link's label; a number is
+    // in both links, perhaps twice.
     const added =
-      800 + 2 * renewalUrlTemplate.length + 10 * grant.resource.length + 30 * grant.requestNumber.length;
+      800 + 6 * renewalUrlTemplate.length + 15 * grant.resource.length + 60 * grant.requestNumber.length;
     if (size + added > maxMessageSize) {
       parts.push([]);
       size = 0;
