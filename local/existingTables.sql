@@ -16,7 +16,8 @@ BEGIN
         justification NVARCHAR(1000) NULL,
         access_start_dt DATETIME NULL,
         access_end_dt DATETIME NULL, -- UTC
-        created_dt DATETIME NOT NULL
+        created_dt DATETIME NOT NULL,
+        renews_request_number VARCHAR(30) NULL -- the request that this one renews
     );
     PRINT 'table dbo.DataAccessDeltaRequests: created';
 END

@@ -24,6 +24,7 @@ export const deltaRequests: TableColumns = {
     access_start_dt: 'DATETIME2',
     access_end_dt: 'DATETIME2',
     created_dt: 'DATETIME2',
+    renews_request_number: 'VARCHAR(30)',
   },
 };
 
@@ -56,7 +57,7 @@ export const palantirRevocations: TableColumns = {
   columns: { PalantirRequestId: 'UNIQUEIDENTIFIER', Revoked_Dt: 'DATETIME2', Revoked_By: 'VARCHAR(100)' },
 };
 
-/** Inserts rows in one statement. Each has a value for every column; dates are UTC. */
+/** Inserts rows in one statement. A column without a value is NULL; dates are UTC. */
 export async function insertRows(
   session: Session,
   { name, columns }: TableColumns,

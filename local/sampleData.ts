@@ -16,6 +16,8 @@ export interface DeltaRequest {
   readonly access_start_dt: Date;
   readonly access_end_dt: Date | null;
   readonly created_dt: Date;
+  /** The number of the request that this one renews. */
+  readonly renews_request_number: string | null;
 }
 
 /** A row of dbo.DataAccessPalantirRequests. Dates are UTC, the id is a GUID in lower case. */
@@ -64,6 +66,8 @@ interface Example {
   readonly revokedAt?: Date;
   /** Instead of the requester's own address. */
   readonly email?: string | null;
+  /** It is due and renewed by another request, or it is that request. */
+  readonly renewal?: 'old' | 'new';
 }
 
 interface Person {
@@ -79,7 +83,7 @@ const day = 24 * hour;
 
 /** How many requests of each kind a platform has. */
 const counts = {
-  active: 110,
+  active: 108,
   withoutEnd: 20,
   notApproved: 30,
   revoked: 30,
@@ -102,17 +106,20 @@ const unusableAddresses = [
 /**
  * A few hundred requests on each platform: active ones, some without an end, some not approved, some revoked already,
  * some expired, some due for each of the default reminders, some renewed after they were revoked, one of those expired
- * again, and some whose reminder is due but whose address cannot be used. Several people hold many grants.
+ * again, and some whose reminder is due but whose address cannot be used. Several people hold many grants. On Databricks
+ * one whose reminder would be due was renewed by another request.
  * @param now what 'expired' and 'due' refer to; the same `now` and `seed` give the same requests
  */
 export function sampleRequests(now: Date, seed = 1): Sample {
   const random = createRandom(seed);
   const delta: DeltaRequest[] = [];
   const deltaRevocations: DeltaRevocation[] = [];
-  for (const [index, { status, start, end, revokedAt, email }] of examples(now, random).entries()) {
-    const person = holder(random);
+  /** Where the renewed request and its renewal lie. */
+  const renewed = { old: -1, new: -1 };
+  for (const [index, { status, start, end, revokedAt, email, renewal }] of examples(now, random).entries()) {
+    const person = renewal ? renewer : holder(random);
     const id = index + 1;
-    const [catalog, schema, table] = pick(random, tables);
+    const [catalog, schema, table] = renewal ? renewedTable : pick(random, tables);
     delta.push({
       id,
       request_number: `DBX-${String(10_000 + id)}`,
@@ -128,7 +135,9 @@ export function sampleRequests(now: Date, seed = 1): Sample {
       access_start_dt: start,
       access_end_dt: end,
       created_dt: new Date(start.getTime() - 2 * day),
+      renews_request_number: null,
     });
+    if (renewal) renewed[renewal] = id - 1;
     if (!revokedAt) continue;
     deltaRevocations.push({
       DeltaRequestId: id,
@@ -137,9 +146,12 @@ export function sampleRequests(now: Date, seed = 1): Sample {
     });
   }
 
+  const [old, renewal] = [delta[renewed.old], delta[renewed.new]];
+  if (old && renewal) delta[renewed.new] = { ...renewal, renews_request_number: old.request_number };
+
   const palantir: PalantirRequest[] = [];
   const palantirRevocations: PalantirRevocation[] = [];
-  for (const [index, { status, start, end, revokedAt, email }] of examples(now, random).entries()) {
+  for (const [index, { status, start, end, revokedAt, email }] of examples(now, random, false).entries()) {
     const person = holder(random);
     const RequestId = guid(random);
     const project = Math.floor(random() * projects.length);
@@ -168,7 +180,7 @@ export function sampleRequests(now: Date, seed = 1): Sample {
   return { delta, palantir, deltaRevocations, palantirRevocations };
 }
 
-function examples(now: Date, random: Random): Example[] {
+function examples(now: Date, random: Random, withRenewal = true): Example[] {
   const second = Math.floor(now.getTime() / 1000) * 1000;
   const midnight = Math.floor(now.getTime() / day) * day;
   /** A whole minute of the day that many midnights from now. */
@@ -207,6 +219,8 @@ function examples(now: Date, random: Random): Example[] {
     ...make(counts.renewed, () => approved(inDays(between(random, 60, 200)), revokedLongAgo())),
     ...make(counts.renewedAndDue, () => approved(inDays(between(random, 2, 7)), revokedLongAgo())),
     approved(expired(), revokedLongAgo()),
+    withRenewal ? { ...approved(inDays(5)), renewal: 'old' as const } : approved(inDays(200)),
+    withRenewal ? { ...approved(inDays(95)), renewal: 'new' as const } : approved(inDays(300)),
   ]);
 }
 
@@ -252,6 +266,10 @@ const people: readonly Person[] = [
   ['Maja Novak', 'maja.novak'],
   ['Samuel Osei', 'samuel.osei'],
 ].map(([name = '', account = '']) => ({ name, email: `${account}@example.com` }));
+
+/** Who has renewed access by a new request. */
+const renewer: Person = { name: 'Grace Hopper', email: 'grace.hopper@example.com' };
+const renewedTable = ['finance', 'ledger', 'journal_entries'] as const;
 
 const tables: readonly (readonly [catalog: string, schema: string, table: string])[] = [
   ['main', 'sales', 'orders'],

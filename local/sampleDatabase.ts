@@ -1,7 +1,8 @@
 /** The database of the sample: the two tables that exist already, what sql/ creates, and the sample's rows. */
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { readSettings } from '../src/config/settings';
-import { deployScripts } from '../cli/deployScripts';
+import { deployScripts, splitBatches } from '../cli/deployScripts';
 import { Session } from '../src/database/session';
 import { countDueReminders } from '../src/jobs/dueReminders';
 import { databricks, palantir, type Platform } from '../src/jobs/platforms';
@@ -72,11 +73,24 @@ export async function openSession({ environment, authority, identity }: StandIns
   return Session.open(settings.database, await createCredential(environment, undefined), statementTimeout);
 }
 
+/** Maps the seventh column as a site might: a request and those that renew it are for the same access. */
+async function mapAccessKey(session: Session): Promise<void> {
+  const script = readFileSync(join(__dirname, '../sql/06_AccessGrant_views.sql'), 'utf8');
+  const view =
+    splitBatches(script).find(({ sql }) => sql.includes(`VIEW ${databricks.grantView}`))?.sql ?? '';
+  const sql = view.replace(
+    'CAST(NULL AS NVARCHAR(400)) AS AccessKey',
+    'COALESCE(r.renews_request_number, r.request_number) AS AccessKey',
+  );
+  await session.query({ name: 'mapAccessKey', sql });
+}
+
 /** Creates the sample database in the stand-ins. */
 export async function createSampleDatabase(standIns: StandIns): Promise<SampleSummary> {
   const session = await openSession(standIns);
   try {
     await createDatabase(session);
+    await mapAccessKey(session);
     const sample = sampleRequests(new Date());
     await insertRows(session, deltaRequests, sample.delta);
     await insertRows(session, palantirRequests, sample.palantir);

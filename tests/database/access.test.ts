@@ -80,7 +80,7 @@ async function doEverything(record: (action: () => Promise<unknown>) => Promise<
     await record(async () => {
       const { jobId } = finished(await environment.run(job));
       const services = environment.services();
-      await readRunDetails(services, deadlineIn(services.clock, hour), job, jobId);
+      await readRunDetails(services, deadlineIn(services.clock, hour), jobId);
     });
     // A run that finds the lock held, then one that closes a dead run.
     await record(async () => {
