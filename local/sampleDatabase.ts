@@ -4,9 +4,10 @@ import { join } from 'node:path';
 import { readSettings } from '../src/config/settings';
 import { deployScripts, splitBatches } from '../cli/deployScripts';
 import { Session } from '../src/database/session';
-import { countDueReminders } from '../src/jobs/dueReminders';
+import { jobs, type Job } from '../src/jobs/catalogue';
+import { countDue } from '../src/jobs/grants';
 import { databricks, palantir, type Platform } from '../src/jobs/platforms';
-import { countDueRevocations } from '../src/jobs/revocation';
+import { dueSql } from '../src/jobs/previewJob';
 import { createCredential } from '../src/services';
 import { trustAuthority } from './certificates';
 import {
@@ -96,11 +97,15 @@ export async function createSampleDatabase(standIns: StandIns): Promise<SampleSu
     await insertRows(session, palantirRequests, sample.palantir);
     await insertRows(session, deltaRevocations, sample.deltaRevocations);
     await insertRows(session, palantirRevocations, sample.palantirRevocations);
-    const options = readSettings(standIns.environment);
+    const settings = readSettings(standIns.environment);
+    const count = async (kind: Job['kind'], platform: Platform): Promise<number> => {
+      const job = jobs.find((one) => one.kind === kind && one.platform === platform);
+      return job ? countDue(session, dueSql(job, settings)) : 0;
+    };
     const summarise = async (platform: Platform, requests: number): Promise<PlatformSummary> => ({
       requests,
-      expired: await countDueRevocations(session, platform),
-      due: await countDueReminders(session, platform, options),
+      expired: await count('revocation', platform),
+      due: await count('notification', platform),
     });
     return {
       databricks: await summarise(databricks, sample.delta.length),

@@ -1,7 +1,7 @@
 import type { Deadline } from '../clock';
 import type { DatabaseConnection } from '../database/database';
 import type { Row, Session } from '../database/session';
-import { int, nVarChar, type Parameter } from '../database/statement';
+import { int, nVarChar } from '../database/statement';
 import { isEmailAddress, maxAddressLength } from '../email/address';
 import type { Digest, DueGrant } from '../email/digest';
 import type { Failure } from './failures';
@@ -14,6 +14,7 @@ import {
   requestIdParameter,
   toGrant,
   viewRowsSql,
+  type DueSql,
 } from './grants';
 import type { Platform, RequestId } from './platforms';
 
@@ -39,11 +40,6 @@ const recipientSql = `LOWER(${addressColumn} COLLATE Latin1_General_BIN2)`;
 
 /** Rows that are read at a time: memory does not grow with their number, and each is read shortly before its message. */
 const pageSize = 100;
-
-export interface DueSql {
-  readonly sql: string;
-  readonly parameters: Readonly<Record<string, Parameter>>;
-}
 
 /**
  * The grants whose holders are to be told and have not been since, in SQL: `FROM … AS g`, with the columns of a
@@ -295,22 +291,6 @@ ORDER BY d.Position;`,
   });
   const [first] = rows;
   return first && { cause: 'endUnstable', count: first.Total as number, requestIds: requestIds(rows) };
-}
-
-/** How many grants a notification run would handle now, those included whose message would fail. */
-export async function countDueReminders(
-  session: Session,
-  platform: Platform,
-  options: NotificationOptions,
-): Promise<number> {
-  const { sql, parameters } = notifiableSql(platform, options);
-  const [row] = await session.query({
-    name: 'countDueReminders',
-    slow: true,
-    sql: `SELECT COUNT(*) AS Due ${sql} WHERE ${isDueSql};`,
-    parameters,
-  });
-  return row?.Due as number;
 }
 
 function toDueGrant(row: Row): DueGrant {

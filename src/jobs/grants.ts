@@ -53,6 +53,23 @@ export function isRevokedSql({ revocationTable, requestColumn }: Platform): stri
 /** Which of the grants that are expired or ending are due: not covered by another grant, and once in the view. */
 export const isDueSql = 'g.CoveredUntil IS NULL AND g.ViewRows = 1';
 
+/** Grants that a run looks at, of which `isDueSql` says what is due: `FROM … AS g`, and its parameters. */
+export interface DueSql {
+  readonly sql: string;
+  readonly parameters: Readonly<Record<string, Parameter>>;
+}
+
+/** How many grants a run would handle now, those included whose message would fail. */
+export async function countDue(session: Session, { sql, parameters }: DueSql): Promise<number> {
+  const [row] = await session.query({
+    name: 'countDue',
+    slow: true,
+    sql: `SELECT COUNT(*) AS Due ${sql} WHERE ${isDueSql};`,
+    parameters,
+  });
+  return row?.Due as number;
+}
+
 /** Reads what grantColumns selected. A site's view may yield numbers or nulls where text is meant. */
 export function toGrant(row: Row): Grant {
   return {

@@ -5,9 +5,17 @@ import { int, nVarChar, type Parameter } from '../database/statement';
 import { isEmailAddress } from '../email/address';
 import type { DueGrant } from '../email/digest';
 import type { Job } from './catalogue';
-import { notifiableSql, type DueSql } from './dueReminders';
+import { notifiableSql } from './dueReminders';
 import type { Failure, FailureCause } from './failures';
-import { grantColumns, isDueSql, nowSql, requestIdParameter, toGrant, type Grant } from './grants';
+import {
+  grantColumns,
+  isDueSql,
+  nowSql,
+  requestIdParameter,
+  toGrant,
+  type DueSql,
+  type Grant,
+} from './grants';
 import type { RequestId } from './platforms';
 import { expiredSql } from './revocation';
 import { timeBudgetsMs, type Services } from './runJob';
@@ -110,20 +118,8 @@ export async function previewJob(
   );
 }
 
-/** How many grants a run of the job would handle now, or has still to handle. */
-export async function countDue(session: Session, job: Job, settings: Settings): Promise<number> {
-  const { sql, parameters } = dueSql(job, settings);
-  const [row] = await session.query({
-    name: 'countDue',
-    slow: true,
-    sql: `SELECT COUNT(*) AS Due ${sql} WHERE ${isDueSql};`,
-    parameters,
-  });
-  return row?.Due as number;
-}
-
-/** What a run would look at, as FROM. */
-function dueSql({ kind, platform }: Job, settings: Settings): DueSql {
+/** The grants that a run of the job looks at. */
+export function dueSql({ kind, platform }: Job, settings: Settings): DueSql {
   return kind === 'revocation'
     ? { sql: expiredSql(platform), parameters: {} }
     : notifiableSql(platform, settings);

@@ -4,7 +4,7 @@ import type { Session } from '../database/session';
 import { int, varChar } from '../database/statement';
 import { fencedSql, LockLostError } from '../jobRun/lease';
 import { FailureLog, type FailureCause } from './failures';
-import { coveredUntilSql, grantColumns, isDueSql, isRevokedSql, nowSql, viewRowsSql } from './grants';
+import { countDue, coveredUntilSql, grantColumns, isRevokedSql, nowSql, viewRowsSql } from './grants';
 import type { Outcome, RunContext } from './outcome';
 import type { Platform, RequestId } from './platforms';
 
@@ -80,7 +80,7 @@ async function assertWithinCeiling(
   ceiling: number | undefined,
 ): Promise<void> {
   if (ceiling === undefined || collected <= ceiling) return;
-  const due = await countDueRevocations(session, platform);
+  const due = await countDue(session, { sql: expiredSql(platform), parameters: {} });
   if (due > ceiling) throw new SafetyStopError(due, ceiling);
 }
 
@@ -231,15 +231,4 @@ ORDER BY l.Cause, l.Nth;`,
     }
     return failures.list;
   }
-}
-
-/** How many grants a revocation run would revoke now. */
-export async function countDueRevocations(session: Session, platform: Platform): Promise<number> {
-  const [row] = await session.query({
-    name: 'countDueRevocations',
-    slow: true,
-    sql: `SELECT COUNT(*) AS Due ${expiredSql(platform)} WHERE ${isDueSql};`,
-    parameters: {},
-  });
-  return row?.Due as number;
 }

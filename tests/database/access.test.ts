@@ -7,8 +7,8 @@ import { acquireLock } from '../../src/jobRun/acquire';
 import { finishRun } from '../../src/jobRun/finish';
 import { listRuns } from '../../src/jobRun/history';
 import { cancelRun } from '../../src/jobRun/cancel';
-import { countDueReminders } from '../../src/jobs/dueReminders';
-import { countViewRows } from '../../src/jobs/grants';
+import { notifiableSql } from '../../src/jobs/dueReminders';
+import { countDue, countViewRows } from '../../src/jobs/grants';
 import { readRunDetails } from '../../src/jobs/runDetails';
 import { databricks, palantir } from '../../src/jobs/platforms';
 import { replaceView, restoreViews } from '../support/views';
@@ -109,7 +109,9 @@ async function doEverything(record: (action: () => Promise<unknown>) => Promise<
   for (const job of jobs) await doWhatIsRare(job, record);
   const services = environment.services();
   for (const platform of [databricks, palantir])
-    await record(() => countDueReminders(session, platform, { leadDays: [1, 7, 14], notifyRevoked: true }));
+    await record(() =>
+      countDue(session, notifiableSql(platform, { leadDays: [1, 7, 14], notifyRevoked: true })),
+    );
   await record(() => readJobStates(services, deadlineIn(services.clock, hour), 30));
 }
 

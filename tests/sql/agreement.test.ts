@@ -1,10 +1,9 @@
 /** The dry run, the count and the run use one definition of what is due: held against each other over generated data. */
 import fc from 'fast-check';
 import { jobs } from '../../src/jobs/catalogue';
-import { countDueReminders } from '../../src/jobs/dueReminders';
 import { leftCount } from '../../src/jobs/failures';
-import { previewJob } from '../../src/jobs/previewJob';
-import { countDueRevocations } from '../../src/jobs/revocation';
+import { countDue } from '../../src/jobs/grants';
+import { dueSql, previewJob } from '../../src/jobs/previewJob';
 import { finished, startTestEnvironment, type TestEnvironment } from '../support/environment';
 import { replaceView, restoreViews, viewColumns } from '../support/views';
 
@@ -67,13 +66,9 @@ test.each(jobs.map((job) => [job.type, job] as const))(
               `INSERT INTO ${table} (${platform.requestColumn}, ${columns}) VALUES ('${String(ids[index])}', DATEADD(DAY, -${settled}, GETUTCDATE()), 'earlier'${job.kind === 'revocation' ? '' : ", 'x@example.com'"});`,
             );
         const services = environment.services({ notifyRevoked });
-        const options = { leadDays: services.settings.leadDays, notifyRevoked };
 
         const preview = await previewJob(services, job);
-        const count =
-          job.kind === 'revocation'
-            ? await countDueRevocations(environment.session, platform)
-            : await countDueReminders(environment.session, platform, options);
+        const count = await countDue(environment.session, dueSql(job, services.settings));
         expect(preview.count).toBe(count);
         expect(preview.grants).toHaveLength(count);
         const unusable = preview.failing.filter(

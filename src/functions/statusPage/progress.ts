@@ -1,7 +1,8 @@
 import { deadlineIn } from '../../clock';
 import type { Job } from '../../jobs/catalogue';
+import { countDue } from '../../jobs/grants';
 import type { JobState } from '../../jobs/jobStates';
-import { countDue } from '../../jobs/previewJob';
+import { dueSql } from '../../jobs/previewJob';
 import type { Services } from '../../jobs/runJob';
 import type { Progress } from './card';
 
@@ -70,7 +71,7 @@ function startCount(
     done: database
       .connect((connection) =>
         connection.withRetries(deadlineIn(clock, countBudgetMs), (session) =>
-          countDue(session, job, settings),
+          countDue(session, dueSql(job, settings)),
         ),
       )
       .then((left) => {
