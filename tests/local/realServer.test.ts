@@ -2,14 +2,19 @@
 import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { openDatabase } from '../../bench/database';
 import { createCertificates } from '../../local/certificates';
+import { claimRealServer } from '../../local/realServer';
 import { startSqlServer, type SqlServer } from '../../local/sqlServer';
 import { readSettings } from '../../src/config/settings';
 import { Session, type Row } from '../../src/database/session';
 
 const root = join(__dirname, '../..');
 const login = { user: 'tester', password: randomUUID() };
+const developersToken = randomUUID();
 const table = 'dbo.DataAccessDeltaRequests';
 
 let server: SqlServer;
@@ -20,6 +25,7 @@ beforeAll(async () => {
   server = await startSqlServer({
     tls: await createCertificates(),
     logins: { [login.user]: login.password },
+    acceptToken: (token) => token === developersToken,
   });
   settings = {
     SQL_SERVER: 'localhost',
@@ -64,6 +70,27 @@ async function run(args: readonly string[], environment: Readonly<Record<string,
   return { code, output };
 }
 
+/** Runs work with a directory that holds a program, a shell script, which the PATH in `environment` finds first. */
+async function withProgram<T>(
+  name: string,
+  script: string,
+  work: (environment: Record<string, string>, directory: string) => Promise<T>,
+): Promise<T> {
+  const directory = mkdtempSync(join(tmpdir(), 'programs-'));
+  try {
+    writeFileSync(join(directory, name), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+    return await work({ PATH: `${directory}:${process.env.PATH ?? ''}` }, directory);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}
+
+/** What the database holds, and the marks it carries. */
+const contents = async (): Promise<unknown[]> => [
+  ...(await query('SELECT name FROM sys.objects WHERE is_ms_shipped = 0;')),
+  ...(await query('SELECT name FROM sys.extended_properties;')),
+];
+
 /** One test of tests/sql, the set-up of the suite included. */
 const oneTest = ['tests/sql/lock.test.ts', '--testNamePattern', 'acquiring leaves one row'];
 
@@ -100,4 +127,73 @@ describe('npm run test:sqlserver', () => {
     expect(code).toBe(1);
     expect(output).toMatch(message);
   });
+
+  const tableHolds = expect.stringContaining(
+    `The database that TEST_SQL_DATABASE names is not the tests' own: it holds ${table}.`,
+  ) as string;
+
+  test('refuses a database that holds anything, in one line, and writes nothing', async () => {
+    server.clearStatements();
+    const { code, output } = await testSqlServer(forTests());
+    expect([code, output]).toEqual([1, tableHolds]);
+    expect(output.trim().split('\n')).toHaveLength(1);
+    expect(server.statements.filter(({ text }) => !text.startsWith('SELECT'))).toEqual([]);
+    expect(await query(`SELECT id FROM ${table};`)).toHaveLength(2);
+  });
+
+  test('takes an empty database, and leaves it empty', async () => {
+    await query(`DROP TABLE ${table};`);
+    const { code, output } = await testSqlServer(forTests());
+    expect(output).toMatch(/Tests: .*1 passed/);
+    expect(code).toBe(0);
+    expect(await contents()).toEqual([]);
+  });
+
+  test('takes a database that a run which was killed has left, by the mark on it', async () => {
+    await query(`DROP TABLE ${table};`);
+    const abandoned = await claimRealServer(forTests());
+    await query(`CREATE TABLE ${table} (id INT NOT NULL);`);
+    expect((await testSqlServer(forTests())).code).toBe(0);
+    expect(await contents()).toEqual([]);
+    await expect(abandoned.release()).rejects.toThrow('15217');
+  });
+
+  test('signs in to a server without a user by the developer’s own sign-in', async () => {
+    await query(`DROP TABLE ${table};`);
+    const token = JSON.stringify({ accessToken: developersToken, expires_on: 4_102_444_800 });
+    await withProgram('az', `echo '${token}'`, async (environment) => {
+      const { TEST_SQL_USER, TEST_SQL_PASSWORD, ...withoutUser } = forTests();
+      expect([TEST_SQL_USER, TEST_SQL_PASSWORD]).toEqual([login.user, login.password]);
+      const { code, output } = await testSqlServer({
+        ...withoutUser,
+        ...environment,
+        // Of the ways to sign in that DefaultAzureCredential tries, the one that is tried here.
+        AZURE_TOKEN_CREDENTIALS: 'AzureCliCredential',
+      });
+      expect(output).toMatch(/Tests: .*1 passed/);
+      expect(code).toBe(0);
+    });
+  });
+
+  test('removes a container that cannot be used', async () => {
+    const script = 'echo "$@" >> "$(dirname "$0")/calls"; [ "$1" = port ] && exit 1; echo the-container';
+    await withProgram('docker', script, async (environment, directory) => {
+      const { code } = await testSqlServer(environment);
+      expect(code).toBe(1);
+      expect(readFileSync(join(directory, 'calls'), 'utf8').trim().split('\n')).toEqual([
+        'version',
+        expect.stringMatching(/^run .* --publish 127\.0\.0\.1::1433 .*\/mssql\/server:/),
+        'port the-container 1433/tcp',
+        'rm --force --volumes the-container',
+      ]);
+    });
+  });
+});
+
+test('npm run bench -- --sqlserver refuses a database that holds anything, and writes nothing', async () => {
+  server.clearStatements();
+  Object.assign(process.env, forTests());
+  await expect(openDatabase({ onSqlServer: true })).rejects.toThrow(`it holds ${table}`);
+  expect(server.statements.filter(({ text }) => !text.startsWith('SELECT'))).toEqual([]);
+  expect(await query(`SELECT id FROM ${table};`)).toHaveLength(2);
 });
