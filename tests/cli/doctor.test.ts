@@ -953,9 +953,13 @@ describe('what sql/ defines', () => {
 });
 
 describe('npm run doctor', () => {
+  // Where no local.settings.json is.
+  const directory = mkdtempSync(join(tmpdir(), 'doctor-'));
+  afterAll(() => rmSync(directory, { recursive: true }));
+
   const start = (change: Change) =>
-    spawn(process.execPath, ['--import', 'tsx', 'cli/doctor.ts'], {
-      cwd: root,
+    spawn(process.execPath, ['--import', require.resolve('tsx'), join(root, 'cli/doctor.ts')], {
+      cwd: directory,
       env: { ...process.env, ...standIns.environment, ...change },
     });
 
