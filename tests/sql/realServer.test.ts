@@ -1,0 +1,329 @@
+/** What rests on a server's locks and plans. The stand-in shows what it can; the rest is for npm run test:sqlserver. */
+import { acquireLock, type Acquisition } from '../../src/jobRun/acquire';
+import { cancelRun } from '../../src/jobRun/cancel';
+import { finishRun } from '../../src/jobRun/finish';
+import { findNextRun, findRun, listRuns } from '../../src/jobRun/history';
+import type { ActiveRun, JobType } from '../../src/jobRun/jobRun';
+import { fencedSql, isLeaseFresh } from '../../src/jobRun/lease';
+import { Session, type Row } from '../../src/database/session';
+import { int } from '../../src/database/statement';
+import { jobs } from '../../src/jobs/catalogue';
+import {
+  finished,
+  jobOf,
+  newGuid,
+  revocations,
+  startTestEnvironment,
+  type TestEnvironment,
+} from '../support/environment';
+import { testOnRealServer } from '../support/realServer';
+import { createCredential } from '../../src/services';
+
+const hour = 60 * 60 * 1000;
+const day = 24 * hour;
+const oneWriter = 'the stand-in has one lock for all that writes';
+const revoke = jobOf('revocation', 'Databricks');
+
+let environment: TestEnvironment;
+let session: Session;
+const opened: Session[] = [];
+
+beforeAll(async () => {
+  environment = await startTestEnvironment();
+  session = environment.session;
+});
+afterEach(async () => {
+  jest.restoreAllMocks();
+  for (const one of opened.splice(0)) one.close();
+  await environment.reset();
+});
+afterAll(() => environment.close());
+
+/** A session of its own, closed after the test. */
+async function open(): Promise<Session> {
+  const credential = await createCredential(environment.environment, undefined);
+  const one = await Session.open(environment.settings.database, credential, 30_000);
+  opened.push(one);
+  return one;
+}
+
+const age = (minutes: number): Promise<Row[]> =>
+  environment.query(
+    `UPDATE dbo.JobRun SET Started_At = DATEADD(MINUTE, -${minutes}, Started_At) WHERE Status = 'InProgress';`,
+  );
+
+async function acquire(one: Session, jobType: JobType): Promise<ActiveRun> {
+  const acquisition = await acquireLock(one, jobType, newGuid(), 'machine-1');
+  if (acquisition.kind === 'held') throw new Error(`${jobType} is held`);
+  return acquisition.run;
+}
+
+/** Begins a run's batch as the product does and leaves its transaction open: the run's own row is locked. */
+function openBatch(one: Session, { id }: ActiveRun): Promise<Row[]> {
+  const [beginning = ''] = fencedSql('').split('IF @@ROWCOUNT');
+  return one.query({ name: 'openBatch', sql: beginning.replaceAll('@runId', String(id)) });
+}
+
+const commit = (one: Session): Promise<Row[]> => one.query({ name: 'commit', sql: 'COMMIT TRANSACTION;' });
+
+/** A batch as the product sends it, with nothing to write. Its row is absent once the lock is lost. */
+const batch = (one: Session, { id }: ActiveRun): Promise<Row[]> =>
+  one.query({
+    name: 'batch',
+    sql: fencedSql(
+      "INSERT INTO dbo.RevokedAccess_Databricks (DeltaRequestId, Revoked_Dt, Revoked_By) SELECT 0, GETUTCDATE(), 'x' WHERE 1 = 0",
+    ),
+    parameters: { runId: int(id) },
+  });
+
+/** Whether work is still waiting after half a second. */
+async function isWaiting(work: Promise<unknown>): Promise<boolean> {
+  const timer = new Promise<true>((resolve) => setTimeout(() => resolve(true), 500));
+  return Promise.race([work.then(() => false), timer]);
+}
+
+describe('Job types do not wait for each other, on a JobRun of a few rows', () => {
+  testOnRealServer(
+    'a job runs to its end while another type is in the middle of a batch',
+    oneWriter,
+    async () => {
+      for (const holder of jobs) {
+        const holding = await open();
+        const held = await acquire(holding, holder.type);
+        await openBatch(holding, held);
+        for (const job of jobs.filter(({ type }) => type !== holder.type)) {
+          await environment.addGrants(job, [{ endsIn: job.kind === 'revocation' ? -hour : day }]);
+          const services = environment.services({}, { statementTimeout: 10_000 });
+          expect(finished(await environment.run(job, services))).toMatchObject({
+            status: 'Completed',
+            processedCount: 1,
+          });
+          // No statement had to be tried again.
+          expect(services.clock.slept).toEqual([]);
+        }
+        await commit(holding);
+        await finishRun(holding, held, { status: 'Completed' });
+        await environment.reset();
+      }
+    },
+  );
+
+  test('both revocations, of several batches each, run at the same time', async () => {
+    for (const job of revocations)
+      await environment.addGrants(
+        job,
+        Array.from({ length: 9_000 }, (_, index) => ({ endsIn: -hour - index })),
+      );
+    const results = await Promise.all(
+      revocations.map((job) => environment.run(job, undefined, { allowMassRevocation: true })),
+    );
+    expect(results.map((result) => finished(result))).toMatchObject([
+      { status: 'Completed', processedCount: 9_000 },
+      { status: 'Completed', processedCount: 9_000 },
+    ]);
+  });
+});
+
+describe('Of 8 sessions for each job type at once exactly one acquires', () => {
+  const nothing = (): Promise<void> => Promise.resolve();
+  test.each([
+    ['where the lock is free', nothing],
+    [
+      'where a dead run holds it',
+      async () => {
+        for (const { type } of jobs) await acquire(session, type);
+        await age(11);
+      },
+    ],
+  ])('%s, in every round, and no session fails', async (_, arrange) => {
+    const contenders = await Promise.all(
+      jobs.flatMap(({ type }) => Array.from({ length: 8 }, async () => ({ type, one: await open() }))),
+    );
+    for (let round = 0; round < 10; round++) {
+      await arrange();
+      const results = await Promise.all(
+        contenders.map(async ({ type, one }): Promise<Acquisition & { type: JobType }> => ({
+          type,
+          ...(await acquireLock(one, type, newGuid(), 'machine-1')),
+        })),
+      );
+      for (const { type } of jobs) {
+        const own = results.filter((result) => result.type === type);
+        const winners = own.flatMap((result) => (result.kind === 'acquired' ? [result.run.jobId] : []));
+        expect(winners).toHaveLength(1);
+        for (const result of own)
+          expect(result.kind === 'held' ? result.activeRun.jobId : result.run.jobId).toBe(winners[0]);
+      }
+      for (const result of results)
+        if (result.kind === 'acquired') await finishRun(session, result.run, { status: 'Completed' });
+    }
+  });
+});
+
+describe('A takeover and a batch of the run that it takes over', () => {
+  test('the takeover waits for the batch, and after it the run writes nothing more', async () => {
+    const [slow, successor] = [await open(), await open()];
+    const run = await acquire(slow, revoke.type);
+    await age(11);
+    await openBatch(slow, run);
+    const takeover = acquireLock(successor, revoke.type, newGuid(), 'machine-2');
+    expect(await isWaiting(takeover)).toBe(true);
+    await commit(slow);
+    expect(await takeover).toMatchObject({ kind: 'acquired' });
+    expect(await batch(slow, run)).toEqual([]);
+    expect(await isLeaseFresh(slow, run)).toBe(false);
+  });
+
+  test('a cancel waits for the batch too', async () => {
+    const [running, operator] = [await open(), await open()];
+    const run = await acquire(running, revoke.type);
+    await openBatch(running, run);
+    const cancellation = cancelRun(operator, revoke.type, run.jobId, false);
+    expect(await isWaiting(cancellation)).toBe(true);
+    await commit(running);
+    expect(await cancellation).toMatchObject({ kind: 'cancelled', run: { status: 'Failed' } });
+    expect(await batch(running, run)).toEqual([]);
+  });
+
+  test('the batch of a run that is in progress says what it wrote', async () => {
+    expect(await batch(session, await acquire(session, revoke.type))).toEqual([{ Written: 0 }]);
+  });
+});
+
+describe('A request that somebody’s transaction holds', () => {
+  const isVersioned = async (): Promise<boolean> => {
+    const [row] = await environment.query(
+      'SELECT is_read_committed_snapshot_on AS Versioned FROM sys.databases WHERE database_id = DB_ID();',
+    );
+    return row?.Versioned === true;
+  };
+
+  testOnRealServer(
+    'costs itself alone where rows are versioned, and else the run, which the next one makes up for',
+    oneWriter,
+    async () => {
+      const [held] = await environment.addGrants(
+        revoke,
+        Array.from({ length: 50 }, () => ({ endsIn: -hour })),
+      );
+      const somebody = await open();
+      await somebody.query({
+        name: 'hold',
+        sql: `BEGIN TRANSACTION; DELETE FROM dbo.DataAccessDeltaRequests WHERE id = ${String(held)};`,
+      });
+      const services = environment.services({}, { statementTimeout: 10_000 });
+      const run = finished(await environment.run(revoke, services));
+      const versioned = await isVersioned();
+      // Without versions the view itself cannot be read while the transaction is open.
+      expect(run).toMatchObject({
+        status: 'Failed',
+        ...(versioned
+          ? {
+              processedCount: 49,
+              errorMessage: expect.stringContaining('1 locked by another transaction') as string,
+            }
+          : { processedCount: 0 }),
+      });
+      await somebody.query({ name: 'release', sql: 'ROLLBACK TRANSACTION;' });
+      expect(finished(await environment.run(revoke))).toMatchObject({
+        status: 'Completed',
+        processedCount: versioned ? 1 : 50,
+      });
+    },
+  );
+});
+
+describe('The plans of the statements on JobRun', () => {
+  /** The column in which SET STATISTICS XML gives a statement's plan. */
+  const planColumn = 'Microsoft SQL Server 2005 XML Showplan';
+  const lockIndex = 'UX_JobRun_Job_Type_InProgress';
+  const historyIndex = 'IX_JobRun_Job_Type_Started_At';
+  const key = 'PK_JobRun';
+  const jobIdKey = 'UQ_JobRun_Job_Id';
+
+  interface Access {
+    readonly statement: string;
+    /** Absent: the whole table. */
+    readonly index: string | undefined;
+    readonly seek: boolean;
+  }
+
+  /** How each statement on JobRun that is sent from now on reads the table. */
+  function recordAccesses(): Access[] {
+    const accesses: Access[] = [];
+    // eslint-disable-next-line @typescript-eslint/unbound-method -- called with its own `this` below
+    const { query } = Session.prototype;
+    jest.spyOn(Session.prototype, 'query').mockImplementation(async function (this: Session, statement) {
+      if (!statement.sql.includes('dbo.JobRun')) return query.call(this, statement);
+      await query.call(this, { name: 'planOn', sql: 'SET STATISTICS XML ON;' });
+      const rows = await query.call(this, statement);
+      await query.call(this, { name: 'planOff', sql: 'SET STATISTICS XML OFF;' });
+      for (const row of rows.filter((one) => planColumn in one))
+        accesses.push(...accessesIn(statement.name, String(row[planColumn])));
+      return rows.filter((row) => !(planColumn in row));
+    });
+    return accesses;
+  }
+
+  /** Reads of JobRun in a plan ("Showplan XML": IndexScan is a scan or, with SeekPredicates, a seek). */
+  function accessesIn(statement: string, plan: string): Access[] {
+    const reads = plan.match(/<(IndexScan|TableScan|SimpleUpdate)\b[\s\S]*?<\/\1>/g) ?? [];
+    return reads
+      .filter((read) => read.includes('Table="[JobRun]"'))
+      .map((read) => ({
+        statement,
+        index: /Index="\[(\w+)\]"/.exec(read)?.[1],
+        seek: /<SeekPredicates?\b/.test(read),
+      }));
+  }
+
+  const indexesOf = (accesses: readonly Access[], statement: string): string[] =>
+    [
+      ...new Set(accesses.filter((one) => one.statement === statement).map(({ index }) => index ?? '')),
+    ].sort();
+
+  testOnRealServer(
+    'those that lock or update seek, on a table of a few rows too',
+    'the stand-in has the plans of SQLite',
+    async () => {
+      for (const { type } of jobs) await acquire(session, type);
+      await age(11);
+      const accesses = recordAccesses();
+      for (const job of jobs) {
+        await environment.addGrants(job, [{ endsIn: job.kind === 'revocation' ? -hour : day }]);
+        expect(finished(await environment.run(job))).toMatchObject({ processedCount: 1 });
+      }
+      const run = await acquire(session, revoke.type);
+      await cancelRun(session, revoke.type, run.jobId, false);
+      expect(accesses.filter(({ seek }) => !seek)).toEqual([]);
+      expect(indexesOf(accesses, 'acquireLock')).toEqual(expect.arrayContaining([lockIndex]));
+      expect(indexesOf(accesses, 'acquireLock')).not.toContain(historyIndex);
+      for (const statement of ['revokeBatch', 'recordNotification', 'checkLease', 'finishRun'])
+        expect([statement, indexesOf(accesses, statement)]).toEqual([statement, [key]]);
+      expect(indexesOf(accesses, 'cancelRun')).toEqual([key, jobIdKey]);
+    },
+  );
+
+  testOnRealServer(
+    'those that read the history seek on its index, or on a key, once it has grown',
+    'the stand-in has the plans of SQLite',
+    async () => {
+      const tenThousand =
+        '(SELECT TOP (10000) ROW_NUMBER() OVER (ORDER BY (SELECT 1)) AS n FROM sys.all_columns AS a CROSS JOIN sys.all_columns AS b) AS numbers';
+      for (const { type } of jobs)
+        await environment.query(`INSERT INTO dbo.JobRun (Job_Id, Job_Type, Status, Started_At, Started_By)
+SELECT NEWID(), '${type}', 'Completed', DATEADD(MINUTE, -n, GETUTCDATE()), 'machine-1' FROM ${tenThousand};`);
+      await environment.query('UPDATE STATISTICS dbo.JobRun;');
+      const accesses = recordAccesses();
+      const [newest] = await listRuns(session, revoke.type, 10);
+      const jobId = newest?.jobId ?? '';
+      expect(await listRuns(session, revoke.type, 10, jobId)).toHaveLength(10);
+      expect(await findNextRun(session, revoke.type, jobId)).toBeUndefined();
+      expect((await findRun(session, jobId))?.jobId).toBe(jobId);
+      expect(accesses.filter(({ seek }) => !seek)).toEqual([]);
+      expect(indexesOf(accesses, 'listRuns')).toContain(historyIndex);
+      expect(indexesOf(accesses, 'findNextRun')).toContain(historyIndex);
+      expect(indexesOf(accesses, 'findRun')).toEqual([key, jobIdKey]);
+    },
+  );
+});

@@ -1,0 +1,98 @@
+/** The jobs as a login that is a member of the role AccessExpiryJobs and nothing more. */
+import { randomUUID } from 'node:crypto';
+import { deadlineIn } from '../../src/clock';
+import { Database } from '../../src/database/database';
+import { Session } from '../../src/database/session';
+import { jobs } from '../../src/jobs/catalogue';
+import { previewJob } from '../../src/jobs/previewJob';
+import { cancelRun } from '../../src/jobRun/cancel';
+import { listRuns } from '../../src/jobRun/history';
+import {
+  finished,
+  startTestEnvironment,
+  type TestEnvironment,
+  type TestServices,
+} from '../support/environment';
+import { realServer, testOnRealServer } from '../support/realServer';
+
+const hour = 60 * 60 * 1000;
+const day = 24 * hour;
+const name = `access_expiry_jobs_${randomUUID().slice(0, 8)}`;
+const login = { kind: 'sql', user: name, password: `${randomUUID()}Aa1!` } as const;
+const noCredential = { getToken: () => Promise.resolve(null) };
+const standIn = 'the stand-in enforces no permissions';
+
+let environment: TestEnvironment;
+/** The statements that remove the member again. */
+let removal: string[] = [];
+
+/** The services of a run that signs in as the member. */
+function services(): TestServices {
+  return {
+    ...environment.services(),
+    database: new Database({ ...environment.settings.database, login }, noCredential, 30_000),
+  };
+}
+
+async function createMember(): Promise<void> {
+  const [server] = await environment.query(
+    "SELECT CAST(SERVERPROPERTY('EngineEdition') AS INT) AS EngineEdition;",
+  );
+  // 5: Azure SQL Database, where logins are made in master alone and a user can have a password of its own.
+  const contained = server?.EngineEdition === 5;
+  const creation = contained
+    ? [`CREATE USER ${name} WITH PASSWORD = '${login.password}';`]
+    : [`CREATE LOGIN ${name} WITH PASSWORD = '${login.password}';`, `CREATE USER ${name} FOR LOGIN ${name};`];
+  removal = [`DROP USER ${name};`, ...(contained ? [] : [`DROP LOGIN ${name};`])];
+  for (const statement of creation) await environment.query(statement);
+  await environment.query(`ALTER ROLE AccessExpiryJobs ADD MEMBER ${name};`);
+}
+
+beforeAll(async () => {
+  environment = await startTestEnvironment();
+  if (realServer) await createMember();
+});
+afterAll(async () => {
+  for (const statement of removal) await environment.query(statement);
+  await environment.close();
+});
+
+describe.each(jobs.map((job) => [job.type, job] as const))('%s', (_, job) => {
+  testOnRealServer('runs, and is previewed, listed and cancelled', standIn, async () => {
+    await environment.addGrants(job, [{ endsIn: job.kind === 'revocation' ? -hour : day }]);
+    const member = services();
+    await previewJob(member, job);
+    expect(finished(await environment.run(job, member))).toMatchObject({
+      status: 'Completed',
+      processedCount: 1,
+    });
+    await member.database.connect((connection) =>
+      connection.withRetries(deadlineIn(member.clock, hour), async (session) => {
+        const [run] = await listRuns(session, job.type, 10);
+        expect(run).toMatchObject({ jobType: job.type, processedCount: 1 });
+        expect(await cancelRun(session, job.type, run?.jobId ?? '', false)).toMatchObject({ kind: 'ended' });
+      }),
+    );
+    await environment.reset();
+  });
+});
+
+testOnRealServer('reads no table of requests, and changes nothing that is recorded', standIn, async () => {
+  const session = await Session.open({ ...environment.settings.database, login }, noCredential, 30_000);
+  try {
+    for (const sql of [
+      'SELECT * FROM dbo.DataAccessDeltaRequests;',
+      'SELECT * FROM dbo.DataAccessPalantirRequests;',
+      "UPDATE dbo.DataAccessDeltaRequests SET justification = 'x';",
+      'DELETE FROM dbo.JobRun;',
+      'DELETE FROM dbo.RevokedAccess_Databricks;',
+      "UPDATE dbo.RevokedAccess_Palantir SET Revoked_By = 'x';",
+      'DELETE FROM dbo.ExpiryNotification_Databricks;',
+      "UPDATE dbo.ExpiryNotification_Palantir SET Notification_Sent_By = 'x';",
+    ])
+      // "The … permission was denied on the object".
+      await expect(session.query({ name: 'forbidden', sql })).rejects.toMatchObject({ number: 229 });
+  } finally {
+    session.close();
+  }
+});
