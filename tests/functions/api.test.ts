@@ -492,9 +492,9 @@ describe('Parameters in the body of POST /api/jobs/{jobType}/runs', () => {
 });
 
 test('GET /api/status refuses unknown parameters, and takes the function key', async () => {
-  const answer = await app.call('/api/status?job=RevokeExpiredPalantirRequests');
+  const answer = await app.call('/api/status?jobs=RevokeExpiredPalantirRequests');
   expect([answer.status, answer.headers.get('content-type')]).toEqual([400, 'text/html; charset=utf-8']);
-  expect(await answer.text()).toContain('&quot;job&quot; is unknown');
+  expect(await answer.text()).toContain('&quot;jobs&quot; is unknown');
   expect((await app.call('/api/status?code=secret')).status).toBe(200);
 });
 
