@@ -13,7 +13,7 @@ import { readRunDetails } from '../../src/jobs/runDetails';
 import { databricks, palantir } from '../../src/jobs/platforms';
 import { replaceView, restoreViews } from '../support/views';
 import { jobs, type Job } from '../../src/jobs/catalogue';
-import { countDue, previewJob } from '../../src/jobs/previewJob';
+import { dueSql, previewJob } from '../../src/jobs/previewJob';
 import {
   beforeEachStatement,
   finished,
@@ -77,7 +77,7 @@ async function doEverything(record: (action: () => Promise<unknown>) => Promise<
       { endsIn: 31 * hour, email: '' },
     ]);
     await record(() => previewJob(environment.services(), job));
-    await record(() => countDue(session, job, environment.settings));
+    await record(() => countDue(session, dueSql(job, environment.settings)));
     await record(async () => {
       const { jobId } = finished(await environment.run(job));
       const services = environment.services();
