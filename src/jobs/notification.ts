@@ -3,7 +3,7 @@ import type { Settings } from '../config/settings';
 import type { Session } from '../database/session';
 import { int, nVarChar, varChar } from '../database/statement';
 import type { EmailClient } from '../email/emailClient';
-import type { Digest } from '../email/digest';
+import type { Digest, DueGrant } from '../email/digest';
 import { createDigests, type DigestMessage } from '../email/message';
 import { isLeaseFresh, LockLostError, unfencedSql } from '../jobRun/lease';
 import {
@@ -226,13 +226,15 @@ WHERE NOT EXISTS (
   WHERE n.${requestColumn} = j.RequestId AND n.Notification_Sent_Dt >= j.DueSince)`),
     parameters: {
       runId: int(run.id),
-      grants: nVarChar(
-        'max',
-        JSON.stringify(grants.map(({ requestId, dueSince }) => ({ requestId, dueSince }))),
-      ),
+      grants: nVarChar('max', JSON.stringify(grants.map(toRecord))),
       sentTo: varChar(320, recipient),
       sentBy: varChar(100, run.jobType),
     },
   });
   return row?.Status as string | undefined;
+}
+
+/** As OPENJSON reads it; a DATETIME2 has no zone. */
+function toRecord({ requestId, dueSince }: DueGrant): { requestId: RequestId; dueSince: string } {
+  return { requestId, dueSince: dueSince.toISOString().replace('Z', '') };
 }
