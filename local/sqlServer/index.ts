@@ -6,12 +6,10 @@ import { createSecureContext } from 'node:tls';
 import { createTemporaryDirectory } from '../temporaryDirectory';
 import { Catalogue } from './engine/catalogue';
 import { openSqlite } from './engine/connection';
-import { fromDate } from './engine/dates';
 import { Executor } from './session/executor';
 import { Faults, type Fault, type HeldCommit, type LateCommit } from './session/faults';
 import { WriterLock } from './session/lock';
 import { Session, type Host, type ReceivedStatement } from './session/session';
-import { datetime2, INT, nvarchar, type SqlType, type SqlValue } from './sqlTypes';
 
 export type { Fault, HeldCommit } from './session/faults';
 export type { ReceivedStatement } from './session/session';
@@ -51,7 +49,7 @@ export interface SqlServer {
   readonly clock: { advance(ms: number): void; set(date: Date): void; now(): Date };
   readonly openSessions: number;
   /** SQLite's plan of a T-SQL text's statements, one line a step. Throws SqlError. */
-  explain(sql: string, parameters?: Readonly<Record<string, unknown>>): string[];
+  explain(sql: string, parameters?: ReceivedStatement['parameters']): string[];
   /** Ends all sessions and resolves when the file is let go of. */
   close(): Promise<void>;
 }
@@ -107,15 +105,10 @@ export async function startSqlServer(options: SqlServerOptions): Promise<SqlServ
     get openSessions() {
       return sessions.size;
     },
-    explain: (sql, parameters = {}) => {
-      const executor = new Executor(file, host, '');
+    explain: (sql, parameters = []) => {
+      const executor = new Executor(file, host);
       try {
-        return executor.explain(
-          sql,
-          new Map(
-            Object.entries(parameters).map(([name, value]) => [`@${name.toLowerCase()}`, typed(value)]),
-          ),
-        );
+        return executor.explain(sql, parameters);
       } finally {
         executor.close();
       }
@@ -130,12 +123,4 @@ export async function startSqlServer(options: SqlServerOptions): Promise<SqlServ
       if (directory !== undefined) rmSync(directory, { recursive: true });
     },
   };
-}
-
-function typed(value: unknown): { type: SqlType; value: SqlValue } {
-  if (typeof value === 'number') return { type: INT, value: BigInt(value) };
-  if (typeof value === 'boolean') return { type: { name: 'bit' }, value: value ? 1n : 0n };
-  if (value instanceof Date) return { type: datetime2(7), value: fromDate(value) };
-  if (typeof value === 'string') return { type: nvarchar(4000), value };
-  return { type: nvarchar(4000), value: null };
 }

@@ -54,11 +54,7 @@ async function record(job: Job): Promise<Recorded[]> {
   const texts = [...new Set(standIn.statements.map(({ text }) => text))];
   return texts.map((text) => {
     const { parameters } = standIn.statements.find((one) => one.text === text) ?? { parameters: [] };
-    const values = parameters.map(({ name, value }): [string, unknown] => [
-      name.replace(/^@/, ''),
-      typeof value === 'bigint' ? Number(value) : value,
-    ]);
-    const plan = standIn.explain(withTemporaryTable(text, texts), Object.fromEntries(values));
+    const plan = standIn.explain(withTemporaryTable(text, texts), parameters);
     return { text, plan };
   });
 }

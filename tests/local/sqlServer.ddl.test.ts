@@ -108,7 +108,7 @@ describe("the product's scripts", () => {
     expect(
       (
         await rows(
-          "SELECT t.name, SCHEMA_NAME(t.schema_id) AS s FROM sys.tables AS t JOIN sys.schemas AS s ON s.schema_id = t.schema_id WHERE t.name = 'jobrun'",
+          "SELECT t.name, s.name AS s FROM sys.tables AS t JOIN sys.schemas AS s ON s.schema_id = t.schema_id WHERE t.name = 'jobrun'",
         )
       )[0],
     ).toEqual({ name: 'JobRun', s: 'dbo' });
@@ -163,7 +163,7 @@ describe("the product's scripts", () => {
     await fails("EXEC sp_dropextendedproperty @name = N'made-by'", 15217);
     await fails('EXEC sp_who', 50000, /sp_who/);
     expect(
-      await rows(`SELECT d.name, d.compatibility_level AS level, DATABASEPROPERTYEX(DB_NAME(), 'Collation') AS collation,
+      await rows(`SELECT d.name, d.compatibility_level AS level, d.collation_name AS collation,
         (SELECT COUNT(*) FROM sys.triggers) + (SELECT COUNT(*) FROM sys.masked_columns) AS others FROM sys.databases AS d`),
     ).toEqual([{ name: 'access', level: 160, collation: 'SQL_Latin1_General_CP1_CI_AS', others: 0 }]);
   });

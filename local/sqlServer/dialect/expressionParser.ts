@@ -1,4 +1,4 @@
-import { notServed, sqlError } from '../errors';
+import { sqlError } from '../errors';
 import { BIGINT, INT, isString, NULL_TYPE, nvarchar, varchar, type SqlType } from '../sqlTypes';
 import { aggregate, datePart, isAggregate, isDateFunction, scalar, sessionValue } from './functions';
 import {
@@ -21,9 +21,9 @@ export interface OrderItem {
   readonly descending: boolean;
 }
 
-/** A query as it was read. `targets`: the types that its columns are converted to. */
+/** A query as it was read. `top`: not within another; `into`: what its columns are converted to. */
 export type QueryReading = (
-  scope: { readonly emission: Scope['emission']; readonly parent?: Scope },
+  scope: { readonly emission: Scope['emission']; readonly parent?: Scope | undefined },
   options?: { readonly top?: boolean; readonly into?: (column: Emitted, i: number) => Emitted },
 ) => EmittedQuery;
 
@@ -41,6 +41,12 @@ function expression(emit: (scope: Scope) => Emitted): Expr {
 
 const negatedIf = (not: boolean, emitted: Emitted): Emitted =>
   not ? condition(`(NOT ${emitted.sql})`) : emitted;
+
+type Combine = (op: string, left: Expr, right: Expr, scope: Scope) => Emitted;
+const logical: Combine = (op, left, right, scope) =>
+  condition(`(${predicate(left, scope)} ${op} ${predicate(right, scope)})`);
+const calculation: Combine = (op, left, right, scope) =>
+  arithmetic(op, value(left, scope), value(right, scope));
 
 export const orderBySql = (items: readonly OrderItem[], scope: Scope): string =>
   items.map(({ expr, descending }) => sortable(value(expr, scope)) + (descending ? ' DESC' : '')).join(', ');
@@ -62,19 +68,7 @@ export abstract class ExpressionParser extends TokenReader {
   }
 
   expr(): Expr {
-    let left = this.and();
-    while (this.accept('OR')) left = this.logical('OR', left, this.and());
-    return left;
-  }
-
-  private and(): Expr {
-    let left = this.not();
-    while (this.accept('AND')) left = this.logical('AND', left, this.not());
-    return left;
-  }
-
-  private logical(op: string, left: Expr, right: Expr): Expr {
-    return expression((scope) => condition(`(${predicate(left, scope)} ${op} ${predicate(right, scope)})`));
+    return this.operation(['OR'], () => this.operation(['AND'], () => this.not(), logical), logical);
   }
 
   private not(): Expr {
@@ -102,24 +96,9 @@ export abstract class ExpressionParser extends TokenReader {
       this.expect('AND');
       const high = this.additive();
       return expression((scope) => {
-        const operand = value(left, scope);
-        const bounds = [
-          compare('>=', operand, value(low, scope)),
-          compare('<=', operand, value(high, scope)),
-        ];
-        return negatedIf(not, condition(`(${bounds.join(' AND ')})`));
-      });
-    }
-    if (this.accept('LIKE')) {
-      const pattern = this.additive();
-      const escape = this.accept('ESCAPE') ? this.additive() : undefined;
-      return expression((scope) => {
-        const [operand, wanted] = [value(left, scope), value(pattern, scope)];
-        if (typeof wanted.literal === 'string' && wanted.literal.includes('['))
-          throw notServed('LIKE with [ ]');
-        if (operand.collation === 'BINARY') throw notServed('LIKE with a binary collation');
-        const escaped = escape === undefined ? '' : ` ESCAPE ${value(escape, scope).sql}`;
-        return negatedIf(not, condition(`(${operand.sql} LIKE ${wanted.sql}${escaped})`));
+        const [operand, from, to] = [value(left, scope), value(low, scope), value(high, scope)];
+        const within = `(${compare('>=', operand, from)} AND ${compare('<=', operand, to)})`;
+        return negatedIf(not, condition(within));
       });
     }
     if (not) this.fail();
@@ -130,37 +109,32 @@ export abstract class ExpressionParser extends TokenReader {
     return this.parenthesised(() => {
       if (!this.is('SELECT')) {
         const items = this.list(() => this.additive());
-        return expression((scope) =>
-          negatedIf(
-            not,
-            isIn(
-              value(left, scope),
-              items.map((item) => value(item, scope)),
-            ),
-          ),
-        );
+        return expression((scope) => {
+          const values = items.map((item) => value(item, scope));
+          return negatedIf(not, isIn(value(left, scope), values));
+        });
       }
       const query = this.subquery();
       return expression((scope) => {
         const operand = value(left, scope);
         const { sql, collation } = query(scope, isString(operand.type) ? undefined : operand.type);
-        return negatedIf(
-          not,
-          condition(`(${sortable({ ...(collation && { collation }), ...operand })} IN (${sql}))`),
-        );
+        const sought = sortable({ ...(collation && { collation }), ...operand });
+        return negatedIf(not, condition(`(${sought} IN (${sql}))`));
       });
     });
   }
 
   protected additive(): Expr {
-    return this.operation(['+', '-'], () => this.operation(['*', '/', '%'], () => this.unary()));
+    const factor = (): Expr => this.operation(['*', '/', '%'], () => this.unary(), calculation);
+    return this.operation(['+', '-'], factor, calculation);
   }
 
-  private operation(operators: readonly string[], operand: () => Expr): Expr {
+  /** Operands between operators of one rank, from the left. */
+  private operation(operators: readonly string[], operand: () => Expr, combine: Combine): Expr {
     let result = operand();
     for (let op = this.acceptOneOf(...operators); op !== undefined; op = this.acceptOneOf(...operators)) {
       const [left, right, operator] = [result, operand(), op];
-      result = expression((scope) => arithmetic(operator, value(left, scope), value(right, scope)));
+      result = expression((scope) => combine(operator, left, right, scope));
     }
     return result;
   }
@@ -194,10 +168,6 @@ export abstract class ExpressionParser extends TokenReader {
         const type = number <= 2147483647n ? INT : BIGINT;
         return Object.assign(() => literal(number, type), { position: Number(number) });
       }
-      case 'binary': {
-        const bytes = Buffer.from(this.next().value, 'hex');
-        return () => literal(bytes, { name: 'varbinary', length: Math.max(bytes.length, 1) });
-      }
       case 'variable':
         return this.variable(this.next().value);
     }
@@ -218,7 +188,7 @@ export abstract class ExpressionParser extends TokenReader {
     }
     if (this.accept('CASE')) return this.case();
     if (token.kind === 'word' && this.peek(1).value === '(' && (this.isName() || token.value === 'LEFT'))
-      return token.value === 'CAST' || token.value === 'CONVERT' ? this.cast() : this.call();
+      return token.value === 'CAST' ? this.cast() : this.call();
     const column = [this.identifier()];
     while (this.accept('.')) column.push(this.identifier());
     return Object.assign((scope: Scope) => scope.resolve(column), { column });
@@ -234,7 +204,6 @@ export abstract class ExpressionParser extends TokenReader {
   }
 
   private case(): Expr {
-    const operand = this.is('WHEN') ? undefined : this.expr();
     const whens: { readonly when: Expr; readonly then: Expr }[] = [];
     while (this.accept('WHEN')) {
       const when = this.expr();
@@ -244,11 +213,7 @@ export abstract class ExpressionParser extends TokenReader {
     const otherwise = this.accept('ELSE') ? this.expr() : undefined;
     this.expect('END');
     return expression((scope) => {
-      const conditions = whens.map(({ when }) =>
-        operand === undefined
-          ? predicate(when, scope)
-          : compare('=', value(operand, scope), value(when, scope)),
-      );
+      const conditions = whens.map(({ when }) => predicate(when, scope));
       const results = [...whens.map(({ then }) => then), ...(otherwise ? [otherwise] : [])];
       const { type, values } = unify(results.map((result) => value(result, scope)));
       const branches = values.map(({ sql }, i) => {
@@ -260,15 +225,12 @@ export abstract class ExpressionParser extends TokenReader {
   }
 
   private cast(): Expr {
-    const convert = this.next().value === 'CONVERT';
+    this.expect('CAST');
     return this.parenthesised(() => {
-      const before = convert ? this.type(30) : undefined;
-      if (convert) this.expect(',');
       const expr = this.expr();
-      if (!convert) this.expect('AS');
-      const type = before ?? this.type(30);
-      const style = convert && this.accept(',') ? this.primary().position : undefined;
-      return expression((scope) => convertTo(value(expr, scope), type, style));
+      this.expect('AS');
+      const type = this.type(30);
+      return expression((scope) => convertTo(value(expr, scope), type));
     });
   }
 
@@ -310,11 +272,8 @@ export abstract class ExpressionParser extends TokenReader {
       const order = this.accept('ORDER', 'BY') ? this.orderItems() : [];
       return (scope) => {
         const keys = partition.map((expr) => sortable(value(expr, scope))).join(', ');
-        const by = [
-          keys && `PARTITION BY ${keys}`,
-          order.length > 0 && `ORDER BY ${orderBySql(order, scope)}`,
-        ];
-        return ` OVER (${by.filter(Boolean).join(' ')})`;
+        const groups = keys && `PARTITION BY ${keys}`;
+        return ` OVER (${groups}${order.length > 0 ? ` ORDER BY ${orderBySql(order, scope)}` : ''})`;
       };
     });
   }

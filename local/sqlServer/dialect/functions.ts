@@ -13,7 +13,6 @@ const SESSION_VALUES = new Map<string, readonly [binding: string, type: SqlType]
   ['@@TRANCOUNT', ['trancount', INT]],
   ['@@VERSION', ['version', nvarchar(300)]],
   ['DB_NAME', ['database', SYSNAME]],
-  ['SUSER_SNAME', ['login', SYSNAME]],
   ['USER_NAME', ['user', SYSNAME]],
 ]);
 export const sessionValue = (name: string) => SESSION_VALUES.get(name);
@@ -56,10 +55,6 @@ const SCALARS: Readonly<Record<string, (...args: Emitted[]) => Emitted>> = {
   },
   DATEDIFF: (part, from, to) =>
     emitted(`_datediff(${part.sql}, ${date(from, datetime2(7)).sql}, ${date(to, datetime2(7)).sql})`, INT),
-  ISNULL: (first, second) => {
-    const type = first.type.name === 'null' ? second.type : first.type;
-    return emitted(`ifnull(${first.sql}, ${convertTo(second, type).sql})`, type);
-  },
   COALESCE: (...args) => {
     const { type, values } = unify(args);
     return emitted(`coalesce(${values.map(({ sql }) => sql).join(', ')})`, type);
@@ -71,25 +66,16 @@ const SCALARS: Readonly<Record<string, (...args: Emitted[]) => Emitted>> = {
     return emitted(`concat(${args.map(text).join(', ')})`, unicode ? nvarchar(4000) : types.varchar(8000));
   },
   LOWER: (arg) => ofText(arg, `_lower(${text(arg)})`),
-  UPPER: (arg) => ofText(arg, `_upper(${text(arg)})`),
   LTRIM: (arg) => ofText(arg, `ltrim(${text(arg)}, ' ')`),
   RTRIM: (arg) => ofText(arg, `rtrim(${text(arg)}, ' ')`),
-  TRIM: (arg) => ofText(arg, `trim(${text(arg)}, ' ')`),
   LEFT: (arg, length) => ofText(arg, `substr(${text(arg)}, 1, ${length.sql})`),
-  LEN: (arg) => emitted(`length(rtrim(${text(arg)}, ' '))`, INT),
-  CHARINDEX: (sought, arg) => emitted(`instr(_lower(${text(arg)}), _lower(${text(sought)}))`, INT),
   NEWID: () => emitted('_newid()', { name: 'uniqueidentifier' }),
   OBJECT_ID: (name, ...[type]) => objectId(name, type),
   OBJECT_NAME: ({ sql }) => lookUp('sys.objects', 'name', `"object_id" = ${sql}`, SYSNAME),
   OBJECT_DEFINITION: ({ sql }) =>
     lookUp('sys.sql_modules', 'definition', `"object_id" = ${sql}`, nvarchar(-1)),
-  SCHEMA_NAME: ({ sql }) => lookUp('sys.schemas', 'name', `"schema_id" = ${sql}`, SYSNAME),
   DATABASE_PRINCIPAL_ID: (name) =>
     lookUp('sys.database_principals', 'principal_id', `"name" = ${text(name)} COLLATE NOCASE`, INT),
-  DATABASEPROPERTYEX: (_database, { literal }) => {
-    if (!/^collation$/i.test(String(literal))) throw notServed(`the database property ${String(literal)}`);
-    return lookUp('sys.databases', 'collation_name', '1', SYSNAME);
-  },
   /** Permissions are kept, not enforced: on what exists, everybody has all. */
   HAS_PERMS_BY_NAME: (securable, kind) => {
     const onDatabase = `${securable.sql} IS NULL OR ${text(kind)} = 'DATABASE' COLLATE NOCASE`;

@@ -111,18 +111,17 @@ export const assignTo = (emitted: Emitted, type: SqlType): Emitted => ({
   type,
 });
 
-/** CAST; `style` is that of CONVERT. */
-export function convertTo(emitted: Emitted, to: SqlType, style?: number): Emitted {
+/** CAST. */
+export function convertTo(emitted: Emitted, to: SqlType): Emitted {
   const { type: from, sql } = emitted;
   if (from.name === 'null') return literal(null, to);
-  if (emitted.literal !== undefined) return literal(convert(emitted.literal, from, to, style), to);
+  if (emitted.literal !== undefined) return literal(convert(emitted.literal, from, to), to);
   if (isSame(from, to)) return { ...emitted, type: to };
   if (isString(from) && isString(to) && (isUnicode(to) || !isUnicode(from)))
     return { sql: `substr(${sql}, 1, ${to.length ?? 1})`, type: to };
   if (to.name === 'date' && isDate(from))
     return { sql: `(substr(${sql}, 1, 10) || ' 00:00:00.0000000')`, type: to };
-  const types = `${quoteText(typeText(from))}, ${quoteText(typeText(to))}`;
-  return { sql: `_convert(${sql}, ${types}, ${style ?? 'NULL'})`, type: to };
+  return { sql: `_convert(${sql}, ${quoteText(typeText(from))}, ${quoteText(typeText(to))})`, type: to };
 }
 
 /** Nothing changes when a value of one type is held as the other. */

@@ -29,17 +29,8 @@ interface Select {
 }
 type Into = NonNullable<Parameters<QueryReading>[1]>['into'];
 
-const LOCK_HINTS = new Set(['UPDLOCK', 'XLOCK', 'HOLDLOCK', 'SERIALIZABLE', 'TABLOCKX', 'REPEATABLEREAD']);
-const OTHER_HINTS = new Set([
-  'NOLOCK',
-  'READPAST',
-  'ROWLOCK',
-  'READCOMMITTED',
-  'READCOMMITTEDLOCK',
-  'FORCESEEK',
-]);
 /** Not reserved, but they end the place where an alias may stand. */
-const NOT_ALIAS = new Set(['OUTPUT', 'OFFSET', 'APPLY']);
+const NOT_ALIAS = new Set(['OUTPUT', 'APPLY']);
 
 export const tableSql = (name: string, readFrom: ReadFrom = 'main'): string =>
   `${name.startsWith('#') ? 'temp' : readFrom}.${quote(name)}`;
@@ -53,12 +44,11 @@ export function tableSource(table: Table, alias: string | undefined): ScopeSourc
   return { alias: alias ?? table.name, columns };
 }
 
-/** A query as a source: its columns under their names, which the caller may replace. */
-function derived(query: EmittedQuery, alias: string, scope: Scope, names?: readonly string[]): string {
+/** A query as a source: its columns under their names. */
+function derived(query: EmittedQuery, alias: string, scope: Scope): string {
   const columns = query.columns.map(({ type, collation, name }, i): NamedColumn => {
-    const known = names?.[i] ?? name;
-    if (known === '') throw sqlError(8155, i + 1, alias);
-    return { type, ...(collation && { collation }), name: known, sql: `${quote(alias)}.${quote(name)}` };
+    if (name === '') throw sqlError(8155, i + 1, alias);
+    return { type, ...(collation && { collation }), name, sql: `${quote(alias)}.${quote(name)}` };
   });
   scope.sources.push({ alias, columns });
   return `(${query.sql}) AS ${quote(alias)}`;
@@ -69,7 +59,6 @@ const listOf = (columns: readonly NamedColumn[]): string =>
 
 /** Views are expanded in place: a table that has changed since shows as the error it is. */
 function expandView(name: string, definition: string, emission: Emission, readFrom: ReadFrom): EmittedQuery {
-  const ctes = emission.ctes.splice(0);
   const outer = emission.readFrom;
   emission.readFrom = readFrom;
   try {
@@ -79,7 +68,6 @@ function expandView(name: string, definition: string, emission: Emission, readFr
     throw error;
   } finally {
     emission.readFrom = outer;
-    emission.ctes.push(...ctes);
   }
 }
 
@@ -97,72 +85,33 @@ function orderItems(orderBy: readonly OrderItem[], items: readonly NamedColumn[]
   return ` ORDER BY ${keys.join(', ')}`;
 }
 
+const limit = (top: Expr | undefined, emission: Emission): string =>
+  top === undefined ? '' : ` LIMIT ${value(top, new Scope(emission)).sql}`;
+
 /** Reads queries. */
 export class QueryParser extends ExpressionParser {
-  /** Whether the statement that is being read asks for locks that are held. */
-  protected locks = false;
+  /** How many tables were read with a hint that asks for locks that are held. */
+  protected lockHints = 0;
 
   query(): QueryReading {
-    const ctes = this.is('WITH') ? this.commonTables() : [];
     let body = this.select();
     while (this.accept('UNION'))
       body = this.union(body, this.accept('ALL') ? 'UNION ALL' : 'UNION', this.select());
     const outer = this.aggregated;
     const orderBy = this.accept('ORDER', 'BY') ? this.orderItems() : [];
     this.aggregated = outer;
-    let [offset, fetch]: [Expr?, Expr?] = [];
-    if (orderBy.length > 0 && this.accept('OFFSET')) {
-      offset = this.additive();
-      if (!this.accept('ROWS')) this.expect('ROW');
-      if (this.acceptOneOf('FETCH') !== undefined) {
-        if (!this.accept('NEXT')) this.expect('FIRST');
-        fetch = this.additive();
-        if (!this.accept('ROWS')) this.expect('ROW');
-        this.expect('ONLY');
-      }
-    }
-    const count = body.top ?? fetch;
     return ({ emission, parent }, { top = false, into } = {}) => {
-      if (!top && orderBy.length > 0 && offset === undefined && body.top === undefined) throw sqlError(1033);
-      const constants = new Scope(emission);
-      emission.ctes.push(new Map(ctes));
-      const query = body.emit(new Scope(emission, parent), orderBy, into);
-      emission.ctes.pop();
-      const limit = count ? ` LIMIT ${value(count, constants).sql}` : offset ? ' LIMIT -1' : '';
-      const skipped = offset ? ` OFFSET ${value(offset, constants).sql}` : '';
-      return { ...query, sql: query.sql + limit + skipped };
+      if (!top && orderBy.length > 0 && body.top === undefined) throw sqlError(1033);
+      const { sql, columns } = body.emit(new Scope(emission, parent), orderBy, into);
+      return { sql: sql + limit(body.top, emission), columns };
     };
-  }
-
-  private commonTables(): [string, (alias: string, scope: Scope) => string][] {
-    this.expect('WITH');
-    return this.list(() => {
-      const name = this.identifier();
-      const columns = this.is('(') ? this.names() : undefined;
-      this.expect('AS');
-      const query = this.parenthesised(() => this.query());
-      let active = false;
-      const emit = (alias: string, scope: Scope): string => {
-        if (active) throw notServed('a recursive common table expression');
-        active = true;
-        try {
-          return derived(query({ emission: scope.emission }), alias, scope, columns);
-        } finally {
-          active = false;
-        }
-      };
-      return [name.toLowerCase(), emit];
-    });
   }
 
   private union(left: Select, op: string, right: Select): Select {
-    const branch = ({ top, emit }: Select, outer: Scope, into: Into): EmittedQuery => {
-      const scope = new Scope(outer.emission, outer.parent);
-      const query = emit(scope, [], into);
-      return top ? { ...query, sql: `SELECT * FROM (${query.sql} LIMIT ${value(top, scope).sql})` } : query;
-    };
+    if (left.top ?? right.top) throw this.refusal('TOP beside UNION');
     const emit: Select['emit'] = (scope, orderBy, into) => {
-      const [first, second] = [branch(left, scope, into), branch(right, scope, into)];
+      const branch = (side: Select) => side.emit(new Scope(scope.emission, scope.parent), [], into);
+      const [first, second] = [branch(left), branch(right)];
       if (first.columns.length !== second.columns.length) throw sqlError(205);
       const columns = first.columns.map((column, i) => ({
         ...column,
@@ -177,7 +126,6 @@ export class QueryParser extends ExpressionParser {
   }
 
   private select(): Select {
-    if (this.is('(')) return this.parenthesised(() => this.select());
     const outer = this.aggregated;
     this.aggregated = false;
     this.expect('SELECT');
@@ -200,10 +148,8 @@ export class QueryParser extends ExpressionParser {
       const own = items(scope);
       const columns = into ? own.map((item, i) => ({ ...item, ...into(item, i) })) : own;
       const order = orderItems(orderBy, own, scope);
-      return {
-        sql: `SELECT ${distinct}${listOf(columns)}${source}${filter}${group}${groups}${order}`,
-        columns,
-      };
+      const sql = `SELECT ${distinct}${listOf(columns)}${source}${filter}${group}${groups}${order}`;
+      return { sql, columns };
     };
     return { top, emit };
   }
@@ -222,11 +168,6 @@ export class QueryParser extends ExpressionParser {
 
   private selectItem(): Items {
     if (this.accept('*')) return ({ sources }) => sources.flatMap(({ columns }) => columns);
-    if (this.isName() && this.peek(1).value === '.' && this.peek(2).value === '*') {
-      const qualifier = this.identifier();
-      this.expect('.', '*');
-      return (scope) => [...scope.source(qualifier).columns];
-    }
     const expr = this.expr();
     const name = this.alias() ?? expr.column?.at(-1) ?? '';
     return (scope) => [{ ...value(expr, scope), name }];
@@ -243,20 +184,12 @@ export class QueryParser extends ExpressionParser {
   private joined(): Source {
     let left = this.source();
     for (;;) {
-      let join = 'INNER JOIN';
-      if (this.accept('CROSS', 'JOIN')) join = 'CROSS JOIN';
-      else if (this.accept('LEFT')) {
-        this.accept('OUTER');
-        this.expect('JOIN');
-        join = 'LEFT JOIN';
-      } else if (!this.accept('INNER', 'JOIN') && !this.accept('JOIN')) return left;
+      const join = this.accept('LEFT', 'JOIN') ? 'LEFT JOIN' : 'JOIN';
+      if (join === 'JOIN' && !this.accept('JOIN')) return left;
       const [first, second] = [left, this.source()];
-      if (join !== 'CROSS JOIN') this.expect('ON');
-      const on = join === 'CROSS JOIN' ? undefined : this.expr();
-      left = (scope) => {
-        const sides = `${first(scope)} ${join} ${second(scope)}`;
-        return on ? `${sides} ON ${predicate(on, scope)}` : sides;
-      };
+      this.expect('ON');
+      const on = this.expr();
+      left = (scope) => `${first(scope)} ${join} ${second(scope)} ON ${predicate(on, scope)}`;
     }
   }
 
@@ -264,14 +197,7 @@ export class QueryParser extends ExpressionParser {
     if (this.is('(')) {
       const query = this.parenthesised(() => this.query());
       const alias = this.alias() ?? this.fail();
-      const names = this.is('(') ? this.names() : undefined;
-      return (scope) =>
-        derived(
-          query({ emission: scope.emission, ...(scope.parent && { parent: scope.parent }) }),
-          alias,
-          scope,
-          names,
-        );
+      return (scope) => derived(query(scope), alias, scope);
     }
     if (this.accept('OPENJSON')) return this.openJson();
     const { name, alias, locks } = this.tableReference();
@@ -309,35 +235,28 @@ export class QueryParser extends ExpressionParser {
   /** Whether a table hint asks for locks that are held. */
   protected hints(): boolean {
     if (!this.accept('WITH')) return false;
-    const locking = this.parenthesised(() =>
+    const hints = this.parenthesised(() =>
       this.list(() => {
-        if (this.accept('INDEX')) {
-          this.parenthesised(() => this.next());
-          return false;
-        }
-        const hint = this.next().value;
-        if (!LOCK_HINTS.has(hint) && !OTHER_HINTS.has(hint)) this.fail();
-        return LOCK_HINTS.has(hint);
+        const hint = this.acceptOneOf('INDEX', 'UPDLOCK', 'HOLDLOCK') ?? this.fail();
+        if (hint === 'INDEX') this.parenthesised(() => this.next());
+        return hint;
       }),
-    ).includes(true);
-    this.locks ||= locking;
+    );
+    const locking = hints.some((hint) => hint !== 'INDEX');
+    if (locking) this.lockHints++;
     return locking;
   }
 
   private named({ schema, name }: Name, alias: string, locks: boolean, scope: Scope): string {
     const { emission } = scope;
     const { catalogue, ignoreLockHints } = emission.context;
-    if (/^(sys|information_schema)$/i.test(schema ?? '')) {
-      const key = `${schema ?? ''}.${name}`.toLowerCase();
+    if (schema?.toLowerCase() === 'sys') {
+      const key = `sys.${name.toLowerCase()}`;
       const view = systemViews.get(key);
       if (view === undefined) throw notServed(`the catalogue view ${key}`);
       const columns = view.columns.map(([column, type]) => ({ name: column, type, sql: quote(column) }));
       return derived({ sql: view.sql, columns }, alias, scope);
     }
-    const key = name.toLowerCase();
-    const common =
-      schema === undefined ? emission.ctes.findLast((ctes) => ctes.has(key))?.get(key) : undefined;
-    if (common !== undefined) return common(alias, scope);
     const object = catalogue.object({ schema, name });
     if (object === undefined) throw invalidObject({ schema, name });
     const readFrom = locks && !ignoreLockHints ? 'main' : emission.readFrom;

@@ -1,5 +1,5 @@
 import { invalidColumn, type Catalogue } from '../engine/catalogue';
-import { notServed, sqlError } from '../errors';
+import { sqlError } from '../errors';
 import type { SqlType, SqlValue } from '../sqlTypes';
 
 /** The last part of an object's name; `schema` only where written. A temporary table's name begins with #. */
@@ -55,8 +55,6 @@ export type ReadFrom = 'main' | 'snapshot';
 export class Emission {
   /** What is bound at execution, without the `$`, in the order of first use. */
   readonly bindings = new Set<string>();
-  /** The common table expressions in sight, innermost last. */
-  readonly ctes: Map<string, (alias: string, scope: Scope) => string>[] = [];
   readFrom: ReadFrom;
 
   constructor(readonly context: CompileContext) {
@@ -78,7 +76,7 @@ export class Scope {
 
   constructor(
     readonly emission: Emission,
-    readonly parent?: Scope,
+    readonly parent?: Scope | undefined,
   ) {}
 
   /** Throws SqlError 207, 209, 4104, 8120. */
@@ -99,12 +97,6 @@ export class Scope {
     }
     if (this.groupKeys !== undefined && !this.inAggregate && !this.groupKeys.has(found.sql))
       throw sqlError(8120, parts.join('.'));
-    return found;
-  }
-
-  source(alias: string): ScopeSource {
-    const found = this.sources.find((source) => source.alias.toLowerCase() === alias.toLowerCase());
-    if (found === undefined) throw notServed(`the source ${alias} here`);
     return found;
   }
 }

@@ -29,8 +29,6 @@ interface Declaration {
 export type Statement = StatementBody & {
   /** As written, for messages. */
   readonly text: string;
-  /** A table hint asks for locks that are held: UPDLOCK, XLOCK, HOLDLOCK, TABLOCKX, SERIALIZABLE. */
-  readonly locks: boolean;
 };
 
 /** A batch's statements. Throws SqlError: 102 and 105 where the text is surely wrong, else 50000 quoting the statement. */
@@ -52,19 +50,17 @@ class StatementParser extends WriteParser {
 
   private statement(): Statement {
     const { start } = this.peek();
-    const outerLocks = this.locks;
     this.statementStart = start;
-    this.locks = false;
     const body = this.statementBody();
-    const statement = { ...body, text: this.textFrom(start), locks: this.locks };
-    this.locks = outerLocks;
     this.accept(';');
-    return statement;
+    return { ...body, text: this.textFrom(start) };
   }
 
   private statementBody(): StatementBody {
-    if (this.is('SELECT') || this.is('(') || this.is('WITH')) {
+    if (this.is('SELECT')) {
+      const seen = this.lockHints;
       const query = this.query();
+      if (this.lockHints > seen) throw this.refusal('lock hints in a statement that writes nothing');
       return { kind: 'select', compile: compiling((emission) => query({ emission }, { top: true })) };
     }
     if (this.accept('INSERT')) return { kind: 'insert', compile: this.insert() };

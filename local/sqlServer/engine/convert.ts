@@ -44,10 +44,10 @@ function swapGroups(bytes: Buffer): Buffer {
   return bytes;
 }
 
-/** CAST and CONVERT, and implicit conversions. Throws SqlError 241, 245, 248, 529, 8114, 8115, 8169. */
-export function convert(value: SqlValue, from: SqlType, to: SqlType, style?: number): SqlValue {
+/** CAST and implicit conversions. Throws SqlError 241, 245, 248, 529, 8114, 8115, 8169. */
+export function convert(value: SqlValue, from: SqlType, to: SqlType): SqlValue {
   if (value === null) return null;
-  if (isString(to)) return fit(isDate(from) ? dateToText(String(value), from, style) : String(value), to);
+  if (isString(to)) return fit(isDate(from) ? dateToText(String(value), from) : String(value), to);
   if (isDate(to)) {
     if (isDate(from)) return roundTo(String(value), to);
     if (isString(from)) return parseDateString(String(value), to);

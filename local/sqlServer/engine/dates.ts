@@ -1,5 +1,5 @@
 import { notServed, sqlError } from '../errors';
-import { typeText, type SqlType } from '../sqlTypes';
+import type { SqlType } from '../sqlTypes';
 
 /** Dates are canonical text, 'YYYY-MM-DD HH:MM:SS.fffffff' (UTC); a DATE has midnight. They order as text. */
 
@@ -75,25 +75,11 @@ export function parseDateString(text: string, type: SqlType): string {
   return roundTo(`${year}-${month}-${day} ${hour}:${minute}:${second}.${fraction.padEnd(7, '0')}`, type);
 }
 
-/** CONVERT of a date to text. By default as CAST does it, but for DATETIME. */
-export function dateToText(text: string, type: SqlType, style?: number): string {
-  const date = text.slice(0, 10);
-  const fraction =
-    type.name === 'datetime'
-      ? `.${pad(Math.round(digits(text, 20, 27) / 10_000), 3)}`
-      : text.slice(19, (type.scale ?? 7) === 0 ? 19 : 20 + (type.scale ?? 7));
-  const iso = Number(fraction) === 0 ? '' : fraction;
-  const time = text.slice(11, 19);
-  const styles: Readonly<Record<number, string>> = {
-    23: date,
-    120: `${date} ${time}`,
-    121: `${date} ${time}${fraction}`,
-    126: `${date}T${time}${iso}`,
-  };
-  const wanted = style ?? (type.name === 'date' ? 23 : type.name === 'datetime2' ? 121 : 0);
-  const result = type.name === 'date' ? date : styles[wanted];
-  if (result === undefined) throw notServed(`the conversion of ${typeText(type)} to text in style ${wanted}`);
-  return result;
+/** As CAST writes a DATE or a DATETIME2. */
+export function dateToText(text: string, type: SqlType): string {
+  if (type.name === 'date') return text.slice(0, 10);
+  if (type.name === 'datetime') throw notServed('the conversion of DATETIME to text');
+  return text.slice(0, type.scale === 0 ? 19 : 20 + (type.scale ?? 7));
 }
 
 const TICKS: Readonly<Record<string, number>> = {

@@ -37,8 +37,7 @@ function divide(op: Value, a: bigint, b: bigint): bigint {
 
 /** Those whose result depends on their arguments alone. */
 const PURE: Readonly<Record<string, (...args: SqlValue[]) => SqlValue>> = {
-  _convert: (value = null, from = null, to = null, style = null) =>
-    convert(value, typeOf(from), typeOf(to), style === null ? undefined : Number(style)),
+  _convert: (value = null, from = null, to = null) => convert(value, typeOf(from), typeOf(to)),
   _dateadd: strict((part, count, date, type) =>
     dateAdd(String(part), Number(count), String(date), typeOf(type)),
   ),

@@ -100,7 +100,7 @@ const VIEWS: Readonly<Record<string, SystemView>> = {
     `${objects} WHERE o.type = 'V'`,
   ),
   'sys.triggers': view(
-    'name sysname = NULL,\n object_id int = NULL,\n parent_id int = NULL',
+    'name sysname = NULL,\n object_id int = NULL,\n parent_id int = NULL,\n is_disabled bit = NULL',
     '(SELECT 1 WHERE 0)',
   ),
   'sys.columns': view(columns, columnRows),
@@ -143,6 +143,7 @@ const VIEWS: Readonly<Record<string, SystemView>> = {
   ),
   'sys.extended_properties': view(
     `class tinyint = 0,
+      class_desc nvarchar(60) = 'DATABASE',
       major_id int = 0,
       minor_id int = 0,
       name sysname = e.name,

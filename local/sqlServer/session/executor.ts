@@ -9,7 +9,7 @@ import { fromDate, roundTo } from '../engine/dates';
 import { Definitions } from '../engine/ddl';
 import { notServed, SqlError, sqlError } from '../errors';
 import { DATETIME, type SqlType, type SqlValue } from '../sqlTypes';
-import type { SqlRequest } from '../wire/requests';
+import type { Parameter, SqlRequest } from '../wire/requests';
 import { Change, type Response } from '../wire/response';
 import { Cancelled, type WriterLock } from './lock';
 
@@ -35,11 +35,6 @@ function parse(sql: string): Statement[] {
 type Dml = Extract<Statement, { compile: Compile }>;
 type Variables = Map<string, { type: SqlType; value: SqlValue }>;
 
-interface Options {
-  xactAbort: boolean;
-  noCount: boolean;
-}
-
 /** One request on its way through the executor. */
 export interface Run {
   readonly response: Response;
@@ -64,7 +59,7 @@ export class Executor {
   /** Awaited before the next commit of what was written. */
   beforeCommit: (() => Promise<void>) | undefined;
   private readonly connection: Connection;
-  private options: Options = { xactAbort: false, noCount: false };
+  private xactAbort = false;
   private transactionCount = 0;
   /** SQLite's transaction begins with the first write: reads before it see what is committed. */
   private begun = false;
@@ -76,7 +71,6 @@ export class Executor {
   constructor(
     file: string,
     private readonly shared: SharedState,
-    private readonly login: string,
   ) {
     this.connection = new Connection(file, shared.epoch);
     this.temporaryBefore = this.connection.catalogue.temporaryTables;
@@ -87,7 +81,7 @@ export class Executor {
   }
 
   get aborts(): boolean {
-    return this.options.xactAbort;
+    return this.xactAbort;
   }
 
   /**
@@ -96,7 +90,7 @@ export class Executor {
    */
   async execute({ sql, parameters }: SqlRequest, response: Response, signal: AbortSignal): Promise<void> {
     const { catalogue } = this.connection;
-    const [options, temporary] = [{ ...this.options }, catalogue.temporaryTables];
+    const [{ xactAbort }, temporary] = [this, catalogue.temporaryTables];
     const variables: Variables = new Map(parameters?.map((parameter) => [parameter.name, { ...parameter }]));
     const run = { response, signal, variables, signature: signatureOf(variables) };
     try {
@@ -107,7 +101,7 @@ export class Executor {
       if (!(error instanceof EndOfBatch)) this.fail(error, run);
     } finally {
       if (parameters) {
-        this.options = options;
+        this.xactAbort = xactAbort;
         for (const [name, table] of catalogue.temporaryTables) {
           if (temporary.has(name)) continue;
           this.connection.exec(`DROP TABLE temp."${table.name}"`);
@@ -119,7 +113,7 @@ export class Executor {
 
   /** A cancelled request leaves its transaction open unless XACT_ABORT is on. */
   cancelled(response: Response): void {
-    if (this.options.xactAbort) this.rollback(response);
+    if (this.xactAbort) this.rollback(response);
     if (!this.inTransaction) this.shared.lock.release(this);
   }
 
@@ -153,7 +147,7 @@ export class Executor {
     if (error.next) run.response.error(error.next);
     run.response.statementDone(undefined, true);
     this.rowCount = 0;
-    const abort = this.options.xactAbort || error.rollsBack;
+    const abort = this.xactAbort || error.rollsBack;
     if (abort) this.rollback(run.response);
     if (!this.inTransaction) this.shared.lock.release(this);
     return abort || error.endsBatch;
@@ -165,7 +159,6 @@ export class Executor {
       case 'block':
         return this.statements(statement.statements, run);
       case 'if': {
-        if (this.locks(statement)) await this.lockForReading(run);
         const met = this.evaluate(statement.condition, run) === 1n;
         const branch = met ? statement.then : statement.otherwise;
         return branch && this.statements([branch], run);
@@ -202,8 +195,7 @@ export class Executor {
         break;
       }
       case 'option':
-        if (statement.name === 'XACT_ABORT') this.options.xactAbort = statement.value === 'ON';
-        if (statement.name === 'NOCOUNT') this.options.noCount = statement.value === 'ON';
+        if (statement.name === 'XACT_ABORT') this.xactAbort = statement.value === 'ON';
         response.statementDone();
         break;
       case 'print':
@@ -341,8 +333,6 @@ export class Executor {
         return VERSION;
       case 'database':
         return this.shared.database;
-      case 'login':
-        return this.login;
       case 'user':
         return 'dbo';
       default:
@@ -351,7 +341,6 @@ export class Executor {
   }
 
   private async select(statement: Dml, run: Run): Promise<void> {
-    if (this.locks(statement)) await this.lockForReading(run);
     const compiled = this.compile(statement.compile, run);
     const { response } = run;
     response.columns(compiled.columns);
@@ -372,19 +361,10 @@ export class Executor {
     response.statementDone(count);
   }
 
-  private locks({ locks }: Statement): boolean {
-    return locks && !this.shared.ignoreLockHints;
-  }
-
-  private async lockForReading(run: Run): Promise<void> {
-    if (this.inTransaction) await this.writing(run, false, () => undefined);
-    else await this.shared.lock.acquire(this, run.signal);
-  }
-
   private async write(statement: Dml, run: Run): Promise<void> {
     const verb = statement.kind.toUpperCase();
     const before = this.compile(statement.compile, run);
-    const temporary = (before.target?.name.startsWith('#') ?? false) && !this.locks(statement);
+    const temporary = before.target?.name.startsWith('#') ?? false;
     const values = this.bind(before, run);
     const { rows, count } = await this.writing(run, temporary, (waited) => {
       const compiled = waited ? this.compile(statement.compile, run, true) : before;
@@ -396,7 +376,7 @@ export class Executor {
       for (const row of rows) if (!response.row(row)) await response.flush();
     }
     this.rowCount = count;
-    response.statementDone(this.options.noCount ? undefined : count);
+    response.statementDone(count);
   }
 
   /** The value of a query of one row and column. */
@@ -413,8 +393,8 @@ export class Executor {
   }
 
   /** SQLite's plan of every statement that has one, also in branches; temporary tables are created on the way. */
-  explain(sql: string, variables: Variables): string[] {
-    const run = { variables: new Map(variables) } as Run;
+  explain(sql: string, parameters: readonly Parameter[]): string[] {
+    const run = { variables: new Map(parameters.map((one) => [one.name, { ...one }])) } as unknown as Run;
     const plans = (statement: Statement): string[] => {
       if (statement.kind === 'block') return statement.statements.flatMap(plans);
       if (statement.kind === 'if') return [statement.then, statement.otherwise ?? []].flat().flatMap(plans);

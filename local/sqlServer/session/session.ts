@@ -161,7 +161,7 @@ export class Session {
       this.stream?.end();
       return;
     }
-    this.executor = new Executor(this.host.file, this.host, token === undefined ? login.user : 'federated');
+    this.executor = new Executor(this.host.file, this.host);
     response.loginAcknowledged(this.host.database, login.packetSize, login.federated);
     await response.end();
     this.packetSize = login.packetSize;
