@@ -44,7 +44,7 @@ const run = async (type: string): Promise<JobRun> =>
 /** Makes approved Databricks requests with these ids end now. */
 const expire = (from: number, to: number): Promise<Row[]> =>
   sample.query(
-    `UPDATE dbo.DataAccessDeltaRequests SET request_status = 'Approved', access_end_dt = GETUTCDATE() WHERE id BETWEEN ${from} AND ${to};`,
+    `UPDATE dbo.DataAccessDeltaRequests SET request_status = 'Approved', renews_request_number = NULL, access_end_dt = GETUTCDATE() WHERE id BETWEEN ${from} AND ${to};`,
   );
 
 test('a run has the rows that it wrote, and neither those of the run before it nor of the one after', async () => {
