@@ -31,6 +31,14 @@ export function readPlatformSettings(environment: Environment): PlatformSettings
   };
 }
 
+/**
+ * Whether HTTP functions are for those who are signed in, instead of those who have a key. A malformed setting means the
+ * key: registering must not fail, and must not open anything.
+ */
+export function signInRequired(environment: Environment = process.env): boolean {
+  return environment.HTTP_AUTHORIZATION?.trim() === 'signIn';
+}
+
 /** As the Functions host reads a switch. */
 function isOn(value: string | undefined): boolean {
   return value === '1' || value?.toLowerCase() === 'true';

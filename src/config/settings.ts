@@ -57,7 +57,8 @@ export interface Settings extends DatabaseSettings {
 }
 
 /** The settings that are needed together. */
-export type SettingGroup = 'database' | 'revocation' | 'notification' | 'email' | 'schedule' | 'telemetry';
+export type SettingGroup =
+  'http' | 'database' | 'revocation' | 'notification' | 'email' | 'schedule' | 'telemetry';
 
 /** A setting that is missing or malformed. */
 export interface SettingProblem {
@@ -252,6 +253,13 @@ const table = {
   SCHEDULE_REVOKE_PALANTIR: scheduleRow('SCHEDULE_REVOKE_PALANTIR'),
   SCHEDULE_NOTIFY_DATABRICKS: scheduleRow('SCHEDULE_NOTIFY_DATABRICKS'),
   SCHEDULE_NOTIFY_PALANTIR: scheduleRow('SCHEDULE_NOTIFY_PALANTIR'),
+  HTTP_AUTHORIZATION: {
+    group: 'http',
+    schema: z.enum(['key', 'signIn']),
+    expected: 'key or signIn',
+    example: 'key',
+    default: 'key',
+  },
   APPLICATIONINSIGHTS_CONNECTION_STRING: {
     group: 'telemetry',
     schema: z.string().regex(/InstrumentationKey=/i),

@@ -1,5 +1,6 @@
 import type { HttpHandler, HttpRequest, HttpResponseInit, InvocationContext } from '@azure/functions';
 import { deadlineIn } from '../clock';
+import { formatUtc } from '../format';
 import type { Session } from '../database/session';
 import { cancelRun } from '../jobRun/cancel';
 import { findJob, jobs, type Job } from '../jobs/catalogue';
@@ -25,6 +26,7 @@ import {
 } from './parameters';
 import { problemResponse, RequestError, toProblemResponse } from './problem';
 import { getServices, runTracked } from './runner';
+import { signedInName } from './signIn';
 
 const historyLimit = { default: 20, most: 500 };
 
@@ -55,14 +57,16 @@ export const postRun = withErrorResponses(async (request, context) => {
       throw new ParameterError(`The parameter ${name} is for a dry run: give dryRun=true with it.`);
   if (resend !== undefined) await requireGrant(job, resend);
 
+  const operator = await readOperator(request);
   const result = await runTracked(context, job, {
     trigger: 'http',
+    ...(operator !== undefined && { operator }),
     allowMassRevocation,
     ...(resend !== undefined && { resend }),
   });
   if (result.kind === 'held') {
     const activeRun = describeActiveRun(result.activeRun);
-    const detail = `${job.type} is being run by ${activeRun.startedBy} since ${activeRun.startedAt.toISOString()}. Try again when that run has ended: it can hold the lock until ${activeRun.lockExpiresAt.toISOString()} at most.`;
+    const detail = `${job.type} is being run by ${activeRun.startedBy} since ${formatUtc(activeRun.startedAt)}. Try again when that run has ended: it can hold the lock until ${formatUtc(activeRun.lockExpiresAt)} at most.`;
     return problemResponse(
       409,
       'The job is already running',
@@ -129,9 +133,10 @@ export const postCancel = withErrorResponses(async (request) => {
   const { jobId = '' } = request.params;
   await readParameters(request, []);
   if (!guidPattern.test(jobId)) throw unknownRun(job, jobId);
+  const operator = await readOperator(request);
   let tries = 0;
   const cancellation = await withDatabase(timeBudgetsMs.http, (session) =>
-    cancelRun(session, job.type, jobId, tries++ > 0),
+    cancelRun(session, job.type, jobId, tries++ > 0, operator),
   );
   if (cancellation.kind === 'unknown') throw unknownRun(job, jobId);
   const { run } = cancellation;
@@ -160,6 +165,11 @@ export const getJobs = withErrorResponses(async (request) => {
 /** The run that holds a lock, and until when it can hold it. */
 function describeActiveRun({ jobId, jobType, startedAt, startedBy }: Omit<ActiveRun, 'id'>) {
   return { jobId, jobType, startedAt, startedBy, lockExpiresAt: lockExpiresAt(startedAt) };
+}
+
+/** Who is signed in, where that is known. */
+async function readOperator(request: HttpRequest): Promise<string | undefined> {
+  return signedInName(request, (await getServices()).settings.platform);
 }
 
 /**

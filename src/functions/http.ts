@@ -1,6 +1,7 @@
 import { app, type HttpHandler } from '@azure/functions';
+import { signInRequired } from '../config/platform';
 
-/** The HTTP functions. In Azure every one needs a function key. What answers is loaded with the first request. */
+/** The HTTP functions. In Azure every one needs a function key, or with HTTP_AUTHORIZATION=signIn a signed-in caller. What answers is loaded with the first request. */
 export function registerHttpFunctions(): void {
   const load = () => import('./api');
   register('RunJob', 'POST', 'jobs/{jobType}/runs', async (...request) => (await load()).postRun(...request));
@@ -20,5 +21,13 @@ export function registerHttpFunctions(): void {
 }
 
 function register(name: string, method: 'GET' | 'POST', route: string, handler: HttpHandler): void {
-  app.http(name, { methods: [method], route, authLevel: 'function', handler });
+  const signedIn: HttpHandler = async (...request) =>
+    (await import('./signIn')).onlySignedIn(handler)(...request);
+  app.http(name, {
+    methods: [method],
+    route,
+    ...(signInRequired()
+      ? { authLevel: 'anonymous', handler: signedIn }
+      : { authLevel: 'function', handler }),
+  });
 }

@@ -37,7 +37,7 @@ const running = new Set<Promise<unknown>>();
 export async function runTracked(
   context: InvocationContext,
   job: Job,
-  options: Pick<RunOptions, 'trigger' | 'allowMassRevocation'>,
+  options: Pick<RunOptions, 'trigger' | 'operator' | 'allowMassRevocation'>,
 ): Promise<RunResult> {
   const run = (async () => {
     const [{ runJob }, theServices] = await Promise.all([import('../jobs/runJob'), getServices()]);

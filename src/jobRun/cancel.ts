@@ -2,8 +2,6 @@ import type { Session } from '../database/session';
 import { uniqueIdentifier, varChar } from '../database/statement';
 import { jobRunColumns, toJobRun, type JobRun, type JobType } from './jobRun';
 
-const cancelled = 'Cancelled by an operator. What the run had recorded is kept.';
-
 /** What came of cancelling a run. */
 export type Cancellation =
   /** The run as it is now. */
@@ -16,6 +14,7 @@ export type Cancellation =
  * Closes a run in progress as Failed. Its lock is free at once, and it can write nothing more: every transaction by
  * which a run writes begins with an update of the same row.
  * @param jobId a GUID
+ * @param operator who cancels it, where that is known
  * @param retried an earlier try of the same work may have been executed, and its answer lost
  */
 export async function cancelRun(
@@ -23,7 +22,9 @@ export async function cancelRun(
   jobType: JobType,
   jobId: string,
   retried: boolean,
+  operator?: string,
 ): Promise<Cancellation> {
+  const cancelled = `Cancelled by ${operator ?? 'an operator'}. What the run had recorded is kept.`;
   const [row] = await session.query({
     name: 'cancelRun',
     sql: `DECLARE @runId INT, @closed INT;

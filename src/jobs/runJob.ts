@@ -89,6 +89,7 @@ export async function runJob(services: Services, job: Job, options: RunOptions):
       jobId,
       jobType: job.type,
       trigger: options.trigger,
+      ...(options.operator !== undefined && { operator: options.operator }),
       startedBy,
       durationMs,
       ...event,

@@ -11,6 +11,7 @@ import { listRuns } from '../../jobRun/history';
 import { quote, readCount, readJobId, readQuery, type Parameters } from '../parameters';
 import { RequestError, toProblem } from '../problem';
 import { getServices } from '../runner';
+import { signedInName } from '../signIn';
 import script from './browser/script.ts?inline';
 import {
   renderFragment,
@@ -50,6 +51,7 @@ export const getStatus: HttpHandler = async (request, context) => {
       states,
       progress: await readProgress(services, states, (error) => context.error(error)),
       settings,
+      operator: signedInName(request, settings.platform),
       panel,
       selected: panel?.job ?? findJob(query.get('job') ?? ''),
       readAt: new Date(clock.now()),

@@ -18,6 +18,8 @@ export interface StatusPage extends View {
   /** Of the jobs that run, as far as it is known. */
   readonly progress: ReadonlyMap<Job['type'], Progress>;
   readonly settings: Pick<Settings, 'database' | 'revocationCeiling' | 'platform' | 'problems'>;
+  /** Who is signed in, where that is known. */
+  readonly operator: string | undefined;
   /** The job whose panel is open. */
   readonly selected: Job | undefined;
   /** What is open beside the cards. */
@@ -63,7 +65,7 @@ export function renderFragment(page: StatusPage): SafeHtml {
 }
 
 function renderContent(page: StatusPage): SafeHtml {
-  const { states, progress, settings, selected, panel, readAt, link } = page;
+  const { states, progress, settings, operator, selected, panel, readAt, link } = page;
   const { database, platform, problems } = settings;
   const ceilingKnown = !problems.some(({ group }) => group === 'revocation');
   const revocationCeiling = ceilingKnown ? settings.revocationCeiling : undefined;
@@ -75,7 +77,7 @@ function renderContent(page: StatusPage): SafeHtml {
           ${platform.siteName === undefined ? null : html`<strong>${platform.siteName}</strong> · `}database
           <strong>${database.name}</strong> on
           <strong>${database.server}</strong
-          >${build ? html` · v${build.version} (<code>${build.commit}</code>)` : null}
+          >${build ? html` · v${build.version} (<code>${build.commit}</code>)` : null}${operator === undefined ? null : html` · signed in as <strong>${operator}</strong>`}
         </p>
       </div>
       <p class="live">

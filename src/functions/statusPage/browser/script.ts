@@ -163,7 +163,7 @@ async function read(address: string, part: 'page' | 'cards'): Promise<Document> 
 
 function describeStatus(status: number): string {
   return status === 401
-    ? 'The function key is missing or wrong (HTTP 401). Open this page with ?code= and a valid key.'
+    ? 'The function key is missing or wrong (HTTP 401). Open this page with ?code= and a valid key, or reload it to sign in again.'
     : `The answer was HTTP ${status}, from outside the app.`;
 }
 
