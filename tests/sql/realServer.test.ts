@@ -293,26 +293,25 @@ describe('The plans of the statements on JobRun', () => {
         await environment.addGrants(job, [{ endsIn: job.kind === 'revocation' ? -hour : day }]);
         expect(finished(await environment.run(job))).toMatchObject({ processedCount: 1 });
       }
-      const run = await acquire(session, revoke.type);
-      await cancelRun(session, revoke.type, run.jobId, false);
       expect(accesses.filter(({ seek }) => !seek)).toEqual([]);
-      expect(indexesOf(accesses, 'acquireLock')).toEqual(expect.arrayContaining([lockIndex]));
+      expect(indexesOf(accesses, 'acquireLock')).toContain(lockIndex);
       expect(indexesOf(accesses, 'acquireLock')).not.toContain(historyIndex);
       for (const statement of ['revokeBatch', 'recordNotification', 'checkLease', 'finishRun'])
         expect([statement, indexesOf(accesses, statement)]).toEqual([statement, [key]]);
-      expect(indexesOf(accesses, 'cancelRun')).toEqual([key, jobIdKey]);
     },
   );
 
   testOnRealServer(
-    'those that read the history seek on its index, or on a key, once it has grown',
+    'those that find one run or read the history seek too, once the table has grown',
     'the stand-in has the plans of SQLite',
     async () => {
-      const tenThousand =
-        '(SELECT TOP (10000) ROW_NUMBER() OVER (ORDER BY (SELECT 1)) AS n FROM sys.all_columns AS a CROSS JOIN sys.all_columns AS b) AS numbers';
       for (const { type } of jobs)
         await environment.query(`INSERT INTO dbo.JobRun (Job_Id, Job_Type, Status, Started_At, Started_By)
-SELECT NEWID(), '${type}', 'Completed', DATEADD(MINUTE, -n, GETUTCDATE()), 'machine-1' FROM ${tenThousand};`);
+SELECT NEWID(), '${type}', 'Completed', DATEADD(MINUTE, -n, GETUTCDATE()), 'machine-1'
+FROM (
+  SELECT TOP (10000) ROW_NUMBER() OVER (ORDER BY (SELECT 1)) AS n
+  FROM sys.all_columns AS a CROSS JOIN sys.all_columns AS b
+) AS numbers;`);
       await environment.query('UPDATE STATISTICS dbo.JobRun;');
       const accesses = recordAccesses();
       const [newest] = await listRuns(session, revoke.type, 10);
@@ -320,10 +319,12 @@ SELECT NEWID(), '${type}', 'Completed', DATEADD(MINUTE, -n, GETUTCDATE()), 'mach
       expect(await listRuns(session, revoke.type, 10, jobId)).toHaveLength(10);
       expect(await findNextRun(session, revoke.type, jobId)).toBeUndefined();
       expect((await findRun(session, jobId))?.jobId).toBe(jobId);
+      expect(await cancelRun(session, revoke.type, jobId, false)).toMatchObject({ kind: 'ended' });
       expect(accesses.filter(({ seek }) => !seek)).toEqual([]);
       expect(indexesOf(accesses, 'listRuns')).toContain(historyIndex);
       expect(indexesOf(accesses, 'findNextRun')).toContain(historyIndex);
-      expect(indexesOf(accesses, 'findRun')).toEqual([key, jobIdKey]);
+      for (const statement of ['findRun', 'cancelRun'])
+        expect([statement, indexesOf(accesses, statement)]).toEqual([statement, [key, jobIdKey]]);
     },
   );
 });
