@@ -10,12 +10,12 @@ import { join } from 'node:path';
 import { deadlineIn, systemClock } from '../src/clock';
 import { readDatabaseSettings } from '../src/config/settings';
 import { Database } from '../src/database/database';
-import { databricks, palantir } from '../src/jobs/platforms';
+import { platforms } from '../src/jobs/platforms';
 import { createCredential } from '../src/services';
 import { deployScripts } from './deployScripts';
 import { readExpectedSchema } from './doctor/expectedSchema';
 import { examined, readFacts } from './doctor/database';
-import { formatFinding } from './doctor/finding';
+import { formatFinding, type Finding } from './doctor/finding';
 import { checkView } from './doctor/views';
 import { parseArguments, readEnvironment, runCommand } from './environment';
 import { grantRole, type Grantee } from './grantRole';
@@ -42,10 +42,10 @@ runCommand(async () => {
       await deployScripts(session, directory, log, replaceViews ? keepReplacedView : undefined);
       if (grantee) await grantRole(session, schema.role, grantee, log);
       const examinedDatabase = examined(session, await readFacts(session));
-      return [
-        ...(await checkView(examinedDatabase, databricks, schema)),
-        ...(await checkView(examinedDatabase, palantir, schema)),
-      ];
+      const checked: Finding[] = [];
+      for (const platform of platforms)
+        checked.push(...(await checkView(examinedDatabase, platform, schema)));
+      return checked;
     }),
   );
   const failed = findings.filter(({ status }) => status === 'failed');

@@ -22,9 +22,10 @@ runCommand(async () => {
     },
     usage,
   );
-  const job = findJob(positionals[0] ?? '');
-  if (!job || positionals.length > 1)
-    throw new Error(`${positionals.join(' ') || 'No job'} is no job type.\n${usage}`);
+  const [name, ...others] = positionals;
+  if (name === undefined || others.length > 0) throw new Error(`Expected one job type.\n${usage}`);
+  const job = findJob(name);
+  if (!job) throw new Error(`Unknown job type: ${name}.\n${usage}`);
   const allowMassRevocation = values['allow-mass-revocation'] === true;
   if (allowMassRevocation && (job.kind !== 'revocation' || values['dry-run']))
     throw new Error(`--allow-mass-revocation is for a run of a revocation job.\n${usage}`);

@@ -6,7 +6,7 @@ import { DatabaseConnection } from '../../src/database/database';
 import { DatabaseError } from '../../src/database/errors';
 import { Session } from '../../src/database/session';
 import { jobs } from '../../src/jobs/catalogue';
-import { databricks, palantir } from '../../src/jobs/platforms';
+import { platforms } from '../../src/jobs/platforms';
 import { createCredential } from '../../src/services';
 import { checkApplicationInsights } from './applicationInsights';
 import { describeDatabase, examined, readFacts, type ExaminedDatabase } from './database';
@@ -175,7 +175,7 @@ async function* examineObjects(schema: ExpectedSchema, examine: Examine): AsyncG
       missing.add(subject);
   }
   const views = [];
-  for (const platform of [databricks, palantir]) {
+  for (const platform of platforms) {
     const findings = await examine(`view ${platform.grantView}`, (database) =>
       checkView(database, platform, schema),
     );

@@ -53,7 +53,7 @@ export async function sendTestMessage(
         subject,
         outcome.reason,
         outcome.reason.includes('Suppressed')
-          ? 'the address bounced before: see "failed-notifications" in docs/operating.md'
+          ? 'the address bounced before: see "rejected-mails" in docs/operating.md'
           : "check that EMAIL_SENDER_ADDRESS is a sender of the resource's linked domain, and the recipient's address",
       );
     case 'unavailable':

@@ -29,5 +29,7 @@ export const palantir: Platform = {
   requestIdType: 'UNIQUEIDENTIFIER',
 };
 
+export const platforms: readonly Platform[] = [databricks, palantir];
+
 /** The id of a request: a number on Databricks, a GUID in lower case on Palantir. */
 export type RequestId = number | string;

@@ -274,8 +274,9 @@ describe('npm run job', () => {
   });
 
   test.each([
-    [[], /No job is no job type/],
-    [['RevokeEverything', revoke.type], /RevokeEverything .* is no job type/],
+    [[], /Expected one job type\./],
+    [['RevokeEverything'], /Unknown job type: RevokeEverything\./],
+    [[revoke.type, revoke.type], /Expected one job type\./],
     [[notify.type, '--allow-mass-revocation'], /is for a run of a revocation job/],
     [[revoke.type, '--force'], /--force/],
   ])('refuses %j with 1 and prints the usage', async (args, message) => {
