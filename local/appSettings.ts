@@ -1,6 +1,7 @@
-/** What an operator's shell may hold: the app's settings, and what @azure/identity, telemetry and the Functions host read. */
-const prefixes =
-  /^(APPLICATIONINSIGHTS|AZURE|CONTAINER|EMAIL|IDENTITY|MSI|NOTIFICATION|NOTIFY|OTEL|RENEWAL|REVOCATION|SCHEDULE|SQL|WEBSITE)_/;
+import { settingNames } from '../src/config/settings';
+
+/** What @azure/identity, telemetry and the Functions host read, beside the app's settings. */
+const prefixes = /^(APPLICATIONINSIGHTS|AZURE|CONTAINER|EMAIL|IDENTITY|MSI|OTEL|SQL|WEBSITE)_/;
 
 /**
  * Removes the app's settings from the environment of this process, and so from that of its children. Whatever runs on
@@ -8,8 +9,10 @@ const prefixes =
  * @param keepSignIn keeps AZURE_*, with which a developer may sign in to a real server
  */
 export function removeAppSettings({ keepSignIn = false } = {}): void {
+  const appSettings = new Set<string>(settingNames);
   for (const name of Object.keys(process.env)) {
-    if (!prefixes.test(name) || (keepSignIn && name.startsWith('AZURE_'))) continue;
+    if (!(appSettings.has(name) || prefixes.test(name)) || (keepSignIn && name.startsWith('AZURE_')))
+      continue;
     // eslint-disable-next-line @typescript-eslint/no-dynamic-delete -- an environment variable is unset in no other way
     delete process.env[name];
   }
