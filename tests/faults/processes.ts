@@ -66,7 +66,7 @@ async function until(what: string, isMet: () => boolean): Promise<void> {
 
 /** The data of a round: enough that runs at the same time meet. */
 export function createRoundStart(environment: TestEnvironment, job: Job): Promise<Start> {
-  return createStart(environment, job, manyDue(job, job.kind === 'revocation' ? 2_100 : 40));
+  return createStart(environment, job, manyDue(job, job.kind === 'revocation' ? 4_100 : 40));
 }
 
 /**

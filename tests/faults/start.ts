@@ -117,7 +117,7 @@ function planFor(job: Job): Plan[] {
 /** More than one batch of what is due, and of what is not: renewed, settled, not granted, not expired. */
 function revocationPlan(): Plan[] {
   return [
-    ...Array.from({ length: 2_003 }, (_, index) => ({ spec: { endsIn: -hour - index * 60_000 }, due: true })),
+    ...Array.from({ length: 4_003 }, (_, index) => ({ spec: { endsIn: -hour - index * 60_000 }, due: true })),
     // Revoked for an earlier end, renewed, and expired again.
     { spec: { endsIn: -2 * hour }, recordedBefore: 48 * hour, due: true },
     { spec: { endsIn: 0 }, due: true },
