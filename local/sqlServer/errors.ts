@@ -27,13 +27,9 @@ const MESSAGES: Readonly<Record<number, string>> = {
   544: "Cannot insert explicit value for identity column in table '%' when IDENTITY_INSERT is set to OFF.",
   547: 'The % statement conflicted with the % constraint "%". The conflict occurred in database "access", table "dbo.%".',
   1033: 'The ORDER BY clause is invalid in views, inline functions, derived tables, subqueries, and common table expressions, unless TOP, OFFSET or FOR XML is also specified.',
-  1205:
-    'Transaction (Process ID 51) was deadlocked on lock resources with another process and has been chosen as the ' +
-    'deadlock victim. Rerun the transaction.',
+  1205: 'Transaction (Process ID 51) was deadlocked on lock resources with another process and has been chosen as the deadlock victim. Rerun the transaction.',
   1222: 'Lock request time out period exceeded.',
-  1505:
-    'The CREATE UNIQUE INDEX statement terminated because a duplicate key was found for the object name ' +
-    "'dbo.%' and the index name '%'.",
+  1505: "The CREATE UNIQUE INDEX statement terminated because a duplicate key was found for the object name 'dbo.%' and the index name '%'.",
   1911: "Column name '%' does not exist in the target table or view.",
   1913: "The operation failed because an index or statistics with name '%' already exists on table 'dbo.%'.",
   2601: "Cannot insert duplicate key row in object 'dbo.%' with unique index '%'.",
@@ -51,17 +47,13 @@ const MESSAGES: Readonly<Record<number, string>> = {
   4145: 'An expression of non-boolean type specified in a context where a condition is expected.',
   4413: "Could not use view or function 'dbo.%' because of binding errors.",
   4511: "Create View or Function failed because no column name was specified for a column of '%'.",
-  4901:
-    'ALTER TABLE only allows columns to be added that can contain nulls, or have a DEFAULT definition specified. ' +
-    "Column '%' cannot be added to non-empty table '%'.",
+  4901: "ALTER TABLE only allows columns to be added that can contain nulls, or have a DEFAULT definition specified. Column '%' cannot be added to non-empty table '%'.",
   4924: "ALTER TABLE DROP COLUMN failed because column '%' does not exist in table '%'.",
   5074: "The object '%' is dependent on column '%'.",
   8102: "Cannot update identity column '%'.",
   8114: 'Error converting data type % to %.',
   8115: 'Arithmetic overflow error converting expression to data type %.',
-  8120:
-    "Column '%' is invalid in the select list because it is not contained in either an aggregate function or the " +
-    'GROUP BY clause.',
+  8120: "Column '%' is invalid in the select list because it is not contained in either an aggregate function or the GROUP BY clause.",
   8134: 'Divide by zero error encountered.',
   8155: "No column name was specified for column % of '%'.",
   8169: 'Conversion failed when converting from a character string to uniqueidentifier.',
@@ -77,20 +69,16 @@ const MESSAGES: Readonly<Record<number, string>> = {
 };
 
 /** The severity (class) of the numbers that are not 16. */
-const CLASSES: Readonly<Record<number, number>> = {
-  102: 15,
-  105: 15,
-  137: 15,
-  229: 14,
-  1205: 13,
-  2601: 14,
-  2627: 14,
-  4060: 11,
-  18456: 14,
-  40197: 17,
-  40501: 20,
-  40613: 17,
-};
+const CLASSES = new Map([
+  ...[102, 105, 137].map((number) => [number, 15] as const),
+  ...[229, 2601, 2627, 18456].map((number) => [number, 14] as const),
+  ...[40197, 40613].map((number) => [number, 17] as const),
+  ...([
+    [1205, 13],
+    [4060, 11],
+    [40501, 20],
+  ] as const),
+]);
 
 /** What fails to convert rolls its transaction back, whatever XACT_ABORT says. */
 const ROLLS_BACK = new Set([241, 245, 8114, 8169]);
@@ -116,7 +104,7 @@ export class SqlError extends Error {
     message: string,
   ) {
     super(message);
-    this.class = CLASSES[number] ?? 16;
+    this.class = CLASSES.get(number) ?? 16;
     this.endsBatch = ENDS_BATCH.has(number);
     this.rollsBack = ROLLS_BACK.has(number);
   }

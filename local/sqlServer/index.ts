@@ -15,10 +15,6 @@ export type { Fault, HeldCommit } from './session/faults';
 export type { ReceivedStatement } from './session/session';
 
 export interface SqlServerOptions {
-  /** 0, the default: any free port. Always on 127.0.0.1. */
-  readonly port?: number;
-  /** The SQLite file. By default a temporary one, deleted on close. */
-  readonly file?: string;
   /** PEM. */
   readonly tls: { readonly key: string; readonly cert: string };
   /** 'access' by default; a login that asks for another is refused with 4060. */
@@ -54,13 +50,13 @@ export interface SqlServer {
   close(): Promise<void>;
 }
 
-/** Starts the stand-in. Rejects where the port or the file cannot be had or the certificate is unusable. */
+/**
+ * Starts the stand-in on a free port of 127.0.0.1, on a temporary SQLite file that is deleted on close. Rejects where the
+ * certificate is unusable.
+ */
 export async function startSqlServer(options: SqlServerOptions): Promise<SqlServer> {
-  const directory =
-    options.file === undefined
-      ? createTemporaryDirectory(existsSync('/dev/shm') ? '/dev/shm' : undefined)
-      : undefined;
-  const file = options.file ?? join(directory ?? '', 'access.sqlite');
+  const directory = createTemporaryDirectory(existsSync('/dev/shm') ? '/dev/shm' : undefined);
+  const file = join(directory, 'access.sqlite');
   const sqlite = openSqlite(file);
   Catalogue.create(sqlite);
   const statements: ReceivedStatement[] = [];
@@ -88,7 +84,7 @@ export async function startSqlServer(options: SqlServerOptions): Promise<SqlServ
   });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
-    server.listen(options.port ?? 0, '127.0.0.1', resolve);
+    server.listen(0, '127.0.0.1', resolve);
   });
   return {
     port: (server.address() as AddressInfo).port,
@@ -116,11 +112,11 @@ export async function startSqlServer(options: SqlServerOptions): Promise<SqlServ
     close: async () => {
       faults.clear();
       const open = [...sessions];
-      for (const session of open) session.destroy();
+      for (const { socket } of open) socket.destroy();
       await new Promise<void>((resolve) => server.close(() => resolve()));
-      await Promise.all(open.map((session) => session.ended()));
+      await Promise.all(open.map(({ queue }) => queue));
       sqlite.close();
-      if (directory !== undefined) rmSync(directory, { recursive: true });
+      rmSync(directory, { recursive: true });
     },
   };
 }

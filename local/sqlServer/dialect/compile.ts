@@ -1,6 +1,6 @@
 import type { Table } from '../engine/catalogue';
 import { notServed } from '../errors';
-import { BOOLEAN, INT, type SqlType } from '../sqlTypes';
+import { INT, type SqlType } from '../sqlTypes';
 import { convertTo, predicate, value } from './operators';
 import { parseExpression, tableSource } from './queryParser';
 import { Emission, Scope, type CompileContext, type EmittedQuery, type Expr } from './scope';
@@ -47,8 +47,6 @@ export const compileValue = (expr: Expr, typeIn: (context: CompileContext) => Sq
     const sql = isCondition ? predicate(expr, scope) : convertTo(value(expr, scope), type).sql;
     return { sql: `SELECT ${sql} AS "v"`, columns: [{ name: 'v', sql, type }] };
   });
-
-export const compileCondition = (expr: Expr): Compile => compileValue(expr, () => BOOLEAN);
 
 /** A condition over a table's own columns, for constraints and indexes: no parameters in it. */
 export function compileOwn(text: string, table: Table, context: CompileContext): string {

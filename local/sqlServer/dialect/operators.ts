@@ -11,9 +11,8 @@ import {
   isUnicode,
   TYPE_NAMES,
   typeText,
-  type SqlType,
-  type SqlValue,
 } from '../sqlTypes';
+import type { SqlType, SqlValue } from '../sqlTypes';
 import { quoteText, type Emitted, type Expr, type Scope } from './scope';
 
 export const condition = (sql: string): Emitted => ({ sql, type: BOOLEAN });
@@ -38,8 +37,6 @@ export function literal(constant: SqlValue, type: SqlType): Emitted {
   return { sql, type, literal: constant };
 }
 
-// --- collations -----------------------------------------------------------------------------------------------------
-
 /** As SQL Server would compare or sort it: without case, unless it is declared otherwise. */
 export function sortable({ sql, type, collation = 'NOCASE' }: Emitted): string {
   return isString(type) ? `${sql} COLLATE ${collation}` : sql;
@@ -61,8 +58,6 @@ export function isIn(left: Emitted, items: readonly Emitted[]): Emitted {
   return condition(`(${sortable(left)} IN (${list}))`);
 }
 
-// --- arithmetic -----------------------------------------------------------------------------------------------------
-
 export function arithmetic(op: string, left: Emitted, right: Emitted): Emitted {
   if (isDate(left.type) || isDate(right.type)) throw notServed(`the operator ${op} on dates`);
   const type = commonType(left.type, right.type);
@@ -83,8 +78,6 @@ export function arithmetic(op: string, left: Emitted, right: Emitted): Emitted {
     op === '/' || op === '%' ? `_divide(${quoteText(op)}, ${l.sql}, ${r.sql})` : `(${l.sql} ${op} ${r.sql})`;
   return { sql, type: ['bit', 'tinyint', 'smallint'].includes(type.name) ? INT : type };
 }
-
-// --- conversions ----------------------------------------------------------------------------------------------------
 
 /** Implicit conversion of the side whose type has the lower precedence. Dates compare with each other as they are. */
 function harmonise(left: Emitted, right: Emitted): [Emitted, Emitted] {

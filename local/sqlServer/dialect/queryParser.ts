@@ -4,18 +4,8 @@ import { notServed, SqlError, sqlError } from '../errors';
 import { commonType, isString, nvarchar, type SqlType } from '../sqlTypes';
 import { ExpressionParser, orderBySql, type OrderItem, type QueryReading } from './expressionParser';
 import { convertTo, predicate, sortable, value } from './operators';
-import {
-  quote,
-  quoteText,
-  Scope,
-  type Emission,
-  type EmittedQuery,
-  type Expr,
-  type Name,
-  type NamedColumn,
-  type ReadFrom,
-  type ScopeSource,
-} from './scope';
+import { quote, quoteText, Scope } from './scope';
+import type { Emission, EmittedQuery, Expr, Name, NamedColumn, ReadFrom, ScopeSource } from './scope';
 
 /** The columns of a select list or of OUTPUT. */
 export type Items = (scope: Scope) => NamedColumn[];

@@ -1,6 +1,6 @@
 import { sqlError } from '../errors';
-import { nvarchar, type SqlType } from '../sqlTypes';
-import { compileCondition, compileValue, compiling, type Compile } from './compile';
+import { BOOLEAN, nvarchar, type SqlType } from '../sqlTypes';
+import { compileValue, compiling, type Compile } from './compile';
 import type { Definition } from './definitionParser';
 import { WriteParser } from './writeParser';
 
@@ -84,7 +84,7 @@ class StatementParser extends WriteParser {
   }
 
   private if(): StatementBody {
-    const condition = compileCondition(this.expr());
+    const condition = compileValue(this.expr(), () => BOOLEAN);
     const then = this.statement();
     return { kind: 'if', condition, then, otherwise: this.accept('ELSE') ? this.statement() : undefined };
   }

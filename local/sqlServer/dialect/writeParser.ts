@@ -38,10 +38,8 @@ export class WriteParser extends DefinitionParser {
     this.hints();
     const names = this.is('(') && !this.is('(', 'SELECT') ? this.names() : undefined;
     const output = this.output();
-    const cell = () => (this.accept('DEFAULT') ? undefined : this.expr());
-    const rows = this.accept('VALUES')
-      ? this.list(() => this.parenthesised(() => this.list(cell)))
-      : undefined;
+    const row = () => this.parenthesised(() => this.list(() => this.expr()));
+    const rows = this.accept('VALUES') ? this.list(row) : undefined;
     const query = rows === undefined ? this.query() : undefined;
     return compiling((emission) => {
       const table = emission.context.catalogue.table(name);
@@ -77,10 +75,7 @@ export class WriteParser extends DefinitionParser {
       } else {
         const tuples = rows?.map((row) => {
           if (row.length !== columns.length) throw sqlError(row.length < columns.length ? 109 : 110);
-          const cells = columns.map((column, i) => {
-            const expr = row[i];
-            return expr ? into(value(expr, new Scope(emission)), i).sql : defaultOf(column, emission);
-          });
+          const cells = row.map((expr, i) => into(value(expr, new Scope(emission)), i).sql);
           return `(${[...cells, ...tail].join(', ')})`;
         });
         source = `VALUES ${tuples?.join(', ') ?? ''}`;
@@ -93,33 +88,24 @@ export class WriteParser extends DefinitionParser {
   }
 
   protected update(): Compile {
-    return this.change(
-      'UPDATE',
-      () => {
-        this.expect('SET');
-        return this.list(() => {
-          const column = this.identifier();
-          this.expect('=');
-          return { column, expr: this.expr() };
-        });
-      },
-      'inserted',
-    );
+    return this.change('UPDATE', 'inserted');
   }
 
   protected delete(): Compile {
     this.accept('FROM');
-    return this.change('DELETE FROM', () => [], 'deleted');
+    return this.change('DELETE FROM', 'deleted');
   }
 
-  private change(
-    verb: string,
-    assignments: () => { readonly column: string; readonly expr: Expr }[],
-    alias: string,
-  ): Compile {
+  private assignment(): { readonly column: string; readonly expr: Expr } {
+    const column = this.identifier();
+    this.expect('=');
+    return { column, expr: this.expr() };
+  }
+
+  private change(verb: string, alias: string): Compile {
     const name = this.objectName();
     this.hints();
-    const set = assignments();
+    const set = verb === 'UPDATE' && this.accept('SET') ? this.list(() => this.assignment()) : [];
     const output = this.output();
     const from = this.accept('FROM') ? this.tableReference() : undefined;
     if (from !== undefined && from.alias !== name.name) this.fail();

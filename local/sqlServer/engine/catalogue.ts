@@ -1,6 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite';
 import type { Collation, Name } from '../dialect/scope';
-import { sqlError, type SqlError } from '../errors';
+import { notServed, sqlError, type SqlError } from '../errors';
 import { isInteger, type SqlType } from '../sqlTypes';
 
 export interface Column {
@@ -154,8 +154,10 @@ export class Catalogue {
   }
 
   add(entry: Entry): void {
-    if (entry.kind === 'table' && entry.name.startsWith('#')) this.setTemporary({ ...entry, id: -1 });
-    else {
+    if (entry.kind === 'table' && entry.name.startsWith('#')) {
+      const own = [entry.name.toLowerCase(), { ...entry, id: -1 }] as const;
+      this.temporaryTables = new Map([...this.temporaryTables, own]);
+    } else {
       const insert = this.sqlite.prepare(
         'INSERT INTO __catalogue (kind, name, body) VALUES (?, ?, jsonb(?))',
       );
@@ -165,14 +167,10 @@ export class Catalogue {
   }
 
   replace({ id, ...entry }: Stored): void {
+    if (id < 0) throw notServed(`the change of a temporary table (${entry.name})`);
     const update = this.sqlite.prepare('UPDATE __catalogue SET body = jsonb(?) WHERE id = ?');
-    if (id < 0) this.setTemporary({ ...(entry as Table), id });
-    else update.run(JSON.stringify(entry), id / IDS_PER_OBJECT);
+    update.run(JSON.stringify(entry), id / IDS_PER_OBJECT);
     this.changed();
-  }
-
-  private setTemporary(table: Stored<Table>): void {
-    this.temporaryTables = new Map(this.temporaryTables).set(table.name.toLowerCase(), table);
   }
 
   remove({ id, name }: Stored): void {

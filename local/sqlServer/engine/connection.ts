@@ -1,9 +1,12 @@
-import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
+import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import type { Compiled } from '../dialect/compile';
 import type { SqlValue } from '../sqlTypes';
 import { Catalogue } from './catalogue';
 import { registerFunctions } from './functions';
 import { toSqlError } from './sqliteErrors';
+
+/** What is bound, by name without the `$`. */
+export type Values = Readonly<Record<string, SqlValue>>;
 
 /** Opens the file as every connection to it must. */
 export function openSqlite(file: string): DatabaseSync {
@@ -19,7 +22,6 @@ export class Connection {
   readonly catalogue: Catalogue;
   private readonly prepared = new Map<string, StatementSync>();
   private preparedAt = -1;
-
   private hasSnapshot = false;
 
   constructor(
@@ -54,46 +56,39 @@ export class Connection {
   }
 
   /** The rows, one by one as they are read. */
-  rows(compiled: Compiled, values: Record<string, SQLInputValue>): Iterator<SqlValue[]> {
-    const iterator = this.mapped(compiled, 'SELECT', () =>
-      this.prepare(compiled.sql).iterate(values),
-    ) as unknown as Iterator<SqlValue[]>;
+  rows(compiled: Compiled, values: Values): Iterator<SqlValue[]> {
+    const start = () => this.prepare(compiled.sql).iterate(values) as unknown as Iterator<SqlValue[]>;
+    const iterator = this.mapped(compiled, 'SELECT', start);
     return {
       next: () => this.mapped(compiled, 'SELECT', () => iterator.next()),
       return: () => iterator.return?.() ?? { done: true, value: undefined },
     };
   }
 
+  /** The value of a query of one row and column. */
+  value(compiled: Compiled, values: Values): SqlValue {
+    const get = () => this.prepare(compiled.sql).get(values) as unknown as SqlValue[] | undefined;
+    return this.mapped(compiled, 'SELECT', get)?.[0] ?? null;
+  }
+
   /** INSERT, UPDATE, DELETE: the rows that OUTPUT yields, and how many were affected. */
-  write(
-    compiled: Compiled,
-    values: Record<string, SQLInputValue>,
-    verb: string,
-  ): { rows: SqlValue[][]; count: number } {
+  write(compiled: Compiled, values: Values, verb: string): { rows: SqlValue[][]; count: number } {
     return this.mapped(compiled, verb, () => {
       const statement = this.prepare(compiled.sql);
-      if (compiled.columns.length > 0) {
-        const rows = statement.all(values) as unknown as SqlValue[][];
-        return { rows, count: rows.length };
-      }
-      return { rows: [], count: Number(statement.run(values).changes) };
+      if (compiled.columns.length === 0) return { rows: [], count: Number(statement.run(values).changes) };
+      const rows = statement.all(values) as unknown as SqlValue[][];
+      return { rows, count: rows.length };
     });
   }
 
   /** SQLite's plan, a line per step. */
   plan(compiled: Compiled): string[] {
-    return this.sqlite
-      .prepare(`EXPLAIN QUERY PLAN ${compiled.sql}`)
-      .all()
-      .map((row) => String(row.detail));
+    const steps = this.sqlite.prepare(`EXPLAIN QUERY PLAN ${compiled.sql}`).all();
+    return steps.map(({ detail }) => String(detail));
   }
 
   exec(sql: string): void {
     this.sqlite.exec(sql);
-  }
-
-  begin(): void {
-    this.exec('BEGIN IMMEDIATE');
   }
 
   /**

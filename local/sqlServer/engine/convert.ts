@@ -26,6 +26,8 @@ export const fromCp1252 = (bytes: Buffer): string =>
     .toString('latin1')
     .replace(/[\u0080-\u009f]/g, (character) => HIGH_CP1252.charAt(character.charCodeAt(0) - 0x80));
 
+const GUID_GROUPS = [[0, 4] as const, [4, 6] as const, [6, 8] as const];
+
 /** A GUID's bytes, whose first three groups are little endian, and back. */
 export function guidToBytes(guid: string): Buffer {
   return swapGroups(Buffer.from(guid.replaceAll('-', ''), 'hex'));
@@ -35,12 +37,7 @@ export function bytesToGuid(bytes: Buffer): string {
   return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
 }
 function swapGroups(bytes: Buffer): Buffer {
-  for (const [from, to] of [
-    [0, 4],
-    [4, 6],
-    [6, 8],
-  ])
-    bytes.subarray(from, to).reverse();
+  for (const [from, to] of GUID_GROUPS) bytes.subarray(from, to).reverse();
   return bytes;
 }
 

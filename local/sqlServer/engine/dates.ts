@@ -19,15 +19,9 @@ const digits = (text: string, from: number, to: number): number => {
 };
 const pad = (value: number, width: number): string => String(value).padStart(width, '0');
 
-/** Days of a proleptic Gregorian date (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms"). */
-function daysFromCivil(year: number, month: number, day: number): number {
-  const y = month <= 2 ? year - 1 : year;
-  const era = Math.floor(y / 400);
-  const yearOfEra = y - era * 400;
-  const dayOfYear = Math.floor((153 * (month + (month > 2 ? -3 : 9)) + 2) / 5) + day - 1;
-  const leapDays = Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100);
-  return era * 146097 + yearOfEra * 365 + leapDays + dayOfYear - 719468;
-}
+/** Not Date.UTC, to which the year 26 is 1926. */
+const daysFromCivil = (year: number, month: number, day: number): number =>
+  new Date(0).setUTCFullYear(year, month - 1, day) / 86_400_000;
 
 function civil(days: number): { year: number; month: number; day: number } {
   const date = new Date(days * 86_400_000);

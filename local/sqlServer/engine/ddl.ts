@@ -15,8 +15,6 @@ export class Definitions {
   constructor(
     private readonly connection: Connection,
     private readonly context: CompileContext,
-    /** What GETUTCDATE() in a default is. */
-    private readonly now: string,
   ) {
     this.catalogue = connection.catalogue;
   }
@@ -125,12 +123,10 @@ export class Definitions {
       if (column.nullable) continue;
       if (!column.default && sqlite.prepare(`SELECT 1 FROM ${sql} LIMIT 1`).get())
         throw sqlError(4901, column.name, table.name);
-      const value = compileValue(
-        parseExpression(column.default?.text ?? 'NULL'),
-        () => column.type,
-      )(this.context);
-      const bound = value.bindings.includes('now') ? { now: this.now } : {};
-      sqlite.prepare(`UPDATE ${sql} SET ${quote(column.name)} = (${value.sql})`).run(bound);
+      const text = column.default?.text ?? 'NULL';
+      const value = compileValue(parseExpression(text), () => column.type)(this.context);
+      if (value.bindings.length > 0) throw notServed('adding a column with a value of the session', text);
+      sqlite.exec(`UPDATE ${sql} SET ${quote(column.name)} = (${value.sql})`);
     }
     for (const check of checks) {
       const met = compileOwn('text' in check ? check.text : '', altered, this.context);

@@ -8,11 +8,11 @@ export interface SystemView {
   readonly sql: string;
 }
 
-/** `columns`: each as `name type = its value in SQLite`; `sources`: what comes after FROM, one query for each. */
+/** `columns`: each as `name type = its value in SQLite`, with semicolons between; `sources`: what comes after FROM, one query for each. */
 function view(columns: string, ...sources: readonly string[]): SystemView {
   const parts = columns
     .trim()
-    .split(/,\n\s*/)
+    .split(/;\s*/)
     .map((column) => /^(\w+) (\S+) = ([^]*)$/.exec(column) ?? []);
   const list = parts.map(([, name = '', , value = '']) => `${value} AS "${name}"`).join(', ');
   return {
@@ -39,31 +39,19 @@ const objects = `(
   SELECT e.id + 500 + c.key, c.value ->> '$.default.name', e.id, 'D', c.value
     FROM ${entries('table')}, ${members('columns')} AS c WHERE c.value ->> '$.default.name' IS NOT NULL) AS o`;
 
-const objectColumns = `
-  name sysname = o.name,
-  object_id int = o.id,
-  schema_id int = 1,
-  parent_object_id int = o.parent,
-  type varchar(2) = o.type,
-  type_desc nvarchar(60) = '{"U":"USER_TABLE","V":"VIEW","PK":"PRIMARY_KEY_CONSTRAINT","UQ":"UNIQUE_CONSTRAINT","F":"FOREIGN_KEY_CONSTRAINT","C":"CHECK_CONSTRAINT","D":"DEFAULT_CONSTRAINT"}' ->> o.type,
-  is_ms_shipped bit = 0,
-  is_disabled bit = 0,
-  is_not_trusted bit = 0`;
+const objectColumns = `name sysname = o.name; object_id int = o.id; schema_id int = 1; parent_object_id int = o.parent;
+      type varchar(2) = o.type;
+      type_desc nvarchar(60) = '{"U":"USER_TABLE","V":"VIEW","PK":"PRIMARY_KEY_CONSTRAINT","UQ":"UNIQUE_CONSTRAINT","F":"FOREIGN_KEY_CONSTRAINT","C":"CHECK_CONSTRAINT","D":"DEFAULT_CONSTRAINT"}' ->> o.type;
+      is_ms_shipped bit = 0; is_disabled bit = 0; is_not_trusted bit = 0`;
 
 const typeName = `c.value ->> '$.type.name'`;
 const length = `c.value ->> '$.type.length'`;
-const columns = `
-  object_id int = e.id,
-  name sysname = c.value ->> 'name',
-  column_id int = c.key + 1,
-  system_type_id tinyint = ${byType('id')} (${typeName}),
-  user_type_id int = ${byType('id')} (${typeName}),
-  max_length smallint = ifnull(iif(${typeName} = 'nvarchar', max(-1, 2 * (${length})), ${length}), ${byType('bytes')} (${typeName})),
-  scale tinyint = ifnull(c.value ->> '$.type.scale', 0),
-  collation_name sysname = iif(${length} IS NULL, NULL, iif(c.value ->> 'collation' = 'BINARY', 'Latin1_General_BIN2', 'SQL_Latin1_General_CP1_CI_AS')),
-  is_nullable bit = c.value ->> 'nullable',
-  is_identity bit = c.value ->> 'identity',
-  is_computed bit = 0`;
+const columns = `object_id int = e.id; name sysname = c.value ->> 'name'; column_id int = c.key + 1;
+      system_type_id tinyint = ${byType('id')} (${typeName}); user_type_id int = ${byType('id')} (${typeName});
+      max_length smallint = ifnull(iif(${typeName} = 'nvarchar', max(-1, 2 * (${length})), ${length}), ${byType('bytes')} (${typeName}));
+      scale tinyint = ifnull(c.value ->> '$.type.scale', 0);
+      collation_name sysname = iif(${length} IS NULL, NULL, iif(c.value ->> 'collation' = 'BINARY', 'Latin1_General_BIN2', 'SQL_Latin1_General_CP1_CI_AS'));
+      is_nullable bit = c.value ->> 'nullable'; is_identity bit = c.value ->> 'identity'; is_computed bit = 0`;
 const columnRows = `${entries('table', 'view')}, ${members('columns')} AS c`;
 
 /** The keys of a table, then its other indexes. */
@@ -86,91 +74,69 @@ const fixedPrincipals = `(SELECT column1 AS name, column2 AS principal_id, json_
 const VIEWS: Readonly<Record<string, SystemView>> = {
   'sys.objects': view(objectColumns, objects),
   'sys.tables': view(objectColumns, `${objects} WHERE o.type = 'U'`),
-  'sys.views': view(objectColumns, `${objects} WHERE o.type = 'V'`),
   'sys.check_constraints': view(
-    `${objectColumns},\n definition nvarchar(max) = '(' || (o.body ->> 'text') || ')'`,
+    `${objectColumns}; definition nvarchar(max) = '(' || (o.body ->> 'text') || ')'`,
     `${objects} WHERE o.type = 'C'`,
   ),
   'sys.foreign_keys': view(
-    `${objectColumns},\n referenced_object_id int = (SELECT id FROM ${entries('table')} WHERE name = o.body ->> 'table')`,
+    `${objectColumns}; referenced_object_id int = (SELECT id FROM ${entries('table')} WHERE name = o.body ->> 'table')`,
     `${objects} WHERE o.type = 'F'`,
   ),
   'sys.sql_modules': view(
-    "object_id int = o.id,\n definition nvarchar(max) = o.body ->> 'module'",
+    "object_id int = o.id; definition nvarchar(max) = o.body ->> 'module'",
     `${objects} WHERE o.type = 'V'`,
   ),
   'sys.triggers': view(
-    'name sysname = NULL,\n object_id int = NULL,\n parent_id int = NULL,\n is_disabled bit = NULL',
+    'name sysname = NULL; object_id int = NULL; parent_id int = NULL; is_disabled bit = NULL',
     '(SELECT 1 WHERE 0)',
   ),
   'sys.columns': view(columns, columnRows),
-  'sys.masked_columns': view(`${columns},\n is_masked bit = 1`, `${columnRows} WHERE 0`),
+  'sys.masked_columns': view(`${columns}; is_masked bit = 1`, `${columnRows} WHERE 0`),
   'sys.types': view(
-    'name sysname = key,\n system_type_id tinyint = value,\n user_type_id int = value',
+    'name sysname = key; system_type_id tinyint = value; user_type_id int = value',
     `json_each(${byType('id').replace(' ->>', '')})`,
   ),
   'sys.indexes': view(
-    `object_id int = i.id,
-      name sysname = i.body ->> 'name',
-      index_id int = i.index_id,
-      type_desc nvarchar(60) = iif(i.kind = 'primary', 'CLUSTERED', 'NONCLUSTERED'),
-      is_unique bit = i.kind <> 'index' OR i.body ->> 'unique',
-      is_primary_key bit = i.kind = 'primary',
-      is_unique_constraint bit = i.kind = 'unique',
-      is_disabled bit = 0,
-      has_filter bit = i.body ->> 'where' IS NOT NULL,
+    `object_id int = i.id; name sysname = i.body ->> 'name'; index_id int = i.index_id;
+      type_desc nvarchar(60) = iif(i.kind = 'primary', 'CLUSTERED', 'NONCLUSTERED');
+      is_unique bit = i.kind <> 'index' OR i.body ->> 'unique'; is_primary_key bit = i.kind = 'primary';
+      is_unique_constraint bit = i.kind = 'unique'; is_disabled bit = 0; has_filter bit = i.body ->> 'where' IS NOT NULL;
       filter_definition nvarchar(max) = '(' || (i.body ->> 'where') || ')'`,
     indexes,
   ),
   'sys.index_columns': view(
-    `object_id int = k.id,
-      index_id int = k.index_id,
-      index_column_id int = k.rank + 1,
-      column_id int = (SELECT key + 1 FROM json_each(k.owner, '$.columns') WHERE value ->> 'name' = k.name COLLATE NOCASE),
-      key_ordinal tinyint = iif(k.included, 0, k.rank + 1),
-      is_descending_key bit = k.descending,
+    `object_id int = k.id; index_id int = k.index_id; index_column_id int = k.rank + 1;
+      column_id int = (SELECT key + 1 FROM json_each(k.owner, '$.columns') WHERE value ->> 'name' = k.name COLLATE NOCASE);
+      key_ordinal tinyint = iif(k.included, 0, k.rank + 1); is_descending_key bit = k.descending;
       is_included_column bit = k.included`,
     indexColumns,
   ),
-  'sys.schemas': view('name sysname = column1,\n schema_id int = column2', "(VALUES ('dbo', 1), ('sys', 4))"),
+  'sys.schemas': view('name sysname = column1; schema_id int = column2', "(VALUES ('dbo', 1), ('sys', 4))"),
   'sys.databases': view(
-    `name sysname = 'access',
-      database_id int = 5,
-      compatibility_level tinyint = 160,
-      collation_name sysname = 'SQL_Latin1_General_CP1_CI_AS',
-      is_read_committed_snapshot_on bit = 1`,
+    `name sysname = 'access'; database_id int = 5; compatibility_level tinyint = 160;
+      collation_name sysname = 'SQL_Latin1_General_CP1_CI_AS'; is_read_committed_snapshot_on bit = 1`,
     '(SELECT 1)',
   ),
   'sys.extended_properties': view(
-    `class tinyint = 0,
-      class_desc nvarchar(60) = 'DATABASE',
-      major_id int = 0,
-      minor_id int = 0,
-      name sysname = e.name,
+    `class tinyint = 0; class_desc nvarchar(60) = 'DATABASE'; major_id int = 0; minor_id int = 0; name sysname = e.name;
       value nvarchar(4000) = e.body ->> 'value'`,
     entries('property'),
   ),
   'sys.database_principals': view(
-    `name sysname = e.name,
-      principal_id int = e.principal_id,
-      type varchar(1) = e.body ->> 'type',
-      type_desc nvarchar(60) = '{"R":"DATABASE_ROLE","E":"EXTERNAL_USER","S":"SQL_USER"}' ->> (e.body ->> 'type'),
+    `name sysname = e.name; principal_id int = e.principal_id; type varchar(1) = e.body ->> 'type';
+      type_desc nvarchar(60) = '{"R":"DATABASE_ROLE","E":"EXTERNAL_USER","S":"SQL_USER"}' ->> (e.body ->> 'type');
       sid varbinary(85) = unhex(e.body ->> 'sid')`,
     fixedPrincipals,
     entries('principal'),
   ),
   'sys.database_permissions': view(
-    `class tinyint = o.id IS NOT NULL,
-      major_id int = ifnull(o.id, 0),
-      minor_id int = 0,
-      grantee_principal_id int = e.principal_id,
-      permission_name nvarchar(128) = p.value ->> 'permission',
-      state varchar(1) = 'G',
-      state_desc nvarchar(60) = 'GRANT'`,
+    `class tinyint = o.id IS NOT NULL; major_id int = ifnull(o.id, 0); minor_id int = 0;
+      grantee_principal_id int = e.principal_id; permission_name nvarchar(128) = p.value ->> 'permission';
+      state varchar(1) = 'G'; state_desc nvarchar(60) = 'GRANT'`,
     grants,
   ),
   'sys.database_role_members': view(
-    'role_principal_id int = r.id + 4,\n member_principal_id int = e.principal_id',
+    'role_principal_id int = r.id + 4; member_principal_id int = e.principal_id',
     `${entries('principal')}, ${members('memberOf')} AS m, main.__catalogue AS r
         WHERE r.kind = 'principal' AND r.name = m.value`,
   ),

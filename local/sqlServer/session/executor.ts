@@ -1,10 +1,9 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { SQLInputValue } from 'node:sqlite';
 import type { Compile, Compiled } from '../dialect/compile';
 import type { CompileContext } from '../dialect/scope';
 import { parseBatch, type Statement } from '../dialect/statements';
 import type { Catalogue } from '../engine/catalogue';
-import { Connection } from '../engine/connection';
+import { Connection, type Values } from '../engine/connection';
 import { fromDate, roundTo } from '../engine/dates';
 import { Definitions } from '../engine/ddl';
 import { notServed, SqlError, sqlError } from '../errors';
@@ -23,12 +22,9 @@ const LONG_STATEMENT_MS = 10;
 const parsed = new Map<string, Statement[]>();
 
 function parse(sql: string): Statement[] {
-  let statements = parsed.get(sql);
-  if (statements === undefined) {
-    statements = parseBatch(sql);
-    if (parsed.size >= PARSED_BATCHES) parsed.clear();
-    parsed.set(sql, statements);
-  }
+  const statements = parsed.get(sql) ?? parseBatch(sql);
+  if (parsed.size >= PARSED_BATCHES) parsed.clear();
+  parsed.set(sql, statements);
   return statements;
 }
 
@@ -59,8 +55,8 @@ export class Executor {
   /** Awaited before the next commit of what was written. */
   beforeCommit: (() => Promise<void>) | undefined;
   private readonly connection: Connection;
-  private xactAbort = false;
-  private transactionCount = 0;
+  xactAbort = false;
+  private inTransaction = false;
   /** SQLite's transaction begins with the first write: reads before it see what is committed. */
   private begun = false;
   private changedCatalogue = false;
@@ -74,14 +70,6 @@ export class Executor {
   ) {
     this.connection = new Connection(file, shared.epoch);
     this.temporaryBefore = this.connection.catalogue.temporaryTables;
-  }
-
-  private get inTransaction(): boolean {
-    return this.transactionCount > 0;
-  }
-
-  get aborts(): boolean {
-    return this.xactAbort;
   }
 
   /**
@@ -211,29 +199,27 @@ export class Executor {
 
   private define({ define }: Extract<Statement, { kind: 'define' }>, run: Run): void {
     this.changedCatalogue = true;
-    define(new Definitions(this.connection, this.context(run), fromDate(this.shared.now())));
+    define(new Definitions(this.connection, this.context(run)));
   }
 
   // --- transactions -------------------------------------------------------------------------------------------------
 
   private begin(response: Response): void {
-    if (++this.transactionCount === 1) {
-      this.temporaryBefore = this.connection.catalogue.temporaryTables;
-      response.environment(Change.begin, DESCRIPTOR);
-    }
+    if (this.inTransaction) throw notServed('a transaction within a transaction');
+    this.inTransaction = true;
+    this.temporaryBefore = this.connection.catalogue.temporaryTables;
+    response.environment(Change.begin, DESCRIPTOR);
     response.statementDone();
   }
 
   private async commit(response: Response): Promise<void> {
     if (!this.inTransaction) throw sqlError(3902);
-    if (this.transactionCount === 1) {
-      if (this.begun) {
-        await this.beforeCommit?.();
-        this.connection.end('COMMIT');
-      }
-      this.ended();
-      response.environment(Change.commit, Buffer.alloc(0), DESCRIPTOR);
-    } else this.transactionCount--;
+    if (this.begun) {
+      await this.beforeCommit?.();
+      this.connection.end('COMMIT');
+    }
+    this.ended();
+    response.environment(Change.commit, Buffer.alloc(0), DESCRIPTOR);
     response.statementDone();
   }
 
@@ -249,7 +235,7 @@ export class Executor {
   }
 
   private ended(): void {
-    this.transactionCount = 0;
+    this.inTransaction = false;
     this.begun = false;
     if (this.changedCatalogue) this.connection.catalogue.changed();
     this.changedCatalogue = false;
@@ -280,20 +266,19 @@ export class Executor {
 
   /** Takes the turn to write and begins SQLite's transaction. True: others wrote first, and a snapshot was taken before. */
   private async beginWriting(signal: AbortSignal): Promise<boolean> {
-    const { lock } = this.shared;
-    if (lock.isFreeFor(this)) {
-      await lock.acquire(this, signal);
-      this.connection.begin();
-      return false;
-    }
-    this.connection.beginWithSnapshot();
+    let waited = false as boolean;
+    const onWait = (): void => {
+      this.connection.beginWithSnapshot();
+      waited = true;
+    };
     try {
-      await lock.acquire(this, signal);
-      return true;
+      await this.shared.lock.acquire(this, signal, onWait);
     } catch (error) {
       this.connection.end('ROLLBACK');
       throw error;
     }
+    if (!waited) this.connection.exec('BEGIN IMMEDIATE');
+    return waited;
   }
 
   // --- statements ---------------------------------------------------------------------------------------------------
@@ -313,10 +298,8 @@ export class Executor {
     return compiled;
   }
 
-  private bind(compiled: Compiled, run: Run): Record<string, SQLInputValue> {
-    const values: Record<string, SQLInputValue> = {};
-    for (const name of compiled.bindings) values[name] = this.bound(name, run);
-    return values;
+  private bind(compiled: Compiled, run: Run): Values {
+    return Object.fromEntries(compiled.bindings.map((name) => [name, this.bound(name, run)]));
   }
 
   private bound(name: string, run: Run): SqlValue {
@@ -328,7 +311,7 @@ export class Executor {
       case 'rowcount':
         return BigInt(this.rowCount);
       case 'trancount':
-        return BigInt(this.transactionCount);
+        return this.inTransaction ? 1n : 0n;
       case 'version':
         return VERSION;
       case 'database':
@@ -382,14 +365,7 @@ export class Executor {
   /** The value of a query of one row and column. */
   private evaluate(compile: Compile, run: Run): SqlValue {
     const compiled = this.compile(compile, run);
-    const rows = this.connection.rows(compiled, this.bind(compiled, run));
-    try {
-      const row = rows.next();
-      return row.done ? null : (row.value[0] ?? null);
-    } finally {
-      // An open cursor would keep this session's look at the database as it is now.
-      rows.return?.();
-    }
+    return this.connection.value(compiled, this.bind(compiled, run));
   }
 
   /** SQLite's plan of every statement that has one, also in branches; temporary tables are created on the way. */

@@ -38,17 +38,11 @@ export class Order implements HeldCommit {
   left: number;
   private readonly holding = Promise.withResolvers<undefined>();
   private readonly released = Promise.withResolvers<undefined>();
+  readonly held: Promise<void> = this.holding.promise;
+  readonly release = (): void => this.released.resolve(undefined);
 
   constructor(readonly fault: Fault) {
     this.left = fault.times ?? 1;
-  }
-
-  get held(): Promise<void> {
-    return this.holding.promise;
-  }
-
-  release(): void {
-    this.released.resolve(undefined);
   }
 
   /** Resolves when the commit may go on. */

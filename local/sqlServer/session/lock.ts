@@ -7,23 +7,19 @@ export class WriterLock {
   private readonly waiting: { owner: object; grant: () => void }[] = [];
   private readonly watchers: (() => void)[] = [];
 
-  isFreeFor(owner: object): boolean {
-    return this.holder === undefined || this.holder === owner;
-  }
-
   /** Resolves when the next session begins to wait. */
   contended(): Promise<void> {
     return new Promise((resolve) => this.watchers.push(resolve));
   }
 
-  /** Throws Cancelled when the signal comes first. */
-  async acquire(owner: object, signal: AbortSignal): Promise<void> {
-    if (this.holder === owner) return;
+  /** `onWait` is called if others come first. Throws Cancelled when the signal comes first. */
+  async acquire(owner: object, signal: AbortSignal, onWait: () => void): Promise<void> {
     if (signal.aborted) throw new Cancelled();
     if (this.holder === undefined) {
       this.holder = owner;
       return;
     }
+    onWait();
     await new Promise<void>((resolve, reject) => {
       const entry = { owner, grant: resolve };
       this.waiting.push(entry);

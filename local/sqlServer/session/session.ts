@@ -1,8 +1,9 @@
+import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { SecureContext, TLSSocket } from 'node:tls';
 import { SqlError, sqlError } from '../errors';
-import { federatedInfo, parseLogin, parseToken, preloginResponse, type Login } from '../wire/login';
+import { federatedInfo, parseLogin, parseToken, PRELOGIN_RESPONSE, type Login } from '../wire/login';
 import { MessageReader, packet, PacketType, type Message } from '../wire/packets';
 import { parseRpc, parseSqlBatch, type Parameter, type SqlRequest } from '../wire/requests';
 import { Response } from '../wire/response';
@@ -29,17 +30,22 @@ export interface Host extends SharedState {
   readonly received: (statement: ReceivedStatement) => void;
 }
 
+type Running = Pick<Run, 'response' | 'signal'> & { readonly executor: Executor };
+/** What is done with the connection once a request has run. */
+type Afterwards = 'drop' | 'end' | undefined;
+
 /** One connection, from PRELOGIN to its end. */
 export class Session {
   private stream: TLSSocket | undefined;
   private executor: Executor | undefined;
   private pendingLogin: Login | undefined;
   private running: AbortController | undefined;
-  private queue: Promise<void> = Promise.resolve();
+  /** Resolves, once the connection is closed, when its transaction and file are let go of. */
+  queue: Promise<void> = Promise.resolve();
   packetSize = 4096;
 
   constructor(
-    private readonly socket: Socket,
+    readonly socket: Socket,
     private readonly host: Host,
     private readonly id: number,
     /** Called when its transaction and file are let go of. */
@@ -51,7 +57,7 @@ export class Session {
     const reader = new MessageReader((message) => {
       if (message.type !== PacketType.prelogin) return void socket.destroy();
       socket.removeAllListeners('data');
-      socket.write(packet(PacketType.response, preloginResponse(), true));
+      socket.write(packet(PacketType.response, PRELOGIN_RESPONSE, true));
       this.secure();
     });
     socket.on('data', (chunk: Buffer) => reader.push(chunk));
@@ -72,10 +78,6 @@ export class Session {
     stream.on('end', () => this.socket.destroy());
   }
 
-  destroy(): void {
-    this.socket.destroy();
-  }
-
   private closed(): void {
     this.running?.abort();
     this.queue = this.queue.then(() => {
@@ -83,11 +85,6 @@ export class Session {
       this.executor = undefined;
       this.onClose();
     });
-  }
-
-  /** Resolves when the session's transaction and file are let go of. */
-  async ended(): Promise<void> {
-    await this.queue;
   }
 
   private receive(message: Message): void {
@@ -110,20 +107,13 @@ export class Session {
     const { stream } = this;
     if (stream === undefined || stream.destroyed) throw new Cancelled();
     if (stream.write(data)) return;
-    await new Promise<void>((resolve) => {
-      const done = (): void => {
-        stream.off('drain', done);
-        stream.off('close', done);
-        this.running?.signal.removeEventListener('abort', done);
-        resolve();
-      };
-      stream.on('drain', done);
-      stream.on('close', done);
-      this.running?.signal.addEventListener('abort', done);
-    });
+    // Closed, it aborts what is running.
+    const signal = this.running?.signal;
+    await once(stream, 'drain', signal && { signal }).catch(() => undefined);
   }
 
-  private async handle({ type, payload, ignored }: Message): Promise<void> {
+  private async handle(message: Message): Promise<void> {
+    const { type, payload } = message;
     switch (type) {
       case PacketType.login7:
         return this.login(parseLogin(payload));
@@ -132,11 +122,8 @@ export class Session {
       case PacketType.attention:
         return this.response().end('attention');
       case PacketType.batch:
-      case PacketType.rpc: {
-        if (this.executor === undefined) return void this.socket.destroy();
-        const response = this.response(type === PacketType.rpc);
-        return ignored ? response.end() : this.request(this.executor, type, payload, response);
-      }
+      case PacketType.rpc:
+        return this.request(message);
       default:
         this.socket.destroy();
     }
@@ -147,9 +134,7 @@ export class Session {
   private async login(login: Login): Promise<void> {
     if (!login.federated) return this.finishLogin(login, undefined);
     this.pendingLogin = login;
-    const response = this.response();
-    response.raw(federatedInfo());
-    await response.end();
+    await this.write(packet(PacketType.response, federatedInfo(), true));
   }
 
   private async finishLogin(login: Login, token: string | undefined): Promise<void> {
@@ -178,12 +163,11 @@ export class Session {
 
   // --- requests -----------------------------------------------------------------------------------------------------
 
-  private async request(
-    executor: Executor,
-    type: number,
-    payload: Buffer,
-    response: Response,
-  ): Promise<void> {
+  private async request({ type, payload, ignored }: Message): Promise<void> {
+    const { executor } = this;
+    if (executor === undefined) return void this.socket.destroy();
+    const response = this.response(type === PacketType.rpc);
+    if (ignored) return response.end();
     const running = new AbortController();
     const { signal } = running;
     this.running = running;
@@ -208,7 +192,7 @@ export class Session {
     }
   }
 
-  private async execute(request: SqlRequest, run: Pick<Run, 'response' | 'signal'> & { executor: Executor }) {
+  private async execute(request: SqlRequest, run: Running): Promise<Afterwards> {
     const { sql: text, parameters = [] } = request;
     const work = () => run.executor.execute(request, run.response, run.signal);
     const initial = INITIAL_BATCH.test(text);
@@ -223,8 +207,8 @@ export class Session {
     order: Order,
     text: string,
     work: () => Promise<void>,
-    { executor, response, signal }: Pick<Run, 'response' | 'signal'> & { executor: Executor },
-  ): Promise<'drop' | 'end' | undefined> {
+    { executor, response, signal }: Running,
+  ): Promise<Afterwards> {
     const { fault } = order;
     switch (fault.kind) {
       case 'dropBefore':
@@ -234,7 +218,7 @@ export class Session {
         return 'drop';
       case 'error': {
         const error = errorOf(fault, 50000);
-        const aborts = executor.aborts || /^\s*SET\s+XACT_ABORT\s+ON/i.test(text);
+        const aborts = executor.xactAbort || /^\s*SET\s+XACT_ABORT\s+ON/i.test(text);
         executor.raise(error, response, error.number === 1205 || aborts);
         return error.class >= 20 ? 'end' : undefined;
       }

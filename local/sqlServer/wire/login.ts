@@ -9,25 +9,17 @@ export interface Login {
   readonly federated: boolean;
 }
 
-/** Our side of PRELOGIN, by option: version, encryption on, instance, thread, MARS off, FEDAUTHREQUIRED echoed. */
-const PRELOGIN: readonly (readonly [id: number, data: readonly number[]])[] = [
-  [0, [16, 0, 0x10, 0, 0, 0]],
-  [1, [1]],
-  [2, [0]],
-  [3, []],
-  [4, [0]],
-  [6, [1]],
-];
-
-export function preloginResponse(): Buffer {
-  const data = PRELOGIN.flatMap(([, bytes]) => bytes);
-  let offset = PRELOGIN.length * 5 + 1;
-  const table = PRELOGIN.flatMap(([id, { length }]) => {
-    offset += length;
-    return [id, 0, offset - length, 0, length];
-  });
-  return Buffer.from([...table, 0xff, ...data]);
-}
+/**
+ * Our side of PRELOGIN: version 16.0, encryption on, no instance, thread or MARS, FEDAUTHREQUIRED echoed. First each
+ * option's id, offset and length, then their data.
+ */
+export const PRELOGIN_RESPONSE = Buffer.from(
+  '00001f0006 0100250001 0200260001 0300270000 0400270001 0600280001 ff 100010000000 01 00 00 01'.replaceAll(
+    ' ',
+    '',
+  ),
+  'hex',
+);
 
 const FEDERATED_AUTHENTICATION = 2;
 const END_OF_FEATURES = 0xff;

@@ -161,10 +161,6 @@ export class Response {
     this.token(Token.featureAck).bytes(Buffer.from(features));
   }
 
-  raw(bytes: Buffer): void {
-    this.writer.bytes(bytes);
-  }
-
   /** Sends whole packets. */
   async flush(): Promise<void> {
     const size = payloadSize(this.output.packetSize);

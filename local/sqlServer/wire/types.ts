@@ -1,17 +1,8 @@
 import { fromCp1252, bytesToGuid, guidToBytes, toCp1252 } from '../engine/convert';
 import { daysSince1900, daysSinceYearOne, parseMoment } from '../engine/dates';
 import { notServed } from '../errors';
-import {
-  INT,
-  isString,
-  isUnicode,
-  maxLength,
-  nvarchar,
-  TYPES,
-  varchar,
-  type SqlType,
-  type SqlValue,
-} from '../sqlTypes';
+import { INT, isString, isUnicode, maxLength, nvarchar, TYPES, varchar } from '../sqlTypes';
+import type { SqlType, SqlValue } from '../sqlTypes';
 import type { Reader, Writer } from './buffers';
 
 /** TYPE_INFO and values of TDS 7.4 ([MS-TDS] 2.2.5.4 to 2.2.5.6). */
@@ -49,73 +40,63 @@ export type ValueWriter = (writer: Writer, value: SqlValue) => void;
 /** What writes the values of a column. */
 export function valueWriter(type: SqlType): ValueWriter {
   if (isVariable(type)) return variableWriter(type);
-  const write = fixedWriter(type);
+  const [size, write] = fixedWriter(type);
   return (writer, value) => {
-    if (value === null) writer.u8(0);
-    else write(writer, value);
+    writer.u8(value === null ? 0 : size);
+    if (value !== null) write(writer, value);
   };
 }
 
 function variableWriter(type: SqlType): ValueWriter {
-  const encode = (value: string | Uint8Array): Uint8Array => {
-    if (typeof value !== 'string') return value;
-    return isUnicode(type) ? Buffer.from(value, 'utf16le') : toCp1252(value);
-  };
-  if (declaredLength(type) !== MAX) {
-    return (writer, value) => {
-      const bytes = value === null ? undefined : encode(value as string);
-      writer.uint(bytes?.length ?? MAX, 2);
-      if (bytes) writer.bytes(bytes);
-    };
-  }
+  const isMax = declaredLength(type) === MAX;
+  const none = Buffer.alloc(isMax ? 8 : 2, 0xff);
   return (writer, value) => {
-    const bytes = value === null ? undefined : encode(value as string);
-    writer.u64(BigInt(bytes?.length ?? -1));
-    if (bytes === undefined) return;
-    if (bytes.length > 0) {
-      writer.uint(bytes.length, 4);
-      writer.bytes(bytes);
+    if (value === null) {
+      writer.bytes(none);
+      return;
     }
-    writer.uint(0, 4);
+    const text = isUnicode(type) ? Buffer.from(String(value), 'utf16le') : toCp1252(String(value));
+    const bytes = value instanceof Uint8Array ? value : text;
+    if (isMax) writer.u64(BigInt(bytes.length));
+    if (!isMax || bytes.length > 0) writer.uint(bytes.length, isMax ? 4 : 2);
+    writer.bytes(bytes);
+    if (isMax) writer.uint(0, 4);
   };
 }
 
-function fixedWriter(type: SqlType): (writer: Writer, value: Exclude<SqlValue, null>) => void {
-  const { bytes: size = 0 } = TYPES[type.name];
-  switch (type.name) {
+type FixedWriter = (writer: Writer, value: Exclude<SqlValue, null>) => void;
+
+/** How many bytes a value takes, and what writes them. */
+function fixedWriter({ name, scale = 7 }: SqlType): readonly [size: number, write: FixedWriter] {
+  const { bytes: size = 0 } = TYPES[name];
+  switch (name) {
     case 'uniqueidentifier':
-      return (writer, value) => {
-        writer.u8(size);
-        writer.bytes(guidToBytes(String(value)));
-      };
+      return [size, (writer, value) => writer.bytes(guidToBytes(String(value)))];
     case 'datetime':
-      return (writer, value) => {
-        const moment = parseMoment(String(value));
-        writer.u8(size);
-        writer.uint(daysSince1900(moment) >>> 0, 4);
-        writer.uint(Math.round((moment.ticks * 300) / 1e7), 4);
-      };
+      return [
+        size,
+        (writer, value) => {
+          const moment = parseMoment(String(value));
+          writer.uint(daysSince1900(moment) >>> 0, 4);
+          writer.uint(Math.round((moment.ticks * 300) / 1e7), 4);
+        },
+      ];
     case 'date':
     case 'datetime2': {
-      const { scale = 7 } = type;
-      const time = type.name === 'date' ? 0 : timeBytes(scale);
-      return (writer, value) => {
-        const moment = parseMoment(String(value));
-        writer.u8(time + 3);
-        if (time > 0) writer.uint(Math.floor(moment.ticks / 10 ** (7 - scale)), time);
-        writer.uint(daysSinceYearOne(moment), 3);
-      };
+      const time = name === 'date' ? 0 : timeBytes(scale);
+      return [
+        time + 3,
+        (writer, value) => {
+          const moment = parseMoment(String(value));
+          if (time > 0) writer.uint(Math.floor(moment.ticks / 10 ** (7 - scale)), time);
+          writer.uint(daysSinceYearOne(moment), 3);
+        },
+      ];
     }
     case 'bigint':
-      return (writer, value) => {
-        writer.u8(size);
-        writer.u64(value as bigint);
-      };
+      return [size, (writer, value) => writer.u64(value as bigint)];
     default:
-      return (writer, value) => {
-        writer.u8(size);
-        writer.uint(Number(BigInt.asUintN(size * 8, value as bigint)), size);
-      };
+      return [size, (writer, value) => writer.uint(Number(BigInt.asUintN(size * 8, value as bigint)), size)];
   }
 }
 
@@ -142,13 +123,9 @@ export function readTypedValue(reader: Reader): TypedValue {
     case TYPES.varchar.token: {
       const unicode = token === TYPES.nvarchar.token;
       const isMax = reader.u16() === MAX;
-      const utf8 = (reader.bytes(5).readUInt32LE() & 0x04000000) !== 0;
+      reader.bytes(COLLATION.length);
       const bytes = isMax ? readChunks(reader) : readShort(reader);
-      const text = unicode
-        ? bytes?.toString('utf16le')
-        : utf8
-          ? bytes?.toString()
-          : bytes && fromCp1252(bytes);
+      const text = unicode ? bytes?.toString('utf16le') : bytes && fromCp1252(bytes);
       const longest = unicode ? nvarchar(4000) : varchar(8000);
       return { type: isMax ? { ...longest, length: -1 } : longest, value: text ?? null };
     }
