@@ -23,10 +23,14 @@ const allowed = [
   'azure.yaml',
   // For readers.
   'README.md',
+  'CONTRIBUTING.md',
+  'CHANGELOG.md',
 ];
 const folders = [
   '.azuredevops',
   '.ci',
+  '.devcontainer',
+  '.vscode',
   'bench',
   'cli',
   'docs',

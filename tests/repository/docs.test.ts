@@ -1,0 +1,77 @@
+/** What the documents name exists: scripts, files, sections, routes. */
+import { existsSync, globSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { operations } from '../support/openApi';
+
+const root = join(__dirname, '../..');
+const read = (file: string): string => readFileSync(join(root, file), 'utf8');
+const documents = ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', ...globSync('docs/*.md', { cwd: root })];
+
+/** Paths of the repository begin with one of its folders; what a command writes is not in it. */
+const pathPattern =
+  /^(?:\.\/)?(?:\.azuredevops|\.ci|\.devcontainer|\.vscode|bench|cli|docs|infra|local|model|scripts|sql|src|tests)\/[\w./-]*$/;
+
+/** As GitHub names the section of a heading. */
+function anchorOf(heading: string): string {
+  return heading
+    .toLowerCase()
+    .replace(/[^\p{L}\p{N} _-]/gu, '')
+    .replaceAll(' ', '-');
+}
+
+function anchorsOf(file: string): string[] {
+  return [...read(file).matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) => anchorOf(heading));
+}
+
+describe.each(documents)('%s', (file) => {
+  const text = read(file);
+
+  test('names only npm scripts that exist', () => {
+    const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
+    const named = [...text.matchAll(/\bnpm run (?:--silent )?([\w:-]+)/g)].map(([, name = '']) => name);
+    expect(named.filter((name) => !(name in scripts))).toEqual([]);
+  });
+
+  test('names only files that exist', () => {
+    const named = [...text.matchAll(/`([^`\n]+)`/g)]
+      .map(([, path = '']) => path)
+      .filter((path) => pathPattern.test(path));
+    expect(named.filter((path) => !existsSync(join(root, path)))).toEqual([]);
+  });
+
+  test('links only to files and sections that exist', () => {
+    const targets = [...text.matchAll(/\]\((?!https?:)([^)\s]+)\)/g)].map(([, target = '']) => target);
+    const broken = targets.filter((target) => {
+      const [path = '', section] = target.split('#');
+      const linked = path === '' ? file : join(dirname(file), path);
+      if (!existsSync(join(root, linked))) return true;
+      return section !== undefined && !anchorsOf(linked).includes(section);
+    });
+    expect(broken).toEqual([]);
+  });
+});
+
+test('the README lists every route of the API, and no other', () => {
+  const section = /^## Operating$.*?(?=^## )/ms.exec(read('README.md'))?.[0] ?? '';
+  const listed = [...section.matchAll(/^\| `(GET|POST) (\/api\/[^`?]*)`/gm)].map(
+    ([, method, route]) => `${method} ${route}`,
+  );
+  expect(listed.sort()).toEqual(operations.map(({ method, route }) => `${method} ${route}`).sort());
+});
+
+test('the README names every parameter of the routes that are not for the page alone', () => {
+  const section = /^## Operating$.*?(?=^## )/ms.exec(read('README.md'))?.[0] ?? '';
+  const names = operations
+    .filter(({ id }) => id !== 'Status')
+    .flatMap(({ parameters }) => parameters.map(({ name }) => name));
+  expect([...new Set(names)].filter((name) => !new RegExp(`\\b${name}\\b`).test(section))).toEqual([]);
+});
+
+test('the README names every status of the API', () => {
+  const section = /^## Operating$.*?(?=^## )/ms.exec(read('README.md'))?.[0] ?? '';
+  const listed = [...section.matchAll(/^\| ([\d, ]+?) *\|/gm)].flatMap(([, statuses = '']) =>
+    statuses.split(', '),
+  );
+  const answered = new Set(operations.flatMap(({ responses }) => Object.keys(responses)));
+  expect(listed.sort()).toEqual([...answered].sort());
+});
