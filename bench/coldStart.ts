@@ -80,7 +80,7 @@ export async function firstRunRow(apps: Apps, { standIns }: BenchDatabase): Prom
     unit: 'ms',
     ...(await sideBySide(first(apps.deployed), first(apps.unbundled))),
     goal: { atMost: 0.7 },
-    note: 'settings, identity, telemetry and SQL load here, and a token and a TLS connection are had. Always against the stand-in, which sees the statement come.',
+    note: 'settings, identity, telemetry and SQL load here, and a token and a TLS connection are obtained. Always against the stand-in, which sees the statement come.',
   };
 }
 
