@@ -1,7 +1,7 @@
 /** What must hold whatever fails. */
 import type { EmailService } from '../../local/email';
 import type { Row } from '../../src/database/session';
-import type { Start, StartGrant } from './start';
+import type { Job } from '../../src/jobs/catalogue';
 
 /** Where the invariants are looked for. */
 export interface World {
@@ -9,15 +9,54 @@ export interface World {
   query(sql: string): Promise<Row[]>;
 }
 
+/** Something to do for a grant, a revocation or a reminder, that the rules of the jobs say is due for a while. */
+export interface Due {
+  /** The end that it is for. */
+  readonly endsAt: Date;
+  /** A row dated then or later settles it. */
+  readonly since: Date;
+  /** It is due from then, whatever rows there are, */
+  readonly from: Date;
+  /** until then; absent while it is. */
+  readonly until?: Date;
+}
+
+/** A grant, and what the rules of the jobs say of it: not what the product's own SQL finds. */
+export interface KnownGrant {
+  readonly id: number | string;
+  readonly requestNumber: string;
+  /** Rows that the job's table has for it from earlier runs. */
+  readonly earlier: number;
+  /** What has been due for it so far. */
+  readonly dues: readonly Due[];
+  /** Notification: due, but no message can go to its address. */
+  readonly undeliverable?: boolean;
+  /** Notification: how often its reminder was to be sent again on purpose. */
+  readonly resends?: number;
+}
+
+/** What the invariants are about: one job, and all grants of its platform. */
+export interface Subject {
+  readonly job: Job;
+  readonly grants: ReadonlyMap<KnownGrant['id'], KnownGrant>;
+  /** A process died: what it had sent and not recorded is recorded only if it is still due in the next run. */
+  readonly died?: boolean;
+}
+
+/** How exactly the time of a change is known, in ms: a DATETIME has steps of 1/300 s. */
+const toleranceMs = 10;
+
 /**
  * What is broken of that which holds at every moment, in words:
- * - at most one run of a type is in progress, and no two runs overlap;
- * - a grant that is due gets at most one row, at or after its expiry if it is a revocation; no other grant gets any;
- * - the counts of the runs are the number of rows written;
- * - a reminder is in one accepted message at most, and what is recorded has been accepted.
+ * - at most one run of a type is in progress, and no two runs overlap (oneRunInProgress in model/);
+ * - the counts of the runs are the number of rows written (countIsRows);
+ * - a revocation was due when it was written: its grant had expired and had none for that end (oneRevocation);
+ * - a reminder is in one accepted message at most, and each row is for an accepted message (recordedIsAccepted,
+ *   recordedOnce).
  */
-export async function findBreaches(world: World, start: Start): Promise<string[]> {
-  const { runs, written } = await read(world, start);
+export async function findBreaches(world: World, subject: Subject): Promise<string[]> {
+  const { job, grants } = subject;
+  const { runs, written } = await read(world, subject);
   const breaches: string[] = [];
   const inProgress = runs.filter(({ Status }) => Status === 'InProgress').length;
   if (inProgress > 1) breaches.push(`${inProgress} runs in progress`);
@@ -31,58 +70,78 @@ export async function findBreaches(world: World, start: Start): Promise<string[]
   if (processed !== rows.length)
     breaches.push(`Processed_Count is ${processed}, rows written ${rows.length}`);
 
-  for (const [id, newRows] of written) {
-    const grant = start.grants.get(id);
-    if (!grant?.due) breaches.push(`${id} is not due and has a row`);
-    else if (newRows.length > 1) breaches.push(`${id} has ${newRows.length} rows`);
-    else if (start.job.kind === 'revocation' && newRows.some(({ At }) => Number(At) < grant.endsAt.getTime()))
-      breaches.push(`${id} is revoked before its expiry`);
+  const accepted = acceptedReminders(world, subject);
+  for (const id of new Set([...written.keys(), ...accepted.keys()])) {
+    const grant = grants.get(id);
+    const newRows = written.get(id) ?? [];
+    if (job.kind === 'revocation') breaches.push(...findUndue(id, grant, newRows));
+    else {
+      const messages = accepted.get(id)?.length ?? 0;
+      const reminders = new Set(grant?.dues.map(({ endsAt, since }) => `${+endsAt} ${+since}`)).size;
+      const most = reminders + (grant?.resends ?? 0);
+      if (messages > most) breaches.push(`${id} is in ${messages} accepted messages, and ${most} were due`);
+      if (newRows.length > messages)
+        breaches.push(`${id} has ${newRows.length} rows and is in ${messages} accepted messages`);
+    }
   }
-  const accepted = acceptedReminders(world, start);
-  for (const [id, messages] of accepted)
-    if (messages.length > 1) breaches.push(`${id} is in ${messages.length} accepted messages`);
-  if (start.job.kind === 'notification')
-    for (const id of written.keys())
-      if (!accepted.has(id)) breaches.push(`${id} is recorded and was not accepted`);
   return breaches;
+}
+
+/** Revocations that were not due when they were written, in words. */
+function findUndue(id: KnownGrant['id'], grant: KnownGrant | undefined, rows: readonly Row[]): string[] {
+  const times = rows.map(({ At }) => Number(At));
+  return times.flatMap((at, index) => {
+    const dues = (grant?.dues ?? []).filter(
+      ({ from, until = Infinity }) => +from - toleranceMs <= at && at <= +until + toleranceMs,
+    );
+    if (dues.length === 0) return `${id} was not due at ${new Date(at).toISOString()} and has a row`;
+    const settled = ({ since }: Due) => times.slice(0, index).some((earlier) => earlier >= +since);
+    return dues.every(settled) ? `${id} has ${index + 1} rows, the last for an end that had one` : [];
+  });
 }
 
 /**
  * What is broken of that which holds once a clean run has ended, beside what holds at every moment: no run is in
- * progress, every grant that is due has its row, and every message that was accepted is recorded.
+ * progress, what is due has its row, and every message that was accepted is recorded (acceptedIsRecorded).
+ * @param looked when the clean run looked: what became due later is left to the next one
  */
-export async function findBreachesAtEnd(world: World, start: Start): Promise<string[]> {
-  const { runs, written } = await read(world, start);
-  const breaches = await findBreaches(world, start);
+export async function findBreachesAtEnd(world: World, subject: Subject, looked?: Date): Promise<string[]> {
+  const { runs, written } = await read(world, subject);
+  const breaches = await findBreaches(world, subject);
   for (const run of runs)
     if (run.Status === 'InProgress' || run.Completed_At === null)
       breaches.push(`run ${String(run.Job_Id)} is ${String(run.Status)}`);
-  for (const { id, due } of start.grants.values())
-    if (due && !written.has(id)) breaches.push(`${id} is due and has no row`);
-  return [...breaches, ...(await findUnrecorded(world, start))];
+  for (const { id, dues } of subject.grants.values())
+    for (const { since, from, until } of dues) {
+      if (until !== undefined || (looked && from > looked)) continue;
+      if (!written.get(id)?.some(({ At }) => Number(At) >= +since))
+        breaches.push(`${id} is due and has no row`);
+    }
+  return [...breaches, ...(await findUnrecorded(world, subject))];
 }
 
 /** Reminders that the service accepted and that are not recorded, in words. */
-export async function findUnrecorded(world: World, start: Start): Promise<string[]> {
-  const { written } = await read(world, start);
-  return [...acceptedReminders(world, start).keys()]
+export async function findUnrecorded(world: World, subject: Subject): Promise<string[]> {
+  if (subject.died) return [];
+  const { written } = await read(world, subject);
+  return [...acceptedReminders(world, subject).keys()]
     .filter((id) => !written.has(id))
     .map((id) => `${id} was accepted and is not recorded`);
 }
 
-/** The runs in the order in which they took the lock, and the rows beyond those of the start, by request. */
+/** The runs in the order in which they took the lock, and the rows beyond those of earlier runs, by request. */
 async function read(
   world: World,
-  { job, grants }: Start,
-): Promise<{ runs: Row[]; written: Map<StartGrant['id'], Row[]> }> {
+  { job, grants }: Subject,
+): Promise<{ runs: Row[]; written: Map<KnownGrant['id'], Row[]> }> {
   const { revocationTable, notificationTable, requestColumn } = job.platform;
   const runs = await world.query(`SELECT * FROM dbo.JobRun WHERE Job_Type = '${job.type}' ORDER BY Id;`);
   const rows = await world.query(
     job.kind === 'revocation'
-      ? `SELECT ${requestColumn} AS Request, Revoked_Dt AS At FROM ${revocationTable} WHERE Revoked_By <> 'earlier';`
-      : `SELECT ${requestColumn} AS Request, Notification_Sent_Dt AS At FROM ${notificationTable} WHERE Notification_Sent_By <> 'earlier';`,
+      ? `SELECT ${requestColumn} AS Request, Revoked_Dt AS At FROM ${revocationTable} WHERE Revoked_By <> 'earlier' ORDER BY Id;`
+      : `SELECT ${requestColumn} AS Request, Notification_Sent_Dt AS At FROM ${notificationTable} WHERE Notification_Sent_By <> 'earlier' ORDER BY Id;`,
   );
-  const written = groupBy(rows, ({ Request }) => Request as StartGrant['id']);
+  const written = groupBy(rows, ({ Request }) => Request as KnownGrant['id']);
   const untouched = await world.query(
     `SELECT COUNT(*) AS Rows FROM ${job.kind === 'revocation' ? revocationTable : notificationTable};`,
   );
@@ -92,7 +151,7 @@ async function read(
 }
 
 /** The operation ids of the accepted messages (that the service has not failed) by the requests that they remind of. */
-function acceptedReminders({ email }: World, { grants }: Start): Map<StartGrant['id'], string[]> {
+function acceptedReminders({ email }: World, { grants }: Subject): Map<KnownGrant['id'], string[]> {
   const ids = new Map([...grants.values()].map(({ id, requestNumber }) => [requestNumber, id]));
   const reminders = email.messages
     .filter(({ status }) => status !== 'Failed')

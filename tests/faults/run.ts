@@ -6,11 +6,10 @@ import type { Clock } from '../../src/clock';
 import { Database } from '../../src/database/database';
 import { EmailClient } from '../../src/email/emailClient';
 import type { Job } from '../../src/jobs/catalogue';
-import { runJob, type RunResult, type Services } from '../../src/jobs/runJob';
+import { runJob, type RunOptions, type RunResult, type Services } from '../../src/jobs/runJob';
 import { createCredential } from '../../src/services';
-import { newGuid, RecordingTelemetry, type TestEnvironment } from '../support/environment';
-import type { World } from './invariants';
-import type { Start } from './start';
+import { FastClock, newGuid, RecordingTelemetry, type TestEnvironment } from '../support/environment';
+import type { Subject, World } from './invariants';
 
 /** Real time that a run may take, in ms: all of its pauses pass at once. */
 const longestRun = 30_000;
@@ -75,13 +74,13 @@ export interface Attempt {
   readonly breaches: string[];
 }
 
-/** Services of its own for a run, on the clock that it shares with the database. */
+/** Services of its own for a run, on the clock that it shares with the database, where that can be set. */
 export function servicesFor(
   environment: TestEnvironment,
   credential: TokenCredential,
   hangs = false,
 ): Services & { readonly telemetry: RecordingTelemetry } {
-  const { settings } = environment;
+  const { settings, standIn } = environment;
   return {
     settings,
     database: new Database(settings.database, credential, hangs ? hangingTimeout : 20_000),
@@ -92,17 +91,22 @@ export function servicesFor(
       retryDelaysMs: [1_000, 4_000],
     }),
     telemetry: new RecordingTelemetry(),
-    clock: new SharedClock(standInOf(environment)),
+    clock: standIn ? new SharedClock(standIn) : new FastClock(),
   };
 }
 
 /** Runs the job as a person would over HTTP; a run that throws is a result. */
-export async function run(services: Services, job: Job): Promise<Attempt['result']> {
+export async function run(
+  services: Services,
+  job: Job,
+  options?: Pick<RunOptions, 'resend'>,
+): Promise<Attempt['result']> {
   const running = new AbortController();
   const result = await Promise.race([
     runJob(services, job, {
       trigger: 'http',
       allowMassRevocation: job.kind === 'revocation',
+      ...options,
       log: () => undefined,
     }).catch((error: unknown) => ({ kind: 'error', error }) as const),
     delay(longestRun, { kind: 'hanging' } as const, { signal: running.signal }),
@@ -149,7 +153,7 @@ export function worldOf(environment: TestEnvironment): World {
 }
 
 /** What is broken of that which holds for a run that meets no fault and leaves nothing over. */
-export function cleanBreaches(result: Attempt['result'], { job, grants }: Start): string[] {
+export function cleanBreaches(result: Attempt['result'], { job, grants }: Subject): string[] {
   if (result.kind !== 'finished') return [`the clean run is ${describeResult(result)}`];
   const undeliverable = [...grants.values()].filter((grant) => grant.undeliverable).length;
   const revocation = job.kind === 'revocation';

@@ -1,6 +1,7 @@
 /** The data from which every faulty run starts. */
 import type { Job } from '../../src/jobs/catalogue';
 import type { GrantSpec, TestEnvironment } from '../support/environment';
+import type { Subject } from './invariants';
 
 const hour = 60 * 60 * 1000;
 const day = 24 * hour;
@@ -8,22 +9,7 @@ const day = 24 * hour;
 /** When every case starts, by the database's clock: noon, so that no lead begins while it runs. */
 export const startsAt = new Date('2030-01-15T12:00:00Z');
 
-/** A grant, and what the rules of the jobs say of it; not what the product's own SQL finds. */
-export interface StartGrant {
-  readonly id: number | string;
-  readonly requestNumber: string;
-  readonly endsAt: Date;
-  /** Rows that the job's table has for it from earlier runs. */
-  readonly earlier: number;
-  /** A clean run adds one row. */
-  readonly due: boolean;
-  /** Notification: due, but no message can go to its address. */
-  readonly undeliverable: boolean;
-}
-
-export interface Start {
-  readonly job: Job;
-  readonly grants: ReadonlyMap<number | string, StartGrant>;
+export interface Start extends Subject {
   /** Puts the database, the clock, the mailbox and the faults back to the start. */
   reset(): Promise<void>;
 }
@@ -72,6 +58,11 @@ export async function createStart(
       : `INSERT INTO ${table} (${requestColumn}, ${columns})
 VALUES ('${id}', '${timestamp(startsAt.getTime() - recordedBefore)}', 'earlier'${job.kind === 'revocation' ? '' : ", 'x@example.com'"});`,
   );
+  const dueFrom = (endsAt: number) => ({
+    endsAt: new Date(endsAt),
+    since: new Date(Math.min(endsAt, startsAt.getTime())),
+    from: startsAt,
+  });
   return {
     job,
     grants: new Map(
@@ -80,9 +71,8 @@ VALUES ('${id}', '${timestamp(startsAt.getTime() - recordedBefore)}', 'earlier'$
         {
           id,
           requestNumber: numbers.get(id) ?? '',
-          endsAt: new Date(startsAt.getTime() + spec.endsIn),
           earlier: recordedBefore === undefined ? 0 : 1,
-          due,
+          dues: due ? [dueFrom(startsAt.getTime() + spec.endsIn)] : [],
           undeliverable,
         },
       ]),
