@@ -1,6 +1,7 @@
 /**
- * `npm test` runs *.test.ts, `npm run test:faults` the full fault suites *.faults.ts, `npm run test:sqlserver` the tests in
- * tests/sql against a real server (scripts/testSqlServer.ts).
+ * `npm test` runs *.test.ts, `npm run test:faults` the full fault suites *.faults.ts, `npm run test:histories` more of
+ * tests/histories (scripts/testHistories.ts), `npm run test:sqlserver` the tests in tests/sql against a real server
+ * (scripts/testSqlServer.ts).
  * @type {import('jest').Config}
  */
 module.exports = {

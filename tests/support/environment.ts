@@ -99,6 +99,12 @@ export interface TestEnvironment {
   ): TestServices;
   /** Adds grants to a platform's table; returns their request ids. */
   addGrants(job: Job, grants: readonly GrantSpec[]): Promise<(number | string)[]>;
+  /** Changes a grant as the site's own system would. */
+  changeGrant(
+    job: Job,
+    id: number | string,
+    change: { readonly endsAt: Date; readonly granted: boolean },
+  ): Promise<void>;
   /** Runs a job in this process, by hand over HTTP unless told otherwise. */
   run(job: Job, services?: TestServices, options?: Partial<RunOptions>): Promise<RunResult>;
   /** The rows of JobRun of a type, newest first. */
@@ -247,6 +253,15 @@ export async function startTestEnvironment({ ignoreLockHints = false } = {}): Pr
       ) satisfies [TableColumns, object[]];
       await insertRows(session, table, rows);
       return rows.map((row) => ('id' in row ? row.id : row.RequestId));
+    },
+    async changeGrant({ platform }, id, { endsAt, granted }) {
+      const end = `'${endsAt.toISOString().slice(0, -1)}'`;
+      const status = granted ? 'Approved' : 'Withdrawn';
+      await query(
+        platform.name === 'Databricks'
+          ? `UPDATE dbo.DataAccessDeltaRequests SET access_end_dt = ${end}, request_status = '${status}' WHERE id = ${id};`
+          : `UPDATE dbo.DataAccessPalantirRequests SET AccessEndDate = ${end}, Status = '${status}' WHERE RequestId = '${id}';`,
+      );
     },
     run: (job, theServices = services(), options = {}) =>
       runJob(theServices, job, { trigger: 'http', log: () => undefined, ...options }),

@@ -1,0 +1,48 @@
+/** Random histories of each job, and those that have found something. `npm run test:histories` plays more of them. */
+import { jobs } from '../../src/jobs/catalogue';
+import { jobOf, realServer, startTestEnvironment, type TestEnvironment } from '../support/environment';
+import { replaceView, restoreViews } from '../support/views';
+import { play, search } from './steps';
+
+/** Of `npm run test:histories`, or the few that `npm test` plays. */
+const { seed, runs } = (globalThis as { histories?: { seed: number; runs: number } }).histories ?? {
+  seed: 17,
+  runs: 12,
+};
+
+let environment: TestEnvironment;
+
+beforeAll(async () => {
+  environment = await startTestEnvironment({ ignoreLockHints: true });
+  for (const job of jobs) await replaceView(environment, job, {});
+});
+afterAll(async () => {
+  await restoreViews(environment);
+  await environment.close();
+});
+
+test.each(jobs.map((job) => [job.type, job] as const))(
+  '%s keeps every invariant in random histories',
+  async (type, job) => {
+    process.stdout.write(`${type}: ${runs} histories, seed ${seed}\n`);
+    await search(environment, job, { seed, runs });
+  },
+  // Shrinking takes as long again and more.
+  60_000 + runs * 10_000,
+);
+
+/** Held back and lost is what the stand-in can be told to do. */
+const onStandIn = realServer ? test.skip : test;
+
+onStandIn('a batch whose retry overtakes it revokes once, also beside another run', () =>
+  play(environment, jobOf('revocation', 'Databricks'), [
+    { do: 'run', at: 'revokeBatch', nth: 1, fault: 'commitHeldAndLost', twice: true },
+    { do: 'resume' },
+  ]),
+);
+
+onStandIn('a record whose retry overtakes it is written once', () =>
+  play(environment, jobOf('notification', 'Palantir'), [
+    { do: 'run', at: 'recordNotification', nth: 2, fault: 'committedLate' },
+  ]),
+);
