@@ -1,0 +1,141 @@
+/**
+ * Orders of events that the model of the protocol (docs/protocol.md) found to break it without one of its safeguards, on
+ * real sessions of the stand-in, which ignores lock hints. The other safeguards have their tests where the rule is.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import type { SqlServer } from '../../local/sqlServer';
+import { Session } from '../../src/database/session';
+import { acquireLock } from '../../src/jobRun/acquire';
+import { cancelRun } from '../../src/jobRun/cancel';
+import { finishRun } from '../../src/jobRun/finish';
+import { jobs } from '../../src/jobs/catalogue';
+import { createCredential } from '../../src/services';
+import {
+  beforeStatement,
+  finished,
+  newGuid,
+  startTestEnvironment,
+  type TestEnvironment,
+} from '../support/environment';
+
+const hour = 60 * 60 * 1000;
+let environment: TestEnvironment;
+
+beforeAll(async () => {
+  environment = await startTestEnvironment({ ignoreLockHints: true });
+});
+afterEach(() => {
+  jest.restoreAllMocks();
+  return environment.reset();
+});
+afterAll(() => environment.close());
+
+function standIn(): SqlServer {
+  if (!environment.standIn) throw new Error('The orders of events are those of the stand-in');
+  return environment.standIn;
+}
+
+describe.each(jobs.map((job) => [job.type, job] as const))('%s', (_, job) => {
+  const { revocationTable, notificationTable } = job.platform;
+  const table = job.kind === 'revocation' ? revocationTable : notificationTable;
+  const insert = new RegExp(`INSERT INTO ${table}`);
+  // The first record of a run is its empty trial; the second is that of the message.
+  const [statement, nth] =
+    job.kind === 'revocation' ? (['revokeBatch', 1] as const) : (['recordNotification', 2] as const);
+  const addDue = (count: number) =>
+    environment.addGrants(
+      job,
+      Array.from({ length: count }, () => ({
+        endsIn: job.kind === 'revocation' ? -hour : 30 * hour,
+        email: 'ada@example.com',
+      })),
+    );
+  const written = () => environment.query(`SELECT Id FROM ${table};`);
+
+  test.each([
+    ['commits after the second has begun', 'answerLate'],
+    ['has committed, and its answer is lost', 'dropAfter'],
+  ] as const)('writes nothing twice when the first try %s', async (_order, kind) => {
+    await addDue(3);
+    beforeStatement(statement, nth, () => standIn().order({ kind, match: insert, drop: true }));
+    const run = finished(await environment.run(job));
+    expect(run).toMatchObject({ status: 'Completed', processedCount: 3 });
+    expect(await written()).toHaveLength(3);
+    expect(await environment.runs(job)).toHaveLength(1);
+  });
+
+  test('keeps and counts what it had begun to write when it is cancelled, and the cancel waits for that', async () => {
+    await addDue(3);
+    const other = await openSession();
+    let commit: { held: Promise<void>; release: () => void } | undefined;
+    beforeStatement(statement, nth, () => (commit = standIn().order({ kind: 'holdCommit', match: insert })));
+    const running = environment.run(job);
+    while (!commit) await delay(1);
+    await commit.held;
+    const [row] = await environment.runs(job);
+    const cancelling = cancelRun(other, job.type, row?.Job_Id as string, false);
+    expect(await Promise.race([cancelling, delay(50, 'waits')])).toBe('waits');
+    commit.release();
+    expect(await cancelling).toMatchObject({ kind: 'cancelled', run: { processedCount: 3 } });
+    other.close();
+    expect(finished(await running)).toMatchObject({ status: 'Failed', processedCount: 3 });
+    expect(await written()).toHaveLength(3);
+  });
+
+  test('writes nothing once its row is being closed, even where it begins before that is committed', async () => {
+    await addDue(3);
+    const other = await openSession();
+    const commit = standIn().order({ kind: 'holdCommit', match: /'closed by a test'/ });
+    let closing: Promise<unknown> | undefined;
+    beforeStatement(job.kind === 'revocation' ? 'revokeBatch' : 'checkLease', 1, async () => {
+      closing = other.query({
+        name: 'close',
+        sql: "UPDATE dbo.JobRun SET Status = 'Failed', Error_Message = 'closed by a test' WHERE Status = 'InProgress';",
+      });
+      await commit.held;
+      // The statement has begun, and waits or reads the state before, until the row is closed for all to see.
+      setTimeout(() => commit.release(), 100);
+    });
+    const run = finished(await environment.run(job));
+    await closing;
+    other.close();
+    expect(run).toMatchObject({ status: 'Failed', errorMessage: 'closed by a test' });
+    // A message that went out before the row was closed is recorded; nothing is revoked.
+    expect(await written()).toHaveLength(job.kind === 'revocation' ? 0 : 3);
+    expect(run.processedCount ?? 0).toBe((await written()).length);
+  });
+});
+
+describe('a run that is cancelled', () => {
+  const type = 'RevokeExpiredDatabricksRequests';
+  const acquire = (jobId: string) => acquireLock(environment.session, type, jobId, 'machine-1');
+
+  test('before it hears that it has its lock gives up after five attempts', async () => {
+    const jobId = newGuid();
+    await acquire(jobId);
+    await cancelRun(environment.session, type, jobId, false);
+    standIn().clearStatements();
+    await expect(acquire(jobId)).rejects.toThrow('changed hands 5 times');
+    const attempts = standIn().statements.filter(({ text }) => text.includes('INSERT INTO dbo.JobRun'));
+    expect(attempts).toHaveLength(5);
+  });
+
+  test('finishes as the cancel left it', async () => {
+    const acquisition = await acquire(newGuid());
+    if (acquisition.kind === 'held') throw new Error('The lock is held');
+    const cancellation = await cancelRun(environment.session, type, acquisition.run.jobId, false);
+    if (cancellation.kind !== 'cancelled') throw new Error('The run is not cancelled');
+    standIn().clock.advance(1_000);
+    expect(await finishRun(environment.session, acquisition.run, { status: 'Completed' })).toEqual(
+      cancellation.run,
+    );
+  });
+});
+
+async function openSession(): Promise<Session> {
+  return Session.open(
+    environment.settings.database,
+    await createCredential(environment.environment, undefined),
+    30_000,
+  );
+}
