@@ -19,4 +19,6 @@ module.exports = {
   },
   transformIgnorePatterns: ['/node_modules/(?!uuid/)'],
   testTimeout: 60_000,
+  // Many tests wait for a process or a browser; by default jest leaves a core free.
+  maxWorkers: '100%',
 };
