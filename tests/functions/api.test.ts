@@ -494,7 +494,10 @@ describe('Parameters in the body of POST /api/jobs/{jobType}/runs', () => {
 test('GET /api/status refuses unknown parameters, and takes the function key', async () => {
   const answer = await app.call('/api/status?jobs=RevokeExpiredPalantirRequests');
   expect([answer.status, answer.headers.get('content-type')]).toEqual([400, 'text/html; charset=utf-8']);
-  expect(await answer.text()).toContain('&quot;jobs&quot; is unknown');
+  const page = await answer.text();
+  expect(page).toContain('&quot;jobs&quot; is unknown');
+  // Green means good: in the tab, too, a page that says what is wrong is not.
+  expect(/<circle [^>]*fill='([^']+)'/.exec(page)?.[1]).toBe('%23c9252d');
   expect((await app.call('/api/status?code=secret')).status).toBe(200);
 });
 

@@ -164,7 +164,8 @@ export function renderProblem(title: string, detail: string): SafeHtml {
 /** A tab that shows at a glance whether something is wrong. */
 function icon(states: readonly JobState[]): SafeHtml {
   const worst = stateNames.find((name) => states.some(({ state }) => state === name));
-  const bad = worst === 'Overdue' || worst === 'Failed';
+  // Without states the page says what is wrong instead.
+  const bad = worst === undefined || worst === 'Overdue' || worst === 'Failed';
   const colour = bad ? '%23c9252d' : worst === 'Attention' ? '%23b35900' : '%231a7f37';
   const shape = bad ? "<path d='M3 3l10 10M13 3L3 13' stroke='white' stroke-width='3'/>" : '';
   return html`<link
