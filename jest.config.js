@@ -1,5 +1,6 @@
 /**
- * `npm test` runs *.test.ts, `npm run test:faults` the full fault suites *.faults.ts, `npm run test:histories` more of
+ * `npm test` runs *.test.ts, `npm run test:quick` those of them that start no process, no browser and take seconds,
+ * `npm run test:faults` the full fault suites *.faults.ts, `npm run test:histories` more of
  * tests/histories (scripts/testHistories.ts), `npm run test:sqlserver` the tests in tests/sql against a real server
  * (scripts/testSqlServer.ts).
  * @type {import('jest').Config}
@@ -21,4 +22,5 @@ module.exports = {
   testTimeout: 60_000,
   // Many tests wait for a process or a browser; by default jest leaves a core free.
   maxWorkers: '100%',
+  reporters: ['default', '<rootDir>/scripts/slowestFiles.js'],
 };
