@@ -28,7 +28,6 @@ const lazy = [
   './services.js',
   './jobs/runJob.js',
   './functions/api.js',
-  './functions/statusPage.js',
   './database/driver.js',
   './telemetry/applicationInsights.js',
   '@azure/identity',

@@ -1,7 +1,7 @@
 /**
  * Measures the product against what it is set against, side by side, prints one table and writes it as JSON.
  *
- *     npm run bench [-- --sqlserver] [-- start lock revocation notification memory]
+ *     npm run bench [-- --sqlserver] [-- start lock revocation notification memory console]
  *
  * Without names all of them. Runs against the SQL stand-in, or with --sqlserver against the real server of
  * `npm run test:sqlserver`: an empty database of its own. Exit code 0: all were measured, reached or not.
@@ -12,6 +12,7 @@ import { parseArgs } from 'node:util';
 import { removeAppSettings } from '../local/appSettings';
 import { buildApps } from './app';
 import { firstRunRow, packageRow, startRows } from './coldStart';
+import { consoleRows } from './console';
 import { openDatabase } from './database';
 import { lockRows, memoryRows, notificationRow, revocationRows } from './jobs';
 import { report, type Row } from './report';
@@ -43,6 +44,7 @@ async function main(): Promise<void> {
     await measure('revocation', () => revocationRows(database, deployed));
     await measure('notification', async () => [await notificationRow(database, deployed)]);
     await measure('memory', () => memoryRows(database, deployed));
+    await measure('console', () => consoleRows(database));
     await measure('start', async () => [
       ...(await startRows(apps)),
       await firstRunRow(apps, database),
