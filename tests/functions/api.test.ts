@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { createDatabase } from '../../local/sampleDatabase';
 import type { Binding } from '../../local/functionsHost/core';
 import { defaultSchedules } from '../../src/config/schedules';
+import { formatUtc } from '../../src/format';
 import { jobs, type Job } from '../../src/jobs/catalogue';
 import type { JobType } from '../../src/jobRun/jobRun';
 import { appDirectory, startSample, type App, type Sample } from '../support/app';
@@ -144,7 +145,7 @@ describe('POST /api/jobs/{jobType}/runs', () => {
     const heldMinutes = (Date.parse(lockExpiresAt ?? '') - Date.parse(startedAt as string)) / 60_000;
     expect(heldMinutes).toBeGreaterThan(10);
     expect(heldMinutes).toBeLessThanOrEqual(11);
-    expect(conflict.body.detail).toContain(`until ${lockExpiresAt} at most`);
+    expect(conflict.body.detail).toContain(`until ${formatUtc(new Date(lockExpiresAt ?? ''))} at most`);
     expect(Number(conflict.headers.get('retry-after'))).toBeGreaterThan(0);
     expect(conflict.body.detail).toContain(hostname());
     expect(await storedRuns()).toHaveLength(1);
