@@ -171,7 +171,7 @@ class Notifier {
         this.#stopped ??= outcome.reason;
         return;
       case 'rejected':
-        this.#failures.add('rejected', requestIds, { code: outcome.reason });
+        this.#failures.add('rejected', requestIds, { code: serviceCode(outcome.reason) });
         log(`${requests}: the email service rejected the message ${message.operationId} (${outcome.reason})`);
         return;
       case 'unavailable':
@@ -237,4 +237,9 @@ WHERE NOT EXISTS (
 /** As OPENJSON reads it; a DATETIME2 has no zone. */
 function toRecord({ requestId, dueSince }: DueGrant): { requestId: RequestId; dueSince: string } {
   return { requestId, dueSince: dueSince.toISOString().replace('Z', '') };
+}
+
+/** The email service's code within "HTTP 400 Code" or "operation failed: Code"; without one, the status. */
+function serviceCode(reason: string): string {
+  return reason.slice(reason.lastIndexOf(' ') + 1);
 }

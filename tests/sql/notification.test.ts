@@ -210,11 +210,9 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
       failure: { code: 'EmailDroppedAllRecipientsSuppressed' },
       times: Infinity,
     });
-    expect(finished(await environment.run(job))).toMatchObject({
-      status: 'Completed',
-      processedCount: 0,
-      failedCount: 1,
-    });
+    const failed = finished(await environment.run(job));
+    expect(failed).toMatchObject({ status: 'Completed', processedCount: 0, failedCount: 1 });
+    expect(failed.errorMessage).toContain(', code EmailDroppedAllRecipientsSuppressed (');
     expect(await recorded()).toEqual([]);
     environment.email.clearFaults();
     const sent = environment.email.messages.length;
