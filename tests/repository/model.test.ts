@@ -39,3 +39,11 @@ test('every mutant and limit of the model is tried, and every invariant is expla
   const explained = /^const invariants = \{$(.*?)^\}/ms.exec(runner)?.[1] ?? '';
   expect(all(/^ {2}(\w+):/gm, explained)).toEqual(checked);
 });
+
+test('every mutant of the model has a test, of a file and a name that exist', () => {
+  const row = /^\| `([A-Z_]+)` +\| `(tests\/[\w/.]+)` +\| (.+?) +\|$/gm;
+  const rows = [...readAll('docs/protocol.md').matchAll(row)];
+  expect(rows.map(([, mutant]) => mutant).sort()).toEqual(all(/\bmutant\(([A-Z_]+)\)/g, model));
+  const missing = rows.filter(([, , file = '', name = '']) => !readAll(file).includes(`${name}'`));
+  expect(missing.map(([text]) => text)).toEqual([]);
+});
