@@ -197,7 +197,7 @@ export class EmailClient {
     return this.#lookUpOperation(operationId, fault.reason);
   }
 
-  /** Asks the service what it knows of an operation; `unavailable`: nothing. */
+  /** Asks the service what it knows of an operation (recordedIsAccepted in model/); `unavailable`: nothing. */
   async #lookUpOperation(operationId: string, reason: string): Promise<SendOutcome | Failed> {
     const { endpoint, senderAddress } = this.settings;
     const operationLocation = `${endpoint}/emails/operations/${operationId}?api-version=${apiVersion}`;

@@ -8,7 +8,7 @@ import { renderText } from './renderText';
 export interface EmailMessage {
   /**
    * Derived from the content (UUID v5): the same message has the same id whenever it is sent, so that the service
-   * recognises a repeated send.
+   * recognises a repeated send (sameOperationId in model/).
    */
   readonly operationId: string;
   /** The UTC day (yyyy-mm-dd) before which the message cannot have gone out. */

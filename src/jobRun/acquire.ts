@@ -8,7 +8,10 @@ export type Acquisition =
   | { readonly kind: 'acquired'; readonly run: ActiveRun }
   | { readonly kind: 'held'; readonly activeRun: ActiveRun };
 
-/** A run that holds the lock may end between our attempt and our look at it; then the lock is tried again. */
+/**
+ * A run that holds the lock may end between our attempt and our look at it; then the lock is tried again. Not for ever: a
+ * run that was cancelled before it heard of its lock never gets it (lockCanBeTaken in model/).
+ */
 const attempts = 5;
 
 /**
@@ -21,7 +24,7 @@ WHERE r.Job_Type = @jobType AND r.Status = 'InProgress';`;
 
 /**
  * Takes the lock of a job type, which is the row 'InProgress' of dbo.JobRun:
- * 1. A stale row in progress is closed as 'Failed'.
+ * 1. A stale row in progress is closed as 'Failed' (lockCanBeTaken in model/).
  * 2. A new row is inserted where no fresh one is in progress, in the same transaction.
  * 3. The row in progress is read: if it is ours, the lock is acquired, also by an earlier try whose answer was lost.
  * 4. If it is another's, the lock is held. A duplicate key (2601, 2627) in step 2 means the same.
@@ -49,7 +52,7 @@ export async function acquireLock(
  * may wait for each other that long.
  *
  * The check carries UPDLOCK and HOLDLOCK so that a second session queues and then sees the first one's row. Nothing rests
- * on that: the unique index makes two rows impossible.
+ * on that: the unique index makes two rows impossible (oneRunInProgress in model/).
  * @returns the run in progress afterwards
  */
 async function closeStaleAndInsert(

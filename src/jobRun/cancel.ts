@@ -11,8 +11,8 @@ export type Cancellation =
   | { readonly kind: 'unknown' };
 
 /**
- * Closes a run in progress as Failed. Its lock is free at once, and it can write nothing more: every transaction by
- * which a run writes begins with an update of the same row.
+ * Closes a run in progress as Failed. Its lock is free at once (lockCanBeTaken in model/), and it can write nothing more
+ * (lostLockWritesNothing): every transaction by which a run writes begins with an update of the same row.
  * @param jobId a GUID
  * @param operator who cancels it, where that is known
  * @param retried an earlier try of the same work may have been executed, and its answer lost

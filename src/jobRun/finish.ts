@@ -12,7 +12,7 @@ export interface Completion {
 
 /**
  * Ends a run, where it is still in progress, and returns its row as it then is: a row that an operator or another run has
- * closed stays as they left it. Safe to repeat after a lost answer.
+ * closed stays as they left it (endedRunStays in model/). Safe to repeat after a lost answer.
  * The count of rows written is in the row already: every batch that writes adds to it.
  */
 export async function finishRun(

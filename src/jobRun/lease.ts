@@ -30,13 +30,14 @@ export class LockLostError extends Error {
 /**
  * The first statement of every transaction by which a run writes: takes the lock on the run's own row @runId. A takeover,
  * a cancel or an earlier try of the same work whose answer was lost is waited for, and what follows reads a snapshot
- * taken after that wait. An UPDATE does so under any isolation and without a hint.
+ * taken after that wait (lostLockWritesNothing, oneRevocation in model/). An UPDATE does so under any isolation and
+ * without a hint.
  */
 const lockOwnRowSql = `UPDATE dbo.JobRun SET Processed_Count = COALESCE(Processed_Count, 0) WHERE Id = @runId`;
 
 /**
- * A batch that writes rows only while the run @runId is in progress, and counts them in its row: all or nothing.
- * It returns one row, Written, or none once the lock is lost.
+ * A batch that writes rows only while the run @runId is in progress (lostLockWritesNothing in model/), and counts them in
+ * its row: all or nothing (countIsRows). It returns one row, Written, or none once the lock is lost.
  * @param insertSql the INSERT
  */
 export function fencedSql(insertSql: string): string {
@@ -55,8 +56,8 @@ SELECT @written AS Written WHERE @written IS NOT NULL;`;
 }
 
 /**
- * A batch that writes rows whether or not the run @runId is still in progress, and counts them in its row: what was
- * sent is always recorded. It returns one row, the run's Status.
+ * A batch that writes rows whether or not the run @runId is still in progress, and counts them in its row
+ * (countIsRows in model/): what was sent is always recorded (acceptedIsRecorded). It returns one row, the run's Status.
  * @param insertSql the INSERT
  */
 export function unfencedSql(insertSql: string): string {

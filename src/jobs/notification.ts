@@ -203,11 +203,11 @@ class Notifier {
 
 /**
  * Records a digest: a row for each grant, and the run's count, in one transaction. It is not fenced, since a message that
- * was sent is always recorded; what else the run may do is decided by its lease.
+ * was sent is always recorded (acceptedIsRecorded in model/); what else the run may do is decided by its lease.
  *
- * Safe to repeat: a grant that has a row since it has been due has it from an earlier try, or from the run that took over
- * and sent the same message under the same operation id. Two runs that record it in the same moment do not see each
- * other's row: then it is recorded twice.
+ * Safe to repeat (recordedOnce in model/): a grant that has a row since it has been due has it from an earlier try, or from
+ * the run that took over and sent the same message under the same operation id. Two runs that record it in the same
+ * moment do not see each other's row: then it is recorded twice (ONE_ROW_FOR_TWO_RUNS).
  * @returns the run's status
  */
 async function recordNotification(

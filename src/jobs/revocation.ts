@@ -168,7 +168,7 @@ FROM #Due;`,
   /**
    * Revokes the grants at the given positions of #Due and counts them in the run's row, in one transaction. Each is looked
    * up again: one that was renewed or withdrawn meanwhile, that the view yields more than once, or that an earlier try
-   * has revoked is left alone.
+   * has revoked is left alone (oneRevocation in model/).
    * @returns the number of rows written
    * @throws LockLostError
    */
