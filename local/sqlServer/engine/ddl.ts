@@ -194,7 +194,7 @@ export class Definitions {
     sqlite.exec(`PRAGMA schema_version = ${version + 1}; PRAGMA writable_schema = OFF`);
   }
 
-  // --- indexes ------------------------------------------------------------------------------------------------------
+  // --- indexes and views -------------------------------------------------------------------------------------------
 
   private index(table: Table, { name, unique, columns, where }: Index): void {
     const keys = columns.map((column) => quote(column.name) + (column.descending ? ' DESC' : '')).join(', ');
@@ -228,8 +228,6 @@ export class Definitions {
     this.connection.exec(`DROP INDEX ${quote(indexName(table, index.name))}`);
     this.catalogue.replace({ ...table, indexes: table.indexes.filter((one) => one !== index) });
   }
-
-  // --- views --------------------------------------------------------------------------------------------------------
 
   createView(name: Name, definition: string, module: string, orAlter: boolean): void {
     const existing = this.catalogue.object(name);
