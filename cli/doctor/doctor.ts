@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { TokenCredential } from '@azure/identity';
 import { deadlineIn, systemClock } from '../../src/clock';
-import type { Environment } from '../../src/config/settings';
+import type { Environment, Settings } from '../../src/config/settings';
 import { DatabaseConnection } from '../../src/database/database';
 import { DatabaseError } from '../../src/database/errors';
 import { Session } from '../../src/database/session';
@@ -19,6 +19,7 @@ import { checkMasks } from './masks';
 import { checkPermissions, checkRole } from './permissions';
 import { describeJobSchedule } from './schedules';
 import { checkSettings, type UsableSettings } from './settings';
+import { checkJobStates } from './jobStates';
 import { checkRuns } from './runs';
 import { checkTable } from './tables';
 import { checkView } from './views';
@@ -106,11 +107,12 @@ async function* examineIdentity(
 }
 
 async function* examineDatabase(
-  { settings: { database }, malformed }: UsableSettings,
+  { settings, malformed }: UsableSettings,
   credential: TokenCredential,
   signedIn: boolean,
   waitingFor: WaitingFor,
 ): AsyncGenerator<Finding> {
+  const { database } = settings;
   const subject = 'database';
   const fault = malformed(...databaseSettings);
   if (fault ?? !signedIn) {
@@ -147,6 +149,7 @@ async function* examineDatabase(
     yield* describeDatabase(facts, `${database.server}:${database.port}`);
     yield* examineObjects(
       readExpectedSchema(join(__dirname, '../../sql')),
+      settings,
       async (concern, check, advice) => {
         const findings = await attempt(concern, advice ?? 'correct the cause and run this again', (session) =>
           check(examined(session, facts)),
@@ -165,14 +168,20 @@ type Examine = (
   advice?: string,
 ) => Promise<Finding[]>;
 
-async function* examineObjects(schema: ExpectedSchema, examine: Examine): AsyncGenerator<Finding> {
+async function* examineObjects(
+  schema: ExpectedSchema,
+  settings: Settings,
+  examine: Examine,
+): AsyncGenerator<Finding> {
   const missing = new Set<string>();
+  const damaged = new Set<string>();
   for (const table of schema.tables) {
     const subject = `table ${table.name}`;
     const findings = await examine(subject, (database) => checkTable(database, table, schema.roleScript));
     yield* findings;
     if (findings.some((finding) => finding.subject === subject && finding.status !== 'ok'))
       missing.add(subject);
+    if (findings.some(({ status }) => status === 'failed')) damaged.add(subject);
   }
   const views = [];
   for (const platform of platforms) {
@@ -187,7 +196,12 @@ async function* examineObjects(schema: ExpectedSchema, examine: Examine): AsyncG
   for (const table of schema.requestTables)
     yield* await examine(`masks of ${table}`, (database) => checkMasks(database, table, schema));
   if (missing.has('table dbo.JobRun')) yield skipped('runs in dbo.JobRun', 'the table was not found');
-  else yield* await examine('runs in dbo.JobRun', checkRuns);
+  else {
+    yield* await examine('runs in dbo.JobRun', checkRuns);
+    if (damaged.has('table dbo.JobRun'))
+      yield skipped('states of the jobs', 'the table is not as the jobs need it');
+    else yield* await examine('states of the jobs', (database) => checkJobStates(database, settings));
+  }
   for (const { platform, valid } of views) {
     const subject = `grants of ${platform.grantView}`;
     if (!valid) {

@@ -7,7 +7,7 @@ import { jobRunColumns, toJobRun, type JobRun, type JobType } from './jobRun';
  * @param before only runs that began before the run of this Job_Id, which may have any type
  */
 export async function listRuns(
-  session: Session,
+  session: Pick<Session, 'query'>,
   jobType: JobType,
   limit: number,
   before?: string,

@@ -19,6 +19,17 @@ export const stateNames = [
 ] as const;
 export type StateName = (typeof stateNames)[number];
 
+/** What each state is called. */
+export const stateWords: Readonly<Record<StateName, string>> = {
+  Overdue: 'Overdue',
+  Failed: 'Failed',
+  Attention: 'Needs attention',
+  Running: 'Running',
+  Paused: 'Paused',
+  NeverRun: 'Never run',
+  Healthy: 'Healthy',
+};
+
 /** A job as it stands now. */
 export interface JobState {
   readonly job: Job;

@@ -153,6 +153,10 @@ describe('a sound environment', () => {
       'permissions',
       'role AccessExpiryJobs',
       'runs in dbo.JobRun',
+      'job RevokeExpiredDatabricksRequests',
+      'job RevokeExpiredPalantirRequests',
+      'job ExpiryNotificationDatabricksRequests',
+      'job ExpiryNotificationPalantirRequests',
       'grants of dbo.AccessGrant_Databricks',
       'grants of dbo.AccessGrant_Palantir',
       'email endpoint https',
@@ -269,6 +273,21 @@ describe('in the database', () => {
     expect(withMark('✗', lines)).toEqual([
       expect.stringMatching(/^✗ grants of dbo\.AccessGrant_Databricks: 3 of \d+ rows have no RequestId: /),
     ]);
+  });
+
+  test('a job whose last run failed has failed, with the reason that the status page gives', async () => {
+    await run(`INSERT INTO dbo.JobRun (Job_Id, Job_Type, Status, Started_At, Started_By, Completed_At, Error_Message)
+VALUES (NEWID(), 'RevokeExpiredPalantirRequests', 'Failed', GETUTCDATE(), 'host', GETUTCDATE(), 'The view is gone.');`);
+    const lines = await examineWith();
+    await run('DELETE FROM dbo.JobRun;');
+    expect(withMark('✗', lines)).toEqual([
+      expect.stringMatching(
+        /^✗ job RevokeExpiredPalantirRequests: Failed\. .*The view is gone\..* → docs\/operating\.md/,
+      ),
+    ]);
+    expect(withMark('✓', lines)).toContainEqual(
+      expect.stringMatching(/^✓ job RevokeExpiredDatabricksRequests: Never run\. /),
+    );
   });
 
   describe('a run that the jobs did not write so', () => {

@@ -1,7 +1,7 @@
 import { describeCounts, describeSchedule, formatCount, formatNumber, formatSpan } from '../../format';
 import { html, type SafeHtml } from '../../html';
 import type { Job } from '../../jobs/catalogue';
-import { isStale, type JobState, type StateName } from '../../jobs/jobStates';
+import { isStale, stateWords, type JobState } from '../../jobs/jobStates';
 import type { JobRun } from '../../jobRun/jobRun';
 import { renderChart } from './chart';
 import {
@@ -21,17 +21,6 @@ export interface Progress {
   /** What it had done and what was due, when that was last counted. */
   readonly total: number;
 }
-
-/** What each state is called. */
-export const stateWords: Readonly<Record<StateName, string>> = {
-  Overdue: 'Overdue',
-  Failed: 'Failed',
-  Attention: 'Needs attention',
-  Running: 'Running',
-  Paused: 'Paused',
-  NeverRun: 'Never run',
-  Healthy: 'Healthy',
-};
 
 /** A job at a glance, with what can be done about it. */
 export function renderCard(

@@ -1,8 +1,8 @@
 import type { Settings } from '../../config/settings';
 import { SafeHtml, html } from '../../html';
 import type { Job } from '../../jobs/catalogue';
-import { stateNames, type JobState } from '../../jobs/jobStates';
-import { renderCard, stateWords, type Progress } from './card';
+import { stateNames, stateWords, type JobState } from '../../jobs/jobStates';
+import { renderCard, type Progress } from './card';
 import { timeTag, type View } from './parts';
 import { renderPreviewPanel, type PreviewPanel } from './previewPanel';
 import { renderRunPanel, type RunPanel } from './runPanel';

@@ -1,0 +1,31 @@
+import type { Settings } from '../../src/config/settings';
+import { jobs } from '../../src/jobs/catalogue';
+import { judgeJob, runsForState, stateWords } from '../../src/jobs/jobStates';
+import { listRuns } from '../../src/jobRun/history';
+import type { ExaminedDatabase } from './database';
+import { failed, ok, warning, type Finding } from './finding';
+
+const advice = 'docs/operating.md, "When something is wrong", says what to do';
+
+/** How each job is doing: the state that the status page shows, with its reason. */
+export async function checkJobStates(
+  database: ExaminedDatabase,
+  { schedules, platform }: Pick<Settings, 'schedules' | 'platform'>,
+): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  for (const job of jobs) {
+    const { state, stateReason } = judgeJob(
+      job,
+      schedules[job.scheduleSetting],
+      platform.disabledFunctions.has(job.type),
+      await listRuns(database, job.type, runsForState),
+      new Date(),
+    );
+    const message = `${stateWords[state]}. ${stateReason}`;
+    const subject = `job ${job.type}`;
+    if (state === 'Overdue' || state === 'Failed') findings.push(failed(subject, message, advice));
+    else if (state === 'Attention') findings.push(warning(subject, message, advice));
+    else findings.push(ok(subject, message));
+  }
+  return findings;
+}
