@@ -262,6 +262,24 @@ describe.each(revocations.map((job) => [job.platform.name, job] as const))('%s',
     for (const id of ids) expect(run.errorMessage).toContain(String(id));
   });
 
+  test('ends of type DATE are compared by day, also those before 1753, which a DATETIME has not', async () => {
+    const [old, yesterday] = await environment.addGrants(job, [
+      { endsIn: -hour, resource: 'old' },
+      { endsIn: -day },
+      { endsIn: 2 * day },
+    ]);
+    const { Resource, ExpiresAt } = viewColumns(job);
+    await replaceView(environment, job, {
+      columns: {
+        ExpiresAt: `CASE WHEN ${Resource} = 'old' THEN CAST('1700-01-01' AS DATE) ELSE CAST(${ExpiresAt} AS DATE) END`,
+      },
+    });
+    expect((await previewJob(environment.services(), job)).count).toBe(2);
+    expect(finished(await environment.run(job))).toMatchObject({ status: 'Completed', processedCount: 2 });
+    expect(new Set(await revoked())).toEqual(new Set([old, yesterday]));
+    expect(finished(await environment.run(job))).toMatchObject({ status: 'Completed', processedCount: 0 });
+  });
+
   withFaults(
     'a request that another transaction has locked is left for the next run; all others are revoked',
     async () => {
