@@ -120,6 +120,28 @@ export async function findBreachesAtEnd(world: World, subject: Subject, looked?:
   return [...breaches, ...(await findUnrecorded(world, subject))];
 }
 
+/**
+ * Runs that have changed after their end, in words (endedRunStays and, since a revocation counts in its run's row,
+ * lostLockWritesNothing). What a notification has sent is recorded and counted even then.
+ * @param ended how each run has ended, by its id: what was seen before is compared, what is new is added
+ */
+export async function findChanged(
+  world: World,
+  subject: Subject,
+  ended: Map<unknown, string>,
+): Promise<string[]> {
+  const { runs } = await read(world, subject);
+  return runs.flatMap((run) => {
+    if (run.Status === 'InProgress') return [];
+    const end = JSON.stringify(
+      subject.job.kind === 'revocation' ? run : { ...run, Processed_Count: undefined },
+    );
+    const before = ended.get(run.Id) ?? end;
+    ended.set(run.Id, before);
+    return before === end ? [] : `run ${String(run.Job_Id)} has ended as ${before} and is ${end}`;
+  });
+}
+
 /** Reminders that the service accepted and that are not recorded, in words. */
 export async function findUnrecorded(world: World, subject: Subject): Promise<string[]> {
   if (subject.died) return [];

@@ -46,3 +46,10 @@ onStandIn('a record whose retry overtakes it is written once', () =>
     { do: 'run', at: 'recordNotification', nth: 2, fault: 'committedLate' },
   ]),
 );
+
+test('a run that is cancelled while it sleeps revokes nothing more', () =>
+  play(environment, jobOf('revocation', 'Palantir'), [
+    { do: 'run', at: 'revokeBatch', nth: 1, fault: 'paused' },
+    { do: 'cancel' },
+    { do: 'resume' },
+  ]));

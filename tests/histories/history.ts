@@ -14,6 +14,7 @@ import { createCredential } from '../../src/services';
 import {
   findBreaches,
   findBreachesAtEnd,
+  findChanged,
   findUnrecorded,
   type Due,
   type KnownGrant,
@@ -128,6 +129,7 @@ export class History implements Subject {
   #viewBroken = false;
   #duplicated: KnownGrant['id'] | undefined;
   readonly #breaches: string[] = [];
+  readonly #ended = new Map<unknown, string>();
   readonly #underWay = new Set<Activity>();
   readonly #stopped: { readonly commit: boolean; readonly resume: () => void }[] = [];
   readonly #runs = new AsyncLocalStorage<Run>();
@@ -183,6 +185,7 @@ export class History implements Subject {
     await this.#take(step);
     await this.#settle();
     await this.#look((world) => findBreaches(world, this));
+    await this.#look((world) => findChanged(world, this, this.#ended));
     if (this.#underWay.size === 0) await this.#look((world) => findUnrecorded(world, this));
   }
 
