@@ -118,7 +118,7 @@ export async function revocationRows(database: BenchDatabase, entry: string): Pr
   const loop = await sideBySide(async () => (await revoked(100_000)) / 100_000, lasting('plainLoop'));
   const keyed = await sideBySide(
     async () => {
-      await mapAccessKey(database, "CONCAT(r.requested_by_ad_id, '/', r.table_name)");
+      await mapAccessKey(database, 'r.request_number');
       return revoked(100_000);
     },
     async () => {
@@ -168,8 +168,8 @@ export async function revocationRows(database: BenchDatabase, entry: string): Pr
 }
 
 /** Maps the seventh column of the Databricks view. */
-async function mapAccessKey({ query }: BenchDatabase, sql: string): Promise<void> {
-  await query(`CREATE OR ALTER VIEW dbo.AccessGrant_Databricks
+async function mapAccessKey(database: BenchDatabase, sql: string): Promise<void> {
+  await database.query(`CREATE OR ALTER VIEW dbo.AccessGrant_Databricks
 AS
 SELECT r.id AS RequestId, r.request_number AS RequestNumber, r.requested_by AS RequesterName,
   r.requested_by_email AS RequesterEmail, r.table_name AS Resource, r.access_end_dt AS ExpiresAt, ${sql} AS AccessKey

@@ -38,6 +38,9 @@ export const addressColumn = `LEFT(LTRIM(RTRIM(COALESCE(g.RequesterEmail, N'')))
 /** Byte by byte (BIN2) and in lower case: one person's grants are together under any collation of the database. */
 const recipientSql = `LOWER(${addressColumn} COLLATE Latin1_General_BIN2)`;
 
+/** The day after the last one for whose ends a lead has begun. */
+const endOfLeadsSql = 'DATEADD(DAY, @firstDayAfter, CAST(GETUTCDATE() AS DATE))';
+
 /** Rows that are read at a time: memory does not grow with their number, and each is read shortly before its message. */
 const pageSize = 100;
 
@@ -61,7 +64,7 @@ export function notifiableSql(platform: Platform, { leadDays, notifyRevoked }: N
     FROM (
       SELECT ${grantColumns}, g.AccessKey, ${recipientSql} AS Recipient, CASE ${cases.join(' ')} END AS LeadDays
       FROM ${grantView} AS g
-      WHERE g.ExpiresAt > ${nowSql} AND g.ExpiresAt < DATEADD(DAY, @firstDayAfter, CAST(GETUTCDATE() AS DATE))
+      WHERE g.ExpiresAt > ${nowSql} AND g.ExpiresAt < ${endOfLeadsSql}
     ) AS g
     WHERE NOT ${isRevokedSql(platform)}`;
   const ended = `
@@ -74,7 +77,7 @@ export function notifiableSql(platform: Platform, { leadDays, notifyRevoked }: N
       AND NOT EXISTS (
         SELECT 1 FROM ${revocationTable} AS later WHERE later.${requestColumn} = e.${requestColumn} AND later.Id > e.Id)`;
   const sql = `FROM (
-  SELECT ${grantColumns}, g.LeadDays, g.DueSince, g.Recipient, g.AccessKey, ${coveredUntilSql(platform)} AS CoveredUntil,
+  SELECT ${grantColumns}, g.LeadDays, g.DueSince, g.Recipient, g.AccessKey, ${coveredUntilSql(platform, `c.ExpiresAt < ${endOfLeadsSql}`)} AS CoveredUntil,
     ${viewRowsSql(platform)} AS ViewRows
   FROM (
     ${ending}${notifyRevoked ? ended : ''}

@@ -41,7 +41,7 @@ export class SafetyStopError extends Error {
  */
 export function expiredSql(platform: Platform): string {
   return `FROM (
-  SELECT ${grantColumns}, g.AccessKey, ${coveredUntilSql(platform)} AS CoveredUntil,
+  SELECT ${grantColumns}, g.AccessKey, ${coveredUntilSql(platform, `c.ExpiresAt <= ${nowSql}`)} AS CoveredUntil,
     ${viewRowsSql(platform)} AS ViewRows
   FROM ${platform.grantView} AS g
   WHERE g.ExpiresAt <= ${nowSql} AND NOT ${isRevokedSql(platform)}
