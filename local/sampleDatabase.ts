@@ -43,8 +43,8 @@ export async function createDatabase(session: Session): Promise<void> {
   await deployScripts(session, join(__dirname, '../sql'), silent, () => 'no file');
 }
 
-/** All that createDatabase creates, in an order in which it can be dropped. */
-const tables = [
+/** The tables that createDatabase creates, in an order in which they can be emptied or dropped. */
+export const tables = [
   'dbo.JobRun',
   'dbo.ExpiryNotification_Databricks',
   'dbo.ExpiryNotification_Palantir',

@@ -41,6 +41,12 @@ const recipientSql = `LOWER(${addressColumn} COLLATE Latin1_General_BIN2)`;
 /** The day after the last one for whose ends a lead has begun. */
 const endOfLeadsSql = 'DATEADD(DAY, @firstDayAfter, CAST(GETUTCDATE() AS DATE))';
 
+/** Why no message can go to an address, or null if one can. */
+export function addressFailure(recipient: string): 'addressMissing' | 'addressMalformed' | null {
+  if (recipient === '') return 'addressMissing';
+  return isEmailAddress(recipient) ? null : 'addressMalformed';
+}
+
 /** Rows that are read at a time: memory does not grow with their number, and each is read shortly before its message. */
 const pageSize = 100;
 
@@ -136,20 +142,18 @@ export async function* readDigests(
   let collected = 0;
   let read = 0;
   let position = 0;
-  let current: { recipient: string; usable: boolean; count: number; grants: DueGrant[] } | undefined;
+  let current:
+    | { recipient: string; failure: ReturnType<typeof addressFailure>; count: number; grants: DueGrant[] }
+    | undefined;
 
   /** Ends the current recipient: a digest to yield, or undefined if there is none. */
   function finishRecipient(): Digest | undefined {
     if (!current) return undefined;
-    const { recipient, usable, count, grants } = current;
+    const { recipient, failure, count, grants } = current;
     done = recipient;
     current = undefined;
-    if (usable) return { recipient, grants };
-    onUndeliverable({
-      count,
-      cause: recipient === '' ? 'addressMissing' : 'addressMalformed',
-      requestIds: grants.map(({ requestId }) => requestId),
-    });
+    if (!failure) return { recipient, grants };
+    onUndeliverable({ count, cause: failure, requestIds: grants.map(({ requestId }) => requestId) });
     return undefined;
   }
 
@@ -171,10 +175,10 @@ export async function* readDigests(
       if (current?.recipient !== recipient) {
         const digest = finishRecipient();
         if (digest) yield digest;
-        current = { recipient, usable: isEmailAddress(recipient), count: 0, grants: [] };
+        current = { recipient, failure: addressFailure(recipient), count: 0, grants: [] };
       }
       current.count++;
-      if (current.usable || current.grants.length < maxLoggedRequestIds) current.grants.push(grant);
+      if (!current.failure || current.grants.length < maxLoggedRequestIds) current.grants.push(grant);
     }
     read += page.length;
     const last = page.at(-1);
@@ -330,12 +334,8 @@ FROM ${grantView} AS g WHERE g.RequestId = @requestId;`,
   const [row] = rows;
   if (!row || rows.length > 1) return undefined;
   const recipient = row.Recipient as string;
-  if (!isEmailAddress(recipient))
-    return {
-      count: 1,
-      cause: recipient === '' ? 'addressMissing' : 'addressMalformed',
-      requestIds: [requestId],
-    };
+  const failure = addressFailure(recipient);
+  if (failure) return { count: 1, cause: failure, requestIds: [requestId] };
   const daysLeft = row.DaysLeft as number | null;
   const lead = daysLeft === null ? null : (leadDays.find((days) => days >= daysLeft) ?? daysLeft);
   return { recipient, grants: [{ ...toGrant(row), leadDays: lead, dueSince }] };

@@ -2,10 +2,9 @@ import { deadlineIn } from '../clock';
 import type { Settings } from '../config/settings';
 import type { Session } from '../database/session';
 import { int, nVarChar, type Parameter } from '../database/statement';
-import { isEmailAddress } from '../email/address';
 import type { DueGrant } from '../email/digest';
 import type { Job } from './catalogue';
-import { notifiableSql } from './dueReminders';
+import { addressFailure, notifiableSql } from './dueReminders';
 import type { Failure, FailureCause } from './failures';
 import {
   grantColumns,
@@ -205,11 +204,6 @@ ORDER BY g.ExpiresAt ${direction}, g.RequestId ${direction};`,
       failure,
     };
   });
-}
-
-function addressFailure(recipient: string): 'addressMissing' | 'addressMalformed' | null {
-  if (recipient === '') return 'addressMissing';
-  return isEmailAddress(recipient) ? null : 'addressMalformed';
 }
 
 async function readCovered(

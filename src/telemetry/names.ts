@@ -46,6 +46,4 @@ export const metricProperties = ['jobType'] as const;
 export const exceptionProperties = ['jobId', 'jobType'] as const;
 
 export type JobRunProperty = (typeof jobRunProperties)[number];
-export type AttemptStatus = (typeof attemptStatuses)[number];
-export type JobRunMetric = (typeof jobRunMetrics)[number];
 export type ExceptionProperty = (typeof exceptionProperties)[number];

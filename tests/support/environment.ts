@@ -3,7 +3,7 @@ import { startEmailService, type EmailService } from '../../local/email';
 import { startIdentity, type Identity } from '../../local/identity';
 import { deltaRequests, insertRows, palantirRequests, type TableColumns } from '../../local/insertRows';
 import { claimDatabase, realServerSettings, usesDeveloperSignIn } from '../../local/realServer';
-import { createDatabase, dropDatabase } from '../../local/sampleDatabase';
+import { createDatabase, dropDatabase, tables } from '../../local/sampleDatabase';
 import { startSqlServer, type SqlServer } from '../../local/sqlServer';
 import type { Clock } from '../../src/clock';
 import { readSettings, type Settings } from '../../src/config/settings';
@@ -145,15 +145,6 @@ export function jobOf(kind: Job['kind'], platform: Job['platform']['name']): Job
 export const revocations = jobs.filter(({ kind }) => kind === 'revocation');
 export const notifications = jobs.filter(({ kind }) => kind === 'notification');
 
-const tables = [
-  'dbo.JobRun',
-  'dbo.ExpiryNotification_Databricks',
-  'dbo.ExpiryNotification_Palantir',
-  'dbo.RevokedAccess_Databricks',
-  'dbo.RevokedAccess_Palantir',
-  'dbo.DataAccessDeltaRequests',
-  'dbo.DataAccessPalantirRequests',
-];
 let guids = 0;
 /** A GUID that is new in this process, in lower case. */
 export function newGuid(): string {
