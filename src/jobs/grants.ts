@@ -30,8 +30,9 @@ export function viewRowsSql({ grantView }: Platform): string {
 /**
  * Until when the grant `g` is covered, in SQL: the last end among the grants with its AccessKey, where that is later;
  * NULL if it is not covered. Grouped first, so that a view without an index on its key is read once for all grants, and
- * not at all where the key is a constant NULL. Only the keys that are asked for are grouped: that is a fifth less than
- * grouping those of 900,000 grants (measured on the stand-in).
+ * not at all where the key is a constant NULL. Only the keys that are asked for are grouped. That the last end is still
+ * to come is asked of the group, not of each row: most grants have not ended, and to find them by the index on their end
+ * and fetch the key of each takes twice as long as reading the table (measured on the stand-in, 1,000,000 grants).
  * @param candidates of which grants, as a condition on the view under its alias `c`
  */
 export function coveredUntilSql({ grantView }: Platform, candidates: string): string {
@@ -39,9 +40,10 @@ export function coveredUntilSql({ grantView }: Platform, candidates: string): st
     SELECT k.LastEnd
     FROM (
       SELECT o.AccessKey, MAX(o.ExpiresAt) AS LastEnd FROM ${grantView} AS o
-      WHERE o.AccessKey IS NOT NULL AND o.ExpiresAt > ${nowSql}
+      WHERE o.AccessKey IS NOT NULL
         AND o.AccessKey IN (SELECT c.AccessKey FROM ${grantView} AS c WHERE c.AccessKey IS NOT NULL AND ${candidates})
       GROUP BY o.AccessKey
+      HAVING MAX(o.ExpiresAt) > ${nowSql}
     ) AS k
     WHERE k.AccessKey = g.AccessKey AND k.LastEnd > g.ExpiresAt)`;
 }
