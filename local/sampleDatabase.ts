@@ -5,7 +5,7 @@ import { readSettings } from '../src/config/settings';
 import { deployScripts, splitBatches } from '../cli/deployScripts';
 import { Session } from '../src/database/session';
 import { jobs, type Job } from '../src/jobs/catalogue';
-import { countDue } from '../src/jobs/grants';
+import { readBacklog } from '../src/jobs/grants';
 import { databricks, palantir, type Platform } from '../src/jobs/platforms';
 import { dueSql } from '../src/jobs/previewJob';
 import { createCredential } from '../src/services';
@@ -100,7 +100,7 @@ export async function createSampleDatabase(standIns: StandIns): Promise<SampleSu
     const settings = readSettings(standIns.environment);
     const count = async (kind: Job['kind'], platform: Platform): Promise<number> => {
       const job = jobs.find((one) => one.kind === kind && one.platform === platform);
-      return job ? countDue(session, dueSql(job, settings)) : 0;
+      return job ? (await readBacklog(session, dueSql(job, settings))).dueCount : 0;
     };
     const summarise = async (platform: Platform, requests: number): Promise<PlatformSummary> => ({
       requests,

@@ -6,7 +6,7 @@ import { cancelRun } from '../jobRun/cancel';
 import { findJob, jobs, type Job } from '../jobs/catalogue';
 import { countViewRows } from '../jobs/grants';
 import type { RequestId } from '../jobs/platforms';
-import { previewJob, type Preview } from '../jobs/previewJob';
+import { previewJob, readBacklogs, type Preview } from '../jobs/previewJob';
 import { readBudgetMs, timeBudgetsMs } from '../jobs/runJob';
 import { listRuns } from '../jobRun/history';
 import type { ActiveRun } from '../jobRun/jobRun';
@@ -75,7 +75,7 @@ export const postRun = withErrorResponses(async (request, context) => {
       { 'Retry-After': heldRetryAfter },
     );
   }
-  const run = { ...result.run, stoppedEarly: result.stoppedEarly };
+  const run = { ...result.run, stoppedEarly: result.stoppedEarly, ...result.backlog };
   if (run.status === 'Failed') return problemResponse(500, 'The job failed', run.errorMessage ?? '', { run });
   return { jsonBody: run };
 });
@@ -145,20 +145,32 @@ export const postCancel = withErrorResponses(async (request) => {
   return { jsonBody: run };
 });
 
-/** GET /api/jobs: the four jobs, each with its state and why, its schedule, the run in progress and the last one that has ended. */
+/**
+ * GET /api/jobs?due=: the four jobs, each with its state and why, its schedule, the run in progress and the last one that
+ * has ended; with due=true also what waits for a run. That is counted in the site's own tables, so it has to be asked for.
+ */
 export const getJobs = withErrorResponses(async (request) => {
-  readQuery(request, []);
+  const due = readFlag(readQuery(request, ['due']), 'due');
   const services = await getServices();
   const states = await readJobStates(services, deadlineIn(services.clock, readBudgetMs), runsForState);
-  const described = states.map(({ job, state, stateReason, schedule, nextRunAt, activeRun, lastRun }) => ({
-    jobType: job.type,
-    state,
-    stateReason,
-    schedule,
-    nextRunAt,
-    activeRun: activeRun && describeActiveRun(activeRun),
-    lastRun,
-  }));
+  const backlogs = due
+    ? await readBacklogs(
+        services,
+        states.map(({ job }) => job),
+      )
+    : [];
+  const described = states.map(
+    ({ job, state, stateReason, schedule, nextRunAt, activeRun, lastRun }, index) => ({
+      jobType: job.type,
+      state,
+      stateReason,
+      schedule,
+      nextRunAt,
+      activeRun: activeRun && describeActiveRun(activeRun),
+      lastRun,
+      ...backlogs[index],
+    }),
+  );
   return { jsonBody: { jobs: described } };
 });
 

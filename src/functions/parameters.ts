@@ -94,7 +94,9 @@ function collect(parameters: Iterable<[string, string]>, known: readonly string[
   const given = new Map<string, string>();
   for (const [name, value] of parameters) {
     if (!known.includes(name)) {
-      const expected = known.length === 0 ? 'none is taken here' : `known are ${known.join(', ')}`;
+      const expected =
+        ['none is taken here', `only ${known.join('')} is known`][known.length] ??
+        `known are ${known.join(', ')}`;
       throw new ParameterError(`The parameter ${quote(name)} is unknown: ${expected}.`);
     }
     if (given.has(name)) throw new ParameterError(`The parameter ${name} is given more than once.`);

@@ -6,14 +6,17 @@ import { isEmailAddress, maxAddressLength } from '../email/address';
 import type { Digest, DueGrant } from '../email/digest';
 import type { Failure } from './failures';
 import {
+  backlogColumns,
   coveredUntilSql,
   grantColumns,
   isDueSql,
   isRevokedSql,
   nowSql,
   requestIdParameter,
+  toBacklog,
   toGrant,
   viewRowsSql,
+  type Backlog,
   type DueSql,
 } from './grants';
 import type { Platform, RequestId } from './platforms';
@@ -93,7 +96,11 @@ export function notifiableSql(platform: Platform, { leadDays, notifyRevoked }: N
     WHERE n.${requestColumn} = g.RequestId AND n.Notification_Sent_Dt >= g.DueSince)
 ) AS g`;
   const parameters = Object.fromEntries(leadDays.map((days, index) => [`lead${index}`, int(days)]));
-  return { sql, parameters: { ...parameters, firstDayAfter: int((leadDays.at(-1) ?? 0) + 1) } };
+  return {
+    sql,
+    parameters: { ...parameters, firstDayAfter: int((leadDays.at(-1) ?? 0) + 1) },
+    dueSince: 'g.DueSince',
+  };
 }
 
 /** Grants with one address that no message can go to. */
@@ -109,10 +116,7 @@ const maxLoggedRequestIds = 20;
 
 /** What a run found when it first looked. */
 export interface Collected {
-  /** Grants that are due. */
-  readonly due: number;
-  /** For how many minutes the oldest has been due; 0 if none is. */
-  readonly oldestMinutes: number;
+  readonly backlog: Backlog;
   /** Rows of the view that have no request id, or whose request it yields more than once. */
   readonly unusable: readonly Failure[];
 }
@@ -164,7 +168,7 @@ export async function* readDigests(
         if (!reported) onCollected(found);
         reported = true;
         collectedSession = session;
-        collected = found.due;
+        collected = found.backlog.dueCount;
         read = 0;
         position = 0;
         current = undefined;
@@ -220,7 +224,7 @@ CREATE TABLE #Due (
   ViewRows INT NOT NULL);`,
   });
   const { sql, parameters } = notifiableSql(platform, options);
-  const [row] = await session.query({
+  const [row = {}] = await session.query({
     name: 'collectDueReminders',
     slow: true,
     sql: `INSERT INTO #Due (RequestId, ExpiresAt, LeadDays, DueSince, Recipient, ViewRows)
@@ -228,17 +232,16 @@ SELECT g.RequestId, g.ExpiresAt, g.LeadDays, g.DueSince, g.Recipient, g.ViewRows
 ${sql}
 WHERE g.CoveredUntil IS NULL${after === undefined ? '' : ' AND g.Recipient > @after'}
 ORDER BY g.Recipient, g.ExpiresAt, g.RequestId;
-SELECT COALESCE(SUM(CASE WHEN ViewRows = 1 THEN 1 END), 0) AS Due,
+SELECT ${backlogColumns('DueSince', 'ViewRows = 1')},
   COALESCE(SUM(CASE WHEN RequestId IS NULL THEN 1 END), 0) AS WithoutId,
-  COUNT(DISTINCT CASE WHEN ViewRows > 1 THEN RequestId END) AS Duplicated,
-  COALESCE(DATEDIFF(MINUTE, MIN(CASE WHEN ViewRows = 1 THEN DueSince END), GETUTCDATE()), 0) AS OldestMinutes
+  COUNT(DISTINCT CASE WHEN ViewRows > 1 THEN RequestId END) AS Duplicated
 FROM #Due;`,
     parameters: {
       ...parameters,
       ...(after !== undefined && { after: nVarChar(maxAddressLength + 1, after) }),
     },
   });
-  const counts = row as { Due: number; WithoutId: number; Duplicated: number; OldestMinutes: number };
+  const counts = row as { WithoutId: number; Duplicated: number };
   const unusable: Failure[] = [];
   if (counts.WithoutId > 0) unusable.push({ cause: 'idMissing', count: counts.WithoutId, requestIds: [] });
   if (counts.Duplicated > 0) {
@@ -249,7 +252,7 @@ FROM #Due;`,
     });
     unusable.push({ cause: 'duplicated', count: counts.Duplicated, requestIds: requestIds(rows) });
   }
-  return { due: counts.Due, oldestMinutes: counts.OldestMinutes, unusable };
+  return { backlog: toBacklog(row), unusable };
 }
 
 interface PageRow {

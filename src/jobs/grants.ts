@@ -62,17 +62,38 @@ export const isDueSql = 'g.CoveredUntil IS NULL AND g.ViewRows = 1';
 export interface DueSql {
   readonly sql: string;
   readonly parameters: Readonly<Record<string, Parameter>>;
+  /** Since when the grant `g` is due, UTC. */
+  readonly dueSince: 'g.ExpiresAt' | 'g.DueSince';
 }
 
-/** How many grants a run would handle now, those included whose message would fail. */
-export async function countDue(session: Session, { sql, parameters }: DueSql): Promise<number> {
-  const [row] = await session.query({
-    name: 'countDue',
+/** What waits for a run. */
+export interface Backlog {
+  /** Grants that are due, those included whose message would fail. */
+  readonly dueCount: number;
+  /** For how many minutes the oldest of them has been due; 0 if none is. */
+  readonly oldestDueMinutes: number;
+}
+
+/** The columns of a Backlog in SQL, of the rows that meet a condition. */
+export const backlogColumns = (dueSince: string, condition: string): string =>
+  `COALESCE(SUM(CASE WHEN ${condition} THEN 1 END), 0) AS DueCount,
+  COALESCE(DATEDIFF(MINUTE, MIN(CASE WHEN ${condition} THEN ${dueSince} END), GETUTCDATE()), 0) AS OldestDueMinutes`;
+
+/** Reads what backlogColumns selected. */
+export const toBacklog = (row: Row): Backlog => ({
+  dueCount: row.DueCount as number,
+  oldestDueMinutes: row.OldestDueMinutes as number,
+});
+
+/** What a run would find now. */
+export async function readBacklog(session: Session, { sql, parameters, dueSince }: DueSql): Promise<Backlog> {
+  const [row = {}] = await session.query({
+    name: 'readBacklog',
     slow: true,
-    sql: `SELECT COUNT(*) AS Due ${sql} WHERE ${isDueSql};`,
+    sql: `SELECT ${backlogColumns(dueSince, isDueSql)}\n${sql};`,
     parameters,
   });
-  return row?.Due as number;
+  return toBacklog(row);
 }
 
 /** Reads what grantColumns selected. A site's view may yield numbers or nulls where text is meant. */

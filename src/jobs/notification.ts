@@ -6,14 +6,9 @@ import type { EmailClient } from '../email/emailClient';
 import type { Digest, DueGrant } from '../email/digest';
 import { createDigests, type DigestMessage } from '../email/message';
 import { isLeaseFresh, LockLostError, unfencedSql } from '../jobRun/lease';
-import {
-  readDigests,
-  readGrantToResend,
-  type Collected,
-  type NotificationOptions,
-  type Undeliverable,
-} from './dueReminders';
+import { readDigests, readGrantToResend, type NotificationOptions, type Undeliverable } from './dueReminders';
 import { FailureLog, type FailureCause } from './failures';
+import type { Backlog } from './grants';
 import type { Outcome, RunContext } from './outcome';
 import type { RequestId } from './platforms';
 
@@ -57,7 +52,7 @@ export async function notifyExpiring(
 class Notifier {
   readonly #failures = new FailureLog();
   readonly #digests: AsyncIterator<Digest>;
-  #collected: Collected | undefined;
+  #backlog: Backlog | undefined;
   #consecutiveFailures = 0;
   #lastFailure = '';
   #accepted = 0;
@@ -81,10 +76,7 @@ class Notifier {
     if (this.#consecutiveFailures > 0 && this.#accepted === 0)
       this.#error ??= new EmailServiceError(this.#consecutiveFailures, this.#lastFailure);
     return {
-      ...(this.#collected && {
-        dueCount: this.#collected.due,
-        oldestDueMinutes: this.#collected.oldestMinutes,
-      }),
+      ...(this.#backlog && { backlog: this.#backlog }),
       failures: this.#failures.list,
       ...(this.#stopped !== undefined && { stopped: this.#stopped }),
       ...(this.#error !== undefined && { error: this.#error }),
@@ -96,10 +88,9 @@ class Notifier {
     return readDigests(connection, deadline, {
       platform,
       options: this.settings,
-      onCollected: (collected) => {
-        this.#collected = collected;
-        for (const { cause, requestIds, count } of collected.unusable)
-          this.#failures.add(cause, requestIds, { count });
+      onCollected: ({ backlog, unusable }) => {
+        this.#backlog = backlog;
+        for (const { cause, requestIds, count } of unusable) this.#failures.add(cause, requestIds, { count });
       },
       onUndeliverable: (grants) => this.#logUndeliverable(grants),
       onUnreadable: ({ cause, requestIds, count }) => this.#failures.add(cause, requestIds, { count }),
@@ -112,7 +103,6 @@ class Notifier {
       readGrantToResend(session, platform, this.settings, requestId, run.startedAt),
     );
     if (!digest) throw new Error(`${platform.grantView} yields no request ${requestId}, or more than one.`);
-    this.#collected = { due: 1, oldestMinutes: 0, unusable: [] };
     if ('cause' in digest) this.#logUndeliverable(digest);
     else yield digest;
   }

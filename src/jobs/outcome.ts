@@ -2,6 +2,7 @@ import type { Deadline } from '../clock';
 import type { DatabaseConnection } from '../database/database';
 import type { ActiveRun } from '../jobRun/jobRun';
 import type { Failure } from './failures';
+import type { Backlog } from './grants';
 import type { Platform } from './platforms';
 
 /** What a job works with while it holds its lock. */
@@ -15,10 +16,11 @@ export interface RunContext {
 
 /** What a job did, as far as the rows that it wrote do not say it. */
 export interface Outcome {
-  /** Grants that were due when the run looked. Absent where it did not get so far. */
-  readonly dueCount?: number;
-  /** For how many minutes the oldest of them had been due; 0 if none was. */
-  readonly oldestDueMinutes?: number;
+  /**
+   * What was due when the run looked; of a revocation also what it then leaves because the view yields it more than once.
+   * Absent where the run did not get so far, and where it was for one grant.
+   */
+  readonly backlog?: Backlog;
   /** Grants that were due and not done, by cause. */
   readonly failures: readonly Failure[];
   /** Why the run stopped before all was done. */

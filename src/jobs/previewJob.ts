@@ -8,10 +8,14 @@ import { addressFailure, notifiableSql } from './dueReminders';
 import type { Failure, FailureCause } from './failures';
 import {
   grantColumns,
+  backlogColumns,
   isDueSql,
   nowSql,
+  readBacklog,
   requestIdParameter,
+  toBacklog,
   toGrant,
+  type Backlog,
   type DueSql,
   type Grant,
 } from './grants';
@@ -49,6 +53,8 @@ export interface Preview {
   readonly readAt: Date;
   /** All grants that are due, those included that would fail. */
   readonly count: number;
+  /** For how many minutes the oldest of them has been due; 0 if none is. */
+  readonly oldestDueMinutes: number;
   /** Grants that would be due if another of the same access did not end later. */
   readonly coveredCount: number;
   /** The first of them, each with the request that covers it. */
@@ -92,13 +98,18 @@ export async function previewJob(
         job.kind === 'revocation'
           ? spreadHours.revocation
           : spreadHours.notification.filter((hours) => hours < 24 * ((settings.leadDays.at(-1) ?? 0) + 1));
-      const { readAt, count, ends, coveredCount } = await summarise(session, due, boundaries);
+      const { readAt, count, oldestDueMinutes, ends, coveredCount } = await summarise(
+        session,
+        due,
+        boundaries,
+      );
       const grants = await readPage(session, job, due, options);
       const last = grants.length > pageSize ? grants[pageSize - 1] : undefined;
       return {
         jobType: job.type,
         readAt,
         count,
+        oldestDueMinutes,
         coveredCount,
         covered: coveredCount === 0 ? [] : await readCovered(session, job, due),
         ...(job.kind === 'revocation' && {
@@ -119,17 +130,29 @@ export async function previewJob(
 
 /** The grants that a run of the job looks at. */
 export function dueSql({ kind, platform }: Job, settings: Settings): DueSql {
-  return kind === 'revocation'
-    ? { sql: expiredSql(platform), parameters: {} }
-    : notifiableSql(platform, settings);
+  return kind === 'revocation' ? expiredSql(platform) : notifiableSql(platform, settings);
+}
+
+/** What runs of the jobs would find now, in the order of the jobs. Writes nothing and takes no lock. */
+export async function readBacklogs(
+  { database, settings, clock }: Services,
+  jobs: readonly Job[],
+): Promise<Backlog[]> {
+  return database.connect((connection) =>
+    connection.withRetries(deadlineIn(clock, timeBudgetsMs.http), async (session) => {
+      const backlogs: Backlog[] = [];
+      for (const job of jobs) backlogs.push(await readBacklog(session, dueSql(job, settings)));
+      return backlogs;
+    }),
+  );
 }
 
 /** @param boundaries hours from now, ascending */
 async function summarise(
   session: Session,
-  { sql, parameters }: DueSql,
+  { sql, parameters, dueSince }: DueSql,
   boundaries: readonly number[],
-): Promise<Pick<Preview, 'readAt' | 'count' | 'coveredCount' | 'ends'>> {
+): Promise<Pick<Preview, 'readAt' | 'count' | 'oldestDueMinutes' | 'coveredCount' | 'ends'>> {
   const below = boundaries.map(
     (_, index) =>
       `,\n  SUM(CASE WHEN ${isDueSql} AND g.ExpiresAt < DATEADD(HOUR, @hours${index}, ${nowSql}) THEN 1 ELSE 0 END) AS Below${index}`,
@@ -138,7 +161,7 @@ async function summarise(
     name: 'previewSummary',
     slow: true,
     sql: `SELECT GETUTCDATE() AS ReadAt,
-  SUM(CASE WHEN ${isDueSql} THEN 1 ELSE 0 END) AS Due,
+  ${backlogColumns(dueSince, isDueSql)},
   SUM(CASE WHEN g.CoveredUntil IS NOT NULL AND g.ViewRows = 1 THEN 1 ELSE 0 END) AS Covered,
   MIN(CASE WHEN ${isDueSql} THEN g.ExpiresAt END) AS Soonest, MAX(CASE WHEN ${isDueSql} THEN g.ExpiresAt END) AS Latest${below.join('')}
 ${sql};`,
@@ -148,12 +171,13 @@ ${sql};`,
     },
   });
   const readAt = row.ReadAt as Date;
-  const count = (row.Due as number | null) ?? 0;
+  const { dueCount: count, oldestDueMinutes } = toBacklog(row);
   const times = boundaries.map((hours) => new Date(readAt.getTime() + hours * 3_600_000));
   const counts = [...boundaries.map((_, index) => row[`Below${index}`] as number), count];
   return {
     readAt,
     count,
+    oldestDueMinutes,
     coveredCount: (row.Covered as number | null) ?? 0,
     ends:
       count === 0

@@ -4,7 +4,18 @@ import type { Session } from '../database/session';
 import { int, varChar } from '../database/statement';
 import { fencedSql, LockLostError } from '../jobRun/lease';
 import { FailureLog, type FailureCause } from './failures';
-import { countDue, coveredUntilSql, grantColumns, isRevokedSql, nowSql, viewRowsSql } from './grants';
+import {
+  backlogColumns,
+  coveredUntilSql,
+  grantColumns,
+  isRevokedSql,
+  nowSql,
+  readBacklog,
+  toBacklog,
+  viewRowsSql,
+  type Backlog,
+  type DueSql,
+} from './grants';
 import type { Outcome, RunContext } from './outcome';
 import type { Platform, RequestId } from './platforms';
 
@@ -39,13 +50,14 @@ export class SafetyStopError extends Error {
  * The grants that have expired and have no revocation at or after their end, in SQL: `FROM … AS g`, with the columns of
  * a grant, ViewRows and CoveredUntil. Of these, what `isDueSql` says is due.
  */
-export function expiredSql(platform: Platform): string {
-  return `FROM (
+export function expiredSql(platform: Platform): DueSql {
+  const sql = `FROM (
   SELECT ${grantColumns}, g.AccessKey, ${coveredUntilSql(platform, `c.ExpiresAt <= ${nowSql}`)} AS CoveredUntil,
     ${viewRowsSql(platform)} AS ViewRows
   FROM ${platform.grantView} AS g
   WHERE g.ExpiresAt <= ${nowSql} AND NOT ${isRevokedSql(platform)}
 ) AS g`;
+  return { sql, parameters: {}, dueSince: 'g.ExpiresAt' };
 }
 
 /**
@@ -58,13 +70,12 @@ export async function revokeExpired(context: RunContext, ceiling: number | undef
     // After a transient fault all is done again from its start: what was written is no longer due.
     await context.connection.withRetries(context.deadline, async (session) => {
       const revocation = new Revocation(session, context);
-      const { due, oldestMinutes } = await revocation.collectDue();
-      outcome.dueCount ??= due;
-      outcome.oldestDueMinutes ??= oldestMinutes;
-      await assertWithinCeiling(session, context.platform, due, ceiling);
-      const stopped = await revocation.revokeCollected(due);
+      const backlog = await revocation.collectDue();
+      outcome.backlog ??= backlog;
+      await assertWithinCeiling(session, context.platform, backlog.dueCount, ceiling);
+      const stopped = await revocation.revokeCollected(backlog.dueCount);
       if (stopped !== undefined) outcome.stopped = stopped;
-      else outcome.failures = await revocation.findLeft(due);
+      else outcome.failures = await revocation.findLeft(backlog.dueCount);
     });
   } catch (error) {
     outcome.error = error;
@@ -80,8 +91,8 @@ async function assertWithinCeiling(
   ceiling: number | undefined,
 ): Promise<void> {
   if (ceiling === undefined || collected <= ceiling) return;
-  const due = await countDue(session, { sql: expiredSql(platform), parameters: {} });
-  if (due > ceiling) throw new SafetyStopError(due, ceiling);
+  const { dueCount } = await readBacklog(session, expiredSql(platform));
+  if (dueCount > ceiling) throw new SafetyStopError(dueCount, ceiling);
 }
 
 /** One pass over what is due, on one session: its temporary table #Due holds what was collected. */
@@ -101,11 +112,11 @@ class Revocation {
    *
    * A request that the view yields more than once is collected once for each end, and left alone by the batch: looking for
    * its other rows here would cost a look-up for each grant, which the batch makes anyway.
-   * @returns the number of rows with a request id, and for how many minutes the oldest has been due
+   * @returns of the rows with a request id
    */
-  async collectDue(): Promise<{ due: number; oldestMinutes: number }> {
+  async collectDue(): Promise<Backlog> {
     const { platform } = this.context;
-    const [row] = await this.session.query({
+    const [row = {}] = await this.session.query({
       name: 'collectDueRevocations',
       slow: true,
       sql: `DROP TABLE IF EXISTS #Due;
@@ -116,15 +127,14 @@ CREATE TABLE #Due (
   Locked INT NOT NULL DEFAULT 0);
 INSERT INTO #Due (RequestId, ExpiresAt)
 SELECT DISTINCT g.RequestId, g.ExpiresAt
-${expiredSql(platform)}
+${expiredSql(platform).sql}
 WHERE g.CoveredUntil IS NULL
 ORDER BY g.RequestId;
-SELECT COUNT(RequestId) AS Due, COUNT(*) - COUNT(RequestId) AS WithoutId,
-  COALESCE(DATEDIFF(MINUTE, MIN(ExpiresAt), GETUTCDATE()), 0) AS OldestMinutes
+SELECT ${backlogColumns('ExpiresAt', 'RequestId IS NOT NULL')}, COUNT(*) - COUNT(RequestId) AS WithoutId
 FROM #Due;`,
     });
-    this.#rowsWithoutId = row?.WithoutId as number;
-    return { due: row?.Due as number, oldestMinutes: row?.OldestMinutes as number };
+    this.#rowsWithoutId = row.WithoutId as number;
+    return toBacklog(row);
   }
 
   /** @returns why it stopped before all was done, or undefined if all is done */
@@ -212,13 +222,13 @@ FROM (
   FROM (
     SELECT g.Position, g.RequestId,
       CASE WHEN g.RequestId IS NOT NULL THEN 1 ELSE (
-        SELECT COUNT(*) ${expiredSql(platform)} WHERE g.RequestId IS NULL AND g.CoveredUntil IS NULL) END AS DueRows,
+        SELECT COUNT(*) ${expiredSql(platform).sql} WHERE g.RequestId IS NULL AND g.CoveredUntil IS NULL) END AS DueRows,
       CASE WHEN g.RequestId IS NULL THEN 'idMissing' WHEN ${viewRowsSql(platform)} > 1 THEN 'duplicated'
         WHEN g.Locked = 1 THEN 'locked' ELSE 'endUnstable' END AS Cause
     FROM (
       SELECT RequestId, MIN(Position) AS Position, MAX(Locked) AS Locked FROM #Due GROUP BY RequestId
     ) AS g
-    WHERE g.RequestId IS NULL OR g.RequestId IN (SELECT g.RequestId ${expiredSql(platform)} WHERE g.CoveredUntil IS NULL)
+    WHERE g.RequestId IS NULL OR g.RequestId IN (SELECT g.RequestId ${expiredSql(platform).sql} WHERE g.CoveredUntil IS NULL)
   ) AS d
 ) AS l
 WHERE l.Nth <= @maxIds

@@ -10,6 +10,7 @@ import type { ActiveRun, JobRun } from '../jobRun/jobRun';
 import type { JobRunEvent, Telemetry } from '../telemetry/telemetry';
 import type { Job } from './catalogue';
 import { describeFailures, failedCount, leftCount, undeliverableCount } from './failures';
+import type { Backlog } from './grants';
 import { notifyExpiring } from './notification';
 import type { Outcome, RunContext } from './outcome';
 import type { RequestId } from './platforms';
@@ -52,7 +53,13 @@ export interface RunOptions {
 
 /** What came of trying to run a job. */
 export type RunResult =
-  | { readonly kind: 'finished'; readonly run: JobRun; readonly stoppedEarly: boolean }
+  | {
+      readonly kind: 'finished';
+      readonly run: JobRun;
+      readonly stoppedEarly: boolean;
+      /** What was due when the run began, where it got as far as to look. */
+      readonly backlog?: Backlog;
+    }
   /** Another run of this type is in progress. */
   | { readonly kind: 'held'; readonly activeRun: ActiveRun };
 
@@ -141,7 +148,12 @@ async function runUnderLock(
     const finished = await connection.withRetries(extended(deadline, finishingGraceMs), (session) =>
       finishRun(session, run, toCompletion(job, options, outcome)),
     );
-    return { kind: 'finished', run: finished, stoppedEarly: outcome.stopped !== undefined };
+    return {
+      kind: 'finished',
+      run: finished,
+      stoppedEarly: outcome.stopped !== undefined,
+      ...(outcome.backlog && { backlog: outcome.backlog }),
+    };
   });
 }
 
@@ -204,15 +216,14 @@ function describeOperator({ trigger, operator, allowMassRevocation, resend }: Ru
 /** What an attempt's event says of its result. */
 function toEvent(result: RunResult, outcome: Outcome | undefined): JobRunEvent {
   if (result.kind === 'held') return { status: 'Conflict', stoppedEarly: false };
-  const { run, stoppedEarly } = result;
+  const { run, stoppedEarly, backlog } = result;
   const error = outcome && errorOf(outcome);
   const undeliverable = undeliverableCount(outcome?.failures ?? []);
   return {
     status: run.status === 'Completed' ? 'Completed' : 'Failed',
     stoppedEarly,
     ...(error && { errorName: error.name }),
-    ...(outcome?.dueCount !== undefined && { dueCount: outcome.dueCount }),
-    ...(outcome?.oldestDueMinutes !== undefined && { oldestDueMinutes: outcome.oldestDueMinutes }),
+    ...backlog,
     ...(run.processedCount !== null && { processedCount: run.processedCount }),
     ...(run.failedCount !== null && {
       failedCount: run.failedCount,

@@ -8,7 +8,7 @@ import { finishRun } from '../../src/jobRun/finish';
 import { listRuns } from '../../src/jobRun/history';
 import { cancelRun } from '../../src/jobRun/cancel';
 import { notifiableSql } from '../../src/jobs/dueReminders';
-import { countDue, countViewRows } from '../../src/jobs/grants';
+import { countViewRows, readBacklog } from '../../src/jobs/grants';
 import { readRunDetails } from '../../src/jobs/runDetails';
 import { databricks, palantir } from '../../src/jobs/platforms';
 import { replaceView, restoreViews } from '../support/views';
@@ -77,7 +77,7 @@ async function doEverything(record: (action: () => Promise<unknown>) => Promise<
       { endsIn: 31 * hour, email: '' },
     ]);
     await record(() => previewJob(environment.services(), job));
-    await record(() => countDue(session, dueSql(job, environment.settings)));
+    await record(() => readBacklog(session, dueSql(job, environment.settings)));
     await record(async () => {
       const { jobId } = finished(await environment.run(job));
       const services = environment.services();
@@ -111,7 +111,7 @@ async function doEverything(record: (action: () => Promise<unknown>) => Promise<
   const services = environment.services();
   for (const platform of [databricks, palantir])
     await record(() =>
-      countDue(session, notifiableSql(platform, { leadDays: [1, 7, 14], notifyRevoked: true })),
+      readBacklog(session, notifiableSql(platform, { leadDays: [1, 7, 14], notifyRevoked: true })),
     );
   await record(() => readJobStates(services, deadlineIn(services.clock, hour), 30));
 }

@@ -100,6 +100,8 @@ describe('POST /api/jobs/{jobType}/runs', () => {
       failedCount: null,
       errorMessage: 'Started by hand.',
       stoppedEarly: false,
+      dueCount: count,
+      oldestDueMinutes: expect.any(Number) as number,
     });
     expect(await storedRuns()).toMatchObject([
       { Job_Id: body.jobId, Job_Type: revokeDatabricks.type, Status: 'Completed', Processed_Count: count },
@@ -298,7 +300,8 @@ describe('GET /api/jobs', () => {
     );
     for (const { nextRunAt } of listed) expect(Date.parse(nextRunAt as string)).toBeGreaterThan(Date.now());
     expect(listed[0]?.activeRun).toBeNull();
-    expect({ ...(listed[0]?.lastRun as Body), stoppedEarly: false }).toEqual(ended);
+    expect(ended).toMatchObject(listed[0]?.lastRun as Body);
+    for (const job of listed) expect(job).not.toHaveProperty('dueCount');
     const { jobId, jobType, startedAt, startedBy } = (await running).body;
     expect(listed[1]).toMatchObject({ activeRun: { jobId, jobType, startedAt, startedBy }, lastRun: null });
     expect(listed.map(({ state }) => state)).toEqual(['Healthy', 'Running', 'NeverRun', 'NeverRun']);
@@ -307,6 +310,28 @@ describe('GET /api/jobs', () => {
     const heldMinutes = (Date.parse(lockExpiresAt as string) - Date.parse(startedAt as string)) / 60_000;
     expect(heldMinutes).toBeGreaterThan(10);
     expect(heldMinutes).toBeLessThanOrEqual(11);
+  });
+
+  test('with due=true says how much waits for a run of each, and for how long, as the run then finds it', async () => {
+    const backlogs = async (): Promise<Pick<Body, string>[]> =>
+      ((await call('/api/jobs?due=true')).body.jobs as Body[]).map(({ dueCount, oldestDueMinutes }) => ({
+        dueCount,
+        oldestDueMinutes,
+      }));
+    const before = await backlogs();
+    for (const [index, job] of jobs.entries()) {
+      const { count, oldestDueMinutes } = (await post(job, '?dryRun=true')).body;
+      expect(before[index]).toEqual({ dueCount: count, oldestDueMinutes: expect.any(Number) as number });
+      expect(count).toBeGreaterThan(0);
+      const { body: ended } = await post(job);
+      expect(ended.dueCount).toBe(count);
+      // A minute may begin in between.
+      for (const minutes of [before[index]?.oldestDueMinutes, ended.oldestDueMinutes])
+        expect([0, 1]).toContain(Math.abs((minutes as number) - (oldestDueMinutes as number)));
+    }
+    for (const [index, job] of jobs.entries())
+      if (job.kind === 'revocation')
+        expect((await backlogs())[index]).toEqual({ dueCount: 0, oldestDueMinutes: 0 });
   });
 });
 
@@ -351,7 +376,7 @@ describe('POST /api/jobs/{jobType}/runs/{jobId}/cancel', () => {
     });
     const ended = await running;
     expectProblem(ended, 500);
-    expect(ended.body.run).toEqual({ ...answer.body, stoppedEarly: false });
+    expect(ended.body.run).toMatchObject({ ...answer.body, stoppedEarly: false });
     expect(ended.body.detail).toBe(answer.body.errorMessage);
     expect(await sample.query('SELECT Id FROM dbo.RevokedAccess_Palantir;')).toEqual([]);
   });
@@ -558,7 +583,8 @@ describe('A malformed request', () => {
     ['GET', 'RevokeExpiredDatabricksRequests/runs?limit=', /limit is ""/],
     ['GET', 'RevokeExpiredDatabricksRequests/runs?limit=1&limit=2', /limit is given more than once/],
     ['GET', 'RevokeExpiredDatabricksRequests/runs?dryRun=true', /"dryRun" is unknown: known are limit/],
-    ['GET', '?limit=1', /"limit" is unknown: none is taken here/],
+    ['GET', '?limit=1', /"limit" is unknown: only due is known/],
+    ['GET', '?due=yes', /due is "yes": expected true or false/],
   ])(
     '%s /api/jobs/%s is answered with 400 that says what is expected, and does nothing',
     async (method, path, detail) => {

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { jobs } from '../../src/jobs/catalogue';
 import { leftCount } from '../../src/jobs/failures';
-import { countDue } from '../../src/jobs/grants';
+import { readBacklog } from '../../src/jobs/grants';
 import { dueSql, previewJob } from '../../src/jobs/previewJob';
 import { finished, startTestEnvironment, type TestEnvironment } from '../support/environment';
 import { replaceView, restoreViews, viewColumns } from '../support/views';
@@ -68,8 +68,9 @@ test.each(jobs.map((job) => [job.type, job] as const))(
         const services = environment.services({ notifyRevoked });
 
         const preview = await previewJob(services, job);
-        const count = await countDue(environment.session, dueSql(job, services.settings));
-        expect(preview.count).toBe(count);
+        const backlog = await readBacklog(environment.session, dueSql(job, services.settings));
+        const { dueCount: count } = backlog;
+        expect(preview).toMatchObject({ count, oldestDueMinutes: backlog.oldestDueMinutes });
         expect(preview.grants).toHaveLength(count);
         const unusable = preview.failing.filter(
           ({ cause }) => cause === 'idMissing' || cause === 'duplicated',

@@ -22,6 +22,7 @@ export function renderPreviewPanel(panel: PreviewPanel, view: View): SafeHtml {
     <p class="outcome">
       A run now would
       ${job.kind === 'revocation' ? `revoke ${formatCount(count, 'grant')}` : `handle ${formatCount(count, 'reminder')}`}.
+      ${count > 0 ? `The oldest has been due for ${formatSpan(preview.oldestDueMinutes * 60_000)}.` : null}
     </p>
     <p class="hint">
       Read at ${timeTag(preview.readAt)}; nothing was written or sent.

@@ -1,6 +1,6 @@
 import { deadlineIn } from '../../clock';
 import type { Job } from '../../jobs/catalogue';
-import { countDue } from '../../jobs/grants';
+import { readBacklog } from '../../jobs/grants';
 import type { JobState } from '../../jobs/jobStates';
 import { dueSql } from '../../jobs/previewJob';
 import type { Services } from '../../jobs/runJob';
@@ -71,11 +71,11 @@ function startCount(
     done: database
       .connect((connection) =>
         connection.withRetries(deadlineIn(clock, countBudgetMs), (session) =>
-          countDue(session, dueSql(job, settings)),
+          readBacklog(session, dueSql(job, settings)),
         ),
       )
-      .then((left) => {
-        count.total = processed + left;
+      .then(({ dueCount }) => {
+        count.total = processed + dueCount;
       }, onError),
   };
   counts.set(job.type, count);
