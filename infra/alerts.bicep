@@ -1,4 +1,4 @@
-// Who is told of what. Each rule compares one number of a query, per job, with a threshold; docs/operating.md has a
+// The alert rules and whom they notify. Each rule compares one number of a query, per job, with a threshold; docs/operating.md has a
 // section for each, named as the rule.
 param environmentName string
 param location string

@@ -80,6 +80,28 @@ function ringing(name: string, events: readonly Row[], deployedAt = minutesAgo(3
 const othersWell = (...but: string[]): Row[] =>
   allJobs.filter((jobType) => !but.includes(jobType)).map((jobType) => attempt(5, { jobType }));
 
+describe('the states that the workbook shows', () => {
+  const early = (ago: number): Row => attempt(ago, { stoppedEarly: true });
+
+  test.each([
+    ['Never run', []],
+    ['Healthy', [attempt(30)]],
+    ['Healthy', [attempt(30, { failedCount: 0 }), conflict(5)]],
+    ['Attention', [attempt(30, { failedCount: 1 })]],
+    ['Healthy', [attempt(90), early(60), early(30)]],
+    ['Attention', [attempt(120), early(90), early(60), early(30)]],
+    ['Failed', [attempt(60), failed(30)]],
+    ['Overdue', [attempt(4 * hours), failed(30)]],
+  ])('%s, as the console calls it', (state, events) => {
+    const query = readFileSync(join(infra, 'queries/jobStates.kql'), 'utf8').replace(
+      'datetime(2000-01-01)',
+      `datetime(${minutesAgo(60).toISOString().slice(0, 19)})`,
+    );
+    const shown = runQuery(query, { customEvents: events }, now);
+    expect(shown.find(({ jobType }) => jobType === revocation)?.state).toBe(state);
+  });
+});
+
 describe('no-completed-run', () => {
   test.each([
     ['a revocation that completed 2 h 59 min ago', revocation, 3 * hours - 1, []],

@@ -507,7 +507,12 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
     const [id, other] = await add({ endsIn: inDays(2) }, { endsIn: inDays(2) });
     await environment.run(job);
     const before = environment.email.messages.length;
-    const run = finished(await environment.run(job, undefined, { ...(id !== undefined && { resend: id }) }));
+    const services = environment.services();
+    const run = finished(await environment.run(job, services, { ...(id !== undefined && { resend: id }) }));
+    // It looked at one grant: the job's backlog stays what the last whole run said.
+    expect(services.telemetry.events).toEqual([
+      expect.not.objectContaining({ dueCount: expect.anything() as number }),
+    ]);
     expect(run).toMatchObject({ status: 'Completed', processedCount: 1, failedCount: 0 });
     expect(run.errorMessage).toContain(String(id));
     expect(environment.email.messages).toHaveLength(before + 1);
