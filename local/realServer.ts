@@ -15,7 +15,7 @@ import { dropDatabase } from './sampleDatabase';
 /** The name of the extended property that a database carries while tests use it. */
 const mark = 'Access Expiry Jobs: tests drop everything here';
 
-const image = 'mcr.microsoft.com/mssql/server:2022-latest';
+const image = 'mcr.microsoft.com/mssql/server:2022-CU26-ubuntu-22.04';
 
 /** How long SQL Server may take to start in its container. In ms. */
 const startTimeoutMs = 120_000;

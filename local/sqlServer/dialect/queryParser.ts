@@ -5,6 +5,7 @@ import { commonType, isString, nvarchar, type SqlType } from '../sqlTypes';
 import { ExpressionParser, orderBySql, type OrderItem, type QueryReading } from './expressionParser';
 import { convertTo, predicate, sortable, value } from './operators';
 import { quote, quoteText, Scope } from './scope';
+import { remembering } from './tokenReader';
 import type { Emission, EmittedQuery, Expr, Name, NamedColumn, ReadFrom, ScopeSource } from './scope';
 
 /** The columns of a select list or of OUTPUT. */
@@ -258,8 +259,11 @@ export class QueryParser extends ExpressionParser {
 }
 
 /** The query of a view. */
-export const parseQuery = (sql: string): QueryReading =>
-  new QueryParser(sql).whole((parser) => parser.query());
+export const parseQuery = remembering((sql): QueryReading =>
+  new QueryParser(sql).whole((parser) => parser.query()),
+);
 
 /** A constraint's or default's expression. */
-export const parseExpression = (sql: string): Expr => new QueryParser(sql).whole((parser) => parser.expr());
+export const parseExpression = remembering((sql): Expr =>
+  new QueryParser(sql).whole((parser) => parser.expr()),
+);

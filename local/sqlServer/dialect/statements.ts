@@ -2,6 +2,7 @@ import { sqlError } from '../errors';
 import { BOOLEAN, nvarchar, type SqlType } from '../sqlTypes';
 import { compileValue, compiling, type Compile } from './compile';
 import type { Definition } from './definitionParser';
+import { remembering } from './tokenReader';
 import { WriteParser } from './writeParser';
 
 export type StatementBody =
@@ -32,7 +33,7 @@ export type Statement = StatementBody & {
 };
 
 /** A batch's statements. Throws SqlError: 102 and 105 where the text is surely wrong, else 50000 quoting the statement. */
-export const parseBatch = (sql: string): Statement[] => new StatementParser(sql).batch();
+export const parseBatch = remembering((sql): Statement[] => new StatementParser(sql).batch());
 
 class StatementParser extends WriteParser {
   batch(): Statement[] {

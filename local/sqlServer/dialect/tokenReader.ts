@@ -14,21 +14,20 @@ interface Token {
   readonly end: number;
 }
 
-const PATTERN = new RegExp(
-  [
-    String.raw`\s+|--[^\n]*|/\*[^]*?\*/`,
-    String.raw`(?<string>N?'(?:[^']|'')*')`,
-    String.raw`(?<quoted>\[(?:[^\]]|\]\])*\]|"(?:[^"]|"")*")`,
-    String.raw`(?<variable>@{1,2}[\w@#$]+)`,
-    String.raw`(?<binary>0x[0-9a-f]*)`,
-    String.raw`(?<number>\d+)`,
-    String.raw`(?<word>[\p{L}_#][\p{L}\p{N}_@#$]*)`,
-    String.raw`(?<symbol><>|<=|>=|!=|\+=|-=|::|[-+*/%=<>(),.;])`,
-  ].join('|'),
-  'giuy',
-);
+const PATTERNS: readonly (readonly [kind: TokenKind, pattern: string])[] = [
+  ['string', String.raw`N?'(?:[^']|'')*'`],
+  ['quoted', String.raw`\[(?:[^\]]|\]\])*\]|"(?:[^"]|"")*"`],
+  ['variable', String.raw`@{1,2}[\w@#$]+`],
+  ['binary', String.raw`0x[0-9a-f]*`],
+  ['number', String.raw`\d+`],
+  ['word', String.raw`[\p{L}_#][\p{L}\p{N}_@#$]*`],
+  ['symbol', String.raw`<>|<=|>=|!=|\+=|-=|::|[-+*/%=<>(),.;]`],
+];
+const KINDS = PATTERNS.map(([kind]) => kind);
+const SPACE = String.raw`\s+|--[^\n]*|/\*[^]*?\*/`;
+const PATTERN = new RegExp([SPACE, ...PATTERNS.map(([, pattern]) => `(${pattern})`)].join('|'), 'giuy');
 
-const VALUES: Readonly<Partial<Record<string, (text: string) => string>>> = {
+const VALUES: Readonly<Partial<Record<TokenKind, (text: string) => string>>> = {
   string: (text) => text.slice(text.indexOf("'") + 1, -1).replaceAll("''", "'"),
   quoted: (text) => {
     const close = text.slice(-1);
@@ -53,12 +52,11 @@ function tokenize(sql: string): Token[] {
     }
     const [text] = match;
     const end = start + text.length;
-    const kind = Object.entries<string | undefined>(match.groups ?? {}).find(
-      ([, found]) => found !== undefined,
-    )?.[0];
+    // Each kind is a group, in order.
+    const kind = KINDS[match.indexOf(text, 1) - 1];
     if (kind !== undefined) {
       const value = VALUES[kind]?.(text) ?? text;
-      tokens.push({ kind: kind as TokenKind, value, text, unicode: /^N'/i.test(text), start, end });
+      tokens.push({ kind, value, text, unicode: /^N'/i.test(text), start, end });
     }
     start = end;
   }
@@ -211,5 +209,23 @@ export class TokenReader {
   }
 }
 
+/** The most texts that a parser remembers. */
+const REMEMBERED = 500;
+
+/** A parser that reads the same text once: tests and jobs send the same statements again and again. */
+export function remembering<T>(parse: (text: string) => T): (text: string) => T {
+  const known = new Map<string, T>();
+  return (text) => {
+    const found = known.get(text);
+    if (found !== undefined) return found;
+    const result = parse(text);
+    if (known.size >= REMEMBERED) known.clear();
+    known.set(text, result);
+    return result;
+  };
+}
+
 /** A type's name, e.g. `nvarchar(100)`. */
-export const parseType = (text: string): SqlType => new TokenReader(text).whole((reader) => reader.type());
+export const parseType = remembering((text): SqlType =>
+  new TokenReader(text).whole((reader) => reader.type()),
+);

@@ -54,6 +54,7 @@ export const fromDate = (date: Date): string => `${date.toISOString().slice(0, 2
 /** DATETIME counts 1/300 s. As DATETIME2 a third shows as .0033333 (compatibility level 130 and later). */
 export function roundTo(text: string, type: SqlType): string {
   if (type.name === 'date') return `${text.slice(0, 10)} 00:00:00.0000000`;
+  if (type.name === 'datetime2' && (type.scale ?? 7) === 7) return text;
   const { days, ticks } = parseMoment(text);
   const unit = type.name === 'datetime' ? TICKS_PER_SECOND / 300 : 10 ** (7 - (type.scale ?? 7));
   return formatMoment({ days, ticks: Math.round(Math.round(ticks / unit) * unit) });

@@ -6,15 +6,7 @@ import { NULL_TYPE, type SqlType, type SqlValue } from '../sqlTypes';
 import { convert } from './convert';
 import { dateAdd, dateDiff } from './dates';
 
-const types = new Map<string, SqlType>([['null', NULL_TYPE]]);
-
-function typeOf(text: SqlValue): SqlType {
-  const known = types.get(String(text));
-  if (known !== undefined) return known;
-  const type = parseType(String(text));
-  types.set(String(text), type);
-  return type;
-}
+const typeOf = (text: SqlValue): SqlType => (text === 'null' ? NULL_TYPE : parseType(String(text)));
 
 type Value = Exclude<SqlValue, null>;
 

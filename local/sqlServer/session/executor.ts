@@ -15,18 +15,8 @@ import { Cancelled, type WriterLock } from './lock';
 const VERSION = 'Microsoft SQL Server 2022 (stand-in on SQLite)';
 /** What clients know a transaction by; a session has one at a time. */
 const DESCRIPTOR = Buffer.from([1, 0, 0, 0, 0, 0, 0, 0]);
-const PARSED_BATCHES = 500;
 /** After a statement that took this long, the event loop gets a turn: an attention that came meanwhile is seen. */
 const LONG_STATEMENT_MS = 10;
-
-const parsed = new Map<string, Statement[]>();
-
-function parse(sql: string): Statement[] {
-  const statements = parsed.get(sql) ?? parseBatch(sql);
-  if (parsed.size >= PARSED_BATCHES) parsed.clear();
-  parsed.set(sql, statements);
-  return statements;
-}
 
 type Dml = Extract<Statement, { compile: Compile }>;
 type Variables = Map<string, { type: SqlType; value: SqlValue }>;
@@ -82,7 +72,7 @@ export class Executor {
     const variables: Variables = new Map(parameters?.map((parameter) => [parameter.name, { ...parameter }]));
     const run = { response, signal, variables, signature: signatureOf(variables) };
     try {
-      await this.statements(parse(sql), run);
+      await this.statements(parseBatch(sql), run);
     } catch (error) {
       if (error instanceof Cancelled && parameters) this.cancelled(response);
       if (error instanceof Cancelled) throw error;
@@ -379,7 +369,7 @@ export class Executor {
       if (statement.kind === 'define' && statement.temporary) this.define(statement, run);
       return 'compile' in statement ? this.connection.plan(statement.compile(this.context(run))) : [];
     };
-    return parse(sql).flatMap(plans);
+    return parseBatch(sql).flatMap(plans);
   }
 
   close(): void {
