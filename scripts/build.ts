@@ -42,6 +42,20 @@ const inlineForBrowser = (parts: Metafile[]): Plugin => ({
   },
 });
 
+/**
+ * The tables of East Asian code pages, half of the SQL library's size: files of their own, read when a VARCHAR column has
+ * such a collation.
+ */
+const tablesInFiles: Plugin = {
+  name: 'tables of code pages in files of their own',
+  setup(bundler) {
+    bundler.onLoad({ filter: /iconv-lite[/\\]encodings[/\\]tables[/\\].+\.json$/ }, ({ path }) => ({
+      contents: readFileSync(path),
+      loader: 'copy',
+    }));
+  },
+};
+
 /** The version of package.json, and the commit that is built: the pipeline's, or that of the work tree. */
 function describeBuild(): { version: string; commit: string } {
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
@@ -58,11 +72,12 @@ async function main(): Promise<void> {
     entryPoints: ['src/main.ts'],
     outdir: 'dist',
     chunkNames: 'chunks/[name]-[hash]',
+    assetNames: 'chunks/[name]-[hash]',
     splitting: true,
     sourcemap: true,
     sourcesContent: false,
     metafile: true,
-    plugins: [...bundleOptions.plugins, inlineForBrowser(inlined)],
+    plugins: [...bundleOptions.plugins, tablesInFiles, inlineForBrowser(inlined)],
     define: { BUILD: JSON.stringify(describeBuild()) },
   });
   for (const { inputs, outputs } of inlined) {

@@ -14,7 +14,11 @@ const { name, version, main, engines } = JSON.parse(read('package.json').toStrin
   string,
   unknown
 >;
-const files = ['host.json', 'dist/LICENSES.txt', ...globSync('dist/**/*.mjs{,.map}', { cwd: root })];
+const files = [
+  'host.json',
+  'dist/LICENSES.txt',
+  ...globSync(['dist/main.mjs{,.map}', 'dist/chunks/*'], { cwd: root }),
+];
 const content: Zippable = Object.fromEntries(files.map((file) => [file, read(file)]));
 content['package.json'] = Buffer.from(
   JSON.stringify({ name, version, private: true, main, engines }, undefined, 2),

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { NcrontabError, parseNcrontab } from './ncrontab';
 import { readPlatformSettings, type PlatformSettings } from './platform';
 import { defaultSchedules, scheduleFor, type ScheduleSetting } from './schedules';

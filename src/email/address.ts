@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** The longest address that SMTP carries: 64 + @ + 255 (RFC 5321, 4.5.3.1). */
 export const maxAddressLength = 320;

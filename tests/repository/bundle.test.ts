@@ -1,7 +1,7 @@
 /** What the bundle holds, by esbuild's metafile of the build: `npm test` builds first. */
 import { readFileSync } from 'node:fs';
-import { isBuiltin } from 'node:module';
-import { join } from 'node:path';
+import { createRequire, isBuiltin } from 'node:module';
+import { basename, join } from 'node:path';
 import type { Metafile } from 'esbuild';
 
 const root = join(__dirname, '../..');
@@ -60,6 +60,19 @@ test.each([
   const loaded = [...loadedWith(outputOf(file))];
   expect(loaded.flatMap(packagesIn)).toContain(name);
   expect(atStart).not.toContain(outputOf(file));
+});
+
+test('the tables of code pages are files, and lie where the code looks for them', () => {
+  const tables = Object.values(outputs).flatMap(({ imports }) =>
+    imports.flatMap(({ path }) => (path.endsWith('.json') ? path : [])),
+  );
+  expect(new Set(tables).size).toBeGreaterThanOrEqual(8);
+  // esbuild's own require, by which all files ask.
+  const [asking = ''] = Object.keys(outputs).filter(
+    (output) => output.endsWith('.mjs') && /\b__require=/.test(readFileSync(join(root, output), 'utf8')),
+  );
+  const requireThere = createRequire(join(root, asking));
+  for (const table of tables) expect(requireThere(`./${basename(table)}`)).not.toEqual([]);
 });
 
 test.each(['@azure/identity', '@azure/communication-email'])('%s is loaded when first needed', (name) => {
