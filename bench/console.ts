@@ -19,8 +19,8 @@ async function addRuns({ session }: BenchDatabase, first: number, last: number):
     await session.query({
       name: 'addRuns',
       sql: `INSERT INTO dbo.JobRun (Job_Id, Job_Type, Status, Started_At, Started_By, Completed_At, Processed_Count)
-SELECT NEWID(), CASE j.n % 4 WHEN 0 THEN '${job}' WHEN 1 THEN 'RevokeExpiredPalantirRequests'
-    WHEN 2 THEN 'ExpiryNotificationDatabricksRequests' ELSE 'ExpiryNotificationPalantirRequests' END,
+SELECT NEWID(), CASE WHEN j.n % 4 = 0 THEN '${job}' WHEN j.n % 4 = 1 THEN 'RevokeExpiredPalantirRequests'
+    WHEN j.n % 4 = 2 THEN 'ExpiryNotificationDatabricksRequests' ELSE 'ExpiryNotificationPalantirRequests' END,
   'Completed', ${startedAt}, 'machine-1', DATEADD(SECOND, 2, ${startedAt}), 1
 FROM OPENJSON(@numbers) WITH (n INT '$') AS j WHERE j.n >= @first;
 INSERT INTO dbo.RevokedAccess_Databricks (DeltaRequestId, Revoked_Dt, Revoked_By)

@@ -22,9 +22,6 @@ export interface BenchDatabase {
 /** The longest that one statement of setting up may take. In ms. */
 const statementTimeout = 300_000;
 
-/** How long the email service takes to answer a call, in ms. */
-export const emailLatency = 50;
-
 /**
  * @param onSqlServer on the real server of local/realServer.ts, in a database that is empty
  * @throws Error if there is no such server, or its database is not empty
@@ -38,7 +35,6 @@ export async function openDatabase({ onSqlServer }: { onSqlServer: boolean }): P
   const standIns = started.adopt(
     await startStandIns({
       email: {
-        latencyMs: emailLatency,
         keepBodies: false,
         // The developer's tokens are not the stand-in's to judge.
         ...(developerSignIn && { acceptToken: () => true }),

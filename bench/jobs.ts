@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { maxConcurrentSends } from '../src/jobs/notification';
 import { answer, startApp, type AppProcess } from './app';
 import type { Command } from './client';
-import { addGrants, emailLatency, emptyTables, type BenchDatabase } from './database';
+import { addGrants, emptyTables, type BenchDatabase } from './database';
 import { runs, sideBySide, statistics, type Row } from './report';
 
 const revoke = 'RevokeExpiredDatabricksRequests';
@@ -146,7 +146,7 @@ export async function revocationRows(database: BenchDatabase, entry: string): Pr
       against: 'one raw INSERT … SELECT of the same rows',
       unit: 'ms',
       ...against,
-      goal: { atMost: 1.3 },
+      goal: { atMost: 1.15 },
     },
     {
       what: `${what}, each with an AccessKey`,
@@ -212,9 +212,13 @@ async function notified(
   return result;
 }
 
+/** How long the email service takes to answer a call, in ms. */
+const emailLatency = 50;
+
 export async function notificationRow(database: BenchDatabase, entry: string): Promise<Row> {
-  const people = 5_000;
+  const people = 1_000;
   await dueReminders(database, 4 * people, 4);
+  database.standIns.email.latencyMs = emailLatency;
   const app = await startApp(entry, database.environment);
   const rate: number[] = [];
   const limit: number[] = [];
@@ -226,8 +230,9 @@ export async function notificationRow(database: BenchDatabase, entry: string): P
     limit.push(maxConcurrentSends / ((calls * emailLatency) / 1000));
   }
   await app.kill();
+  database.standIns.email.latencyMs = 0;
   return {
-    what: 'notifying 20,000 grants of 5,000 people',
+    what: 'notifying 4,000 grants of 1,000 people',
     against: `the service's limit: ${maxConcurrentSends} messages at a time, ${emailLatency} ms a call`,
     unit: 'messages/s',
     measured: rate,
@@ -242,6 +247,9 @@ export async function notificationRow(database: BenchDatabase, entry: string): P
 /** What Node.js 24 makes of an instance with 512 MB, the smallest of Flex Consumption: its heap follows the memory it finds. */
 const smallInstance = ['--max-old-space-size=256', '--max-semi-space-size=1'];
 
+/** Fewer runs than elsewhere: a run of 200,000 grants takes seconds, and their peaks differ by 1 %. */
+const memoryRuns = 3;
+
 export async function memoryRows(database: BenchDatabase, entry: string): Promise<Row[]> {
   const perPerson = 100;
   /** Peak RSS in MiB, on an instance of 512 MB and with all the memory of this machine. */
@@ -253,7 +261,11 @@ export async function memoryRows(database: BenchDatabase, entry: string): Promis
       await app.kill();
       return peakRss / 2 ** 20;
     };
-    const { measured: small, reference: machine } = await sideBySide(peak(smallInstance), peak([]));
+    const { measured: small, reference: machine } = await sideBySide(
+      peak(smallInstance),
+      peak([]),
+      memoryRuns,
+    );
     return { small, machine };
   };
   const few = await peaks(1_000);

@@ -22,7 +22,7 @@ export interface StandInOptions {
   /** The port of the mailbox page; 0, the default, takes a free one. */
   readonly mailboxPort?: number;
   /** For the email service. */
-  readonly email?: Partial<Pick<EmailOptions, 'latencyMs' | 'keepBodies' | 'retryAfter' | 'acceptToken'>>;
+  readonly email?: Partial<Pick<EmailOptions, 'keepBodies' | 'retryAfter' | 'acceptToken'>>;
 }
 
 /** Starts them on free ports of 127.0.0.1. If one fails to start, those that did are closed. */

@@ -41,8 +41,6 @@ export interface EmailOptions {
   readonly port?: number;
   /** The port of the page; 0, the default, takes a free one. */
   readonly mailboxPort?: number;
-  /** How long every call takes at least, in ms; 0 by default. */
-  readonly latencyMs?: number;
   /** The Retry-After of a message that is Running, in seconds; 1 by default. */
   readonly retryAfter?: number;
   /** false: only the envelope of a message is kept, for runs with very many. true by default. */
@@ -58,6 +56,8 @@ export interface EmailService {
   readonly messages: readonly AcceptedMessage[];
   /** All calls in the order of their arrival. */
   readonly requests: readonly EmailRequest[];
+  /** How long every call takes at least, in ms; 0 at first. */
+  latencyMs: number;
   order(fault: EmailFault): void;
   clearFaults(): void;
   /** Forgets all messages, calls and faults. */
@@ -93,7 +93,7 @@ const usualCodes: Readonly<Record<number, string>> = {
 
 /** Starts the service and its page on 127.0.0.1. */
 export async function startEmailService(options: EmailOptions): Promise<EmailService> {
-  const { acceptToken = (): boolean => true, latencyMs = 0, retryAfter = 1, keepBodies = true } = options;
+  const { acceptToken = (): boolean => true, retryAfter = 1, keepBodies = true } = options;
   const messages: AcceptedMessage[] = [];
   const requests: EmailRequest[] = [];
   const operations = new Map<string, Operation>();
@@ -175,7 +175,7 @@ export async function startEmailService(options: EmailOptions): Promise<EmailSer
     };
     requests.push(entry);
     const body = await readBody(request);
-    if (latencyMs > 0) await delay(latencyMs);
+    if (service.latencyMs > 0) await delay(service.latencyMs);
     const reaction = attempt(() => react(request, url, body));
     if (reaction === 'hang') return;
     if (reaction === 'drop') {
@@ -198,11 +198,12 @@ export async function startEmailService(options: EmailOptions): Promise<EmailSer
   const mailboxPort = await listen(mailbox, options.mailboxPort ?? 0);
   const endpoint = `https://localhost:${await listen(server, options.port ?? 0)}`;
 
-  return {
+  const service: EmailService = {
     endpoint,
     mailbox: `http://127.0.0.1:${mailboxPort}`,
     messages,
     requests,
+    latencyMs: 0,
     order: (fault) => faults.order(fault),
     clearFaults: () => faults.clear(),
     reset() {
@@ -215,6 +216,7 @@ export async function startEmailService(options: EmailOptions): Promise<EmailSer
       await Promise.all([server, mailbox].map(close));
     },
   };
+  return service;
 }
 
 /** Lets the first fault that concerns the call itself have its way with it. */
