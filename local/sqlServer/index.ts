@@ -7,11 +7,11 @@ import { createTemporaryDirectory } from '../temporaryDirectory';
 import { Catalogue } from './engine/catalogue';
 import { openSqlite } from './engine/connection';
 import { Executor } from './session/executor';
-import { Faults, type Fault, type HeldCommit, type LateCommit } from './session/faults';
+import { Faults, type Fault, type Held, type Holding } from './session/faults';
 import { WriterLock } from './session/lock';
 import { Session, type Host, type ReceivedStatement } from './session/session';
 
-export type { Fault, HeldCommit } from './session/faults';
+export type { Fault, Held } from './session/faults';
 export type { ReceivedStatement } from './session/session';
 
 export interface SqlServerOptions {
@@ -37,9 +37,9 @@ export interface SqlServer {
   /** Every statement or batch received since the start or the last clear, in order, as sent, with its parameters. */
   readonly statements: readonly ReceivedStatement[];
   clearStatements(): void;
-  order(fault: Fault & { readonly kind: LateCommit }): HeldCommit;
+  order(fault: Fault & { readonly kind: Holding }): Held;
   order(fault: Fault): void;
-  /** Forgets the faults that are ordered; commits that are held go on. */
+  /** Forgets the faults that are ordered; what is held goes on. */
   clearFaults(): void;
   /** What GETUTCDATE() answers; it runs on in real time. */
   readonly clock: { advance(ms: number): void; set(date: Date): void; now(): Date };

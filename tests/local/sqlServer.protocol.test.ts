@@ -322,6 +322,27 @@ describe('faults', () => {
     expect(await count(client)).toBe(1);
   });
 
+  test('hold: the statement runs when it is released, or not at all if its client gives up first', async () => {
+    const [client, reader] = [await open({}, { requestTimeout: 150 }), await open()];
+    const held = server.order({ kind: 'hold', match: /INSERT/ });
+    const inserting = insert(client, 1);
+    await held.held;
+    expect(await count(reader)).toBe(0);
+    held.release();
+    await inserting;
+    expect(await count(reader)).toBe(1);
+    const tooLong = server.order({ kind: 'hold', match: /INSERT/ });
+    await expect(insert(client, 2)).rejects.toMatchObject({ code: 'ETIMEOUT' });
+    tooLong.release();
+    expect(await count(client)).toBe(1);
+    const other = server.order({ kind: 'hold', match: /INSERT/ });
+    const forgotten = insert(client, 2);
+    await other.held;
+    server.clearFaults();
+    await forgotten;
+    expect(await count(reader)).toBe(2);
+  });
+
   test('refuseLogin: as many logins as ordered are refused; tedious itself retries 40613', async () => {
     server.order({ kind: 'refuseLogin' });
     await expect(open()).rejects.toMatchObject({ code: 'ELOGIN' });

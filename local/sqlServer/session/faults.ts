@@ -5,12 +5,13 @@ import { SqlError, sqlError } from '../errors';
 export interface Fault {
   /**
    * `dropBefore`: the connection is lost before the statement runs. `dropAfter`: after it ran, before the answer.
-   * `error`: answered with `number` instead of running. `delay`: it runs `delayMs` later. `hang`: no answer until the
-   * client gives up. `refuseLogin`: logins are refused with `number` (18456 by default). `holdCommit`: it runs, and its
-   * commit comes late, after `delayMs` or when it is released; `answerLate`: when another session waits to write. The
-   * client gets no answer before the commit, which comes even if the client has gone. What commits nothing is answered.
+   * `error`: answered with `number` instead of running. `delay`: it runs `delayMs` later; `hold`: when it is released.
+   * `hang`: no answer until the client gives up. `refuseLogin`: logins are refused with `number` (18456 by default).
+   * `holdCommit`: it runs, and its commit comes late, after `delayMs` or when it is released; `answerLate`: when another
+   * session waits to write. The client gets no answer before the commit, which comes even if the client has gone. What
+   * commits nothing is answered.
    */
-  readonly kind: 'dropBefore' | 'dropAfter' | 'error' | 'delay' | 'hang' | 'refuseLogin' | LateCommit;
+  readonly kind: 'dropBefore' | 'dropAfter' | 'error' | 'delay' | 'hang' | 'refuseLogin' | Holding;
   /** 1 (the default) is the next statement received after ordering, over all sessions. */
   readonly at?: number;
   /** Instead of `at`: the first statement whose text matches. */
@@ -24,16 +25,17 @@ export interface Fault {
   readonly drop?: boolean;
 }
 
-export type LateCommit = 'holdCommit' | 'answerLate';
+/** Faults that end when they are released. */
+export type Holding = 'hold' | 'holdCommit' | 'answerLate';
 
-/** A commit that comes late. */
-export interface HeldCommit {
-  /** Resolves when the statement has run and its commit is held back. */
+/** A statement that is held before it runs, or its commit. */
+export interface Held {
+  /** Resolves when the statement, or its commit, is held back. */
   readonly held: Promise<void>;
   release(): void;
 }
 
-export class Order implements HeldCommit {
+export class Order implements Held {
   seen = 0;
   left: number;
   private readonly holding = Promise.withResolvers<undefined>();
@@ -45,11 +47,10 @@ export class Order implements HeldCommit {
     this.left = fault.times ?? 1;
   }
 
-  /** Resolves when the commit may go on. */
-  async hold(contended: () => Promise<void>): Promise<void> {
-    const { kind, delayMs } = this.fault;
-    const ends: Promise<void>[] = [this.released.promise];
-    if (kind === 'answerLate') ends.push(contended());
+  /** Resolves when the statement, or its commit, may go on. */
+  async hold(...others: Promise<void>[]): Promise<void> {
+    const { delayMs } = this.fault;
+    const ends = [this.released.promise, ...others];
     if (delayMs !== undefined) ends.push(delay(delayMs, undefined, { ref: false }));
     this.holding.resolve(undefined);
     await Promise.race(ends);
@@ -66,13 +67,13 @@ export class Faults {
   private orders: Order[] = [];
   private readonly taken = new Set<Order>();
 
-  order(fault: Fault): HeldCommit {
+  order(fault: Fault): Held {
     const order = new Order(fault);
     this.orders.push(order);
     return order;
   }
 
-  /** Forgets all orders; commits that are held go on. */
+  /** Forgets all orders; what is held goes on. */
   clear(): void {
     for (const order of [...this.orders, ...this.taken]) order.release();
     this.orders = [];

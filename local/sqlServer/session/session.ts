@@ -227,12 +227,17 @@ export class Session {
         await waitFor(fault.kind === 'hang' ? undefined : (fault.delayMs ?? 0), signal);
         await work();
         return undefined;
+      case 'hold':
+        await order.hold(aborted(signal));
+        if (signal.aborted) throw new Cancelled();
+        await work();
+        return undefined;
       case 'holdCommit':
       case 'answerLate':
         executor.beforeCommit = () => {
           executor.beforeCommit = undefined;
           if (fault.drop) this.socket.destroy();
-          return order.hold(() => this.host.lock.contended());
+          return fault.kind === 'answerLate' ? order.hold(this.host.lock.contended()) : order.hold();
         };
         await work().finally(() => (executor.beforeCommit = undefined));
         return undefined;
@@ -240,6 +245,13 @@ export class Session {
         throw new Error('a login fault met a statement');
     }
   }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
 }
 
 /** Without a time: until the signal. Throws Cancelled when that comes first. */
