@@ -1,21 +1,13 @@
-/**
- * Mails, and the mailbox that shows them, in a real Chromium. CHROMIUM names the browser's executable where it is not
- * /usr/bin/chromium.
- */
-import { existsSync, readFileSync } from 'node:fs';
-import { chromium, type Browser, type Page } from 'playwright-core';
+/** Mails, and the mailbox that shows them, in a browser. */
+import type { Browser, Page } from 'playwright-core';
 import { createCertificates, trustAuthority } from '../../local/certificates';
 import { startEmailService, type EmailService } from '../../local/email';
 import { deadlineIn, systemClock } from '../../src/clock';
 import type { DueGrant } from '../../src/email/digest';
 import { EmailClient } from '../../src/email/emailClient';
 import { createDigests, type EmailMessage } from '../../src/email/message';
+import { accessibilityFaults, describeInChromium, launchChromium } from '../support/browser';
 
-const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
-const hasChromium = existsSync(executablePath);
-const describeInChromium = hasChromium ? describe : describe.skip;
-
-const axe = readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
 const longName = `enterprise_data_platform.${'customer_relationship_'.repeat(5)}`.slice(0, 120);
 
 const grants = (count: number): DueGrant[] =>
@@ -44,99 +36,85 @@ function messageAbout(count: number): EmailMessage {
   return message;
 }
 
-describeInChromium(
-  `In Chromium${hasChromium ? '' : ` (skipped: there is no ${executablePath}; install chromium)`}`,
-  () => {
-    let browser: Browser;
-    let page: Page | undefined;
+describeInChromium('In Chromium', () => {
+  let browser: Browser;
+  let page: Page;
 
-    beforeAll(async () => {
-      browser = await chromium.launch({
-        executablePath,
-        args: [
-          '--headless',
-          '--no-sandbox',
-          '--disable-gpu',
-          '--no-first-run',
-          '--disable-background-networking',
-        ],
-      });
-    });
-    afterAll(() => browser.close());
-    afterEach(() => page?.close());
+  beforeAll(async () => {
+    browser = await launchChromium();
+    page = await browser.newPage();
+  });
+  afterAll(() => browser.close());
 
-    async function open(width: number, colorScheme: 'light' | 'dark'): Promise<Page> {
-      return (page = await browser.newPage({ viewport: { width, height: 800 }, colorScheme }));
-    }
+  /** The page, empty, as somebody's who reads in such a window. */
+  async function open(width: number, colorScheme: 'light' | 'dark'): Promise<Page> {
+    await page.goto('about:blank');
+    await page.setViewportSize({ width, height: 800 });
+    await page.emulateMedia({ colorScheme });
+    return page;
+  }
 
-    /** What axe-core finds, each with the first element concerned. */
-    async function accessibilityFaults(of: Page): Promise<string[]> {
-      await of.evaluate(axe);
-      // A mail's frame has no scripts; mails are examined by themselves.
-      const found = await of.evaluate<{ violations: { id: string; nodes: { html: string }[] }[] }>(
-        'axe.run({ iframes: false })',
-      );
-      return found.violations.map(({ id, nodes }) => `${id}: ${nodes[0]?.html ?? ''}`);
-    }
+  /** A mail's frame has no scripts; mails are examined by themselves. */
+  const faults = (of: Page) => accessibilityFaults(of, { iframes: false });
 
-    /** Elements that reach beyond the window at the right. */
-    const cutOff = (of: Page): Promise<unknown> =>
-      of.evaluate(`[...document.body.querySelectorAll('*')]
+  /** Elements that reach beyond the window at the right. */
+  const cutOff = (of: Page): Promise<unknown> =>
+    of.evaluate(`[...document.body.querySelectorAll('*')]
         .filter((element) => element.getBoundingClientRect().right > innerWidth || element.scrollWidth > innerWidth)
         .map((element) => element.outerHTML.slice(0, 100))`);
 
-    test.each([
-      [1, 390, 'light'],
-      [1, 1280, 'dark'],
-      [5, 390, 'dark'],
-      [5, 1280, 'light'],
-      [60, 390, 'light'],
-      [60, 1280, 'dark'],
-    ] as const)(
-      'a mail about %i grants, names of 120 characters among them, is whole at %i px and accessible, %s',
-      async (count, width, scheme) => {
-        const mail = await open(width, scheme);
-        await mail.setContent(messageAbout(count).html);
-        expect(await mail.getByText(longName).count()).toBeGreaterThan(0);
-        expect(await cutOff(mail)).toEqual([]);
-        expect(await accessibilityFaults(mail)).toEqual([]);
-      },
+  test.each([
+    [1, 390, 'light'],
+    [1, 1280, 'dark'],
+    [5, 390, 'dark'],
+    [5, 1280, 'light'],
+    [60, 390, 'light'],
+    [60, 1280, 'dark'],
+  ] as const)(
+    'a mail about %i grants, names of 120 characters among them, is whole at %i px and accessible, %s',
+    async (count, width, scheme) => {
+      const mail = await open(width, scheme);
+      await mail.setContent(messageAbout(count).html);
+      expect(await mail.getByText(longName).count()).toBeGreaterThan(0);
+      expect(await cutOff(mail)).toEqual([]);
+      expect(await faults(mail)).toEqual([]);
+    },
+  );
+
+  test.each([
+    ['light', 'rgb(255, 255, 255)'],
+    ['dark', 'rgb(22, 27, 34)'],
+  ] as const)('a mail is %s where the reader’s system is', async (scheme, color) => {
+    const mail = await open(390, scheme);
+    await mail.setContent(messageAbout(1).html);
+    expect(await mail.evaluate(`getComputedStyle(document.querySelector('.card')).backgroundColor`)).toBe(
+      color,
     );
+  });
 
-    test.each([
-      ['light', 'rgb(255, 255, 255)'],
-      ['dark', 'rgb(22, 27, 34)'],
-    ] as const)('a mail is %s where the reader’s system is', async (scheme, color) => {
-      const mail = await open(390, scheme);
-      await mail.setContent(messageAbout(1).html);
-      expect(await mail.evaluate(`getComputedStyle(document.querySelector('.card')).backgroundColor`)).toBe(
-        color,
-      );
+  describe('the mailbox', () => {
+    let service: EmailService;
+    let address: string;
+
+    beforeAll(async () => {
+      const { authority, ...tls } = await createCertificates();
+      trustAuthority(authority);
+      service = await startEmailService({ tls });
+      const credential = {
+        getToken: () => Promise.resolve({ token: 'any', expiresOnTimestamp: Infinity }),
+      };
+      const client = new EmailClient({ ...email, endpoint: service.endpoint }, credential);
+      await client.send(messageAbout(60), deadlineIn(systemClock, 60_000), () => Promise.resolve());
+      address = `${service.mailbox}/messages/${service.messages[0]?.operationId ?? ''}`;
     });
+    afterAll(() => service.close());
 
-    describe('the mailbox', () => {
-      let service: EmailService;
-      let address: string;
-
-      beforeAll(async () => {
-        const { authority, ...tls } = await createCertificates();
-        trustAuthority(authority);
-        service = await startEmailService({ tls });
-        const credential = {
-          getToken: () => Promise.resolve({ token: 'any', expiresOnTimestamp: Infinity }),
-        };
-        const client = new EmailClient({ ...email, endpoint: service.endpoint }, credential);
-        await client.send(messageAbout(60), deadlineIn(systemClock, 60_000), () => Promise.resolve());
-        address = `${service.mailbox}/messages/${service.messages[0]?.operationId ?? ''}`;
-      });
-      afterAll(() => service.close());
-
-      test('shows a message whole, as on a desktop and as on a phone', async () => {
-        const mailbox = await open(1280, 'light');
-        await mailbox.goto(address, { waitUntil: 'load' });
-        const frames = await mailbox.evaluate<
-          { width: number; hidden: number[]; end: string }[]
-        >(`[...document.querySelectorAll('iframe')].map((frame) => {
+    test('shows a message whole, as on a desktop and as on a phone', async () => {
+      const mailbox = await open(1280, 'light');
+      await mailbox.goto(address, { waitUntil: 'load' });
+      const frames = await mailbox.evaluate<
+        { width: number; hidden: number[]; end: string }[]
+      >(`[...document.querySelectorAll('iframe')].map((frame) => {
           const { scrollHeight, scrollWidth } = frame.contentDocument.documentElement;
           return {
             width: frame.clientWidth,
@@ -144,37 +122,36 @@ describeInChromium(
             end: frame.contentDocument.body.innerText.trim().split('\\n').at(-1),
           };
         })`);
-        expect(frames).toHaveLength(2);
-        expect(frames[0]?.width).toBeGreaterThan(600);
-        expect(frames[1]?.width).toBe(390);
-        for (const { hidden, end } of frames) {
-          expect(end).toMatch(/^Sent automatically/);
-          for (const pixels of hidden) expect(pixels).toBeLessThanOrEqual(0);
-        }
-      });
-
-      test.each([
-        [390, 'light'],
-        [1280, 'dark'],
-      ] as const)('is accessible at %i px, %s', async (width, scheme) => {
-        const mailbox = await open(width, scheme);
-        for (const url of [service.mailbox, `${service.mailbox}/?to=nobody`, address]) {
-          await mailbox.goto(url);
-          expect(await accessibilityFaults(mailbox)).toEqual([]);
-        }
-      });
-
-      test('leads from the list to a message, and from its recipient to all messages to that one', async () => {
-        const mailbox = await open(390, 'light');
-        await mailbox.goto(service.mailbox);
-        await mailbox.getByRole('link', { name: /45 Databricks accesses end/ }).click();
-        expect(mailbox.url()).toBe(address);
-        await mailbox.getByRole('link', { name: 'ada@example.com' }).click();
-        expect(mailbox.url()).toBe(`${service.mailbox}/?to=ada%40example.com`);
-        await mailbox.getByRole('searchbox', { name: 'Recipient' }).fill('bob');
-        await mailbox.getByRole('button', { name: 'Filter' }).click();
-        expect(mailbox.url()).toBe(`${service.mailbox}/?to=bob`);
-      });
+      expect(frames).toHaveLength(2);
+      expect(frames[0]?.width).toBeGreaterThan(600);
+      expect(frames[1]?.width).toBe(390);
+      for (const { hidden, end } of frames) {
+        expect(end).toMatch(/^Sent automatically/);
+        for (const pixels of hidden) expect(pixels).toBeLessThanOrEqual(0);
+      }
     });
-  },
-);
+
+    test.each([
+      [390, 'light'],
+      [1280, 'dark'],
+    ] as const)('is accessible at %i px, %s', async (width, scheme) => {
+      const mailbox = await open(width, scheme);
+      for (const url of [service.mailbox, `${service.mailbox}/?to=nobody`, address]) {
+        await mailbox.goto(url);
+        expect(await faults(mailbox)).toEqual([]);
+      }
+    });
+
+    test('leads from the list to a message, and from its recipient to all messages to that one', async () => {
+      const mailbox = await open(390, 'light');
+      await mailbox.goto(service.mailbox);
+      await mailbox.getByRole('link', { name: /45 Databricks accesses end/ }).click();
+      expect(mailbox.url()).toBe(address);
+      await mailbox.getByRole('link', { name: 'ada@example.com' }).click();
+      expect(mailbox.url()).toBe(`${service.mailbox}/?to=ada%40example.com`);
+      await mailbox.getByRole('searchbox', { name: 'Recipient' }).fill('bob');
+      await mailbox.getByRole('button', { name: 'Filter' }).click();
+      expect(mailbox.url()).toBe(`${service.mailbox}/?to=bob`);
+    });
+  });
+});

@@ -1,0 +1,170 @@
+/** Who can read the status page: without JavaScript, in any colours, on a phone, and with what assists. */
+import { randomUUID } from 'node:crypto';
+import type { Page } from 'playwright-core';
+import { accessibilityFaults, describeInChromium } from '../../support/browser';
+import { card, day, hide, hour, lately, minute, panel, preview, serveStatusPage } from './support';
+
+describeInChromium('The status page in Chromium', () => {
+  const served = serveStatusPage();
+  const { open, addRuns } = served;
+
+  describe('is open to everybody', () => {
+    test('without JavaScript everything is read, and no button is offered', async () => {
+      const job = 'RevokeExpiredPalantirRequests';
+      await addRuns(job, [{ ago: lately, took: 500, Processed_Count: 3 }]);
+      const page = await open('', { javaScriptEnabled: false });
+      await expect(card(page, job).innerText()).resolves.toContain('Completed: 3 revoked in 0.5 s');
+      await expect(page.getByRole('button').count()).resolves.toBe(0);
+      await expect(page.getByText('can be read without JavaScript').isVisible()).resolves.toBe(true);
+      await page.getByRole('link', { name: `All runs of ${job}` }).click();
+      await expect(panel(page).getByRole('table').innerText()).resolves.toContain('machine-1');
+      await panel(page).locator('tbody a').first().click();
+      await expect(panel(page).innerText()).resolves.toContain('It has revoked nothing.');
+      await page.getByRole('link', { name: `Preview ${job}` }).click();
+      await expect(panel(page).innerText()).resolves.toContain('A run now would revoke');
+      await expect(page.getByRole('button').count()).resolves.toBe(0);
+    });
+
+    test.each(['light', 'dark'] as const)(
+      'text has a contrast of at least 4.5 to 1, and nothing is wider than a phone (%s)',
+      async (colorScheme) => {
+        await addRuns('RevokeExpiredDatabricksRequests', [
+          { ago: lately, took: 500, Status: 'Failed', Error_Message: 'x'.repeat(500) },
+        ]);
+        await addRuns('ExpiryNotificationDatabricksRequests', [
+          { ago: 2 * hour, took: 500, Processed_Count: 3, Failed_Count: 1 },
+          { ago: minute, Status: 'InProgress', Started_By: 'y'.repeat(100) },
+        ]);
+        const page = await open('', { colorScheme, viewport: { width: 320, height: 640 } });
+        const check = async (): Promise<number> => {
+          await expect(page.evaluate('document.documentElement.scrollWidth')).resolves.toBe(320);
+          const { measured, tooLow } = await page.evaluate<Contrasts>(measureContrasts);
+          expect(tooLow).toEqual([]);
+          return measured;
+        };
+        expect(await check()).toBeGreaterThan(50);
+        await page.getByRole('link', { name: 'All runs of RevokeExpiredDatabricksRequests' }).click();
+        await panel(page).waitFor();
+        await check();
+        await panel(page).getByRole('link', { name: 'Close' }).click();
+        await panel(page).waitFor({ state: 'detached' });
+        await preview(page, 'RevokeExpiredDatabricksRequests');
+        await check();
+      },
+    );
+
+    describe('in any colours, on any screen', () => {
+      // Opened once for all: what differs is how they are shown. They rest, so that they stay as they were opened.
+      const pages: Page[] = [];
+
+      beforeAll(async () => {
+        const notification = 'ExpiryNotificationDatabricksRequests';
+        const Job_Id = randomUUID();
+        await addRuns('RevokeExpiredDatabricksRequests', [
+          { ago: 3 * day, took: 500, Status: 'Failed', Error_Message: 'Broken.', Processed_Count: 640 },
+        ]);
+        await addRuns('RevokeExpiredPalantirRequests', [
+          { ago: minute, Status: 'InProgress', Processed_Count: 5 },
+        ]);
+        await addRuns(notification, [
+          { ago: hour, took: 500, Processed_Count: 3, Failed_Count: 0 },
+          {
+            Job_Id,
+            ago: lately,
+            took: 500,
+            Processed_Count: 3,
+            Failed_Count: 2,
+            Started_By: 'SandboxHost-639012345678901234',
+            Error_Message: 'Failed: 2 address missing (17, 21). Started by hand.',
+          },
+        ]);
+        for (const address of [
+          '',
+          `&job=${notification}`,
+          `&run=${Job_Id}`,
+          `&job=${notification}&preview=soonest`,
+        ]) {
+          const page = await open(address);
+          await hide(page);
+          pages.push(page);
+        }
+      });
+
+      test.each([
+        ['light, desktop', { colorScheme: 'light', forcedColors: 'none' }, { width: 1280, height: 900 }],
+        ['dark, desktop', { colorScheme: 'dark', forcedColors: 'none' }, { width: 1280, height: 900 }],
+        [
+          'forced colours, desktop',
+          { colorScheme: 'light', forcedColors: 'active' },
+          { width: 1280, height: 900 },
+        ],
+        ['light, phone', { colorScheme: 'light', forcedColors: 'none' }, { width: 390, height: 844 }],
+        ['dark, phone', { colorScheme: 'dark', forcedColors: 'none' }, { width: 390, height: 844 }],
+        [
+          'forced colours, phone',
+          { colorScheme: 'light', forcedColors: 'active' },
+          { width: 390, height: 844 },
+        ],
+      ] as const)('axe-core finds nothing, and no column is cut (%s)', async (_, media, viewport) => {
+        for (const page of pages) {
+          await page.emulateMedia(media);
+          await page.setViewportSize(viewport);
+          await expect(accessibilityFaults(page)).resolves.toEqual([]);
+          const cut = await page.evaluate<string[]>(
+            `[...document.querySelectorAll('.scroll')].filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.ariaLabel)`,
+          );
+          expect(cut).toEqual([]);
+        }
+      });
+    });
+
+    test('forced colours show the legend: its shapes differ from their background and from each other', async () => {
+      await addRuns('ExpiryNotificationDatabricksRequests', [
+        { ago: lately, took: 500, Processed_Count: 3, Failed_Count: 2 },
+      ]);
+      const page = await open('', { forcedColors: 'active' });
+      const [sent, failed, canvas] = await page.evaluate<string[]>(`(() => {
+          const fill = (kind) => {
+            const { fill, stroke } = getComputedStyle(document.querySelector('figcaption rect.' + kind));
+            return fill + ' ' + stroke;
+          };
+          return [fill('processed'), fill('failed'), getComputedStyle(document.body).backgroundColor];
+        })()`);
+      expect(sent).not.toBe(failed);
+      expect(sent?.startsWith(canvas ?? '')).toBe(false);
+      expect(failed).not.toMatch(/none$/);
+    });
+  });
+});
+
+interface Contrasts {
+  /** How many elements. */
+  readonly measured: number;
+  /** The text and the contrast of those below 4.5 to 1. */
+  readonly tooLow: readonly [string, number][];
+}
+
+/** In the page: the contrast of each visible element that has text (WCAG 2.2, 1.4.3). */
+const measureContrasts = String.raw`(() => {
+  const parse = (color) => color.match(/[\d.]+/g).map(Number);
+  const luminance = ([r, g, b]) => {
+    const [R, G, B] = [r, g, b].map((value) => value / 255).map((value) => value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * R + 0.7152 * G + 0.0722 * B;
+  };
+  const background = (element) => {
+    for (let at = element; at; at = at.parentElement) {
+      const color = parse(getComputedStyle(at).backgroundColor);
+      if (color[3] !== 0) return color;
+    }
+    throw new Error('There is no background');
+  };
+  const textColor = (element) =>
+    element instanceof SVGElement ? getComputedStyle(element).fill : getComputedStyle(element).color;
+  const contrasts = [...document.querySelectorAll('body *')]
+    .filter((element) => element.tagName !== 'title' && element.checkVisibility() && [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim()))
+    .map((element) => {
+      const [one, other] = [parse(textColor(element)), background(element)].map(luminance).sort((a, b) => b - a);
+      return [element.textContent.slice(0, 40), (one + 0.05) / (other + 0.05)];
+    });
+  return { measured: contrasts.length, tooLow: contrasts.filter(([, contrast]) => contrast < 4.5) };
+})()`;

@@ -1,0 +1,539 @@
+/** What the status page says: of all jobs, in a job's chart, of a run and in a preview. */
+import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import type { JobType } from '../../../src/jobRun/jobRun';
+import type { App } from '../../support/app';
+import { describeInChromium } from '../../support/browser';
+import {
+  card,
+  cells,
+  day,
+  hour,
+  lately,
+  minute,
+  panel,
+  press,
+  preview,
+  result,
+  serveStatusPage,
+  state,
+  utc,
+} from './support';
+
+describeInChromium('The status page in Chromium', () => {
+  const served = serveStatusPage();
+  const { open, newPage, query, addRuns, storedRuns, startApp } = served;
+
+  describe('tells the truth', () => {
+    test('state, last run and history of each job are what the database says', async () => {
+      await addRuns('RevokeExpiredDatabricksRequests', [
+        { ago: 2 * hour, took: 1500, Processed_Count: 12 },
+        { ago: lately, took: 65_000, Processed_Count: 1234, Started_By: 'machine-2' },
+      ]);
+      await addRuns('RevokeExpiredPalantirRequests', [
+        { ago: lately, took: 500, Status: 'Failed', Error_Message: 'Safety stop: 4,000 grants are due.' },
+      ]);
+      await addRuns('ExpiryNotificationDatabricksRequests', [
+        { ago: hour, took: 4000, Processed_Count: 30, Failed_Count: 2 },
+        { ago: minute, Status: 'InProgress', Started_By: 'machine-3', Processed_Count: 7 },
+      ]);
+      const page = await open();
+
+      const revocation = card(page, 'RevokeExpiredDatabricksRequests');
+      const [newest, earlier] = await storedRuns('RevokeExpiredDatabricksRequests');
+      await expect(revocation.locator('.state').innerText()).resolves.toBe('Healthy');
+      await expect(revocation.locator('dd').first().innerText()).resolves.toBe(
+        `${utc(newest?.Started_At)} UTC, 5 min ago, on machine-2\nCompleted: 1,234 revoked in 1 min 5 s`,
+      );
+      await page.getByRole('link', { name: 'All runs of RevokeExpiredDatabricksRequests' }).click();
+      await panel(page).waitFor();
+      await expect(cells(panel(page).locator('tr'))).resolves.toEqual([
+        ['Started', 'Outcome', 'Revoked', 'Took', 'Than before', 'Host'],
+        [
+          `${utc(newest?.Started_At)} UTC`,
+          'Completed',
+          '1,234',
+          '1 min 5 s',
+          '1,222 more revoked, 43 times as long',
+          'machine-2',
+        ],
+        [`${utc(earlier?.Started_At)} UTC`, 'Completed', '12', '1.5 s', '', 'machine-1'],
+      ]);
+
+      const failed = card(page, 'RevokeExpiredPalantirRequests');
+      await expect(failed.locator('.state').innerText()).resolves.toBe('Failed');
+      await expect(failed.locator('.reason').innerText()).resolves.toContain(
+        'failed: Safety stop: 4,000 grants are due.',
+      );
+      await expect(page.title()).resolves.toBe('1 failed: Access Expiry Jobs');
+
+      const [active, ended] = await storedRuns('ExpiryNotificationDatabricksRequests');
+      const notification = card(page, 'ExpiryNotificationDatabricksRequests');
+      await expect(notification.locator('.state').innerText()).resolves.toBe('Running');
+      await expect(notification.locator('.reason').textContent()).resolves.toContain(
+        `Since ${utc(active?.Started_At)} UTC on machine-3`,
+      );
+      await page.getByRole('link', { name: 'All runs of ExpiryNotificationDatabricksRequests' }).click();
+      await panel(page).getByText('Send Databricks expiry reminders: runs').waitFor();
+      await expect(notification.locator('dd').first().innerText()).resolves.toContain(
+        '30 sent, 2 failed in 4.0 s',
+      );
+      const rows = await cells(panel(page).locator('tr'));
+      expect(rows[1]?.slice(0, 4)).toEqual([`${utc(active?.Started_At)} UTC`, 'Running', '7', '–']);
+      expect(rows[2]?.slice(0, 5)).toEqual([
+        `${utc(ended?.Started_At)} UTC`,
+        'Completed, with failures',
+        '30',
+        '2',
+        '4.0 s',
+      ]);
+
+      const never = card(page, 'ExpiryNotificationPalantirRequests');
+      await expect(never.locator('dd').first().textContent()).resolves.toBe('none yet');
+    });
+
+    test('every state is shown with its reason, and counted in the summary and the title', async () => {
+      await addRuns('RevokeExpiredDatabricksRequests', [{ ago: 3 * day, took: 500, Processed_Count: 3 }]);
+      await addRuns('RevokeExpiredPalantirRequests', [
+        { ago: lately, took: 500, Status: 'Failed', Error_Message: 'Broken.' },
+      ]);
+      await addRuns('ExpiryNotificationDatabricksRequests', [
+        {
+          ago: lately,
+          took: 4000,
+          Processed_Count: 3,
+          Failed_Count: 412,
+          Error_Message: 'Failed: 412 rejected by the email service, code EmailDropped (1, 2, 3, 4, 5, …).',
+        },
+      ]);
+      const page = await open();
+      const shown = async (job: JobType): Promise<[string, string]> => [
+        await state(page, job).innerText(),
+        await card(page, job).locator('.reason').innerText(),
+      ];
+      const overdue = await shown('RevokeExpiredDatabricksRequests');
+      expect(overdue[0]).toBe('Overdue');
+      expect(overdue[1]).toMatch(/^A run was due at .* UTC; the last one was 3 days ago\./);
+      await expect(shown('RevokeExpiredPalantirRequests')).resolves.toEqual([
+        'Failed',
+        'The last run, 5 min ago, failed: Broken.',
+      ]);
+      const attention = await shown('ExpiryNotificationDatabricksRequests');
+      expect(attention[0]).toBe('Needs attention');
+      expect(attention[1]).toMatch(/^412 of 415 grants failed in the last run, 5 min ago\./);
+      const never = await shown('ExpiryNotificationPalantirRequests');
+      expect(never[0]).toBe('Never run');
+      expect(never[1]).toMatch(/^No run is recorded yet\. The first is due at .* UTC\./);
+      await expect(page.locator('#summary span').allInnerTexts()).resolves.toEqual([
+        '1 overdue',
+        '1 failed',
+        '1 needs attention',
+        '1 never run',
+      ]);
+      await expect(page.title()).resolves.toBe('1 overdue, 1 failed, 1 needs attention: Access Expiry Jobs');
+    });
+
+    test('a run in progress whose lock is stale has most likely died: Run and Cancel are offered', async () => {
+      const job = 'RevokeExpiredDatabricksRequests';
+      await addRuns(job, [{ ago: 12 * minute, Status: 'InProgress' }]);
+      const page = await open();
+      await expect(state(page, job).innerText()).resolves.toBe('Overdue');
+      await expect(card(page, job).locator('.reason').innerText()).resolves.toContain('has most likely died');
+      const buttons = card(page, job).getByRole('button');
+      await expect(buttons.allInnerTexts()).resolves.toEqual(['Run', 'Cancel']);
+    });
+
+    test('on a phone the worst job comes first', async () => {
+      await addRuns('RevokeExpiredDatabricksRequests', [{ ago: lately, took: 500, Processed_Count: 3 }]);
+      await addRuns('ExpiryNotificationPalantirRequests', [
+        { ago: lately, took: 500, Status: 'Failed', Error_Message: 'Broken.' },
+      ]);
+      const page = await open('', { viewport: { width: 390, height: 844 } });
+      const top = async (job: JobType): Promise<number> => (await card(page, job).boundingBox())?.y ?? NaN;
+      expect(await top('ExpiryNotificationPalantirRequests')).toBeLessThan(
+        await top('RevokeExpiredDatabricksRequests'),
+      );
+    });
+
+    test('schedule and next run are those of GET /api/jobs, the schedule also in words', async () => {
+      const page = await open();
+      const { jobs: described } = (await (await fetch(`${served.url}/api/jobs`)).json()) as {
+        jobs: { jobType: JobType; schedule: string; nextRunAt: string }[];
+      };
+      expect(described).toHaveLength(4);
+      for (const { jobType, schedule, nextRunAt } of described) {
+        const text = await card(page, jobType).locator('dl').innerText();
+        expect(text).toContain(`${utc(new Date(nextRunAt))} UTC`);
+        expect(text).toContain(schedule);
+      }
+      const texts = await page.locator('dl').allInnerTexts();
+      expect(texts[1]).toContain('hourly at :15 0 15 * * * *');
+      expect(texts[2]).toContain('hourly from 06:30 to 18:30 UTC');
+    });
+
+    test('times are said in the reader’s zone too, with the day where it is another one', async () => {
+      await addRuns('RevokeExpiredDatabricksRequests', [{ ago: lately, took: 500, Processed_Count: 3 }]);
+      const [run] = await storedRuns('RevokeExpiredDatabricksRequests');
+      const page = await open('', { timezoneId: 'Asia/Tokyo' });
+      const shown = await card(page, 'RevokeExpiredDatabricksRequests')
+        .locator('dd time')
+        .first()
+        .innerText();
+      const local = new Date((run?.Started_At as Date).getTime() + 9 * hour);
+      const otherDay = local.getUTCDate() !== (run?.Started_At as Date).getUTCDate();
+      expect(shown).toContain(`${utc(run?.Started_At)} UTC (`);
+      expect(shown).toContain(`${local.toISOString().slice(11, 19)} GMT+9)`);
+      expect(/\(\d+ \w+, /.test(shown)).toBe(otherDay);
+    });
+
+    describe('of an app with other settings', () => {
+      let other: App;
+      beforeAll(async () => {
+        other = await startApp({
+          'AzureWebJobs.RevokeExpiredPalantirRequests.Disabled': 'true',
+          WEBSITE_SITE_NAME: 'func-access-prod',
+          REVOCATION_CEILING: 'many',
+        });
+      });
+
+      test('a timer that is switched off is paused; app, version and commit are in the header', async () => {
+        const page = await open('', { url: other.url });
+        await expect(state(page, 'RevokeExpiredPalantirRequests').innerText()).resolves.toBe('Paused');
+        await expect(card(page, 'RevokeExpiredPalantirRequests').innerText()).resolves.toContain(
+          'AzureWebJobs.RevokeExpiredPalantirRequests.Disabled',
+        );
+        const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
+        const header = await page.getByRole('banner').innerText();
+        expect(header).toContain('func-access-prod');
+        expect(header).toMatch(new RegExp(`v${version.replaceAll('.', '\\.')} \\([0-9a-f]{7}\\)`));
+      });
+
+      test('settings that are wrong are named, while the jobs that do not need them are shown', async () => {
+        const page = await open('', { url: other.url });
+        await expect(page.locator('#setting-problems').innerText()).resolves.toMatch(/REVOCATION_CEILING: /);
+        await expect(page.getByRole('article').count()).resolves.toBe(4);
+      });
+    });
+
+    test('an app without settings answers with a page that names them', async () => {
+      const unset = await startApp({ SQL_SERVER: '' });
+      const page = await newPage();
+      const response = await page.goto(`${unset.url}/api/status`);
+      expect(response?.status()).toBe(500);
+      const text = await page.getByRole('main').innerText();
+      expect(text).toContain('The app is not configured');
+      expect(text).toContain('SQL_SERVER: missing');
+    });
+  });
+
+  describe('its chart', () => {
+    const job = 'ExpiryNotificationPalantirRequests';
+
+    test('draws the newest 30 runs where they lie in time, so that a gap shows, and says so in words', async () => {
+      // 35 hourly runs, with a day's gap before the newest ten.
+      await addRuns(
+        job,
+        Array.from({ length: 35 }, (_, index) => ({
+          ago: (35 - index) * hour - 55 * minute + (index < 25 ? day : 0),
+          took: 1000,
+          Processed_Count: index + 1,
+          Failed_Count: index === 34 ? 5 : 0,
+          ...(index === 20 && { Status: 'Failed' as const, Error_Message: 'Stopped.' }),
+        })),
+      );
+      const page = await open();
+      const bars = await page.evaluate<Bar[]>(readBars);
+      expect(bars).toHaveLength(30);
+      // The oldest first: from left to right.
+      const steps = bars.slice(1).map(({ x }, index) => x - (bars[index]?.x ?? 0));
+      const [step = 0] = steps;
+      expect(step).toBeGreaterThan(0);
+      for (const [index, width] of steps.entries())
+        expect(width / step).toBeCloseTo(index === 19 ? 25 : 1, 0);
+      expect(bars.findIndex(({ outcome }) => outcome === 'failed')).toBe(15);
+      expect(bars.map(({ outcome }) => outcome).lastIndexOf('attention')).toBe(29);
+      expect(bars[29]?.failed).toBeGreaterThan(0);
+      // Colour is not all that tells outcomes apart.
+      expect(new Set(bars.map(({ shape }) => shape)).size).toBe(3);
+
+      const stored = await storedRuns(job);
+      await expect(
+        card(page, job)
+          .getByRole('group', { name: /^Chart/ })
+          .getAttribute('aria-label'),
+      ).resolves.toBe(
+        `Chart of the last 30 runs, from ${utc(stored[29]?.Started_At)} UTC to ${utc(stored[0]?.Started_At)} UTC: ` +
+          '1 failed; 615 sent, at most 35 in a run; 5 failed to be sent.',
+      );
+    });
+
+    test('has a scale on which 1, 5 and 640 differ', async () => {
+      await addRuns(
+        job,
+        [0, 1, 5, 640].map((count, index) => ({
+          ago: (4 - index) * minute,
+          took: 500,
+          Processed_Count: count,
+          Failed_Count: 0,
+        })),
+      );
+      const page = await open();
+      const heights = (await page.evaluate<Bar[]>(readBars)).map(({ processed }) => processed);
+      expect(heights[0]).toBe(0);
+      for (const index of [1, 2, 3])
+        expect((heights[index] ?? 0) - (heights[index - 1] ?? 0)).toBeGreaterThan(3);
+      await expect(card(page, job).locator('text.scale').allTextContents()).resolves.toEqual([
+        '10',
+        '100',
+        '1,000',
+      ]);
+    });
+
+    test('is one stop of the Tab key; arrows lead to each bar, and a bar to its run', async () => {
+      await addRuns(
+        job,
+        [1, 2, 3].map((count) => ({
+          ago: count * minute,
+          took: 500,
+          Processed_Count: count,
+          Failed_Count: 0,
+        })),
+      );
+      const [newest, second] = await storedRuns(job);
+      const page = await open();
+      const reachable = card(page, job).locator('[data-roving] a[tabindex="0"]');
+      await expect(reachable.count()).resolves.toBe(1);
+      await reachable.focus();
+      await expect(page.evaluate('document.activeElement.id')).resolves.toBe(
+        `bar-${String(newest?.Job_Id).slice(0, 8)}`,
+      );
+      await page.keyboard.press('ArrowLeft');
+      await expect(page.evaluate('document.activeElement.id')).resolves.toBe(
+        `bar-${String(second?.Job_Id).slice(0, 8)}`,
+      );
+      await page.keyboard.press('Enter');
+      await panel(page)
+        .getByText(`run of ${utc(second?.Started_At)} UTC`)
+        .waitFor();
+      expect(new URL(page.url()).searchParams.get('run')).toBe(second?.Job_Id);
+    });
+  });
+
+  describe('goes down to the grant', () => {
+    test('grant holders are named in a preview and nowhere else, and a preview writes nothing', async () => {
+      const job = 'ExpiryNotificationPalantirRequests';
+      const holders = await query(
+        'SELECT DISTINCT RequesterName AS Name, RequesterEmail AS Email FROM dbo.AccessGrant_Palantir;',
+      );
+      const page = await open();
+      const html = await page.content();
+      for (const { Name, Email } of holders) {
+        expect(html).not.toContain(Name);
+        if (typeof Email === 'string' && Email.includes('@')) expect(html).not.toContain(Email);
+      }
+
+      // A look needs no confirmation.
+      await preview(page, job);
+      const answer = await fetch(`${served.url}/api/jobs/${job}/runs?dryRun=true`, { method: 'POST' });
+      const expected = (await answer.json()) as {
+        count: number;
+        failing: { count: number }[];
+        grants: {
+          requestNumber: string;
+          requesterName: string;
+          resource: string;
+          leadDays: number;
+          recipient: string | null;
+        }[];
+      };
+      await expect(panel(page).locator('.outcome').innerText()).resolves.toBe(
+        `A run now would handle ${expected.count} reminders.`,
+      );
+      const shown = await cells(panel(page).locator('.scroll tbody tr'));
+      expect(shown.map((row) => row.slice(0, 3))).toEqual(
+        expected.grants.map(({ requestNumber, requesterName, resource }) => [
+          requestNumber,
+          requesterName.trim(),
+          resource,
+        ]),
+      );
+      expect(shown.length).toBeGreaterThan(0);
+      for (const [index, { leadDays, recipient }] of expected.grants.entries())
+        expect(shown[index]?.slice(4)).toEqual([
+          recipient ?? (expect.stringMatching(/^address (missing|malformed)$/) as string),
+          leadDays === 1 ? '1 day' : `${leadDays} days`,
+        ]);
+      // What would fail is told apart, with what to do.
+      const failing = expected.failing.reduce((sum, { count }) => sum + count, 0);
+      expect(failing).toBeGreaterThan(0);
+      const causes = await panel(page).locator('.causes li').allInnerTexts();
+      expect(causes).toHaveLength(expected.failing.length);
+      expect(causes.join()).toMatch(/address missing\n+Add an email address/);
+      await expect(storedRuns(job)).resolves.toEqual([]);
+      expect(served.standIns.email.messages).toHaveLength(0);
+    });
+
+    test('a preview shows how the ends are spread, and pages in either order', async () => {
+      const job = 'RevokeExpiredDatabricksRequests';
+      await query(
+        `UPDATE dbo.DataAccessDeltaRequests SET access_end_dt = DATEADD(DAY, -400, GETUTCDATE()) WHERE id > 160 AND request_status = 'Approved';`,
+      );
+      const page = await open();
+      await preview(page, job);
+      const spread = await cells(panel(page).locator('.spread tr'));
+      expect(spread.map(([label]) => label)).toEqual([
+        'over 365 days ago',
+        '30 days to 365 days ago',
+        '7 days to 30 days ago',
+        '1 day to 7 days ago',
+        '1 h to 1 day ago',
+        'in the last 1 h',
+      ]);
+      expect(Number(spread[0]?.[1])).toBeGreaterThan(100);
+      await expect(panel(page).locator('.spread .long-ago').count()).resolves.toBe(2);
+
+      const numbers = async (): Promise<string[]> =>
+        (await cells(panel(page).locator('.scroll tbody tr'))).map(([number = '']) => number);
+      const first = await numbers();
+      expect(first).toHaveLength(100);
+      await panel(page).getByRole('link', { name: 'Next grants' }).click();
+      await panel(page).getByRole('link', { name: 'First grants' }).waitFor();
+      const second = await numbers();
+      expect(second.filter((number) => first.includes(number))).toEqual([]);
+      await panel(page).getByRole('link', { name: 'Show the latest ends first' }).click();
+      await panel(page).getByText('latest end first').waitFor();
+      expect((await numbers())[0]).not.toBe(first[0]);
+    });
+
+    test('a run shows why grants failed, each cause with what to do, and what it left', async () => {
+      const job = 'ExpiryNotificationDatabricksRequests';
+      const Job_Id = randomUUID();
+      await addRuns(job, [
+        { ago: hour, took: 1000, Processed_Count: 80, Failed_Count: 0 },
+        {
+          Job_Id,
+          ago: lately,
+          took: 12_000,
+          Processed_Count: 70,
+          Failed_Count: 5,
+          Error_Message:
+            'Failed: 4 address missing (17, 21, 40, 41); 1 rejected by the email service, code EmailDropped (5). Started by hand by ada@example.com.',
+        },
+      ]);
+      // As somebody does who sees the page for the first time.
+      const page = await open();
+      await card(page, job).locator('dd a').first().click();
+      await panel(page).getByText('Completed, with failures: 70 sent, 5 failed').waitFor();
+      await expect(panel(page).locator('.causes li').allInnerTexts()).resolves.toEqual([
+        expect.stringMatching(
+          /^4 grants: address missing\n+Add an email address .*\n+Requests: 17, 21, 40, 41$/,
+        ) as string,
+        expect.stringMatching(
+          /^1 grant: rejected by the email service \(EmailDropped\)\n+.*\n+Requests: 5$/,
+        ) as string,
+      ]);
+      const facts = await panel(page).locator('dl').innerText();
+      expect(facts).toContain(Job_Id);
+      expect(facts).toContain('This one: 10 fewer sent, 5 more failed, 12 times as long.');
+      await expect(panel(page).locator('p.message').innerText()).resolves.toContain(
+        'Started by hand by ada@example.com.',
+      );
+      await panel(page).getByRole('link', { name: 'see what the next run would do' }).click();
+      await panel(page).getByText('A run now would').waitFor();
+    });
+
+    test('a run has the grants that it handled, 100 a page; closing it leads back to where it was opened', async () => {
+      const job = 'RevokeExpiredDatabricksRequests';
+      await query(
+        `UPDATE dbo.DataAccessDeltaRequests SET request_status = 'Approved', access_end_dt = GETUTCDATE() WHERE id <= 130;`,
+      );
+      const page = await open();
+      await press(page, 'Run', job);
+      await result(page, job).getByText('Completed').waitFor();
+      const bar = card(page, job).locator('[data-roving] a');
+      const id = await bar.getAttribute('id');
+      await bar.focus();
+      await page.keyboard.press('Enter');
+      await panel(page).getByRole('link', { name: 'Next rows' }).waitFor();
+      await expect(page.evaluate('document.activeElement.id')).resolves.toBe('panel-title');
+      const first = await cells(panel(page).locator('.scroll tbody tr'));
+      expect(first).toHaveLength(100);
+      await panel(page).getByRole('link', { name: 'Next rows' }).click();
+      await panel(page).getByRole('link', { name: 'First rows' }).waitFor();
+      const second = await cells(panel(page).locator('.scroll tbody tr'));
+      const [stored] = await storedRuns(job);
+      expect(first.length + Math.min(second.length, 100)).toBeLessThanOrEqual(
+        stored?.Processed_Count as number,
+      );
+      expect(second[0]?.[0]).not.toBe(first[0]?.[0]);
+      await page.goBack();
+      await panel(page).getByRole('link', { name: 'First rows' }).waitFor({ state: 'detached' });
+      await panel(page).getByRole('link', { name: 'Close' }).click();
+      await panel(page).waitFor({ state: 'detached' });
+      expect(id).toBe(`bar-${String(stored?.Job_Id).slice(0, 8)}`);
+      expect(new URL(page.url()).searchParams.get('job')).toBeNull();
+    });
+
+    test('the history pages on beyond 30 runs, each compared with the one before it', async () => {
+      const job = 'RevokeExpiredPalantirRequests';
+      await addRuns(
+        job,
+        Array.from({ length: 65 }, (_, index) => ({
+          ago: (65 - index) * hour - 55 * minute,
+          took: 500,
+          Processed_Count: index,
+        })),
+      );
+      const page = await open(`&job=${job}`);
+      const counts = async (): Promise<number[]> =>
+        (await cells(panel(page).locator('tbody tr'))).map(([, , count]) => Number(count));
+      const found = await counts();
+      for (const first of [34, 4]) {
+        await panel(page).getByRole('link', { name: 'Older runs' }).click();
+        await panel(page)
+          .getByRole('cell', { name: String(first), exact: true })
+          .waitFor();
+        found.push(...(await counts()));
+      }
+      expect(found).toEqual(Array.from({ length: 65 }, (_, index) => 64 - index));
+      await expect(panel(page).getByRole('link', { name: 'Older runs' }).count()).resolves.toBe(0);
+      const rows = await cells(panel(page).locator('tbody tr'));
+      expect(rows.slice(-2).map((row) => row[4])).toEqual(['1 more revoked', '']);
+    });
+
+    test.each([
+      ['&job=Nothing', 'There is no such page'],
+      [`&run=${randomUUID()}`, 'There is no such page'],
+      ['&run=x', 'expected the jobId of a run'],
+      ['&job=RevokeExpiredDatabricksRequests&preview=soonest&after=99999999999', 'expected a whole number'],
+      ['&jobs=RevokeExpiredDatabricksRequests', 'The parameter "jobs" is unknown'],
+    ])('an address that names nothing (%s) is answered with a page that says so', async (address, text) => {
+      const page = await open(address);
+      await expect(page.getByRole('main').innerText()).resolves.toContain(text);
+    });
+  });
+});
+
+interface Bar {
+  /** From the left, in CSS pixels. */
+  readonly x: number;
+  /** Heights, in CSS pixels. */
+  readonly processed: number;
+  readonly failed: number;
+  readonly outcome: string;
+  /** Of the mark below it. */
+  readonly shape: string;
+}
+
+/** In a page with one chart: what it draws of each run, from the left. */
+const readBars = String.raw`[...document.querySelectorAll('svg.chart a')].map((run) => {
+  const height = (kind) => run.querySelector('rect.' + kind)?.getBoundingClientRect().height ?? 0;
+  const hit = run.querySelector('rect.hit').getBoundingClientRect();
+  return {
+    x: hit.x + hit.width / 2,
+    processed: height('processed'),
+    failed: height('failed'),
+    outcome: run.className.baseVal,
+    shape: run.lastElementChild.outerHTML,
+  };
+})`;

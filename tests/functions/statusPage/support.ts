@@ -1,0 +1,207 @@
+/** The status page in a browser, served by the built app on the stand-ins: what the tests beside this file share. */
+import { randomUUID } from 'node:crypto';
+import type { Browser, BrowserContext, BrowserContextOptions, Locator, Page } from 'playwright-core';
+import { insertRows, type TableColumns } from '../../../local/insertRows';
+import type { StandIns } from '../../../local/standIns';
+import type { Row } from '../../../src/database/session';
+import type { JobRun, JobType } from '../../../src/jobRun/jobRun';
+import { startSample, type App, type Sample } from '../../support/app';
+import { launchChromium } from '../../support/browser';
+
+const jobRuns: TableColumns = {
+  name: 'dbo.JobRun',
+  columns: {
+    Job_Id: 'UNIQUEIDENTIFIER',
+    Job_Type: 'VARCHAR(50)',
+    Status: 'VARCHAR(20)',
+    Started_At: 'DATETIME2',
+    Started_By: 'VARCHAR(100)',
+    Completed_At: 'DATETIME2',
+    Processed_Count: 'INT',
+    Failed_Count: 'INT',
+    Error_Message: 'VARCHAR(500)',
+  },
+};
+
+export interface RunSpec {
+  readonly Job_Id?: string;
+  readonly Status?: JobRun['status'];
+  /** In ms. */
+  readonly ago: number;
+  /** In ms; absent while in progress. */
+  readonly took?: number;
+  readonly Started_By?: string;
+  readonly Processed_Count?: number;
+  readonly Failed_Count?: number;
+  readonly Error_Message?: string;
+}
+
+const second = 1000;
+export const minute = 60 * second;
+export const hour = 60 * minute;
+export const day = 24 * hour;
+/** Within the time that a run of any schedule may be late, so that the job is not overdue. */
+export const lately = 5 * minute;
+
+interface PageOptions extends BrowserContextOptions {
+  readonly fakeClock?: boolean;
+}
+
+export interface ServedPage {
+  readonly standIns: StandIns;
+  /** Of the app with the stand-ins' settings. */
+  readonly url: string;
+  /** What the pages of a test asked for. */
+  readonly requests: readonly { method: string; url: URL; headers: Record<string, string> }[];
+  /** What they complained of. */
+  readonly complaints: readonly string[];
+  /** Starts another app. */
+  readonly startApp: (settings: Readonly<Record<string, string>>) => Promise<App>;
+  readonly query: (sql: string) => Promise<Row[]>;
+  /** The newest first. */
+  readonly storedRuns: (job: JobType) => Promise<Row[]>;
+  readonly addRuns: (job: JobType, specs: readonly RunSpec[]) => Promise<void>;
+  /** A page that is closed after the test. */
+  readonly newPage: (options?: PageOptions) => Promise<Page>;
+  /**
+   * @param address what follows the function key, for example "&job=…"
+   * @param options with the url of another app
+   */
+  readonly open: (address?: string, options?: PageOptions & { readonly url?: string }) => Promise<Page>;
+}
+
+/** Starts all of it before the tests of a file, and forgets runs and reminders before each of them. */
+export function serveStatusPage(): ServedPage {
+  let sample: Sample;
+  let app: App;
+  let browser: Browser;
+  /** Of the pages without options: a context costs more than a page, and the status page keeps nothing in it. */
+  let shared: BrowserContext;
+  const pages: Page[] = [];
+  const requests: { method: string; url: URL; headers: Record<string, string> }[] = [];
+  const complaints: string[] = [];
+
+  beforeAll(async () => {
+    sample = await startSample();
+    [app, browser] = await Promise.all([sample.startApp(), launchChromium()]);
+    shared = await browser.newContext();
+  });
+  afterAll(async () => {
+    const kept = await shared.storageState();
+    await Promise.all([browser.close(), sample.close()]);
+    expect(kept).toEqual({ cookies: [], origins: [] });
+  });
+  beforeEach(async () => {
+    // What a describe has opened for all of its tests stays.
+    pages.length = 0;
+    await sample.reset();
+    requests.length = 0;
+    complaints.length = 0;
+  });
+  afterEach(async () => {
+    await Promise.all(
+      pages.splice(0).map(async (page) => {
+        const context = page.context();
+        await (context === shared ? page.close() : context.close());
+      }),
+    );
+  });
+
+  const served: ServedPage = {
+    requests,
+    complaints,
+    get standIns() {
+      return sample.standIns;
+    },
+    get url() {
+      return app.url;
+    },
+    startApp: (settings) => sample.startApp(settings),
+    query: (sql) => sample.query(sql),
+    storedRuns: (job) =>
+      sample.query(`SELECT * FROM dbo.JobRun WHERE Job_Type = '${job}' ORDER BY Started_At DESC, Id DESC;`),
+    async addRuns(Job_Type, specs) {
+      const now = Date.now();
+      const rows = specs.map(({ ago, took, ...rest }) => ({
+        Job_Id: randomUUID(),
+        Job_Type,
+        Status: 'Completed',
+        Started_At: new Date(now - ago),
+        Started_By: 'machine-1',
+        Completed_At: took === undefined ? null : new Date(now - ago + took),
+        Processed_Count: null,
+        Failed_Count: null,
+        Error_Message: null,
+        ...rest,
+      }));
+      await insertRows(sample.session, jobRuns, rows);
+    },
+    async newPage({ fakeClock = false, ...options } = {}) {
+      const plain = !fakeClock && Object.keys(options).length === 0;
+      const page = await (plain ? shared.newPage() : browser.newPage(options));
+      pages.push(page);
+      page.on('request', (request) =>
+        requests.push({ method: request.method(), url: new URL(request.url()), headers: request.headers() }),
+      );
+      page.on('console', (message) => {
+        // A refused request is one that a test asked for.
+        if (!message.text().includes('Failed to load resource')) complaints.push(message.text());
+      });
+      page.on('pageerror', (error) => complaints.push(error.message));
+      if (fakeClock) await page.clock.install();
+      return page;
+    },
+    async open(address = '', { url = app.url, ...options } = {}) {
+      const page = await served.newPage(options);
+      await page.goto(`${url}/api/status?code=the-key${address}`);
+      return page;
+    },
+  };
+  return served;
+}
+
+export const card = (page: Page, job: JobType): Locator =>
+  page.getByRole('article').filter({ has: page.getByText(job, { exact: true }) });
+export const result = (page: Page, job: JobType): Locator => card(page, job).getByRole('status');
+export const state = (page: Page, job: JobType): Locator => page.locator(`#state-${job}`);
+export const panel = (page: Page): Locator => page.locator('#panel');
+
+export async function press(page: Page, action: 'Run' | 'Cancel', job: JobType): Promise<void> {
+  await page.getByRole('button', { name: `${action} ${job}` }).click();
+  await page.getByRole('dialog').locator('#dialog-confirm').click();
+}
+
+export async function preview(page: Page, job: JobType): Promise<void> {
+  await page.getByRole('link', { name: `Preview ${job}` }).click();
+  await panel(page).getByText('A run now would').waitFor();
+}
+
+/** The cells' text, a list for each row. */
+export const cells = (rows: Locator): Promise<string[][]> =>
+  // One call for all of them: a preview has 600 cells.
+  rows.evaluateAll((found: Cells[]) =>
+    found.map((row) => [...row.querySelectorAll('th, td')].map((cell) => cell.textContent.trim())),
+  );
+interface Cells {
+  querySelectorAll(selector: string): Iterable<{ readonly textContent: string }>;
+}
+
+export const utc = (date: unknown): string => (date as Date).toISOString().slice(0, 19).replace('T', ' ');
+
+/** Lets time pass in a page whose clock is a fake one, and waits until it has read what it then asks for. */
+export async function pass(page: Page, ms: number): Promise<void> {
+  const answered = page.waitForResponse((response) => response.request().method() === 'GET');
+  await page.clock.runFor(ms);
+  await (await answered).finished();
+  // The page brings it in after the answer has been read.
+  await page.clock.runFor(1);
+}
+
+/** The page believes that nobody sees it, and rests. */
+export const hide = (page: Page): Promise<void> => setHidden(page, true);
+export const show = (page: Page): Promise<void> => setHidden(page, false);
+
+async function setHidden(page: Page, hidden: boolean): Promise<void> {
+  await page.evaluate(`Object.defineProperty(document, 'hidden', { value: ${hidden}, configurable: true });
+    document.dispatchEvent(new Event('visibilitychange'));`);
+}
