@@ -1,6 +1,7 @@
 /** What the status page says: of all jobs, in a job's chart, of a run and in a preview. */
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { formatSpan } from '../../../src/format';
 import type { JobType } from '../../../src/jobRun/jobRun';
 import type { App } from '../../support/app';
 import { describeInChromium } from '../../support/browser';
@@ -337,6 +338,7 @@ describeInChromium('The status page in Chromium', () => {
       const answer = await fetch(`${served.url}/api/jobs/${job}/runs?dryRun=true`, { method: 'POST' });
       const expected = (await answer.json()) as {
         count: number;
+        oldestDueMinutes: number;
         failing: { count: number }[];
         grants: {
           requestNumber: string;
@@ -347,7 +349,7 @@ describeInChromium('The status page in Chromium', () => {
         }[];
       };
       await expect(panel(page).locator('.outcome').innerText()).resolves.toBe(
-        `A run now would handle ${expected.count} reminders.`,
+        `A run now would handle ${expected.count} reminders. The oldest has been due for ${formatSpan(expected.oldestDueMinutes * minute)}.`,
       );
       const shown = await cells(panel(page).locator('.scroll tbody tr'));
       expect(shown.map((row) => row.slice(0, 3))).toEqual(
