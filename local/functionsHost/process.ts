@@ -35,7 +35,8 @@ export async function startHostProcess(options: HostProcessOptions): Promise<Hos
     ['--app', appDirectory, '--port', String(port), ...(timers ? [] : ['--no-timers'])],
     {
       env: { ...process.env, ...settings },
-      execArgv: ['--import', require.resolve('tsx')],
+      // Without tsx's hooks for ES modules, through which each file of the app would go: they double the time of a start.
+      execArgv: ['--require', require.resolve('tsx/cjs')],
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     },
   );
