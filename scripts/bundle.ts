@@ -64,14 +64,19 @@ export const bundleOptions = {
   logLevel: 'warning',
 } as const satisfies BuildOptions;
 
-/** The commands that a deployment runs: each one file that needs Node.js alone, beside the scripts that one applies. */
+/** A command is one file that needs Node.js alone. */
+export const commandOptions = {
+  ...bundleOptions,
+  // The other entry of jsonc-parser asks for its files in a way that cannot be bundled.
+  mainFields: ['module', 'main'],
+} as const satisfies BuildOptions;
+
+/** The commands that a deployment runs, beside the scripts that one applies. */
 export async function bundleCommands(directory: string): Promise<void> {
   await build({
-    ...bundleOptions,
+    ...commandOptions,
     entryPoints: ['cli/deployDatabase.ts', 'cli/verifyDeployment.ts'],
     outdir: join(directory, 'cli'),
-    // The other entry of jsonc-parser asks for its files in a way that cannot be bundled.
-    mainFields: ['module', 'main'],
   });
   cpSync(join(root, 'sql'), join(directory, 'sql'), { recursive: true });
 }

@@ -1,16 +1,13 @@
 /** The command line as people type it, slips included. */
-import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startSample, type Sample } from '../support/app';
+import { ended, runCommand, startProgram, type Ended } from '../support/commands';
 import { jobOf } from '../support/environment';
 
 const root = join(__dirname, '../..');
 const revoke = jobOf('revocation', 'Databricks').type;
-/** Runs a file of cli/ without npm. */
-const direct = (file: string): string =>
-  `"${process.execPath}" --import "${require.resolve('tsx')}" "${join(root, 'cli', file)}"`;
 
 let sample: Sample;
 beforeAll(async () => {
@@ -19,29 +16,14 @@ beforeAll(async () => {
 beforeEach(() => sample.reset());
 afterAll(() => sample.close());
 
-interface Ended {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-/** Runs a line in a shell with the settings of the stand-ins, and without what npm has set for the tests. */
-function shell(line: string, settings: Readonly<Record<string, string>> = {}, cwd = root): Promise<Ended> {
-  const own = Object.entries(process.env).filter(([name]) => !/^npm_/i.test(name));
-  const child = spawn('sh', ['-c', line], {
-    cwd,
-    env: { ...Object.fromEntries(own), ...sample.standIns.environment, ...settings },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  let stdout = '';
-  let stderr = '';
-  child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
-  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
-  return new Promise((resolve, reject) => {
-    child.once('error', reject);
-    child.once('close', (code) => resolve({ code, stdout, stderr }));
-  });
-}
+/** Runs a line in a shell with the settings of the stand-ins. */
+const shell = (line: string, settings: Readonly<Record<string, string>> = {}): Promise<Ended> =>
+  ended(
+    startProgram('sh', ['-c', line], {
+      cwd: root,
+      environment: { ...sample.standIns.environment, ...settings },
+    }),
+  );
 
 const runs = () => sample.query('SELECT Status, Processed_Count FROM dbo.JobRun;');
 
@@ -89,7 +71,7 @@ test.each([
 });
 
 test('a command whose output nobody reads any more ends quietly', async () => {
-  const { stdout, stderr } = await shell(`${direct('doctor.ts')} | head -1`);
+  const { stdout, stderr } = await shell('npm run --silent doctor | head -1');
   expect(stdout.trimEnd().split('\n')).toHaveLength(1);
   expect(stderr).toBe('');
 });
@@ -102,7 +84,8 @@ describe('local.settings.json', () => {
   afterAll(() => rmSync(directory, { recursive: true }));
   const doctor = (text: string, settings = {}): Promise<Ended> => {
     writeFileSync(join(directory, 'local.settings.json'), text);
-    return shell(direct('doctor.ts'), settings, directory);
+    const environment = { ...sample.standIns.environment, ...settings };
+    return runCommand('cli/doctor.ts', [], { cwd: directory, environment });
   };
 
   test.each([

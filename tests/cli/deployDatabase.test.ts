@@ -1,15 +1,13 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import { deployScripts } from '../../cli/deployScripts';
 import { createDatabase, openSession } from '../../local/sampleDatabase';
 import { startStandIns, type StandIns } from '../../local/standIns';
 import { deadlineIn } from '../../src/clock';
 import { DatabaseConnection } from '../../src/database/database';
 import type { Session } from '../../src/database/session';
+import { runCommand, type Ended } from '../support/commands';
 import { FastClock } from '../support/environment';
 
 const root = join(__dirname, '../..');
@@ -34,22 +32,8 @@ afterAll(async () => {
 const run = (text: string) => session.query({ name: 'test', sql: text });
 
 describe('npm run db:deploy', () => {
-  async function deploy(...options: string[]): Promise<{ code: number | null; output: string }> {
-    const loader = pathToFileURL(require.resolve('tsx')).href;
-    const child = spawn(
-      process.execPath,
-      ['--import', loader, join(root, 'cli/deployDatabase.ts'), ...options],
-      {
-        cwd: directory,
-        env: { ...process.env, ...standIns.environment },
-      },
-    );
-    let output = '';
-    for (const stream of [child.stdout, child.stderr])
-      stream.on('data', (chunk: Buffer) => (output += chunk.toString()));
-    const [code] = (await once(child, 'close')) as [number | null];
-    return { code, output };
-  }
+  const deploy = (...options: string[]): Promise<Ended> =>
+    runCommand('cli/deployDatabase.ts', options, { cwd: directory, environment: standIns.environment });
 
   test('applies the scripts, and gives the role to an identity', async () => {
     const { code, output } = await deploy('--grant', 'func-access', '--client-id', clientId);

@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -31,6 +30,7 @@ import { checkView } from '../../cli/doctor/views';
 import { settingNames } from '../../src/config/settings';
 import { isEmailAddress } from '../../src/email/address';
 import { databricks, palantir } from '../../src/jobs/platforms';
+import { ended, startCommand, type Command } from '../support/commands';
 
 const root = join(__dirname, '../..');
 let standIns: StandIns;
@@ -972,27 +972,11 @@ describe('what sql/ defines', () => {
 });
 
 describe('npm run doctor', () => {
-  // Where no local.settings.json is.
-  const directory = mkdtempSync(join(tmpdir(), 'doctor-'));
-  afterAll(() => rmSync(directory, { recursive: true }));
-
-  const start = (change: Change) =>
-    spawn(process.execPath, ['--import', require.resolve('tsx'), join(root, 'cli/doctor.ts')], {
-      cwd: directory,
-      env: { ...process.env, ...standIns.environment, ...change },
-    });
-
-  async function doctor(change: Change): Promise<{ code: number | null; output: string }> {
-    const child = start(change);
-    let output = '';
-    for (const stream of [child.stdout, child.stderr])
-      stream.on('data', (chunk: Buffer) => (output += chunk.toString()));
-    const [code] = (await once(child, 'close')) as [number | null];
-    return { code, output };
-  }
+  const doctor = (change: Change): Promise<Command> =>
+    startCommand('cli/doctor.ts', [], { environment: { ...standIns.environment, ...change } });
 
   test('ends without a word when nobody reads on', async () => {
-    const child = start({});
+    const child = await doctor({});
     let errors = '';
     child.stderr.on('data', (chunk: Buffer) => (errors += chunk.toString()));
     await once(child.stdout, 'data');
@@ -1002,7 +986,7 @@ describe('npm run doctor', () => {
   });
 
   test('prints a line for each finding and ends with 0 in a sound environment', async () => {
-    const { code, output } = await doctor({});
+    const { code, output } = await ended(await doctor({}));
     expect(output).toMatch(/✓ table dbo\.JobRun: 10 columns.*\n/);
     // On a terminal alone.
     expect(output).not.toContain('waiting');
@@ -1011,7 +995,7 @@ describe('npm run doctor', () => {
   });
 
   test('ends with 1 if anything failed', async () => {
-    const { code, output } = await doctor({ SCHEDULE_NOTIFY_PALANTIR: 'daily' });
+    const { code, output } = await ended(await doctor({ SCHEDULE_NOTIFY_PALANTIR: 'daily' }));
     expect(output).toMatch(/✗ setting SCHEDULE_NOTIFY_PALANTIR: .*\n/);
     expect(output).toMatch(/\n1 failed, /);
     expect(code).toBe(1);

@@ -1,7 +1,5 @@
 /** Whose database the tests may use. The "real" server is the stand-in here; what uses it runs in processes of its own. */
-import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,6 +9,7 @@ import { claimRealServer } from '../../local/realServer';
 import { startSqlServer, type SqlServer } from '../../local/sqlServer';
 import { readSettings } from '../../src/config/settings';
 import { Session, type Row } from '../../src/database/session';
+import { ended, runCommand, startProgram, type Ended } from '../support/commands';
 
 const root = join(__dirname, '../..');
 const login = { user: 'tester', password: randomUUID() };
@@ -56,20 +55,6 @@ const query = (sql: string): Promise<Row[]> => session.query({ name: 'test', sql
 const forTests = (): Record<string, string> =>
   Object.fromEntries(Object.entries(settings).map(([name, value]) => [`TEST_${name}`, value]));
 
-interface Ended {
-  readonly code: number | null;
-  readonly output: string;
-}
-
-async function run(args: readonly string[], environment: Readonly<Record<string, string>>): Promise<Ended> {
-  const child = spawn(process.execPath, args, { cwd: root, env: { ...process.env, ...environment } });
-  let output = '';
-  for (const stream of [child.stdout, child.stderr])
-    stream.on('data', (chunk: Buffer) => (output += chunk.toString()));
-  const [code] = (await once(child, 'close')) as [number | null];
-  return { code, output };
-}
-
 /** Runs work with a directory that holds a program, a shell script, which the PATH in `environment` finds first. */
 async function withProgram<T>(
   name: string,
@@ -96,10 +81,12 @@ const oneTest = ['tests/sql/lock.test.ts', '--testNamePattern', 'acquiring leave
 
 test('npm test uses neither SQL_* nor TEST_SQL_* of the shell', async () => {
   server.clearStatements();
-  const { code, output } = await run([require.resolve('jest/bin/jest'), ...oneTest], {
-    ...settings,
-    ...forTests(),
-  });
+  const { code, output } = await ended(
+    startProgram(process.execPath, [require.resolve('jest/bin/jest'), ...oneTest], {
+      cwd: root,
+      environment: { ...settings, ...forTests() },
+    }),
+  );
   expect(output).toMatch(/Tests: .*1 passed/);
   expect(code).toBe(0);
   expect(server.statements).toEqual([]);
@@ -108,7 +95,7 @@ test('npm test uses neither SQL_* nor TEST_SQL_* of the shell', async () => {
 
 describe('npm run test:sqlserver', () => {
   const testSqlServer = (environment: Readonly<Record<string, string>>, args = oneTest): Promise<Ended> =>
-    run(['--import', 'tsx', 'scripts/testSqlServer.ts', ...args], environment);
+    runCommand('scripts/testSqlServer.ts', args, { cwd: root, environment });
 
   test.each([
     [
@@ -134,7 +121,12 @@ describe('npm run test:sqlserver', () => {
 
   test('refuses a database that holds anything, in one line, and writes nothing', async () => {
     server.clearStatements();
-    const { code, output } = await testSqlServer(forTests());
+    const { code, output } = await ended(
+      startProgram('npm', ['run', '--silent', 'test:sqlserver', '--', ...oneTest], {
+        cwd: root,
+        environment: forTests(),
+      }),
+    );
     expect([code, output]).toEqual([1, tableHolds]);
     expect(output.trim().split('\n')).toHaveLength(1);
     expect(server.statements.filter(({ text }) => !text.startsWith('SELECT'))).toEqual([]);

@@ -1,7 +1,6 @@
 /** The commands that people type: npm start, npm run job, npm run db:deploy. */
-import { spawn, type ChildProcess } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { once } from 'node:events';
+import { on, once } from 'node:events';
 import {
   existsSync,
   mkdtempSync,
@@ -23,17 +22,12 @@ import { deployScripts } from '../../cli/deployScripts';
 import { Session } from '../../src/database/session';
 import { jobs } from '../../src/jobs/catalogue';
 import { startSample, type Sample } from '../support/app';
+import { ended, runCommand, startCommand, startProgram, type Command, type Ended } from '../support/commands';
 import { jobOf } from '../support/environment';
 
 const root = join(__dirname, '../..');
 const revoke = jobOf('revocation', 'Databricks');
 const notify = jobOf('notification', 'Palantir');
-
-interface Ended {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
 
 /** What an operator's shell may hold. Nothing that runs on stand-ins may take any of it. */
 const operatorsShell = {
@@ -49,44 +43,18 @@ const operatorsShell = {
   APPLICATIONINSIGHTS_CONNECTION_STRING: 'not a connection string',
 };
 
-/** Where no local.settings.json is. */
-const emptyDirectory = mkdtempSync(join(tmpdir(), 'start-'));
-afterAll(() => rmSync(emptyDirectory, { recursive: true }));
-
-/** Runs a TypeScript file of the project as its npm script does. */
-function command(
-  file: string,
-  args: readonly string[],
-  environment: Readonly<Record<string, string>> = {},
-  onOutput?: (text: string, child: ChildProcess) => void,
-): Promise<Ended> {
-  const child = spawn(process.execPath, ['--import', require.resolve('tsx'), join(root, file), ...args], {
-    cwd: emptyDirectory,
-    env: { ...process.env, ...environment },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  let stdout = '';
-  let stderr = '';
-  child.stdout.on('data', (chunk: Buffer) => {
-    stdout += chunk.toString();
-    onOutput?.(stdout, child);
-  });
-  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
-  return new Promise((resolve, reject) => {
-    child.once('error', reject);
-    child.once('close', (code) => resolve({ code, stdout, stderr }));
-  });
+/** Waits until npm start has written the last line of its own; gives all that it has written to stdout. */
+async function isUp({ stdout }: Command): Promise<string> {
+  let text = '';
+  for await (const [chunk] of on(stdout, 'data', { close: ['end'] }) as AsyncIterable<[Buffer]>) {
+    text += chunk.toString();
+    if (text.includes('The jobs run by schedule')) return text;
+  }
+  throw new Error(`npm start ended before it was up:\n${text}`);
 }
 
-/** npm start as far as its last line of its own, then what `then` does. */
-function startAnd(then: (child: ChildProcess, stdout: string) => void): Promise<Ended> {
-  let done = false;
-  return command('local/start.ts', ['--port', '0', '--mailbox-port', '0'], {}, (text, child) => {
-    if (done || !text.includes('The jobs run by schedule')) return;
-    done = true;
-    then(child, text);
-  });
-}
+const startProduct = (): Promise<Command> =>
+  startCommand('local/start.ts', ['--port', '0', '--mailbox-port', '0']);
 
 /** The directories of runs: in the temporary directory, and in memory where there is one. */
 const runDirectories = (): string[] =>
@@ -106,7 +74,9 @@ async function withPortTaken<T>(work: (port: number) => Promise<T>): Promise<T> 
 
 describe('npm start', () => {
   test('with --once runs the four jobs, prints a line for each and ends with 0, whatever the shell holds', async () => {
-    const { code, stdout, stderr } = await command('local/start.ts', ['--once'], operatorsShell);
+    const { code, stdout, stderr } = await runCommand('local/start.ts', ['--once'], {
+      environment: operatorsShell,
+    });
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     for (const { type, kind } of jobs)
       expect(stdout).toMatch(
@@ -121,27 +91,34 @@ describe('npm start', () => {
     expect(stdout).toMatch(/[1-9]\d* emails were sent/);
   });
 
-  test('runs until Ctrl-C, says where to look, and ends cleanly with 0', async () => {
-    const { code, stdout, stderr } = await startAnd((child) => child.kill('SIGINT'));
-    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-    expect(stdout).toMatch(/Status page +http:\/\/127\.0\.0\.1:\d+\/api\/status/);
-    expect(stdout).toMatch(/Mailbox +http:\/\/127\.0\.0\.1:\d+/);
-  });
+  describe('without --once', () => {
+    let product: Command;
+    let end: Promise<Ended>;
+    beforeAll(async () => {
+      product = await startProduct();
+      end = ended(product);
+    });
 
-  test('prints one line of settings with which the commands work on it', async () => {
-    let dryRun: Promise<Ended> | undefined;
-    let deployment: Promise<Ended> | undefined;
-    await startAnd((child, stdout) => {
-      const [line = ''] = /^ +IDENTITY_ENDPOINT=.* npm run doctor$/m.exec(stdout) ?? [];
-      const settings = Object.fromEntries(
+    test('prints one line of settings with which the commands work on it', async () => {
+      const [line = ''] = /^ +IDENTITY_ENDPOINT=.* npm run doctor$/m.exec(await isUp(product)) ?? [];
+      const environment = Object.fromEntries(
         [...line.matchAll(/(\w+)='([^']*)'/g)].map(([, name = '', value = '']) => [name, value]),
       );
-      dryRun = command('cli/runJob.ts', [notify.type, '--dry-run'], settings);
-      deployment = command('cli/deployDatabase.ts', [], settings);
-      void Promise.all([dryRun, deployment]).finally(() => child.kill('SIGINT'));
+      const [dryRun, deployment] = await Promise.all([
+        runCommand('cli/runJob.ts', [notify.type, '--dry-run'], { environment }),
+        runCommand('cli/deployDatabase.ts', [], { environment }),
+      ]);
+      expect(dryRun).toMatchObject({ code: 0, stdout: expect.stringContaining(notify.type) as string });
+      expect(deployment).toMatchObject({ code: 0, stderr: '' });
     });
-    expect(await dryRun).toMatchObject({ code: 0, stdout: expect.stringContaining(notify.type) as string });
-    expect(await deployment).toMatchObject({ code: 0, stderr: '' });
+
+    test('runs until Ctrl-C, says where to look, and ends cleanly with 0', async () => {
+      product.kill('SIGINT');
+      const { code, stdout, stderr } = await end;
+      expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+      expect(stdout).toMatch(/Status page +http:\/\/127\.0\.0\.1:\d+\/api\/status/);
+      expect(stdout).toMatch(/Mailbox +http:\/\/127\.0\.0\.1:\d+/);
+    });
   });
 
   test.each([
@@ -149,7 +126,7 @@ describe('npm start', () => {
     [['--mailbox-port', '65536'], /--mailbox-port is "65536": expected a port/],
     [['--twice'], /--twice/],
   ])('refuses %j with 1 and says why', async (args, message) => {
-    const { code, stderr } = await command('local/start.ts', args);
+    const { code, stderr } = await runCommand('local/start.ts', args);
     expect(code).toBe(1);
     expect(stderr).toMatch(message);
   });
@@ -157,10 +134,10 @@ describe('npm start', () => {
   test('ends at once with 1 and a line for each port that is taken, before it starts anything', async () => {
     await withPortTaken((port) =>
       withPortTaken(async (mailboxPort) => {
-        const ended = await command('local/start.ts', [
+        const { code, stdout, stderr } = await runCommand('local/start.ts', [
           ...['--port', String(port), '--mailbox-port', String(mailboxPort)],
         ]);
-        expect(ended).toEqual({
+        expect({ code, stdout, stderr }).toEqual({
           code: 1,
           stdout: '',
           stderr: `Port ${port} is taken: choose another with --port\nPort ${mailboxPort} is taken: choose another with --mailbox-port\n`,
@@ -185,12 +162,13 @@ describe('npm start', () => {
   });
 
   test('what a killed run left is removed at the next start', async () => {
-    let pid = 0;
-    await startAnd((child) => {
-      pid = child.pid ?? 0;
-      child.kill('SIGKILL');
-    });
-    const left = (): string[] => runDirectories().filter((path) => path.includes(`jobs-${pid}-`));
+    const product = await startProduct();
+    const end = ended(product);
+    await isUp(product);
+    product.kill('SIGKILL');
+    await end;
+    const left = (): string[] =>
+      runDirectories().filter((path) => path.includes(`jobs-${product.pid ?? 0}-`));
     expect(left().length).toBeGreaterThan(0);
     await (await startStandIns()).close();
     expect(left()).toEqual([]);
@@ -206,20 +184,12 @@ describe('npm start', () => {
     writeFileSync(join(directory, 'package.json'), JSON.stringify({ scripts: { start } }));
     symlinkSync(join(root, 'node_modules'), join(directory, 'node_modules'));
     try {
-      const npm = spawn('npm', ['start', '--silent'], {
-        cwd: directory,
-        stdio: ['ignore', 'pipe', 'inherit'],
-      });
-      let stdout = '';
-      // Closed when the last process that writes to it has ended, the product among them.
-      const closed = once(npm.stdout, 'close');
-      npm.stdout.on('data', (chunk: Buffer) => {
-        const before = stdout;
-        stdout += chunk.toString();
-        const up = 'The jobs run by schedule';
-        if (stdout.includes(up) && !before.includes(up)) npm.kill('SIGTERM');
-      });
-      await closed;
+      const npm = startProgram('npm', ['start', '--silent'], { cwd: directory });
+      // When the last process that writes to it has ended, the product among them.
+      const end = ended(npm);
+      await isUp(npm);
+      npm.kill('SIGTERM');
+      const { stdout } = await end;
       expect(stdout).toContain('Stopping: a job under way finishes its row first');
     } finally {
       rmSync(directory, { recursive: true });
@@ -230,7 +200,7 @@ describe('npm start', () => {
 describe('npm run job', () => {
   let sample: Sample;
   const job = (args: readonly string[], settings: Readonly<Record<string, string>> = {}): Promise<Ended> =>
-    command('cli/runJob.ts', args, { ...sample.standIns.environment, ...settings });
+    runCommand('cli/runJob.ts', args, { environment: { ...sample.standIns.environment, ...settings } });
 
   beforeAll(async () => {
     sample = await startSample();
@@ -290,7 +260,7 @@ describe('npm run job', () => {
 
   test('without settings ends with 1 and names every one that is missing', async () => {
     const missing = ['SQL_SERVER', 'SQL_DATABASE', 'EMAIL_ENDPOINT', 'EMAIL_SENDER_ADDRESS'];
-    const { code, stderr } = await command('cli/runJob.ts', [revoke.type]);
+    const { code, stderr } = await runCommand('cli/runJob.ts', [revoke.type]);
     expect(code).toBe(1);
     for (const name of missing) expect(stderr).toContain(`${name}: missing: expected`);
   });
@@ -331,16 +301,18 @@ test('npm run db:deploy prints what it did to each object, and the second time t
       'index IX_JobRun_Job_Type_Started_At',
       'role AccessExpiryJobs',
     ];
-    const first = await command('cli/deployDatabase.ts', [], environment);
+    const first = await runCommand('cli/deployDatabase.ts', [], { environment });
     expect([first.code, first.stderr]).toEqual([0, '']);
     for (const object of objects) expect(first.stdout).toContain(`  ${object}: created\n`);
     for (const platform of ['Databricks', 'Palantir'])
       expect(first.stdout).toContain(`  view dbo.AccessGrant_${platform}: created\n`);
-    const second = await command('cli/deployDatabase.ts', [], environment);
+    const second = await runCommand('cli/deployDatabase.ts', [], { environment });
     expect(second.code).toBe(0);
     for (const object of objects) expect(second.stdout).toContain(`  ${object}: exists, unchanged\n`);
     expect(second.stdout).not.toContain('created');
-    const refused = await command('cli/deployDatabase.ts', [], { ...environment, SQL_PASSWORD: 'wrong' });
+    const refused = await runCommand('cli/deployDatabase.ts', [], {
+      environment: { ...environment, SQL_PASSWORD: 'wrong' },
+    });
     expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining('Login failed')]);
     expect(refused.stderr).not.toContain(login.password);
   } finally {
