@@ -1,5 +1,4 @@
 /** The HTTP API and the timers of the built app, over real HTTP, on the stand-ins. */
-import { execFileSync } from 'node:child_process';
 import { createServer, type AddressInfo } from 'node:net';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
@@ -9,7 +8,13 @@ import { defaultSchedules } from '../../src/config/schedules';
 import { formatUtc } from '../../src/format';
 import { jobs, type Job } from '../../src/jobs/catalogue';
 import type { JobType } from '../../src/jobRun/jobRun';
-import { appDirectory, startSample, type App, type Sample } from '../support/app';
+import {
+  registeredFunctions,
+  startSample,
+  type App,
+  type RegisteredFunction,
+  type Sample,
+} from '../support/app';
 import { jobOf } from '../support/environment';
 
 const types = jobs.map(({ type }) => type);
@@ -28,6 +33,8 @@ interface Answer {
 
 let sample: Sample;
 let app: App;
+/** Its pauses pass at once. */
+let hurried: App;
 
 beforeAll(async () => {
   sample = await startSample();
@@ -35,9 +42,13 @@ beforeAll(async () => {
   await sample.query(
     `UPDATE dbo.DataAccessDeltaRequests SET access_end_dt = DATEADD(DAY, -2, GETUTCDATE()) WHERE id <= 150 AND request_status = 'Approved';`,
   );
-  app = await sample.startApp();
+  const preload = `--require ${join(__dirname, '../support/fastPauses.js')}`;
+  [app, hurried] = await Promise.all([sample.startApp(), sample.startApp({ NODE_OPTIONS: preload })]);
 });
-beforeEach(() => sample.reset());
+beforeEach(async () => {
+  await sample.reset();
+  hurried.forgetLines();
+});
 afterAll(() => sample.close());
 
 async function call(path: string, method = 'GET', theApp = app, init: RequestInit = {}): Promise<Answer> {
@@ -60,6 +71,10 @@ async function storedRuns(type?: JobType): Promise<readonly Record<string, unkno
 function holdNextRun(delayMs = 1_500, times = 1): void {
   sample.standIns.sql.order({ kind: 'delay', match: /INSERT INTO #Due/, delayMs, times });
 }
+
+/** What the hurried app has paused in this test, in ms. */
+const pauses = (): number[] =>
+  [...hurried.lines.join('\n').matchAll(/^PAUSE OF (\d+) ms$/gm)].map(([, ms]) => Number(ms));
 
 /** Waits until so many runs are in progress. */
 async function inProgress(count = 1): Promise<void> {
@@ -355,8 +370,8 @@ SELECT NEWID(), '${revokeDatabricks.type}', 'Completed', access_start_dt, 'machi
 });
 
 describe('POST /api/jobs/{jobType}/runs/{jobId}/cancel', () => {
-  const cancel = (job: Job, jobId: string, init?: RequestInit): Promise<Answer> =>
-    call(`${runPath(job.type)}/${jobId}/cancel`, 'POST', app, init);
+  const cancel = (job: Job, jobId: string, init?: RequestInit, theApp = app): Promise<Answer> =>
+    call(`${runPath(job.type)}/${jobId}/cancel`, 'POST', theApp, init);
   const storedJobId = async (type: JobType): Promise<string> => (await storedRuns(type))[0]?.Job_Id as string;
 
   test('closes a run in progress, which writes nothing more and says that it was cancelled', async () => {
@@ -395,8 +410,10 @@ describe('POST /api/jobs/{jobType}/runs/{jobId}/cancel', () => {
       `INSERT INTO dbo.JobRun (Job_Id, Job_Type, Status, Started_At, Started_By) VALUES (NEWID(), '${revokePalantir.type}', 'InProgress', GETUTCDATE(), 'machine-1');`,
     );
     sample.standIns.sql.order({ kind: 'dropAfter', match: /DECLARE @runId INT, @closed INT/ });
-    const answer = await cancel(revokePalantir, await storedJobId(revokePalantir.type));
+    const jobId = await storedJobId(revokePalantir.type);
+    const answer = await cancel(revokePalantir, jobId, {}, hurried);
     expect([answer.status, answer.body.status]).toEqual([200, 'Failed']);
+    expect(pauses()).toEqual([5_000]);
   });
 
   test('of a run that has ended is answered with 409 and the run, which stays as it is', async () => {
@@ -639,10 +656,12 @@ describe('without a database', () => {
   test('who only looks waits for a database that is being moved for 30 s at most', async () => {
     sample.standIns.sql.order({ kind: 'error', number: 40_613, times: Infinity });
     const startedAt = Date.now();
-    const answer = await call('/api/jobs');
+    const answer = await call('/api/jobs', 'GET', hurried);
     sample.standIns.sql.clearFaults();
     expectProblem(answer, 503);
-    expect(Date.now() - startedAt).toBeLessThan(31_000);
+    expect(pauses()).toEqual([5_000, 10_000]);
+    const waited = pauses().reduce((sum, ms) => sum + ms, 0);
+    expect(Date.now() - startedAt + waited).toBeLessThan(31_000);
   });
 });
 
@@ -782,7 +801,7 @@ describe('The timers', () => {
 });
 
 describe('What the app registers in Azure', () => {
-  let functions: { name: string; bindings: Record<string, Binding> }[];
+  let functions: RegisteredFunction[];
   const bindings = (type: string): (Binding & { functionName: string })[] =>
     functions.flatMap(({ name, bindings: all }) =>
       Object.values(all).flatMap((binding) =>
@@ -794,12 +813,7 @@ describe('What the app registers in Azure', () => {
     const environment = Object.fromEntries(
       Object.entries(process.env).filter(([name]) => !name.startsWith('SCHEDULE_')),
     );
-    const printed = execFileSync(
-      process.execPath,
-      ['--import', require.resolve('tsx'), join(__dirname, '../support/printFunctions.ts')],
-      { cwd: appDirectory, env: environment, encoding: 'utf8' },
-    );
-    functions = JSON.parse(printed) as typeof functions;
+    functions = registeredFunctions(environment);
   });
 
   test('timers are named as their Job_Type and have the default schedules', () => {

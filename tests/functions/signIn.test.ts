@@ -1,8 +1,5 @@
 /** Who is signed in by App Service authentication: believed where the platform vouches for it, and nowhere else. */
-import { execFileSync } from 'node:child_process';
-import { join } from 'node:path';
-import type { Binding } from '../../local/functionsHost/core';
-import { appDirectory, startSample, type App, type Sample } from '../support/app';
+import { registeredFunctions, startSample, type App, type Sample } from '../support/app';
 import { jobOf } from '../support/environment';
 
 const job = jobOf('revocation', 'Databricks');
@@ -11,20 +8,22 @@ const ada = { 'x-ms-client-principal-name': 'ada@example.com', 'x-ms-client-prin
 const signIn = { HTTP_AUTHORIZATION: 'signIn', WEBSITE_AUTH_ENABLED: 'True' };
 
 let sample: Sample;
+/** Answers those alone who are signed in. */
+let app: App;
 beforeAll(async () => {
   sample = await startSample();
+  app = await sample.startApp(signIn);
 });
 beforeEach(() => sample.reset());
 afterAll(() => sample.close());
 
-async function messageOfRun(app: App, headers: Record<string, string> = ada): Promise<string> {
-  const answer = await app.call(runs, { method: 'POST', headers });
+async function messageOfRun(theApp: App, headers: Record<string, string> = ada): Promise<string> {
+  const answer = await theApp.call(runs, { method: 'POST', headers });
   expect(answer.status).toBe(200);
   return ((await answer.json()) as { errorMessage: string }).errorMessage;
 }
 
 test('a signed-in operator is named in the run’s message and in the log, and with a cancelled run', async () => {
-  const app = await sample.startApp(signIn);
   await expect(messageOfRun(app)).resolves.toBe('Started by hand by ada@example.com.');
   await app.logged(/Started by hand by ada@example\.com/);
 
@@ -50,13 +49,12 @@ test('without App Service authentication the header is anybody’s, and names no
 });
 
 test('with authentication beside the key the name is known and nobody has to be signed in', async () => {
-  const app = await sample.startApp({ WEBSITE_AUTH_ENABLED: 'True' });
-  await expect(messageOfRun(app)).resolves.toBe('Started by hand by ada@example.com.');
-  await expect(messageOfRun(app, {})).resolves.toBe('Started by hand.');
+  const beside = await sample.startApp({ WEBSITE_AUTH_ENABLED: 'True' });
+  await expect(messageOfRun(beside)).resolves.toBe('Started by hand by ada@example.com.');
+  await expect(messageOfRun(beside, {})).resolves.toBe('Started by hand.');
 });
 
 test('a name is kept short and in one line', async () => {
-  const app = await sample.startApp(signIn);
   const message = await messageOfRun(app, { 'x-ms-client-principal-name': `\tada ${'x'.repeat(200)}` });
   expect(message).toMatch(/^Started by hand by ada x{96}\.$/);
 });
@@ -65,7 +63,6 @@ describe('HTTP_AUTHORIZATION=signIn', () => {
   const paths = ['/api/status', '/api/jobs', runs];
 
   test('answers those alone who are signed in, the page with their name', async () => {
-    const app = await sample.startApp(signIn);
     for (const path of paths) {
       const refused = await app.call(path);
       expect([path, refused.status, refused.headers.get('content-type')]).toEqual([
@@ -81,16 +78,15 @@ describe('HTTP_AUTHORIZATION=signIn', () => {
   });
 
   test('answers nobody while App Service authentication is off, and says what to do', async () => {
-    const app = await sample.startApp({ HTTP_AUTHORIZATION: 'signIn' });
+    const unvouched = await sample.startApp({ HTTP_AUTHORIZATION: 'signIn' });
     for (const path of paths) {
-      const answer = await app.call(path, { headers: ada });
+      const answer = await unvouched.call(path, { headers: ada });
       expect([path, answer.status]).toEqual([path, 401]);
       expect(await answer.text()).toContain('turn it on, or set HTTP_AUTHORIZATION to key');
     }
   });
 
   test('does nothing that another site makes a browser ask for', async () => {
-    const app = await sample.startApp(signIn);
     const answer = await app.call(runs, {
       method: 'POST',
       headers: { ...ada, 'sec-fetch-site': 'cross-site' },
@@ -105,13 +101,7 @@ describe('HTTP_AUTHORIZATION=signIn', () => {
     ['anonymous', 'function'],
     ['', 'function'],
   ])('as "%s" the platform is told to ask for: %s', (HTTP_AUTHORIZATION, authLevel) => {
-    const printed = execFileSync(
-      process.execPath,
-      ['--import', require.resolve('tsx'), join(__dirname, '../support/printFunctions.ts')],
-      { cwd: appDirectory, env: { ...process.env, HTTP_AUTHORIZATION }, encoding: 'utf8' },
-    );
-    const functions = JSON.parse(printed) as { bindings: Record<string, Binding> }[];
-    const http = functions
+    const http = registeredFunctions({ ...process.env, HTTP_AUTHORIZATION })
       .flatMap(({ bindings }) => Object.values(bindings))
       .filter(({ type }) => type === 'httpTrigger');
     expect(http.length).toBeGreaterThan(4);

@@ -1,7 +1,9 @@
 /** The built app in the local host's process, on the stand-ins with the sample database. */
+import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Binding } from '../../local/functionsHost/core';
 import { startHostProcess, type HostProcess } from '../../local/functionsHost/process';
 import { createSampleDatabase, openSession } from '../../local/sampleDatabase';
 import { startStandIns, type StandIns } from '../../local/standIns';
@@ -37,6 +39,21 @@ export interface Sample {
   reset(): Promise<void>;
   /** Ends all apps and the stand-ins. */
   close(): Promise<void>;
+}
+
+export interface RegisteredFunction {
+  readonly name: string;
+  readonly bindings: Readonly<Record<string, Binding>>;
+}
+
+/** What the built app registers with the Functions worker in an environment. */
+export function registeredFunctions(environment: NodeJS.ProcessEnv): RegisteredFunction[] {
+  const printed = execFileSync(
+    process.execPath,
+    ['--require', require.resolve('tsx/cjs'), join(__dirname, 'printFunctions.ts')],
+    { cwd: appDirectory, env: environment, encoding: 'utf8' },
+  );
+  return JSON.parse(printed) as RegisteredFunction[];
 }
 
 const written = [

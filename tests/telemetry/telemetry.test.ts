@@ -28,7 +28,7 @@ beforeAll(async () => {
   settings = {
     NODE_EXTRA_CA_CERTS: authorities,
     APPLICATIONINSIGHTS_CONNECTION_STRING: ingestion.connectionString,
-    NODE_OPTIONS: `--import ${join(__dirname, '../support/logConnections.mjs')}`,
+    NODE_OPTIONS: `--require ${join(__dirname, '../support/logConnections.js')}`,
     // Where the library keeps what it could not send.
     TMPDIR: directory,
     // As in Azure: else the library asks whether it runs on a virtual machine.

@@ -1,5 +1,5 @@
 /** Loaded into the app's process: tells each connection that leaves this machine. */
-import net from 'node:net';
+const net = require('node:net');
 
 const connect = net.Socket.prototype.connect;
 net.Socket.prototype.connect = function (...given) {
