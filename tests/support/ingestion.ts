@@ -32,7 +32,7 @@ export interface Ingestion {
   readonly envelopes: readonly Envelope[];
   /** All bodies as they came, for reading them as text. */
   readonly bodies: readonly string[];
-  /** Paths called that are none of the ingestion. */
+  /** Paths called that are none of the ingestion; never forgotten. */
   readonly strayPaths: readonly string[];
   /** How many requests were refused, with 401, for lack of a valid token. */
   readonly refused: number;
@@ -114,7 +114,7 @@ export async function startIngestion(): Promise<Ingestion> {
     },
     ofType: (baseType) => envelopes.filter(({ data }) => data.baseType === baseType),
     forget() {
-      for (const list of [envelopes, bodies, strayPaths]) list.length = 0;
+      for (const list of [envelopes, bodies]) list.length = 0;
       refused = 0;
     },
     close() {
