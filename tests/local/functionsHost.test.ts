@@ -65,7 +65,6 @@ app.hook.postInvocation((context) => {
 
 const folders: string[] = [];
 const hosts: HostProcess[] = [];
-let lines: string[] = [];
 
 /** A folder with an app as it is deployed; @azure/functions is the real one. */
 function createApp(files: Readonly<Record<string, string>>): string {
@@ -82,7 +81,14 @@ function createApp(files: Readonly<Record<string, string>>): string {
   return folder;
 }
 
-async function start(appDirectory: string, timers = false): Promise<HostProcess> {
+interface LoggingHost extends HostProcess {
+  readonly lines: readonly string[];
+  /** Waits, at most 10 s, for as many log lines that hold the text. */
+  logged(text: string, times?: number): Promise<string[]>;
+}
+
+async function start(appDirectory: string, timers = false): Promise<LoggingHost> {
+  const lines: string[] = [];
   const host = await startHostProcess({
     appDirectory,
     port: 0,
@@ -91,17 +97,18 @@ async function start(appDirectory: string, timers = false): Promise<HostProcess>
     onLine: (line) => lines.push(line),
   });
   hosts.push(host);
-  return host;
-}
-
-/** Waits, at most 10 s, for as many log lines that hold the text. */
-async function logged(text: string, times = 1): Promise<string[]> {
-  for (let waited = 0; waited < 10_000; waited += 20) {
-    const found = lines.filter((line) => line.includes(text));
-    if (found.length >= times) return found;
-    await delay(20);
-  }
-  throw new Error(`"${text}" was not logged ${times} times:\n${lines.join('\n')}`);
+  return {
+    ...host,
+    lines,
+    async logged(text, times = 1) {
+      for (let waited = 0; waited < 10_000; waited += 20) {
+        const found = lines.filter((line) => line.includes(text));
+        if (found.length >= times) return found;
+        await delay(20);
+      }
+      throw new Error(`"${text}" was not logged ${times} times:\n${lines.join('\n')}`);
+    },
+  };
 }
 
 afterAll(async () => {
@@ -110,16 +117,15 @@ afterAll(async () => {
 });
 
 describe('an app', () => {
-  let host: HostProcess;
+  let host: LoggingHost;
   const call = (path: string, init?: RequestInit) => fetch(`${host.url}${path}`, init);
 
   beforeAll(async () => {
-    lines = [];
     host = await start(createApp({ 'dist/main.mjs': app }));
   });
 
   test('has its appStart hooks run before it is served', () => {
-    expect(lines.some((line) => line.includes('app started'))).toBe(true);
+    expect(host.lines.some((line) => line.includes('app started'))).toBe(true);
   });
 
   test('gets method, route parameters, query, headers and body, and gives status, headers and body', async () => {
@@ -155,18 +161,20 @@ describe('an app', () => {
   test('that returns nothing answers 204, and its hooks share data', async () => {
     const answer = await call('/api/nothing', { method: 'DELETE' });
     expect(answer.status).toBe(204);
-    await logged('seen by the hook');
+    await host.logged('seen by the hook');
   });
 
   test('that throws answers 500 with no word of why, which is in the log', async () => {
     const answer = await call('/api/failing');
     expect([answer.status, await answer.text()]).toEqual([500, '']);
-    expect((await logged('Error: failed on purpose'))[0]).toContain('error       failing: Executed (failed');
+    expect((await host.logged('Error: failed on purpose'))[0]).toContain(
+      'error       failing: Executed (failed',
+    );
   });
 
   test('cannot register a function after it has started', async () => {
     expect((await call('/api/late')).status).toBe(500);
-    await logged('"tooLate" was registered after the app had started');
+    await host.logged('"tooLate" was registered after the app had started');
   });
 
   test.each([
@@ -195,7 +203,7 @@ describe('an app', () => {
 
   test('has its timers run by hand, which is answered at once', async () => {
     expect((await call('/admin/functions/yearly', { method: 'POST', body: '{}' })).status).toBe(202);
-    const [line] = await logged('by hand {');
+    const [line] = await host.logged('by hand {');
     expect(line).toMatch(
       /yearly: by hand \{"schedule":\{"adjustForDST":true\},"scheduleStatus":null,"isPastDue":false\}/,
     );
@@ -203,7 +211,7 @@ describe('an app', () => {
 
   test('lives on after a timer that throws, which is logged', async () => {
     await call('/admin/functions/failingTimer', { method: 'POST' });
-    await logged('Error: timer failed on purpose');
+    await host.logged('Error: timer failed on purpose');
     expect((await call('/api/things/x/items')).status).toBe(201);
   });
 
@@ -233,35 +241,42 @@ describe('an app', () => {
 
   test('is told of SIGTERM, and its run under way finishes before the process ends with 0', async () => {
     const running = call('/api/longRun');
-    await logged('longRun: Executing');
+    await host.logged('longRun: Executing');
     expect(await host.stop()).toBe(0);
     expect(await (await running).text()).toBe('finished its row');
     await expect(call('/api/nothing')).rejects.toThrow();
   });
 });
 
-test('timers run by their schedule, with their own functions’ names, and a run never overlaps itself', async () => {
-  lines = [];
-  const host = await start(createApp({ 'dist/main.mjs': app }), true);
-  const [tick] = await logged('tick false everySecond', 3);
-  expect(tick).toContain('information everySecond: tick');
-  await logged('slow: Slot skipped');
-  await logged('slow ends', 2);
-  await host.stop();
-  const steps = lines.flatMap((line) => /slow (begins|ends)/.exec(line)?.[1] ?? []);
-  steps.forEach((step, index) => expect(step).toBe(index % 2 === 0 ? 'begins' : 'ends'));
-  expect(lines.filter((line) => line.includes('yearly: Executing'))).toEqual([]);
-});
+describe('timers', () => {
+  let on: LoggingHost;
+  let off: LoggingHost;
+  beforeAll(async () => {
+    const folder = createApp({ 'dist/main.mjs': app });
+    off = await start(folder);
+    on = await start(folder, true);
+  });
 
-test('no timer runs by its schedule where timers are off; one run by hand ends before the process does', async () => {
-  lines = [];
-  const host = await start(createApp({ 'dist/main.mjs': app }));
-  await delay(1500);
-  expect(lines.filter((line) => line.includes('tick'))).toEqual([]);
-  await fetch(`${host.url}/admin/functions/slow`, { method: 'POST' });
-  await logged('slow begins');
-  expect(await host.stop()).toBe(0);
-  expect(lines.filter((line) => line.includes('slow ends'))).toHaveLength(1);
+  test('run by their schedule, with their own functions’ names, and a run never overlaps itself', async () => {
+    const [tick] = await on.logged('tick false everySecond', 3);
+    expect(tick).toContain('information everySecond: tick');
+    await on.logged('slow: Slot skipped');
+    await on.logged('slow ends', 2);
+    await on.stop();
+    const steps = on.lines.flatMap((line) => /slow (begins|ends)/.exec(line)?.[1] ?? []);
+    steps.forEach((step, index) => expect(step).toBe(index % 2 === 0 ? 'begins' : 'ends'));
+    expect(on.lines.filter((line) => line.includes('yearly: Executing'))).toEqual([]);
+  });
+
+  test('do not run by their schedule where they are off; one run by hand ends before the process does', async () => {
+    // In a host that started later.
+    await on.logged('tick', 2);
+    expect(off.lines.filter((line) => line.includes('tick'))).toEqual([]);
+    await fetch(`${off.url}/admin/functions/slow`, { method: 'POST' });
+    await off.logged('slow begins');
+    expect(await off.stop()).toBe(0);
+    expect(off.lines.filter((line) => line.includes('slow ends'))).toHaveLength(1);
+  });
 });
 
 test('a CommonJS app is served, and host.json names the prefix of its routes', async () => {
