@@ -1,9 +1,7 @@
 /** The command line as people type it, slips included. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startSample, type Sample } from '../support/app';
-import { ended, runCommand, startProgram, type Ended } from '../support/commands';
+import { ended, startProgram, type Ended } from '../support/commands';
 import { jobOf } from '../support/environment';
 
 const root = join(__dirname, '../..');
@@ -74,37 +72,4 @@ test('a command whose output nobody reads any more ends quietly', async () => {
   const { stdout, stderr } = await shell('npm run --silent doctor | head -1');
   expect(stdout.trimEnd().split('\n')).toHaveLength(1);
   expect(stderr).toBe('');
-});
-
-describe('local.settings.json', () => {
-  let directory: string;
-  beforeAll(() => {
-    directory = mkdtempSync(join(tmpdir(), 'settings-'));
-  });
-  afterAll(() => rmSync(directory, { recursive: true }));
-  const doctor = (text: string, settings = {}): Promise<Ended> => {
-    writeFileSync(join(directory, 'local.settings.json'), text);
-    const environment = { ...sample.standIns.environment, ...settings };
-    return runCommand('cli/doctor.ts', [], { cwd: directory, environment });
-  };
-
-  test.each([
-    ['{\n  "Values": {\n    "SQL_PASSWORD": swordfish\n  }\n}', 'line 3, column 21'],
-    ['{\n  "Values": {\n    "SQL_PASSWORD": "swordfish"\n    "SQL_USER": "sa"\n  }\n}', 'line 4, column 5'],
-    ['{ "Values": { "SQL_PASSWORD": "swordfish"', 'line 1, column 42'],
-  ])('that is no JSON is named, with the place and without a value: %j', async (text, place) => {
-    const { code, stdout, stderr } = await doctor(text);
-    expect([code, stdout]).toEqual([1, '']);
-    expect(stderr).toMatch(/^local\.settings\.json is not valid JSON: \w+ at line \d+, column \d+\./);
-    expect(stderr).toContain(place);
-    expect(stderr).not.toContain('swordfish');
-  });
-
-  test('may have comments and numbers; the environment comes first', async () => {
-    const text =
-      '\uFEFF{ // as the Core Tools take it\n "Values": { "NOTIFICATION_LEAD_DAYS": 400, "REVOCATION_CEILING": "no", }, }';
-    const { stdout } = await doctor(text, { REVOCATION_CEILING: '5' });
-    expect(stdout).toContain('setting NOTIFICATION_LEAD_DAYS: expected');
-    expect(stdout).not.toContain('setting REVOCATION_CEILING: expected');
-  });
 });

@@ -30,7 +30,7 @@ import { checkView } from '../../cli/doctor/views';
 import { settingNames } from '../../src/config/settings';
 import { isEmailAddress } from '../../src/email/address';
 import { databricks, palantir } from '../../src/jobs/platforms';
-import { ended, startCommand, type Command } from '../support/commands';
+import { ended, runCommand, startCommand, type Command, type Ended } from '../support/commands';
 
 const root = join(__dirname, '../..');
 let standIns: StandIns;
@@ -999,5 +999,38 @@ describe('npm run doctor', () => {
     expect(output).toMatch(/✗ setting SCHEDULE_NOTIFY_PALANTIR: .*\n/);
     expect(output).toMatch(/\n1 failed, /);
     expect(code).toBe(1);
+  });
+});
+
+describe('local.settings.json', () => {
+  let directory: string;
+  beforeAll(() => {
+    directory = mkdtempSync(join(tmpdir(), 'settings-'));
+  });
+  afterAll(() => rmSync(directory, { recursive: true }));
+  const doctor = (text: string, change: Change = {}): Promise<Ended> => {
+    writeFileSync(join(directory, 'local.settings.json'), text);
+    const environment = { ...standIns.environment, ...change };
+    return runCommand('cli/doctor.ts', [], { cwd: directory, environment });
+  };
+
+  test.each([
+    ['{\n  "Values": {\n    "SQL_PASSWORD": swordfish\n  }\n}', 'line 3, column 21'],
+    ['{\n  "Values": {\n    "SQL_PASSWORD": "swordfish"\n    "SQL_USER": "sa"\n  }\n}', 'line 4, column 5'],
+    ['{ "Values": { "SQL_PASSWORD": "swordfish"', 'line 1, column 42'],
+  ])('that is no JSON is named, with the place and without a value: %j', async (text, place) => {
+    const { code, stdout, stderr } = await doctor(text);
+    expect([code, stdout]).toEqual([1, '']);
+    expect(stderr).toMatch(/^local\.settings\.json is not valid JSON: \w+ at line \d+, column \d+\./);
+    expect(stderr).toContain(place);
+    expect(stderr).not.toContain('swordfish');
+  });
+
+  test('may have comments and numbers; the environment comes first', async () => {
+    const text =
+      '\uFEFF{ // as the Core Tools take it\n "Values": { "NOTIFICATION_LEAD_DAYS": 400, "REVOCATION_CEILING": "no", }, }';
+    const { stdout } = await doctor(text, { REVOCATION_CEILING: '5' });
+    expect(stdout).toContain('setting NOTIFICATION_LEAD_DAYS: expected');
+    expect(stdout).not.toContain('setting REVOCATION_CEILING: expected');
   });
 });
