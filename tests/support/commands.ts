@@ -7,11 +7,15 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
-import { build, type Plugin } from 'esbuild';
+import { build, stop, type Plugin } from 'esbuild';
 import { commandOptions, root } from '../../scripts/bundle';
 
 const directory = mkdtempSync(join(tmpdir(), 'commands-'));
-afterAll(() => rmSync(directory, { recursive: true }));
+afterAll(async () => {
+  rmSync(directory, { recursive: true });
+  // esbuild is a process too.
+  await stop();
+});
 
 /** Where no local.settings.json is. */
 const emptyDirectory = join(directory, 'empty');
