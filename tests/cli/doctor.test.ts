@@ -30,7 +30,7 @@ import { checkView } from '../../cli/doctor/views';
 import { settingNames } from '../../src/config/settings';
 import { isEmailAddress } from '../../src/email/address';
 import { databricks, palantir } from '../../src/jobs/platforms';
-import { ended, runCommand, startCommand, type Command, type Ended } from '../support/commands';
+import { ended, runCommand, startCommand, useCommands, type Command, type Ended } from '../support/commands';
 
 const root = join(__dirname, '../..');
 let standIns: StandIns;
@@ -39,6 +39,7 @@ let facts: DatabaseFacts;
 let database: ExaminedDatabase;
 let schema: ExpectedSchema;
 
+useCommands('cli/doctor.ts');
 beforeAll(async () => {
   schema = readExpectedSchema(join(root, 'sql'));
   standIns = await startStandIns();
@@ -972,11 +973,11 @@ describe('what sql/ defines', () => {
 });
 
 describe('npm run doctor', () => {
-  const doctor = (change: Change): Promise<Command> =>
+  const doctor = (change: Change): Command =>
     startCommand('cli/doctor.ts', [], { environment: { ...standIns.environment, ...change } });
 
   test('ends without a word when nobody reads on', async () => {
-    const child = await doctor({});
+    const child = doctor({});
     let errors = '';
     child.stderr.on('data', (chunk: Buffer) => (errors += chunk.toString()));
     await once(child.stdout, 'data');
@@ -986,7 +987,7 @@ describe('npm run doctor', () => {
   });
 
   test('prints a line for each finding and ends with 0 in a sound environment', async () => {
-    const { code, output } = await ended(await doctor({}));
+    const { code, output } = await ended(doctor({}));
     expect(output).toMatch(/✓ table dbo\.JobRun: 10 columns.*\n/);
     // On a terminal alone.
     expect(output).not.toContain('waiting');
@@ -995,7 +996,7 @@ describe('npm run doctor', () => {
   });
 
   test('ends with 1 if anything failed', async () => {
-    const { code, output } = await ended(await doctor({ SCHEDULE_NOTIFY_PALANTIR: 'daily' }));
+    const { code, output } = await ended(doctor({ SCHEDULE_NOTIFY_PALANTIR: 'daily' }));
     expect(output).toMatch(/✗ setting SCHEDULE_NOTIFY_PALANTIR: .*\n/);
     expect(output).toMatch(/\n1 failed, /);
     expect(code).toBe(1);

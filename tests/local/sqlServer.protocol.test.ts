@@ -74,7 +74,9 @@ describe('login', () => {
   });
 
   test('another database is refused with 4060', async () => {
-    await expect(open({}, { database: 'other', connectionRetryInterval })).rejects.toThrow(/Cannot open database "other"/);
+    await expect(open({}, { database: 'other', connectionRetryInterval })).rejects.toThrow(
+      /Cannot open database "other"/,
+    );
   });
 
   test('without the certificate being trusted for the name, there is no connection', async () => {

@@ -22,12 +22,22 @@ import { deployScripts } from '../../cli/deployScripts';
 import { Session } from '../../src/database/session';
 import { jobs } from '../../src/jobs/catalogue';
 import { startSample, type Sample } from '../support/app';
-import { ended, runCommand, startCommand, startProgram, type Command, type Ended } from '../support/commands';
+import {
+  ended,
+  runCommand,
+  startCommand,
+  startProgram,
+  useCommands,
+  type Command,
+  type Ended,
+} from '../support/commands';
 import { jobOf } from '../support/environment';
 
 const root = join(__dirname, '../..');
 const revoke = jobOf('revocation', 'Databricks');
 const notify = jobOf('notification', 'Palantir');
+
+useCommands('local/start.ts', 'cli/runJob.ts', 'cli/deployDatabase.ts');
 
 /** What an operator's shell may hold. Nothing that runs on stand-ins may take any of it. */
 const operatorsShell = {
@@ -53,8 +63,7 @@ async function isUp({ stdout }: Command): Promise<string> {
   throw new Error(`npm start ended before it was up:\n${text}`);
 }
 
-const startProduct = (): Promise<Command> =>
-  startCommand('local/start.ts', ['--port', '0', '--mailbox-port', '0']);
+const startProduct = (): Command => startCommand('local/start.ts', ['--port', '0', '--mailbox-port', '0']);
 
 /** The directories of runs: in the temporary directory, and in memory where there is one. */
 const runDirectories = (): string[] =>
@@ -94,8 +103,8 @@ describe('npm start', () => {
   describe('without --once', () => {
     let product: Command;
     let end: Promise<Ended>;
-    beforeAll(async () => {
-      product = await startProduct();
+    beforeAll(() => {
+      product = startProduct();
       end = ended(product);
     });
 
@@ -162,7 +171,7 @@ describe('npm start', () => {
   });
 
   test('what a killed run left is removed at the next start', async () => {
-    const product = await startProduct();
+    const product = startProduct();
     const end = ended(product);
     await isUp(product);
     product.kill('SIGKILL');

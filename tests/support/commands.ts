@@ -1,6 +1,6 @@
 /**
- * The project's commands in processes of their own. A command is bundled when a test file first starts it: its packages,
- * read file by file as its npm script reads them, take most of its time. Tests that begin with `npm` start the script.
+ * The project's commands in processes of their own. They are bundled: read file by file, as the npm scripts read them,
+ * their packages take most of their time. Tests that begin with `npm` start the script itself.
  */
 import { spawn, type ChildProcessByStdio, type SpawnOptions } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -11,11 +11,7 @@ import { build, stop, type Plugin } from 'esbuild';
 import { commandOptions, root } from '../../scripts/bundle';
 
 const directory = mkdtempSync(join(tmpdir(), 'commands-'));
-afterAll(async () => {
-  rmSync(directory, { recursive: true });
-  // esbuild is a process too.
-  await stop();
-});
+afterAll(() => rmSync(directory, { recursive: true }));
 
 /** Where no local.settings.json is. */
 const emptyDirectory = join(directory, 'empty');
@@ -49,46 +45,39 @@ const ownDirectories: Plugin = {
   },
 };
 
-const bundles = new Map<string, Promise<string>>();
-
-/** The bundle of a TypeScript file of the project. */
-function bundled(file: string): Promise<string> {
-  let bundle = bundles.get(file);
-  if (!bundle) bundles.set(file, (bundle = bundleFile(file)));
-  return bundle;
-}
-
-async function bundleFile(file: string): Promise<string> {
-  const outfile = join(directory, file.replace(/\.ts$/, '.mjs'));
-  await build({
-    ...commandOptions,
-    entryPoints: [file],
-    outfile,
-    plugins: [...commandOptions.plugins, ownDirectories],
-    banner: {
-      js: `import { createRequire as createRequireForBundle } from 'node:module';
+/** Bundles these TypeScript files of the project before the tests of a file, which may then start them. */
+export function useCommands(...files: readonly string[]): void {
+  beforeAll(async () => {
+    await build({
+      ...commandOptions,
+      entryPoints: [...files],
+      outdir: directory,
+      outbase: root,
+      // Takes longer than it saves.
+      minify: false,
+      plugins: [...commandOptions.plugins, ownDirectories],
+      banner: {
+        js: `import { createRequire as createRequireForBundle } from 'node:module';
 const require = createRequireForBundle(${JSON.stringify(join(root, 'package.json'))});`,
-    },
+      },
+    });
+    // esbuild is a process too.
+    await stop();
   });
-  return outfile;
 }
 
 /** Starts a TypeScript file of the project. */
-export async function startCommand(
-  file: string,
-  args: readonly string[] = [],
-  options?: CommandOptions,
-): Promise<Command> {
-  return startProgram(process.execPath, [await bundled(file), ...args], options);
+export function startCommand(file: string, args: readonly string[] = [], options?: CommandOptions): Command {
+  return startProgram(process.execPath, [join(directory, file.replace(/\.ts$/, '.mjs')), ...args], options);
 }
 
 /** Runs a TypeScript file of the project to its end. */
-export async function runCommand(
+export function runCommand(
   file: string,
   args: readonly string[] = [],
   options?: CommandOptions,
 ): Promise<Ended> {
-  return ended(await startCommand(file, args, options));
+  return ended(startCommand(file, args, options));
 }
 
 /** Starts a program with what it writes piped to this process, and without what npm has set for the tests. */
