@@ -4,6 +4,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { createDatabase } from '../../local/sampleDatabase';
 import type { Binding } from '../../local/functionsHost/core';
+import type { Held } from '../../local/sqlServer';
 import { defaultSchedules } from '../../src/config/schedules';
 import { formatUtc } from '../../src/format';
 import { jobs, type Job } from '../../src/jobs/catalogue';
@@ -68,22 +69,20 @@ async function storedRuns(type?: JobType): Promise<readonly Record<string, unkno
 }
 
 /** The next run that collects what is due holds its lock for so long. */
-function holdNextRun(delayMs = 1_500, times = 1): void {
-  sample.standIns.sql.order({ kind: 'delay', match: /INSERT INTO #Due/, delayMs, times });
-}
+const holdNextRun = (times = 1): Held =>
+  sample.standIns.sql.order({ kind: 'hold', match: /INSERT INTO #Due/, times });
 
 /** What the hurried app has paused in this test, in ms. */
 const pauses = (): number[] =>
   [...hurried.lines.join('\n').matchAll(/^PAUSE OF (\d+) ms$/gm)].map(([, ms]) => Number(ms));
 
-/** Waits until so many runs are in progress. */
-async function inProgress(count = 1): Promise<void> {
+/** Waits, at most 4 s, until something is so. */
+async function until(what: string, isSo: () => Promise<boolean>): Promise<void> {
   for (let tries = 0; tries < 400; tries++) {
-    const rows = await sample.query("SELECT Id FROM dbo.JobRun WHERE Status = 'InProgress';");
-    if (rows.length >= count) return;
+    if (await isSo()) return;
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
-  throw new Error(`There never were ${count} runs in progress`);
+  throw new Error(`It never came to ${what}`);
 }
 
 /** Every error is a problem document (RFC 9457). */
@@ -143,8 +142,11 @@ describe('POST /api/jobs/{jobType}/runs', () => {
   });
 
   test('of two runs of one type at once one is answered with 200 and one with 409, which names the run that holds the lock', async () => {
-    holdNextRun();
-    const answers = await Promise.all([post(revokePalantir), post(revokePalantir)]);
+    const hold = holdNextRun();
+    const posts = [post(revokePalantir), post(revokePalantir)];
+    await Promise.race(posts);
+    hold.release();
+    const answers = await Promise.all(posts);
     const completed = answers.find(({ status }) => status === 200);
     const conflict = answers.find(({ status }) => status === 409);
     if (!completed || !conflict)
@@ -169,8 +171,14 @@ describe('POST /api/jobs/{jobType}/runs', () => {
   });
 
   test('four runs of different types at once do not block each other', async () => {
-    holdNextRun(1_000, 4);
-    const answers = await Promise.all(jobs.map((job) => post(job)));
+    const hold = holdNextRun(jobs.length);
+    const posts = jobs.map((job) => post(job));
+    await until('four runs in progress', async () => {
+      const rows = await sample.query("SELECT Id FROM dbo.JobRun WHERE Status = 'InProgress';");
+      return rows.length === jobs.length;
+    });
+    hold.release();
+    const answers = await Promise.all(posts);
     expect(answers.map(({ status, body }) => [status, body.jobType])).toEqual(
       types.map((type) => [200, type]),
     );
@@ -179,9 +187,9 @@ describe('POST /api/jobs/{jobType}/runs', () => {
   });
 
   test('a dry run tells how many are due and the first 100 by expiry, writes nothing and takes no lock', async () => {
-    holdNextRun();
+    const hold = holdNextRun();
     const running = post(revokeDatabricks);
-    await inProgress();
+    await hold.held;
     const before = await storedRuns();
     const { status, body } = await post(revokeDatabricks, '?dryRun=true');
     expect(status).toBe(200);
@@ -199,6 +207,7 @@ describe('POST /api/jobs/{jobType}/runs', () => {
       'resource',
     ]);
     expect(await storedRuns()).toEqual(before);
+    hold.release();
     expect((await running).body.processedCount).toBe(body.count);
   });
 
@@ -304,10 +313,11 @@ describe('POST /api/jobs/{jobType}/runs', () => {
 describe('GET /api/jobs', () => {
   test('shows the four jobs with schedule, next run, active run and last run', async () => {
     const ended = (await post(revokeDatabricks)).body;
-    holdNextRun();
+    const hold = holdNextRun();
     const running = post(revokePalantir);
-    await inProgress();
+    await hold.held;
     const { status, headers, body } = await call('/api/jobs');
+    hold.release();
     expect([status, headers.get('content-type')]).toEqual([200, 'application/json']);
     const listed = body.jobs as Body[];
     expect(listed.map(({ jobType, schedule }) => [jobType, schedule])).toEqual(
@@ -375,11 +385,12 @@ describe('POST /api/jobs/{jobType}/runs/{jobId}/cancel', () => {
   const storedJobId = async (type: JobType): Promise<string> => (await storedRuns(type))[0]?.Job_Id as string;
 
   test('closes a run in progress, which writes nothing more and says that it was cancelled', async () => {
-    holdNextRun();
+    const hold = holdNextRun();
     const running = post(revokePalantir);
-    await inProgress();
+    await hold.held;
     const jobId = await storedJobId(revokePalantir.type);
     const answer = await cancel(revokePalantir, jobId.toUpperCase());
+    hold.release();
     expect([answer.status, answer.headers.get('content-type')]).toEqual([200, 'application/json']);
     expect(answer.body).toMatchObject({
       jobId,
@@ -435,13 +446,14 @@ describe('POST /api/jobs/{jobType}/runs/{jobId}/cancel', () => {
   );
 
   test('of another job type’s run is answered with 404, and with parameters 400; neither touches it', async () => {
-    holdNextRun();
+    const hold = holdNextRun();
     const running = post(revokePalantir);
-    await inProgress();
+    await hold.held;
     const jobId = await storedJobId(revokePalantir.type);
     expectProblem(await cancel(revokeDatabricks, jobId), 404);
     const body = { body: '{"force": true}', headers: { 'Content-Type': 'application/json' } };
     expectProblem(await cancel(revokePalantir, jobId, body), 400);
+    hold.release();
     expect((await running).status).toBe(200);
   });
 });
@@ -766,12 +778,13 @@ describe('The timers', () => {
   });
 
   test('a timer that finds its job held logs by whom and ends without an error', async () => {
-    holdNextRun();
+    const hold = holdNextRun();
     const running = post(revokePalantir);
-    await inProgress();
+    await hold.held;
     app.forgetLines();
     await app.fireTimer(revokePalantir.type);
     const ended = await app.logged(new RegExp(` ${revokePalantir.type}: Executed`));
+    hold.release();
     expect(ended).toEqual([expect.stringContaining('Executed (succeeded')]);
     const { jobId } = (await running).body;
     await app.logged(new RegExp(`${revokePalantir.type} is held by run ${jobId as string} since `));
@@ -785,10 +798,18 @@ describe('The timers', () => {
     'a shutdown during %s lets it finish its row as stopped early, and the process ends with 0',
     async (_, job) => {
       const own = await sample.startApp();
-      holdNextRun();
+      const hold = holdNextRun();
       const answer = post(job, '', own);
-      await inProgress();
-      expect(await own.stop('SIGTERM')).toBe(0);
+      await hold.held;
+      const stopped = own.stop('SIGTERM');
+      await until('a host that takes no requests', () =>
+        fetch(own.url).then(
+          () => false,
+          () => true,
+        ),
+      );
+      hold.release();
+      expect(await stopped).toBe(0);
       const { status, body } = await answer;
       expect([status, body.status, body.stoppedEarly]).toEqual([200, 'Completed', true]);
       expect(body.errorMessage).toMatch(/^Stopped early: the app is shutting down\. More is left/);

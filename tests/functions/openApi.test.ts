@@ -52,7 +52,7 @@ test.each(
     .replace('{jobId}', '00000000-0000-4000-8000-000000000000');
   const response = await app.call(`${path}?unknown=1`, { method });
   const { detail } = (await response.json()) as { detail: string };
-  const taken = /: known are (.*)\.$/.exec(detail)?.[1]?.split(', ') ?? [];
+  const taken = /: (?:known are|only) (.*?)(?: is known)?\.$/.exec(detail)?.[1]?.split(', ') ?? [];
   expect(detail).toContain('"unknown" is unknown');
   expect(parameters.filter((parameter) => parameter.in === 'query').map(({ name }) => name)).toEqual(taken);
 });

@@ -27,7 +27,7 @@ test('a signed-in operator is named in the run’s message and in the log, and w
   await expect(messageOfRun(app)).resolves.toBe('Started by hand by ada@example.com.');
   await app.logged(/Started by hand by ada@example\.com/);
 
-  sample.standIns.sql.order({ kind: 'delay', match: /INSERT INTO #Due/, delayMs: 2000 });
+  const hold = sample.standIns.sql.order({ kind: 'hold', match: /INSERT INTO #Due/ });
   const running = app.call(runs, { method: 'POST', headers: ada });
   let activeRun: { jobId: string } | null = null;
   while (!activeRun) {
@@ -41,6 +41,7 @@ test('a signed-in operator is named in the run’s message and in the log, and w
     status: 'Failed',
     errorMessage: 'Cancelled by ada@example.com. What the run had recorded is kept.',
   });
+  hold.release();
   await running;
 });
 

@@ -199,11 +199,11 @@ test('a run that never got its lock emits Failed and an exception in its operati
 });
 
 test('a run that finds its job held emits Conflict and no exception', async () => {
-  sample.standIns.sql.order({ kind: 'delay', match: /INSERT INTO #Due/, delayMs: 1_000 });
-  const answers = await Promise.all([
-    run('RevokeExpiredPalantirRequests'),
-    run('RevokeExpiredPalantirRequests'),
-  ]);
+  const hold = sample.standIns.sql.order({ kind: 'hold', match: /INSERT INTO #Due/ });
+  const runs = [run('RevokeExpiredPalantirRequests'), run('RevokeExpiredPalantirRequests')];
+  await Promise.race(runs);
+  hold.release();
+  const answers = await Promise.all(runs);
   expect(answers.map(({ status }) => status).sort()).toEqual([200, 409]);
   expect(
     events()
