@@ -9,7 +9,7 @@ module.exports = {
   testEnvironment: 'node',
   roots: ['<rootDir>/tests'],
   testMatch: ['**/*.test.ts'],
-  setupFiles: ['<rootDir>/tests/support/removeAppSettings.ts'],
+  globalSetup: '<rootDir>/tests/support/removeAppSettings.ts',
   // uuid ships ES modules alone.
   transform: {
     '^.+\\.ts$': ['ts-jest', {}],

@@ -73,8 +73,8 @@ test('nothing is sent to a malformed address, or with wrong settings', async () 
 test('the command sends it after its other findings', async () => {
   const root = join(__dirname, '../..');
   const doctor = spawn(
-    join(root, 'node_modules/.bin/tsx'),
-    [join(root, 'cli/doctor.ts'), '--send-test-to', 'me@example.com'],
+    process.execPath,
+    ['--import', require.resolve('tsx'), join(root, 'cli/doctor.ts'), '--send-test-to', 'me@example.com'],
     { env: { ...process.env, ...standIns.environment }, stdio: ['ignore', 'pipe', 'inherit'] },
   );
   const lines = (await text(doctor.stdout)).trim().split('\n');

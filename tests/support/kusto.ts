@@ -97,11 +97,16 @@ export interface QueryAnalysis {
   texts: string[];
 }
 
-/** The syntax tree of a query. Throws if the parser has anything to say of it. */
+const parsed = new Map<string, SyntaxNode>();
+
+/** The syntax tree of a query, which is parsed once. Throws if the parser has anything to say of it. */
 export function parseQuery(text: string): SyntaxNode {
+  const known = parsed.get(text);
+  if (known) return known;
   const code = KustoCode.ParseAndAnalyze(text, globals);
   const problems = toArray(code.GetDiagnostics()).map(({ Message }) => Message);
   if (problems.length > 0) throw new Error(problems.join('\n'));
+  parsed.set(text, code.Syntax);
   return code.Syntax;
 }
 

@@ -1,5 +1,5 @@
-/** Before each test file: what an operator's shell holds reaches no test. */
+/** Before all test files: what an operator's shell holds reaches no test. */
 import { removeAppSettings } from '../../local/appSettings';
-import { realServer } from './realServer';
 
-removeAppSettings({ keepSignIn: realServer });
+export default (_: unknown, { globals }: { globals: { realServer?: boolean } }): void =>
+  removeAppSettings({ keepSignIn: globals.realServer === true });
