@@ -86,13 +86,13 @@ const keyOf = (kind: Entry['kind'], name: string): string =>
  */
 export class Catalogue {
   private entries = new Map<string, Stored>();
-  /** The session's temporary tables: put back when a transaction ends that changed them. */
-  temporaryTables: ReadonlyMap<string, Stored<Table>> = new Map();
+  private temporary: ReadonlyMap<string, Stored<Table>> = new Map();
+  private temporaryChanges = 0;
   private loadedAt = -1;
 
   constructor(
     private readonly sqlite: DatabaseSync,
-    /** Shared by all sessions; grows with every change and every rollback. */
+    /** Shared by all sessions; grows with every change that is not the session's own, and every rollback of one. */
     private readonly epoch: { value: number },
   ) {}
 
@@ -102,9 +102,19 @@ export class Catalogue {
     );
   }
 
-  /** Changes whenever anything compiled before may be out of date. */
-  get version(): number {
-    return this.epoch.value;
+  /** Changes whenever anything that this session compiled before may be out of date. */
+  get version(): string {
+    return `${this.epoch.value}.${this.temporaryChanges}`;
+  }
+
+  /** The session's temporary tables: put back when a transaction is rolled back. */
+  get temporaryTables(): ReadonlyMap<string, Stored<Table>> {
+    return this.temporary;
+  }
+
+  set temporaryTables(tables: ReadonlyMap<string, Stored<Table>>) {
+    if (tables !== this.temporary) this.temporaryChanges++;
+    this.temporary = tables;
   }
 
   changed(): void {
@@ -157,12 +167,10 @@ export class Catalogue {
     if (entry.kind === 'table' && entry.name.startsWith('#')) {
       const own = [entry.name.toLowerCase(), { ...entry, id: -1 }] as const;
       this.temporaryTables = new Map([...this.temporaryTables, own]);
-    } else {
-      const insert = this.sqlite.prepare(
-        'INSERT INTO __catalogue (kind, name, body) VALUES (?, ?, jsonb(?))',
-      );
-      insert.run(entry.kind, entry.name, JSON.stringify(entry));
+      return;
     }
+    const insert = this.sqlite.prepare('INSERT INTO __catalogue (kind, name, body) VALUES (?, ?, jsonb(?))');
+    insert.run(entry.kind, entry.name, JSON.stringify(entry));
     this.changed();
   }
 
@@ -174,9 +182,11 @@ export class Catalogue {
   }
 
   remove({ id, name }: Stored): void {
-    if (id < 0)
+    if (id < 0) {
       this.temporaryTables = new Map([...this.temporaryTables].filter(([key]) => key !== name.toLowerCase()));
-    else this.sqlite.prepare('DELETE FROM __catalogue WHERE id = ?').run(id / IDS_PER_OBJECT);
+      return;
+    }
+    this.sqlite.prepare('DELETE FROM __catalogue WHERE id = ?').run(id / IDS_PER_OBJECT);
     this.changed();
   }
 }

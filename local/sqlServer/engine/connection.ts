@@ -21,7 +21,6 @@ export class Connection {
   readonly sqlite: DatabaseSync;
   readonly catalogue: Catalogue;
   private readonly prepared = new Map<string, StatementSync>();
-  private preparedAt = -1;
   private hasSnapshot = false;
 
   constructor(
@@ -34,8 +33,7 @@ export class Connection {
   }
 
   private prepare(sql: string): StatementSync {
-    if (this.preparedAt !== this.catalogue.version || this.prepared.size > 500) this.prepared.clear();
-    this.preparedAt = this.catalogue.version;
+    if (this.prepared.size > 500) this.prepared.clear();
     let statement = this.prepared.get(sql);
     if (statement === undefined) {
       statement = this.sqlite.prepare(sql);

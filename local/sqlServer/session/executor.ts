@@ -187,8 +187,8 @@ export class Executor {
     this.rowCount = statement.kind === 'assign' ? 1 : 0;
   }
 
-  private define({ define }: Extract<Statement, { kind: 'define' }>, run: Run): void {
-    this.changedCatalogue = true;
+  private define({ define, temporary }: Extract<Statement, { kind: 'define' }>, run: Run): void {
+    if (!temporary) this.changedCatalogue = true;
     define(new Definitions(this.connection, this.context(run)));
   }
 
@@ -217,7 +217,7 @@ export class Executor {
     if (!this.inTransaction) return;
     if (this.begun) {
       this.connection.end('ROLLBACK');
-      if (this.changedCatalogue) this.connection.catalogue.temporaryTables = this.temporaryBefore;
+      this.connection.catalogue.temporaryTables = this.temporaryBefore;
     }
     this.ended();
     response?.environment(Change.rollback, Buffer.alloc(0), DESCRIPTOR);
