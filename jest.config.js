@@ -1,3 +1,5 @@
+const { availableParallelism } = require('node:os');
+
 /**
  * `npm test` runs *.test.ts, `npm run test:quick` those of them that start no process, no browser and take seconds,
  * `npm run test:faults` the full fault suites *.faults.ts, `npm run test:histories` more of
@@ -20,7 +22,7 @@ module.exports = {
   },
   transformIgnorePatterns: ['/node_modules/(?!uuid/)'],
   testTimeout: 60_000,
-  // Many tests wait for a process or a browser; by default jest leaves a core free.
-  maxWorkers: '100%',
+  // More workers than cores: many tests wait for a process or a browser.
+  maxWorkers: Math.ceil(1.5 * availableParallelism()),
   reporters: ['default', '<rootDir>/scripts/slowestFiles.js'],
 };
