@@ -17,7 +17,10 @@ module.exports = {
     '^.+\\.ts$': ['ts-jest', {}],
     '/node_modules/uuid/.+\\.js$': [
       'ts-jest',
-      { tsconfig: { allowJs: true, module: 'commonjs', esModuleInterop: true }, diagnostics: false },
+      {
+        tsconfig: { allowJs: true, module: 'commonjs', esModuleInterop: true, isolatedModules: true },
+        diagnostics: false,
+      },
     ],
   },
   transformIgnorePatterns: ['/node_modules/(?!uuid/)'],
