@@ -232,7 +232,7 @@ SELECT g.RequestId, g.ExpiresAt, g.LeadDays, g.DueSince, g.Recipient, g.ViewRows
 ${sql}
 WHERE g.CoveredUntil IS NULL${after === undefined ? '' : ' AND g.Recipient > @after'}
 ORDER BY g.Recipient, g.ExpiresAt, g.RequestId;
-SELECT ${backlogColumns('DueSince', 'ViewRows = 1')},
+SELECT ${backlogColumns('CASE WHEN ViewRows = 1 THEN DueSince END')},
   COALESCE(SUM(CASE WHEN RequestId IS NULL THEN 1 END), 0) AS WithoutId,
   COUNT(DISTINCT CASE WHEN ViewRows > 1 THEN RequestId END) AS Duplicated
 FROM #Due;`,

@@ -74,10 +74,9 @@ export interface Backlog {
   readonly oldestDueMinutes: number;
 }
 
-/** The columns of a Backlog in SQL, of the rows that meet a condition. */
-export const backlogColumns = (dueSince: string, condition: string): string =>
-  `COALESCE(SUM(CASE WHEN ${condition} THEN 1 END), 0) AS DueCount,
-  COALESCE(DATEDIFF(MINUTE, MIN(CASE WHEN ${condition} THEN ${dueSince} END), GETUTCDATE()), 0) AS OldestDueMinutes`;
+/** The columns of a Backlog in SQL. `dueSince`: NULL in the rows that are not due. */
+export const backlogColumns = (dueSince: string): string =>
+  `COUNT(${dueSince}) AS DueCount, COALESCE(DATEDIFF(MINUTE, MIN(${dueSince}), GETUTCDATE()), 0) AS OldestDueMinutes`;
 
 /** Reads what backlogColumns selected. */
 export const toBacklog = (row: Row): Backlog => ({
@@ -90,7 +89,7 @@ export async function readBacklog(session: Session, { sql, parameters, dueSince 
   const [row = {}] = await session.query({
     name: 'readBacklog',
     slow: true,
-    sql: `SELECT ${backlogColumns(dueSince, isDueSql)}\n${sql};`,
+    sql: `SELECT ${backlogColumns(dueSince)} ${sql} WHERE ${isDueSql};`,
     parameters,
   });
   return toBacklog(row);

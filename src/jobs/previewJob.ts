@@ -7,8 +7,8 @@ import type { Job } from './catalogue';
 import { addressFailure, notifiableSql } from './dueReminders';
 import type { Failure, FailureCause } from './failures';
 import {
-  grantColumns,
   backlogColumns,
+  grantColumns,
   isDueSql,
   nowSql,
   readBacklog,
@@ -161,7 +161,7 @@ async function summarise(
     name: 'previewSummary',
     slow: true,
     sql: `SELECT GETUTCDATE() AS ReadAt,
-  ${backlogColumns(dueSince, isDueSql)},
+  ${backlogColumns(`CASE WHEN ${isDueSql} THEN ${dueSince} END`)},
   SUM(CASE WHEN g.CoveredUntil IS NOT NULL AND g.ViewRows = 1 THEN 1 ELSE 0 END) AS Covered,
   MIN(CASE WHEN ${isDueSql} THEN g.ExpiresAt END) AS Soonest, MAX(CASE WHEN ${isDueSql} THEN g.ExpiresAt END) AS Latest${below.join('')}
 ${sql};`,

@@ -130,7 +130,7 @@ SELECT DISTINCT g.RequestId, g.ExpiresAt
 ${expiredSql(platform).sql}
 WHERE g.CoveredUntil IS NULL
 ORDER BY g.RequestId;
-SELECT ${backlogColumns('ExpiresAt', 'RequestId IS NOT NULL')}, COUNT(*) - COUNT(RequestId) AS WithoutId
+SELECT ${backlogColumns('CASE WHEN RequestId IS NOT NULL THEN ExpiresAt END')}, COUNT(*) - COUNT(RequestId) AS WithoutId
 FROM #Due;`,
     });
     this.#rowsWithoutId = row.WithoutId as number;
