@@ -1,14 +1,13 @@
 /** `npm run doctor -- --send-test-to`, against the email stand-in. */
-import { spawn } from 'node:child_process';
-import { join } from 'node:path';
-import { text } from 'node:stream/consumers';
 import { formatFinding } from '../../cli/doctor/finding';
 import { sendTestMessage } from '../../cli/doctor/testMessage';
 import { trustAuthority } from '../../local/certificates';
 import { startStandIns, type StandIns } from '../../local/standIns';
+import { runCommand, useCommands } from '../support/commands';
 
 let standIns: StandIns;
 
+useCommands('cli/doctor.ts');
 beforeAll(async () => {
   standIns = await startStandIns({ email: { retryAfter: 0 } });
   trustAuthority(standIns.authority);
@@ -71,12 +70,9 @@ test('nothing is sent to a malformed address, or with wrong settings', async () 
 });
 
 test('the command sends it after its other findings', async () => {
-  const root = join(__dirname, '../..');
-  const doctor = spawn(
-    process.execPath,
-    ['--import', require.resolve('tsx'), join(root, 'cli/doctor.ts'), '--send-test-to', 'me@example.com'],
-    { env: { ...process.env, ...standIns.environment }, stdio: ['ignore', 'pipe', 'inherit'] },
-  );
-  const lines = (await text(doctor.stdout)).trim().split('\n');
+  const { stdout } = await runCommand('cli/doctor.ts', ['--send-test-to', 'me@example.com'], {
+    environment: standIns.environment,
+  });
+  const lines = stdout.trim().split('\n');
   expect(lines.at(-3)).toMatch(/^✓ test message to me@example\.com: Succeeded/);
 });

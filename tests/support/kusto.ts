@@ -3,6 +3,8 @@
  * globals Bridge and Kusto, and its collections are .NET ones.
  */
 
+import { remembering } from '../../local/sqlServer/dialect/tokenReader';
+
 interface List<T> {
   Count: number;
   getItem(index: number): T;
@@ -97,18 +99,13 @@ export interface QueryAnalysis {
   texts: string[];
 }
 
-const parsed = new Map<string, SyntaxNode>();
-
-/** The syntax tree of a query, which is parsed once. Throws if the parser has anything to say of it. */
-export function parseQuery(text: string): SyntaxNode {
-  const known = parsed.get(text);
-  if (known) return known;
+/** The syntax tree of a query. Throws if the parser has anything to say of it. */
+export const parseQuery = remembering((text): SyntaxNode => {
   const code = KustoCode.ParseAndAnalyze(text, globals);
   const problems = toArray(code.GetDiagnostics()).map(({ Message }) => Message);
   if (problems.length > 0) throw new Error(problems.join('\n'));
-  parsed.set(text, code.Syntax);
   return code.Syntax;
-}
+});
 
 /** For example "PipeExpression". */
 export function kindOf(node: SyntaxNode): string {

@@ -228,8 +228,7 @@ export class Session {
         await work();
         return undefined;
       case 'hold':
-        await order.hold(aborted(signal));
-        if (signal.aborted) throw new Cancelled();
+        await order.hold(waitFor(undefined, signal));
         await work();
         return undefined;
       case 'holdCommit':
@@ -245,13 +244,6 @@ export class Session {
         throw new Error('a login fault met a statement');
     }
   }
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });
 }
 
 /** Without a time: until the signal. Throws Cancelled when that comes first. */
