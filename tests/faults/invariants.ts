@@ -1,13 +1,7 @@
 /** What must hold whatever fails. */
-import type { EmailService } from '../../local/email';
 import type { Row } from '../../src/database/session';
 import type { Job } from '../../src/jobs/catalogue';
-
-/** Where the invariants are looked for. */
-export interface World {
-  readonly email: Pick<EmailService, 'messages'>;
-  query(sql: string): Promise<Row[]>;
-}
+import type { TestEnvironment } from '../support/environment';
 
 /** Something to do for a grant, a revocation or a reminder, that the rules of the jobs say is due for a while. */
 export interface Due {
@@ -46,6 +40,38 @@ export interface Subject {
 /** How exactly the time of a change is known, in ms: a DATETIME has steps of 1/300 s. */
 const toleranceMs = 10;
 
+/** What was found in one look at the world. */
+export interface Observation {
+  readonly subject: Subject;
+  /** In the order in which they took the lock. */
+  readonly runs: readonly Row[];
+  /** The rows beyond those of earlier runs, by request. */
+  readonly written: ReadonlyMap<KnownGrant['id'], readonly Row[]>;
+  /** The operation ids of the accepted messages (that the service has not failed) by the requests that they remind of. */
+  readonly accepted: ReadonlyMap<KnownGrant['id'], readonly string[]>;
+}
+
+/** @throws Error if a row of an earlier run is gone */
+export async function observe(environment: TestEnvironment, subject: Subject): Promise<Observation> {
+  const { job, grants } = subject;
+  const { revocationTable, notificationTable, requestColumn } = job.platform;
+  const runs = await environment.query(
+    `SELECT * FROM dbo.JobRun WHERE Job_Type = '${job.type}' ORDER BY Id;`,
+  );
+  const rows = await environment.query(
+    job.kind === 'revocation'
+      ? `SELECT ${requestColumn} AS Request, Revoked_Dt AS At FROM ${revocationTable} WHERE Revoked_By <> 'earlier' ORDER BY Id;`
+      : `SELECT ${requestColumn} AS Request, Notification_Sent_Dt AS At FROM ${notificationTable} WHERE Notification_Sent_By <> 'earlier' ORDER BY Id;`,
+  );
+  const written = groupBy(rows, ({ Request }) => Request as KnownGrant['id']);
+  const untouched = await environment.query(
+    `SELECT COUNT(*) AS Rows FROM ${job.kind === 'revocation' ? revocationTable : notificationTable};`,
+  );
+  const earlier = [...grants.values()].reduce((sum, grant) => sum + grant.earlier, 0);
+  if (untouched[0]?.Rows !== rows.length + earlier) throw new Error('Rows of earlier runs were changed');
+  return { subject, runs, written, accepted: acceptedReminders(environment, subject) };
+}
+
 /**
  * What is broken of that which holds at every moment, in words:
  * - at most one run of a type is in progress, and no two runs overlap (oneRunInProgress in model/);
@@ -54,9 +80,8 @@ const toleranceMs = 10;
  * - a reminder is in one accepted message at most, and each row is for an accepted message (recordedIsAccepted,
  *   recordedOnce).
  */
-export async function findBreaches(world: World, subject: Subject): Promise<string[]> {
+export function findBreaches({ subject, runs, written, accepted }: Observation): string[] {
   const { job, grants } = subject;
-  const { runs, written } = await read(world, subject);
   const breaches: string[] = [];
   const inProgress = runs.filter(({ Status }) => Status === 'InProgress').length;
   if (inProgress > 1) breaches.push(`${inProgress} runs in progress`);
@@ -70,7 +95,6 @@ export async function findBreaches(world: World, subject: Subject): Promise<stri
   if (processed !== rows.length)
     breaches.push(`Processed_Count is ${processed}, rows written ${rows.length}`);
 
-  const accepted = acceptedReminders(world, subject);
   for (const id of new Set([...written.keys(), ...accepted.keys()])) {
     const grant = grants.get(id);
     const newRows = written.get(id) ?? [];
@@ -105,9 +129,9 @@ function findUndue(id: KnownGrant['id'], grant: KnownGrant | undefined, rows: re
  * progress, what is due has its row, and every message that was accepted is recorded (acceptedIsRecorded).
  * @param looked when the clean run looked: what became due later is left to the next one
  */
-export async function findBreachesAtEnd(world: World, subject: Subject, looked?: Date): Promise<string[]> {
-  const { runs, written } = await read(world, subject);
-  const breaches = await findBreaches(world, subject);
+export function findBreachesAtEnd(observation: Observation, looked?: Date): string[] {
+  const { subject, runs, written } = observation;
+  const breaches = findBreaches(observation);
   for (const run of runs)
     if (run.Status === 'InProgress' || run.Completed_At === null)
       breaches.push(`run ${String(run.Job_Id)} is ${String(run.Status)}`);
@@ -117,7 +141,7 @@ export async function findBreachesAtEnd(world: World, subject: Subject, looked?:
       if (!written.get(id)?.some(({ At }) => Number(At) >= +since))
         breaches.push(`${id} is due and has no row`);
     }
-  return [...breaches, ...(await findUnrecorded(world, subject))];
+  return [...breaches, ...findUnrecorded(observation)];
 }
 
 /**
@@ -125,12 +149,7 @@ export async function findBreachesAtEnd(world: World, subject: Subject, looked?:
  * lostLockWritesNothing). What a notification has sent is recorded and counted even then.
  * @param ended how each run has ended, by its id: what was seen before is compared, what is new is added
  */
-export async function findChanged(
-  world: World,
-  subject: Subject,
-  ended: Map<unknown, string>,
-): Promise<string[]> {
-  const { runs } = await read(world, subject);
+export function findChanged({ subject, runs }: Observation, ended: Map<unknown, string>): string[] {
   return runs.flatMap((run) => {
     if (run.Status === 'InProgress') return [];
     const end = JSON.stringify(
@@ -143,37 +162,14 @@ export async function findChanged(
 }
 
 /** Reminders that the service accepted and that are not recorded, in words. */
-export async function findUnrecorded(world: World, subject: Subject): Promise<string[]> {
+export function findUnrecorded({ subject, written, accepted }: Observation): string[] {
   if (subject.died) return [];
-  const { written } = await read(world, subject);
-  return [...acceptedReminders(world, subject).keys()]
+  return [...accepted.keys()]
     .filter((id) => !written.has(id))
     .map((id) => `${id} was accepted and is not recorded`);
 }
 
-/** The runs in the order in which they took the lock, and the rows beyond those of earlier runs, by request. */
-async function read(
-  world: World,
-  { job, grants }: Subject,
-): Promise<{ runs: Row[]; written: Map<KnownGrant['id'], Row[]> }> {
-  const { revocationTable, notificationTable, requestColumn } = job.platform;
-  const runs = await world.query(`SELECT * FROM dbo.JobRun WHERE Job_Type = '${job.type}' ORDER BY Id;`);
-  const rows = await world.query(
-    job.kind === 'revocation'
-      ? `SELECT ${requestColumn} AS Request, Revoked_Dt AS At FROM ${revocationTable} WHERE Revoked_By <> 'earlier' ORDER BY Id;`
-      : `SELECT ${requestColumn} AS Request, Notification_Sent_Dt AS At FROM ${notificationTable} WHERE Notification_Sent_By <> 'earlier' ORDER BY Id;`,
-  );
-  const written = groupBy(rows, ({ Request }) => Request as KnownGrant['id']);
-  const untouched = await world.query(
-    `SELECT COUNT(*) AS Rows FROM ${job.kind === 'revocation' ? revocationTable : notificationTable};`,
-  );
-  const earlier = [...grants.values()].reduce((sum, grant) => sum + grant.earlier, 0);
-  if (untouched[0]?.Rows !== rows.length + earlier) throw new Error('Rows of earlier runs were changed');
-  return { runs, written };
-}
-
-/** The operation ids of the accepted messages (that the service has not failed) by the requests that they remind of. */
-function acceptedReminders({ email }: World, { grants }: Subject): Map<KnownGrant['id'], string[]> {
+function acceptedReminders({ email }: TestEnvironment, { grants }: Subject): Map<KnownGrant['id'], string[]> {
   const ids = new Map([...grants.values()].map(({ id, requestNumber }) => [requestNumber, id]));
   const reminders = email.messages
     .filter(({ status }) => status !== 'Failed')

@@ -7,8 +7,8 @@ import type { CallFault } from '../../local/email/faults';
 import type { SqlServer } from '../../local/sqlServer';
 import type { Job } from '../../src/jobs/catalogue';
 import { beforeEachStatement, type TestEnvironment } from '../support/environment';
-import { findBreaches, findBreachesAtEnd, findUnrecorded } from './invariants';
-import { attempt, cleanBreaches, WatchedCredential, standInOf, worldOf } from './run';
+import { findBreaches, findBreachesAtEnd, findUnrecorded, observe } from './invariants';
+import { attempt, cleanBreaches, WatchedCredential, standInOf } from './run';
 import { createStart, type Start } from './start';
 
 /** What a clean run did, in order. */
@@ -115,7 +115,7 @@ export async function record(environment: TestEnvironment, start: Start): Promis
   const all = [
     ...breaches,
     ...cleanBreaches(result, start),
-    ...(await findBreachesAtEnd(worldOf(environment), start)),
+    ...findBreachesAtEnd(await observe(environment, start)),
   ];
   if (all.length > 0) throw new Error(`Without a fault: ${all.join('; ')}`);
   return recording;
@@ -140,10 +140,8 @@ export async function runCase(
   standIn.clearFaults();
   environment.email.clearFaults();
   environment.identity.clearFaults();
-  breaches.push(
-    ...(await findBreaches(worldOf(environment), start)),
-    ...(losesRecords ? [] : await findUnrecorded(worldOf(environment), start)),
-  );
+  const afterFault = await observe(environment, start);
+  breaches.push(...findBreaches(afterFault), ...(losesRecords ? [] : findUnrecorded(afterFault)));
   const undeliverable = [...start.grants.values()].filter((grant) => grant.undeliverable).length;
   if (result.kind === 'finished') {
     const { status, failedCount } = result.run;
@@ -162,7 +160,7 @@ export async function runCase(
   breaches.push(
     ...clean.breaches.map((breach) => `clean run: ${breach}`),
     ...cleanBreaches(clean.result, start),
-    ...(await findBreachesAtEnd(worldOf(environment), start)),
+    ...findBreachesAtEnd(await observe(environment, start)),
   );
   return { job: job.type, position, fault, breaches };
 }

@@ -7,8 +7,8 @@ import { startHostProcess, type HostProcess } from '../../local/functionsHost/pr
 import type { Job } from '../../src/jobs/catalogue';
 import { maxConcurrentSends } from '../../src/jobs/notification';
 import type { TestEnvironment } from '../support/environment';
-import { findBreaches, findBreachesAtEnd } from './invariants';
-import { standInOf, worldOf } from './run';
+import { findBreaches, findBreachesAtEnd, observe } from './invariants';
+import { standInOf } from './run';
 import { createStart, manyDue, type Start } from './start';
 
 /** How long a round may take, in real time. In ms. */
@@ -86,7 +86,7 @@ export async function fireAtOnce(
   const ended = () => lines.filter((line) => line.includes(`${job.type}: Executed (`));
   await until('all runs have ended', () => ended().length === hosts.length);
 
-  const breaches = await findBreachesAtEnd(worldOf(environment), start);
+  const breaches = findBreachesAtEnd(await observe(environment, start));
   const runs = await environment.runs(job);
   const working = runs.filter(({ Processed_Count }) => Processed_Count !== 0);
   if (working.length !== 1 || working[0]?.Processed_Count !== start.grants.size)
@@ -122,14 +122,14 @@ export async function kill(
   await victim.stop('SIGKILL');
   await until('the dead process’s session has ended', () => standIn.openSessions === 1);
   standIn.clearFaults();
-  const breaches = await findBreaches(worldOf(environment), start);
+  const breaches = findBreaches(await observe(environment, start));
   const caught = (await environment.runs(job)).some(({ Status }) => Status === 'InProgress');
 
   standIn.clock.advance(11 * 60_000);
   const answer = await fetch(`${survivor.url}/api/jobs/${job.type}/runs`, { method: 'POST' });
   if (answer.status !== 200) breaches.push(`the clean run answered ${answer.status}: ${await answer.text()}`);
   breaches.push(
-    ...(await findBreachesAtEnd(worldOf(environment), start)),
+    ...findBreachesAtEnd(await observe(environment, start)),
     ...findRepeated(environment, maxConcurrentSends),
   );
   return { breaches, caught };

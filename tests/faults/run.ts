@@ -9,7 +9,7 @@ import type { Job } from '../../src/jobs/catalogue';
 import { runJob, type RunOptions, type RunResult, type Services } from '../../src/jobs/runJob';
 import { createCredential } from '../../src/services';
 import { FastClock, newGuid, RecordingTelemetry, type TestEnvironment } from '../support/environment';
-import type { Subject, World } from './invariants';
+import type { Subject } from './invariants';
 
 /** Real time that a run may take, in ms: all of its pauses pass at once. */
 const longestRun = 30_000;
@@ -145,11 +145,6 @@ export async function attempt(
     breaches.push('the run went on after its end');
   process.off('unhandledRejection', rejected);
   return { result, breaches };
-}
-
-/** Where the invariants are looked for. */
-export function worldOf(environment: TestEnvironment): World {
-  return { email: environment.email, query: (sql) => environment.query(sql) };
 }
 
 /** What is broken of that which holds for a run that meets no fault and leaves nothing over. */

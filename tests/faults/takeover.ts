@@ -3,7 +3,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { EmailClient } from '../../src/email/emailClient';
 import type { Job } from '../../src/jobs/catalogue';
 import { beforeEachStatement, type TestEnvironment } from '../support/environment';
-import { findBreaches, findBreachesAtEnd } from './invariants';
+import { findBreaches, findBreachesAtEnd, observe } from './invariants';
 import { record, type Recording } from './matrix';
 import {
   attempt,
@@ -13,7 +13,6 @@ import {
   servicesFor,
   standInOf,
   WatchedCredential,
-  worldOf,
   type Attempt,
 } from './run';
 import { createStart, type Start } from './start';
@@ -95,7 +94,7 @@ export async function findTakeoverBreaches(
   const result = await runs.run('first', () => run(first, job));
   jest.restoreAllMocks();
   if (!second) return ['the run did not get as far as the pause'];
-  breaches.push(...(await findBreaches(worldOf(environment), start)));
+  breaches.push(...findBreaches(await observe(environment, start)));
   gate.open();
   const secondResult = await second;
 
@@ -106,13 +105,13 @@ export async function findTakeoverBreaches(
   if (telling.has(pausedAt) && !lost) breaches.push('the first run did not say that it had lost its lock');
   breaches.push(
     ...cleanBreaches(secondResult, start).map((breach) => `second run: ${breach}`),
-    ...(await findBreachesAtEnd(worldOf(environment), start)),
+    ...findBreachesAtEnd(await observe(environment, start)),
   );
   const clean = await attempt(environment, job, new WatchedCredential(environment.environment));
   breaches.push(
     ...clean.breaches.map((breach) => `clean run: ${breach}`),
     ...cleanBreaches(clean.result, start),
-    ...(await findBreachesAtEnd(worldOf(environment), start)),
+    ...findBreachesAtEnd(await observe(environment, start)),
   );
   return breaches;
 }

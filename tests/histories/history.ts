@@ -16,12 +16,13 @@ import {
   findBreachesAtEnd,
   findChanged,
   findUnrecorded,
+  observe,
   type Due,
   type KnownGrant,
+  type Observation,
   type Subject,
-  type World,
 } from '../faults/invariants';
-import { cleanBreaches, run, servicesFor, standInOf, WatchedCredential, worldOf } from '../faults/run';
+import { cleanBreaches, run, servicesFor, standInOf, WatchedCredential } from '../faults/run';
 import { startsAt } from '../faults/start';
 import { beforeEachStatement, type TestEnvironment } from '../support/environment';
 import { replaceView, viewColumns } from '../support/views';
@@ -184,9 +185,12 @@ export class History implements Subject {
   async take(step: Step): Promise<void> {
     await this.#take(step);
     await this.#settle();
-    await this.#look((world) => findBreaches(world, this));
-    await this.#look((world) => findChanged(world, this, this.#ended));
-    if (this.#underWay.size === 0) await this.#look((world) => findUnrecorded(world, this));
+    const atRest = this.#underWay.size === 0;
+    await this.#look((seen) => [
+      ...findBreaches(seen),
+      ...findChanged(seen, this.#ended),
+      ...(atRest ? findUnrecorded(seen) : []),
+    ]);
   }
 
   /**
@@ -202,7 +206,7 @@ export class History implements Subject {
     const looked = await this.#now();
     const result = await run(this.#services(), job);
     this.#breaches.push(...cleanBreaches(result, this));
-    await this.#look((world) => findBreachesAtEnd(world, this, looked));
+    await this.#look((seen) => findBreachesAtEnd(seen, looked));
   }
 
   /** Lets all that is under way end. */
@@ -383,10 +387,10 @@ export class History implements Subject {
     }
   }
 
-  async #look(find: (world: World) => Promise<string[]>): Promise<void> {
+  async #look(find: (seen: Observation) => string[]): Promise<void> {
     const now = await this.#now();
     for (const grant of this.grants.values()) grant.findDues(this.job, now);
-    this.#breaches.push(...(await find(worldOf(this.environment))));
+    this.#breaches.push(...find(await observe(this.environment, this)));
     if (this.#breaches.length > 0) throw new Error(this.#breaches.join('\n'));
   }
 
