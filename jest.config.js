@@ -8,13 +8,13 @@ const { availableParallelism } = require('node:os');
  * @type {import('jest').Config}
  */
 module.exports = {
-  testEnvironment: 'node',
+  testEnvironment: '<rootDir>/tests/support/testEnvironment.js',
   roots: ['<rootDir>/tests'],
   testMatch: ['**/*.test.ts'],
   globalSetup: '<rootDir>/tests/support/removeAppSettings.ts',
-  // uuid ships ES modules alone.
   transform: {
     '^.+\\.ts$': ['ts-jest', {}],
+    // It ships ES modules alone.
     '/node_modules/uuid/.+\\.js$': [
       'ts-jest',
       {
@@ -22,8 +22,10 @@ module.exports = {
         diagnostics: false,
       },
     ],
+    '/node_modules/.+\\.c?js$': '<rootDir>/tests/support/packageTransform.js',
   },
-  transformIgnorePatterns: ['/node_modules/(?!uuid/)'],
+  // Loaded for each test file: they keep tokens, read the environment of the tests, or know their own realm only.
+  transformIgnorePatterns: ['/node_modules/(@azure/(identity|msal-node)|@kusto|esbuild)/'],
   testTimeout: 60_000,
   // More workers than cores: many tests wait for a process or a browser.
   maxWorkers: Math.ceil(1.5 * availableParallelism()),
