@@ -11,7 +11,8 @@ module.exports = {
   testEnvironment: '<rootDir>/tests/support/testEnvironment.js',
   roots: ['<rootDir>/tests'],
   testMatch: ['**/*.test.ts'],
-  globalSetup: '<rootDir>/tests/support/removeAppSettings.ts',
+  globalSetup: '<rootDir>/tests/support/globalSetup.ts',
+  globalTeardown: '<rootDir>/tests/support/globalTeardown.ts',
   transform: {
     '^.+\\.ts$': ['ts-jest', {}],
     // It ships ES modules alone.

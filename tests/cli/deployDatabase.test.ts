@@ -17,7 +17,7 @@ let standIns: StandIns;
 let session: Session;
 let directory: string;
 
-useCommands('cli/deployDatabase.ts');
+useCommands();
 beforeAll(async () => {
   standIns = await startStandIns();
   session = await openSession(standIns);

@@ -39,7 +39,7 @@ let facts: DatabaseFacts;
 let database: ExaminedDatabase;
 let schema: ExpectedSchema;
 
-useCommands('cli/doctor.ts');
+useCommands();
 beforeAll(async () => {
   schema = readExpectedSchema(join(root, 'sql'));
   standIns = await startStandIns();

@@ -7,7 +7,7 @@ import { runCommand, useCommands } from '../support/commands';
 
 let standIns: StandIns;
 
-useCommands('cli/doctor.ts');
+useCommands();
 beforeAll(async () => {
   standIns = await startStandIns({ email: { retryAfter: 0 } });
   trustAuthority(standIns.authority);

@@ -20,7 +20,7 @@ let server: SqlServer;
 let settings: Record<string, string>;
 let session: Session;
 
-useCommands('scripts/testSqlServer.ts');
+useCommands();
 beforeAll(async () => {
   server = await startSqlServer({
     tls: await createCertificates(),

@@ -37,7 +37,7 @@ const root = join(__dirname, '../..');
 const revoke = jobOf('revocation', 'Databricks');
 const notify = jobOf('notification', 'Palantir');
 
-useCommands('local/start.ts', 'cli/runJob.ts', 'cli/deployDatabase.ts');
+useCommands();
 
 /** What an operator's shell may hold. Nothing that runs on stand-ins may take any of it. */
 const operatorsShell = {

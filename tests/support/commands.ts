@@ -3,19 +3,28 @@
  * their packages take most of their time. Tests that begin with `npm` start the script itself.
  */
 import { spawn, type ChildProcessByStdio, type SpawnOptions } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
 import { build, stop, type Plugin } from 'esbuild';
 import { commandOptions, root } from '../../scripts/bundle';
 
-const directory = mkdtempSync(join(tmpdir(), 'commands-'));
-afterAll(() => rmSync(directory, { recursive: true }));
+/** One for all test files that run together (globalSetup.ts). */
+const directory = process.env.TEST_COMMANDS ?? '';
 
 /** Where no local.settings.json is. */
 const emptyDirectory = join(directory, 'empty');
-mkdirSync(emptyDirectory);
+
+/** The TypeScript files of the project that tests start. */
+const entryPoints = [
+  'cli/deployDatabase.ts',
+  'cli/doctor.ts',
+  'cli/runJob.ts',
+  'local/start.ts',
+  'scripts/testSqlServer.ts',
+] as const;
+type File = (typeof entryPoints)[number];
 
 export interface Ended {
   readonly code: number | null;
@@ -45,12 +54,19 @@ const ownDirectories: Plugin = {
   },
 };
 
-/** Bundles these TypeScript files of the project before the tests of a file, which may then start them. */
-export function useCommands(...files: readonly string[]): void {
+/** Before the tests of a file that start commands: the first such file bundles all of them, the others wait for it. */
+export function useCommands(): void {
   beforeAll(async () => {
+    const bundled = join(directory, 'bundled');
+    try {
+      mkdirSync(emptyDirectory);
+    } catch {
+      while (!existsSync(bundled)) await delay(20);
+      return;
+    }
     await build({
       ...commandOptions,
-      entryPoints: [...files],
+      entryPoints: [...entryPoints],
       outdir: directory,
       outbase: root,
       // Takes longer than it saves.
@@ -63,17 +79,18 @@ const require = createRequireForBundle(${JSON.stringify(join(root, 'package.json
     });
     // esbuild is a process too.
     await stop();
+    writeFileSync(bundled, '');
   });
 }
 
 /** Starts a TypeScript file of the project. */
-export function startCommand(file: string, args: readonly string[] = [], options?: CommandOptions): Command {
+export function startCommand(file: File, args: readonly string[] = [], options?: CommandOptions): Command {
   return startProgram(process.execPath, [join(directory, file.replace(/\.ts$/, '.mjs')), ...args], options);
 }
 
 /** Runs a TypeScript file of the project to its end. */
 export function runCommand(
-  file: string,
+  file: File,
   args: readonly string[] = [],
   options?: CommandOptions,
 ): Promise<Ended> {
