@@ -46,6 +46,8 @@ export const bundleOptions = {
   bundle: true,
   format: 'esm',
   platform: 'node',
+  // Modules load faster than CommonJS, and some packages' CommonJS cannot be bundled.
+  mainFields: ['module', 'main'],
   target: 'node22',
   minifyWhitespace: true,
   minifySyntax: true,
@@ -64,17 +66,10 @@ export const bundleOptions = {
   logLevel: 'warning',
 } as const satisfies BuildOptions;
 
-/** A command is one file that needs Node.js alone. */
-export const commandOptions = {
-  ...bundleOptions,
-  // The other entry of jsonc-parser asks for its files in a way that cannot be bundled.
-  mainFields: ['module', 'main'],
-} as const satisfies BuildOptions;
-
-/** The commands that a deployment runs, beside the scripts that one applies. */
+/** The commands that a deployment runs, each one file that needs Node.js alone, beside the scripts that one applies. */
 export async function bundleCommands(directory: string): Promise<void> {
   await build({
-    ...commandOptions,
+    ...bundleOptions,
     entryPoints: ['cli/deployDatabase.ts', 'cli/verifyDeployment.ts'],
     outdir: join(directory, 'cli'),
   });

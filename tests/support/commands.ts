@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { build, stop, type Plugin } from 'esbuild';
-import { commandOptions, root } from '../../scripts/bundle';
+import { bundleOptions, root } from '../../scripts/bundle';
 
 /** One for all test files that run together (globalSetup.ts). */
 const directory = process.env.TEST_COMMANDS ?? '';
@@ -65,13 +65,13 @@ export function useCommands(): void {
       return;
     }
     await build({
-      ...commandOptions,
+      ...bundleOptions,
       entryPoints: [...entryPoints],
       outdir: directory,
       outbase: root,
       // Takes longer than it saves.
       minify: false,
-      plugins: [...commandOptions.plugins, ownDirectories],
+      plugins: [...bundleOptions.plugins, ownDirectories],
       banner: {
         js: `import { createRequire as createRequireForBundle } from 'node:module';
 const require = createRequireForBundle(${JSON.stringify(join(root, 'package.json'))});`,
