@@ -209,17 +209,14 @@ export class TokenReader {
   }
 }
 
-/** The most texts that a parser remembers. */
-const REMEMBERED = 500;
-
-/** A parser that reads the same text once: tests and jobs send the same statements again and again. */
+/** A function that does the same text once, of some 500: tests and jobs send the same statements again and again. */
 export function remembering<T>(parse: (text: string) => T): (text: string) => T {
   const known = new Map<string, T>();
   return (text) => {
     const found = known.get(text);
     if (found !== undefined) return found;
     const result = parse(text);
-    if (known.size >= REMEMBERED) known.clear();
+    if (known.size >= 500) known.clear();
     known.set(text, result);
     return result;
   };

@@ -1,5 +1,6 @@
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import type { Compiled } from '../dialect/compile';
+import { remembering } from '../dialect/tokenReader';
 import type { SqlValue } from '../sqlTypes';
 import { Catalogue } from './catalogue';
 import { registerFunctions } from './functions';
@@ -20,8 +21,14 @@ export function openSqlite(file: string): DatabaseSync {
 export class Connection {
   readonly sqlite: DatabaseSync;
   readonly catalogue: Catalogue;
-  private readonly prepared = new Map<string, StatementSync>();
   private hasSnapshot = false;
+  private readonly prepare = remembering((sql): StatementSync => {
+    const statement = this.sqlite.prepare(sql);
+    statement.setReadBigInts(true);
+    statement.setReturnArrays(true);
+    statement.setAllowUnknownNamedParameters(true);
+    return statement;
+  });
 
   constructor(
     private readonly file: string,
@@ -30,19 +37,6 @@ export class Connection {
     this.sqlite = openSqlite(file);
     this.catalogue = new Catalogue(this.sqlite, epoch);
     registerFunctions(this.sqlite);
-  }
-
-  private prepare(sql: string): StatementSync {
-    if (this.prepared.size > 500) this.prepared.clear();
-    let statement = this.prepared.get(sql);
-    if (statement === undefined) {
-      statement = this.sqlite.prepare(sql);
-      statement.setReadBigInts(true);
-      statement.setReturnArrays(true);
-      statement.setAllowUnknownNamedParameters(true);
-      this.prepared.set(sql, statement);
-    }
-    return statement;
   }
 
   private mapped<T>(compiled: Compiled, verb: string, body: () => T): T {
@@ -106,7 +100,6 @@ export class Connection {
   }
 
   close(): void {
-    this.prepared.clear();
     this.sqlite.close();
   }
 }

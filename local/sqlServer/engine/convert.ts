@@ -1,6 +1,6 @@
-import { sqlError } from '../errors';
+import { notServed, sqlError } from '../errors';
 import { isDate, isInteger, isString, isUnicode, type SqlType, type SqlValue } from '../sqlTypes';
-import { dateToText, parseDateString, roundTo } from './dates';
+import { parseDateString, roundTo } from './dates';
 
 /** How wide signed integers are; TINYINT is a byte without a sign. */
 const BITS: Readonly<Record<string, number>> = { smallint: 16, int: 32, bigint: 64 };
@@ -44,7 +44,8 @@ function swapGroups(bytes: Buffer): Buffer {
 /** CAST and implicit conversions. Throws SqlError 241, 245, 248, 529, 8114, 8115, 8169. */
 export function convert(value: SqlValue, from: SqlType, to: SqlType): SqlValue {
   if (value === null) return null;
-  if (isString(to)) return fit(isDate(from) ? dateToText(String(value), from) : String(value), to);
+  if (isString(to) && isDate(from)) throw notServed('the conversion of dates to text');
+  if (isString(to)) return fit(String(value), to);
   if (isDate(to)) {
     if (isDate(from)) return roundTo(String(value), to);
     if (isString(from)) return parseDateString(String(value), to);
@@ -69,7 +70,6 @@ function fit(text: string, to: SqlType): string {
 
 function toInteger(value: SqlValue, from: SqlType, to: SqlType): bigint {
   const text = String(value).trim();
-  if (to.name === 'bit' && /^(true|false)$/i.test(text)) return text.toLowerCase() === 'true' ? 1n : 0n;
   if (!/^([-+]?\d+)?$/.test(text))
     throw to.name === 'bigint'
       ? sqlError(8114, from.name, to.name)

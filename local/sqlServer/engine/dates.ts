@@ -1,4 +1,4 @@
-import { notServed, sqlError } from '../errors';
+import { sqlError } from '../errors';
 import type { SqlType } from '../sqlTypes';
 
 /** Dates are canonical text, 'YYYY-MM-DD HH:MM:SS.fffffff' (UTC); a DATE has midnight. They order as text. */
@@ -71,13 +71,6 @@ export function parseDateString(text: string, type: SqlType): string {
   const real = date.month === Number(month) && date.day === Number(day);
   if (!real || Number(hour) > 23 || Number(minute) > 59 || Number(second) > 59) throw sqlError(241);
   return roundTo(`${year}-${month}-${day} ${hour}:${minute}:${second}.${fraction.padEnd(7, '0')}`, type);
-}
-
-/** As CAST writes a DATE or a DATETIME2. */
-export function dateToText(text: string, type: SqlType): string {
-  if (type.name === 'date') return text.slice(0, 10);
-  if (type.name === 'datetime') throw notServed('the conversion of DATETIME to text');
-  return text.slice(0, type.scale === 0 ? 19 : 20 + (type.scale ?? 7));
 }
 
 const TICKS: Readonly<Record<string, number>> = {

@@ -36,7 +36,6 @@ const PURE: Readonly<Record<string, (...args: SqlValue[]) => SqlValue>> = {
   _datediff: strict((part, from, to) => diff(part, from, to)),
   _divide: strict((op, a, b) => divide(op, a as bigint, b as bigint)),
   _lower: strict((text) => String(text).toLowerCase()),
-  _upper: strict((text) => String(text).toUpperCase()),
 };
 
 /** T-SQL's functions that SQLite lacks or has with other rules, under the names that the dialect uses. */
