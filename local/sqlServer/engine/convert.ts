@@ -70,6 +70,7 @@ function fit(text: string, to: SqlType): string {
 
 function toInteger(value: SqlValue, from: SqlType, to: SqlType): bigint {
   const text = String(value).trim();
+  if (to.name === 'bit' && /^(true|false)$/i.test(text)) return text.toLowerCase() === 'true' ? 1n : 0n;
   if (!/^([-+]?\d+)?$/.test(text))
     throw to.name === 'bigint'
       ? sqlError(8114, from.name, to.name)
