@@ -51,7 +51,10 @@ export interface Observation {
   readonly accepted: ReadonlyMap<KnownGrant['id'], readonly string[]>;
 }
 
-/** @throws Error if a row of an earlier run is gone */
+/**
+ * Reads all that the invariants are about.
+ * @throws Error if a row of an earlier run is gone
+ */
 export async function observe(environment: TestEnvironment, subject: Subject): Promise<Observation> {
   const { job, grants } = subject;
   const { revocationTable, notificationTable, requestColumn } = job.platform;

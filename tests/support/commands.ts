@@ -10,7 +10,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { build, stop, type Plugin } from 'esbuild';
 import { bundleOptions, root } from '../../scripts/bundle';
 
-/** One for all test files that run together (globalSetup.ts). */
+/** One for all test files that run together, made by globalSetup.ts. */
 const directory = process.env.TEST_COMMANDS ?? '';
 
 /** Where no local.settings.json is. */
@@ -54,33 +54,42 @@ const ownDirectories: Plugin = {
   },
 };
 
-/** Before the tests of a file that start commands: the first such file bundles all of them, the others wait for it. */
+/**
+ * Before the tests of a file that start commands: the first such file bundles all of them, the others wait for it. If
+ * that fails, it fails there, and the others find no command.
+ */
 export function useCommands(): void {
   beforeAll(async () => {
-    const bundled = join(directory, 'bundled');
-    try {
-      mkdirSync(emptyDirectory);
-    } catch {
-      while (!existsSync(bundled)) await delay(20);
+    const done = join(directory, 'bundled');
+    // Gives what it has made, which is nothing where another file has come first.
+    if (mkdirSync(join(directory, 'bundling'), { recursive: true }) === undefined) {
+      while (!existsSync(done)) await delay(20);
       return;
     }
-    await build({
-      ...bundleOptions,
-      entryPoints: [...entryPoints],
-      outdir: directory,
-      outbase: root,
-      // Takes longer than it saves.
-      minify: false,
-      plugins: [...bundleOptions.plugins, ownDirectories],
-      banner: {
-        js: `import { createRequire as createRequireForBundle } from 'node:module';
-const require = createRequireForBundle(${JSON.stringify(join(root, 'package.json'))});`,
-      },
-    });
-    // esbuild is a process too.
-    await stop();
-    writeFileSync(bundled, '');
+    try {
+      await bundle();
+    } finally {
+      writeFileSync(done, '');
+    }
   });
+}
+
+async function bundle(): Promise<void> {
+  await build({
+    ...bundleOptions,
+    entryPoints: [...entryPoints],
+    outdir: directory,
+    outbase: root,
+    // Takes longer than it saves.
+    minify: false,
+    plugins: [...bundleOptions.plugins, ownDirectories],
+    banner: {
+      js: `import { createRequire as createRequireForBundle } from 'node:module';
+const require = createRequireForBundle(${JSON.stringify(join(root, 'package.json'))});`,
+    },
+  });
+  // esbuild is a process too.
+  await stop();
 }
 
 /** Starts a TypeScript file of the project. */

@@ -209,13 +209,13 @@ export class TokenReader {
   }
 }
 
-/** A function that does the same text once, of some 500: tests and jobs send the same statements again and again. */
-export function remembering<T>(parse: (text: string) => T): (text: string) => T {
+/** Keeps what a function makes of the last texts, up to 500: tests and jobs send the same statements again and again. */
+export function remembering<T>(make: (text: string) => T): (text: string) => T {
   const known = new Map<string, T>();
   return (text) => {
     const found = known.get(text);
     if (found !== undefined) return found;
-    const result = parse(text);
+    const result = make(text);
     if (known.size >= 500) known.clear();
     known.set(text, result);
     return result;
