@@ -442,11 +442,12 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
   });
 
   test('access that goes on by another request is not announced as ending', async () => {
+    const soon = inDays(2);
     const [old, renewal, tied, tiedToo] = await add(
-      { endsIn: inDays(2), accessKey: 'a' },
+      { endsIn: soon, accessKey: 'a' },
       { endsIn: inDays(5), accessKey: 'a' },
-      { endsIn: inDays(2), accessKey: 'b' },
-      { endsIn: inDays(2), accessKey: 'b' },
+      { endsIn: soon, accessKey: 'b' },
+      { endsIn: soon, accessKey: 'b' },
     );
     await replaceView(environment, job, {});
     expect(await preview()).toMatchObject({ count: 3, coveredCount: 1, covered: [{ requestId: old }] });
