@@ -300,7 +300,11 @@ describe('an ingestion endpoint that wants a token', () => {
   });
 
   test('refuses an app without it, whose run completes all the same', async () => {
-    const own = await sample.startApp(settings);
+    const own = await sample.startApp({
+      ...settings,
+      // What is refused is kept there, and the other app would send it during a later test.
+      TMPDIR: mkdtempSync(join(directory, 'refused-')),
+    });
     const { status, body } = await run('RevokeExpiredDatabricksRequests', own);
     await own.stop();
     expect([status, body.status]).toEqual([200, 'Completed']);
