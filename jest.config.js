@@ -14,6 +14,7 @@ module.exports = {
   globalSetup: '<rootDir>/tests/support/globalSetup.ts',
   globalTeardown: '<rootDir>/tests/support/globalTeardown.ts',
   transform: {
+    '/local/sqlServer/.+\\.ts$': '<rootDir>/tests/support/nativeTransform.js',
     '^.+\\.ts$': ['ts-jest', {}],
     // It ships ES modules alone.
     '/node_modules/uuid/.+\\.js$': [
@@ -23,10 +24,11 @@ module.exports = {
         diagnostics: false,
       },
     ],
-    '/node_modules/.+\\.c?js$': '<rootDir>/tests/support/packageTransform.js',
+    '/node_modules/.+\\.c?js$': '<rootDir>/tests/support/nativeTransform.js',
   },
   // Loaded for each test file: they keep tokens, read the environment of the tests, or know their own realm only.
-  transformIgnorePatterns: ['/node_modules/(@azure/(identity|msal-node)|@kusto|esbuild)/'],
+  // tsx is loaded outside of all realms.
+  transformIgnorePatterns: ['/node_modules/(@azure/(identity|msal-node)|@kusto|esbuild|tsx)/'],
   testTimeout: 60_000,
   // More workers than cores: many tests wait for a process or a browser.
   maxWorkers: Math.ceil(1.5 * availableParallelism()),

@@ -1,8 +1,11 @@
 /**
- * Jest runs each test file in a realm of its own, in which every module is loaded anew. Here packages are loaded by
- * Node.js itself, once a worker: `npm test` takes two thirds of the time. What a package makes is then of another realm
- * than the tests, as is what Node.js makes, so what `instanceof` is asked of is the same in both.
+ * Jest runs each test file in a realm of its own, in which every module is loaded anew. Here packages and the
+ * SQL stand-in are loaded by Node.js itself, once a worker (nativeTransform.js): `npm test` takes less than two thirds of
+ * the time. What they make is then of another realm than the tests, as is what Node.js makes, so what `instanceof` is
+ * asked of is the same in both.
  */
+// The stand-in comes as TypeScript.
+require('tsx/cjs');
 const { TestEnvironment } = require('jest-environment-node');
 
 const isInstance = Function.prototype[Symbol.hasInstance];
