@@ -6,9 +6,12 @@ const htmlEntities: Readonly<Record<string, string>> = {
   "'": '&#39;',
 };
 
+const special = /[&<>"']/g;
+const toEntity = (character: string): string => htmlEntities[character] ?? character;
+
 /** Escapes text for HTML content and quoted attributes. */
 export function escapeHtml(text: string): string {
-  return text.replace(/[&<>"']/g, (character) => htmlEntities[character] ?? character);
+  return text.replace(special, toEntity);
 }
 
 /** HTML whose values are escaped. */
@@ -28,15 +31,26 @@ function readTemplate(parts: TemplateStringsArray): readonly string[] {
   return text;
 }
 
-/** A template whose values are escaped, except those that are HTML already. Lists are joined, null is nothing. */
-export function html(
-  parts: TemplateStringsArray,
-  ...values: readonly (string | number | SafeHtml | readonly SafeHtml[] | null)[]
-): SafeHtml {
-  const written = values.map((value) => {
-    if (value instanceof SafeHtml) return value.html;
-    if (typeof value === 'string' || typeof value === 'number') return escapeHtml(String(value));
-    return (value ?? []).map(({ html }) => html).join('\n');
-  });
-  return new SafeHtml(String.raw({ raw: readTemplate(parts) }, ...written));
+type Value = string | number | SafeHtml | readonly SafeHtml[] | null;
+
+/**
+ * A template whose values are escaped, except those that are HTML already. Lists are joined, null is nothing. Strings
+ * are appended, which V8 does without copying them, so that a page is written out once however deep its parts lie.
+ */
+export function html(parts: TemplateStringsArray, ...values: readonly Value[]): SafeHtml {
+  const text = readTemplate(parts);
+  let written = text[0] ?? '';
+  for (let index = 0; index < values.length; index++) {
+    written += write(values[index] ?? null);
+    written += text[index + 1] ?? '';
+  }
+  return new SafeHtml(written);
+}
+
+function write(value: Value): string {
+  if (value instanceof SafeHtml) return value.html;
+  if (typeof value === 'string' || typeof value === 'number') return escapeHtml(String(value));
+  let list = '';
+  for (const { html } of value ?? []) list += list ? `\n${html}` : html;
+  return list;
 }

@@ -144,7 +144,9 @@ export class Session {
       });
       request.setTimeout(statement.slow ? slowFactor * this.statementTimeoutMs : this.statementTimeoutMs);
       request.on('row', (columns: { metadata: { colName: string }; value: unknown }[]) => {
-        rows.push(Object.fromEntries(columns.map(({ metadata, value }) => [metadata.colName, value])));
+        const row: Record<string, unknown> = {};
+        for (const { metadata, value } of columns) row[metadata.colName] = value;
+        rows.push(row);
       });
       if (!statement.parameters) {
         this.connection.execSqlBatch(request);

@@ -30,11 +30,6 @@ function details({ lastReminder, renewalUrl, requestNumber }: Entry, indent = ''
 }
 
 function shortLine({ resource, requestNumber, renewalUrl }: Entry, end: string): string {
-  const parts = [
-    resource,
-    end,
-    ...(requestNumber ? [`request: ${requestNumber}`] : []),
-    ...(renewalUrl ? [`renew: ${renewalUrl}`] : []),
-  ];
-  return `- ${parts.join(', ')}`;
+  const request = requestNumber && `, request: ${requestNumber}`;
+  return `- ${resource}, ${end}${request}${renewalUrl ? `, renew: ${renewalUrl}` : ''}`;
 }
