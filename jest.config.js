@@ -28,7 +28,7 @@ module.exports = {
   },
   // Loaded for each test file: they keep tokens, read the environment of the tests, or know their own realm only.
   // tsx is loaded outside of all realms.
-  transformIgnorePatterns: ['/node_modules/(@azure/(identity|msal-node)|@kusto|esbuild|tsx)/'],
+  transformIgnorePatterns: ['/node_modules/(@azure/(identity|msal-node)|esbuild|tsx)/'],
   testTimeout: 60_000,
   // More workers than cores: many tests wait for a process or a browser.
   maxWorkers: Math.ceil(1.5 * availableParallelism()),

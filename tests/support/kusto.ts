@@ -1,6 +1,6 @@
 /*
- * Microsoft's KQL parser, narrowed to what the tests use. The package is Bridge.NET output: its two scripts set the
- * globals Bridge and Kusto, and its collections are .NET ones.
+ * Microsoft's KQL parser, narrowed to what the tests use. The package is Bridge.NET output: its second script
+ * sets the global Kusto, and its collections are .NET ones.
  */
 
 import { remembering } from '../../local/sqlServer/dialect/tokenReader';
@@ -54,14 +54,15 @@ interface Kusto {
 }
 
 interface Bridge {
+  /** That of the realm in which it was loaded. */
+  readonly global: { readonly Kusto: Kusto };
   /** For example "Kusto.Language.Syntax.PipeExpression". */
   getTypeName(value: object): string;
 }
 
-jest.requireActual<object>('@kusto/language-service-next/bridge.min.js');
+const bridge = jest.requireActual<Bridge>('@kusto/language-service-next/bridge.min.js');
 jest.requireActual<object>('@kusto/language-service-next/Kusto.Language.Bridge.min.js');
-const { GlobalState, KustoCode, Symbols, Syntax } = (globalThis as unknown as { Kusto: Kusto }).Kusto
-  .Language;
+const { GlobalState, KustoCode, Symbols, Syntax } = bridge.global.Kusto.Language;
 
 /**
  * The columns in use of the tables in use, of Application Insights and of the mail service's log:
@@ -109,8 +110,8 @@ export const parseQuery = remembering((text): SyntaxNode => {
 
 /** For example "PipeExpression". */
 export function kindOf(node: SyntaxNode): string {
-  const { Bridge } = globalThis as unknown as { Bridge: Bridge };
-  return Bridge.getTypeName(node)
+  return bridge
+    .getTypeName(node)
     .replace(/[`[].*$/, '')
     .replace(/^.*\./, '');
 }
