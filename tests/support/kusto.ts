@@ -3,7 +3,7 @@
  * sets the global Kusto, and its collections are .NET ones.
  */
 
-import { remembering } from '../../local/sqlServer/dialect/tokenReader';
+import { remembering } from '../../local/remembering';
 
 interface List<T> {
   Count: number;

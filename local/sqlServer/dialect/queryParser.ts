@@ -1,3 +1,4 @@
+import { remembering } from '../../remembering';
 import { invalidObject, type Table } from '../engine/catalogue';
 import { systemViews } from '../engine/systemViews';
 import { notServed, SqlError, sqlError } from '../errors';
@@ -5,7 +6,6 @@ import { commonType, isString, nvarchar, type SqlType } from '../sqlTypes';
 import { ExpressionParser, orderBySql, type OrderItem, type QueryReading } from './expressionParser';
 import { convertTo, predicate, sortable, value } from './operators';
 import { quote, quoteText, Scope } from './scope';
-import { remembering } from './tokenReader';
 import type { Emission, EmittedQuery, Expr, Name, NamedColumn, ReadFrom, ScopeSource } from './scope';
 
 /** The columns of a select list or of OUTPUT. */

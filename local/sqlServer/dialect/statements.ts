@@ -1,8 +1,8 @@
+import { remembering } from '../../remembering';
 import { sqlError } from '../errors';
 import { BOOLEAN, nvarchar, type SqlType } from '../sqlTypes';
 import { compileValue, compiling, type Compile } from './compile';
 import type { Definition } from './definitionParser';
-import { remembering } from './tokenReader';
 import { WriteParser } from './writeParser';
 
 export type StatementBody =

@@ -1,3 +1,4 @@
+import { remembering } from '../../remembering';
 import { notServed, sqlError } from '../errors';
 import { SYSNAME, TYPES, type SqlType, type TypeName } from '../sqlTypes';
 import type { Collation, Name } from './scope';
@@ -207,19 +208,6 @@ export class TokenReader {
     if (this.peek().kind !== 'end') this.fail();
     return result;
   }
-}
-
-/** Keeps what a function makes of the last texts, up to 500: tests and jobs send the same statements again and again. */
-export function remembering<T>(make: (text: string) => T): (text: string) => T {
-  const known = new Map<string, T>();
-  return (text) => {
-    const found = known.get(text);
-    if (found !== undefined) return found;
-    const result = make(text);
-    if (known.size >= 500) known.clear();
-    known.set(text, result);
-    return result;
-  };
 }
 
 /** A type's name, e.g. `nvarchar(100)`. */

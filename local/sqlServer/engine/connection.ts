@@ -1,6 +1,6 @@
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
+import { remembering } from '../../remembering';
 import type { Compiled } from '../dialect/compile';
-import { remembering } from '../dialect/tokenReader';
 import type { SqlValue } from '../sqlTypes';
 import { Catalogue } from './catalogue';
 import { registerFunctions } from './functions';
