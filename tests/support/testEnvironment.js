@@ -6,11 +6,24 @@
  */
 // The stand-in comes as TypeScript.
 require('tsx/cjs');
+const vm = require('node:vm');
 const { TestEnvironment } = require('jest-environment-node');
 
 const isInstance = Function.prototype[Symbol.hasInstance];
 
 module.exports = class extends TestEnvironment {
+  constructor(...given) {
+    // Jest puts a Proxy around the realm's global object, through which each use of a global goes. Its own is faster: the
+    // test files take 6 % less.
+    const { createContext } = vm;
+    vm.createContext = () => createContext(vm.constants.DONT_CONTEXTIFY);
+    try {
+      super(...given);
+    } finally {
+      vm.createContext = createContext;
+    }
+  }
+
   async setup() {
     await super.setup();
     this.global.requireNatively = require;
