@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
 import { v5 as uuidV5 } from 'uuid';
-import { describeDigest, type Digest, type DueGrant, type DigestOptions } from './digest';
+import type { Digest, DigestOptions, DueGrant } from './digest';
 import { renderHtml } from './renderHtml';
 import { renderText } from './renderText';
+import { describeDigest } from './wording';
 
 /** A message to one recipient. */
 export interface EmailMessage {

@@ -4,7 +4,7 @@
  * (hence mso-padding-alt). Gmail cuts messages off at 102 kB (hence a line each for what is far away).
  */
 import { html, SafeHtml } from '../html';
-import { byDay, formatFully, formatTime, maxFullEntries, type DigestContent, type Entry } from './digest';
+import { byDay, formatFully, formatTime, maxFullEntries, type DigestContent, type Entry } from './wording';
 
 const head = new SafeHtml(`<meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">

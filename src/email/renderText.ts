@@ -1,4 +1,4 @@
-import { byDay, formatFully, formatTime, maxFullEntries, type DigestContent, type Entry } from './digest';
+import { byDay, formatFully, formatTime, maxFullEntries, type DigestContent, type Entry } from './wording';
 
 /** A digest as plain text. Behind each "Request: " or "request: " comes a request's number, up to a comma or the line's end. */
 export function renderText(content: DigestContent): string {
