@@ -10,14 +10,14 @@ const advice = 'docs/operating.md, "When something is wrong", says what to do';
 /** How each job is doing: the state that the status page shows, with its reason. */
 export async function checkJobStates(
   database: ExaminedDatabase,
-  { schedules, platform }: Pick<Settings, 'schedules' | 'platform'>,
+  { schedules, appService }: Pick<Settings, 'schedules' | 'appService'>,
 ): Promise<Finding[]> {
   const findings: Finding[] = [];
   for (const job of jobs) {
     const { state, stateReason } = judgeJob(
       job,
       schedules[job.scheduleSetting],
-      platform.disabledFunctions.has(job.type),
+      appService.disabledFunctions.has(job.type),
       await listRuns(database, job.type, runsForState),
       new Date(),
     );

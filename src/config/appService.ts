@@ -1,10 +1,10 @@
 import type { Environment } from './settings';
 
-/** What the platform tells an app about itself. Nothing of it is required: on a workstation it is absent. */
-export interface PlatformSettings {
+/** What App Service tells an app about itself. Nothing of it is required: on a workstation it is absent. */
+export interface AppServiceSettings {
   /** The function app's name. */
   readonly siteName?: string;
-  /** App Service authentication is on: the platform signs callers in, and takes their own x-ms-client-principal headers away. */
+  /** App Service authentication is on: App Service signs callers in, and takes their own x-ms-client-principal headers away. */
   readonly authenticationOn: boolean;
   /** Functions that are switched off; a timer among them fires no more. */
   readonly disabledFunctions: ReadonlySet<string>;
@@ -14,10 +14,10 @@ export interface PlatformSettings {
 const disabledSetting = /^AzureWebJobs[._](.+)[._]Disabled$/i;
 
 /**
- * Reads the platform's own app settings ("Environment variables and app settings in Azure App Service").
- * WEBSITE_AUTH_ENABLED is read-only there: the platform sets it.
+ * Reads App Service's own app settings ("Environment variables and app settings in Azure App Service").
+ * WEBSITE_AUTH_ENABLED is read-only there: App Service sets it.
  */
-export function readPlatformSettings(environment: Environment): PlatformSettings {
+export function readAppServiceSettings(environment: Environment): AppServiceSettings {
   const siteName = environment.WEBSITE_SITE_NAME?.trim();
   return {
     ...(siteName && { siteName }),

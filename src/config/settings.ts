@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { NcrontabError, parseNcrontab } from './ncrontab';
-import { readPlatformSettings, type PlatformSettings } from './platform';
+import { readAppServiceSettings, type AppServiceSettings } from './appService';
 import { defaultSchedules, scheduleFor, type ScheduleSetting } from './schedules';
 
 /** App settings are environment variables. */
@@ -53,7 +53,7 @@ export interface Settings extends DatabaseSettings {
   readonly telemetryNeedsToken: boolean;
   /** Every setting that is missing or malformed. */
   readonly problems: readonly SettingProblem[];
-  readonly platform: PlatformSettings;
+  readonly appService: AppServiceSettings;
 }
 
 /** The settings that are needed together. */
@@ -429,7 +429,7 @@ export function readSettings(environment: Environment): Settings {
     ...(identityClientId && { identityClientId }),
     ...(telemetryConnectionString && { telemetryConnectionString }),
     telemetryNeedsToken: values.APPLICATIONINSIGHTS_AUTHENTICATION_STRING !== undefined,
-    platform: readPlatformSettings(environment),
+    appService: readAppServiceSettings(environment),
     problems,
   };
 }

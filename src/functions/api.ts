@@ -181,7 +181,7 @@ function describeActiveRun({ jobId, jobType, startedAt, startedBy }: Omit<Active
 
 /** Who is signed in, where that is known. */
 async function readOperator(request: HttpRequest): Promise<string | undefined> {
-  return signedInName(request, (await getServices()).settings.platform);
+  return signedInName(request, (await getServices()).settings.appService);
 }
 
 /**

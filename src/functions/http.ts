@@ -1,5 +1,5 @@
 import { app, type HttpHandler } from '@azure/functions';
-import { signInRequired } from '../config/platform';
+import { signInRequired } from '../config/appService';
 
 /** The HTTP functions. In Azure every one needs a function key, or with HTTP_AUTHORIZATION=signIn a signed-in caller. What answers is loaded with the first request. */
 export function registerHttpFunctions(): void {

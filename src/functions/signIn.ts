@@ -1,5 +1,5 @@
 import type { HttpHandler, HttpRequest } from '@azure/functions';
-import type { PlatformSettings } from '../config/platform';
+import type { AppServiceSettings } from '../config/appService';
 import { problemResponse } from './problem';
 import { getServices } from './runner';
 
@@ -10,8 +10,8 @@ const maxNameLength = 100;
  * The name of who is signed in, by App Service authentication. Undefined: nobody is, or authentication is off, and then
  * the header is what a caller made up ("Work with user identities in Azure App Service authentication").
  */
-export function signedInName(request: HttpRequest, platform: PlatformSettings): string | undefined {
-  if (!platform.authenticationOn) return undefined;
+export function signedInName(request: HttpRequest, appService: AppServiceSettings): string | undefined {
+  if (!appService.authenticationOn) return undefined;
   const given =
     request.headers.get('x-ms-client-principal-name') ?? request.headers.get('x-ms-client-principal-id');
   const name = given?.replace(/[^\p{L}\p{N}\p{P}\p{S} ]/gu, '').trim();
@@ -21,12 +21,12 @@ export function signedInName(request: HttpRequest, platform: PlatformSettings): 
 /** A handler for those alone who are signed in: with HTTP_AUTHORIZATION=signIn the platform asks for no key. */
 export function onlySignedIn(handler: HttpHandler): HttpHandler {
   return async (request, context) => {
-    const { platform } = (await getServices()).settings;
-    if (signedInName(request, platform) === undefined)
+    const { appService } = (await getServices()).settings;
+    if (signedInName(request, appService) === undefined)
       return problemResponse(
         401,
         'Sign in first',
-        platform.authenticationOn
+        appService.authenticationOn
           ? 'App Service authentication let this request through without signing anybody in. Set it to require authentication.'
           : 'HTTP_AUTHORIZATION is signIn, but App Service authentication is off: turn it on, or set HTTP_AUTHORIZATION to key.',
       );

@@ -76,7 +76,7 @@ export async function readJobStates(
       for (const job of jobs) {
         const runs = await listRuns(session, job.type, runLimit);
         const schedule = settings.schedules[job.scheduleSetting];
-        const timerOff = settings.platform.disabledFunctions.has(job.type);
+        const timerOff = settings.appService.disabledFunctions.has(job.type);
         states.push(judgeJob(job, schedule, timerOff, runs, new Date(deadline.clock.now())));
       }
       return states;

@@ -43,7 +43,7 @@ test('four settings suffice; the others have the documented defaults', () => {
     schedules: defaultSchedules,
     telemetryNeedsToken: false,
     problems: [],
-    platform: { authenticationOn: false, disabledFunctions: new Set() },
+    appService: { authenticationOn: false, disabledFunctions: new Set() },
   });
 });
 
@@ -250,8 +250,8 @@ describe('The documents', () => {
   });
 });
 
-test('what the platform says of itself is read: name, authentication, and the functions that are switched off', () => {
-  const { platform } = readSettings({
+test('what App Service says of itself is read: name, authentication, and the functions that are switched off', () => {
+  const { appService } = readSettings({
     ...minimal,
     WEBSITE_SITE_NAME: 'func-access',
     WEBSITE_AUTH_ENABLED: 'True',
@@ -259,7 +259,7 @@ test('what the platform says of itself is read: name, authentication, and the fu
     AzureWebJobs_RevokeExpiredPalantirRequests_Disabled: '1',
     'AzureWebJobs.ExpiryNotificationPalantirRequests.Disabled': 'false',
   });
-  expect(platform).toEqual({
+  expect(appService).toEqual({
     siteName: 'func-access',
     authenticationOn: true,
     disabledFunctions: new Set(['RevokeExpiredDatabricksRequests', 'RevokeExpiredPalantirRequests']),

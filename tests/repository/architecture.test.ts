@@ -73,7 +73,7 @@ test('the environment is read at the edge and where schedules are registered, no
   );
   expect(readers).toEqual([
     'cli/environment.ts',
-    'src/config/platform.ts',
+    'src/config/appService.ts',
     'src/config/schedules.ts',
     'src/functions/runner.ts',
     // Sets a switch of its library.

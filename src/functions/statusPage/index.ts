@@ -51,7 +51,7 @@ export const getStatus: HttpHandler = async (request, context) => {
       states,
       progress: await readProgress(services, states, (error) => context.error(error)),
       settings,
-      operator: signedInName(request, settings.platform),
+      operator: signedInName(request, settings.appService),
       panel,
       selected: panel?.job ?? findJob(query.get('job') ?? ''),
       readAt: new Date(clock.now()),

@@ -17,7 +17,7 @@ export interface StatusPage extends View {
   readonly states: readonly JobState[];
   /** Of the jobs that run, as far as it is known. */
   readonly progress: ReadonlyMap<Job['type'], Progress>;
-  readonly settings: Pick<Settings, 'database' | 'revocationCeiling' | 'platform' | 'problems'>;
+  readonly settings: Pick<Settings, 'database' | 'revocationCeiling' | 'appService' | 'problems'>;
   /** Who is signed in, where that is known. */
   readonly operator: string | undefined;
   /** The job whose panel is open. */
@@ -66,7 +66,7 @@ export function renderFragment(page: StatusPage): SafeHtml {
 
 function renderContent(page: StatusPage): SafeHtml {
   const { states, progress, settings, operator, selected, panel, readAt, link } = page;
-  const { database, platform, problems } = settings;
+  const { database, appService, problems } = settings;
   const ceilingKnown = !problems.some(({ group }) => group === 'revocation');
   const revocationCeiling = ceilingKnown ? settings.revocationCeiling : undefined;
   const build = typeof BUILD === 'undefined' ? undefined : BUILD;
@@ -74,7 +74,7 @@ function renderContent(page: StatusPage): SafeHtml {
       <div>
         <h1><a href="${link({})}">Access Expiry Jobs</a></h1>
         <p>
-          ${platform.siteName === undefined ? null : html`<strong>${platform.siteName}</strong> · `}database
+          ${appService.siteName === undefined ? null : html`<strong>${appService.siteName}</strong> · `}database
           <strong>${database.name}</strong> on
           <strong>${database.server}</strong
           >${build ? html` · v${build.version} (<code>${build.commit}</code>)` : null}${operator === undefined ? null : html` · signed in as <strong>${operator}</strong>`}
