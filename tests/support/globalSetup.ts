@@ -1,4 +1,4 @@
-/** Before all test files: what an operator's shell holds reaches no test; a directory for what they share (commands.ts). */
+/** Before all test files: what an operator's shell holds reaches no test; what they share has its place (commands.ts). */
 import { mkdirSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,4 +9,7 @@ export default (_: unknown, { globals }: { globals: { realServer?: boolean } }):
   const directory = mkdtempSync(join(tmpdir(), 'commands-'));
   mkdirSync(join(directory, 'empty'));
   process.env.TEST_COMMANDS = directory;
+  // Some 150 processes load the same packages: what V8 has compiled is kept for the others and for the next time, where
+  // Node.js keeps it by itself (module.enableCompileCache).
+  process.env.NODE_COMPILE_CACHE ??= join(tmpdir(), 'node-compile-cache');
 };
