@@ -5,9 +5,11 @@
  *     node bench/appProcess.js <entry file>
  *
  * Sends { registered, functions } once the app is loaded: the time in ms since 1970 and the number of its functions.
- * For each { run: <name> } it sends { ms, peakRss } (bytes), or { error }.
+ * For each { run: <name> } it sends { ms, peakRss } (bytes), for { run: <name>, allocations: true } { allocated } (bytes),
+ * or { error }.
  */
 const { readFileSync } = require('node:fs');
+const { Session } = require('node:inspector/promises');
 const Module = require('node:module');
 const { performance } = require('node:perf_hooks');
 const { pathToFileURL } = require('node:url');
@@ -47,14 +49,35 @@ function peakRss() {
   return Number(/^VmHWM:\s+(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'utf8'))[1]) * 1024;
 }
 
-process.on('message', async ({ run }) => {
+/** What V8 allocates during some work, in bytes, garbage included: by its sampling heap profiler. */
+async function allocatedBy(work) {
+  const session = new Session();
+  session.connect();
+  await session.post('HeapProfiler.startSampling', {
+    samplingInterval: 16_384,
+    includeObjectsCollectedByMajorGC: true,
+    includeObjectsCollectedByMinorGC: true,
+  });
+  await work();
+  const { profile } = await session.post('HeapProfiler.stopSampling');
+  session.disconnect();
+  const sizeOf = ({ selfSize, children }) => children.reduce((size, child) => size + sizeOf(child), selfSize);
+  return sizeOf(profile.head);
+}
+
+process.on('message', async ({ run, allocations }) => {
   const log = process.env.BENCH_LOG
     ? (...text) => process.stderr.write(`${text.join(' ')}\n`)
     : () => undefined;
   const context = { log, warn: log, error: log };
-  const started = performance.now();
+  const work = () => functions.get(run)({}, context);
   try {
-    await functions.get(run)({}, context);
+    if (allocations) {
+      process.send({ allocated: await allocatedBy(work) });
+      return;
+    }
+    const started = performance.now();
+    await work();
     process.send({ ms: performance.now() - started, peakRss: peakRss() });
   } catch (error) {
     process.send({ error: String(error) });
