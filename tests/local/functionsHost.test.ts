@@ -2,8 +2,8 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { startHostProcess, type HostProcess } from '../../local/functionsHost/process';
+import { LogLines } from '../support/logLines';
 
 const app = `
 import { app } from '@azure/functions';
@@ -83,31 +83,23 @@ function createApp(files: Readonly<Record<string, string>>): string {
 
 interface LoggingHost extends HostProcess {
   readonly lines: readonly string[];
-  /** Waits, at most 10 s, for as many log lines that hold the text. */
-  logged(text: string, times?: number): Promise<string[]>;
+  readonly logged: LogLines['logged'];
 }
 
 async function start(appDirectory: string, timers = false): Promise<LoggingHost> {
-  const lines: string[] = [];
+  const log = new LogLines();
   const host = await startHostProcess({
     appDirectory,
     port: 0,
     timers,
     settings: { EVERY_SECOND: '* * * * * *' },
-    onLine: (line) => lines.push(line),
+    onLine: log.add,
   });
   hosts.push(host);
   return {
     ...host,
-    lines,
-    async logged(text, times = 1) {
-      for (let waited = 0; waited < 10_000; waited += 20) {
-        const found = lines.filter((line) => line.includes(text));
-        if (found.length >= times) return found;
-        await delay(20);
-      }
-      throw new Error(`"${text}" was not logged ${times} times:\n${lines.join('\n')}`);
-    },
+    lines: log.lines,
+    logged: log.logged,
   };
 }
 

@@ -2,12 +2,12 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Binding } from '../../local/functionsHost/core';
 import { startHostProcess, type HostProcess } from '../../local/functionsHost/process';
 import { createSampleDatabase, openSession } from '../../local/sampleDatabase';
 import { startStandIns, type StandIns } from '../../local/standIns';
 import type { Row, Session } from '../../src/database/session';
+import { LogLines } from './logLines';
 import { expectDocumented } from './openApi';
 
 export const appDirectory = join(__dirname, '../..');
@@ -20,8 +20,7 @@ export interface App extends HostProcess {
   call(path: string, init?: RequestInit): Promise<Response>;
   /** Starts a timer function now; its run goes on after this. */
   fireTimer(name: string): Promise<void>;
-  /** Waits, at most 20 s, until as many lines match and gives them. */
-  logged(pattern: RegExp, times?: number): Promise<string[]>;
+  readonly logged: LogLines['logged'];
 }
 
 /** Everything that one test file runs on. */
@@ -77,18 +76,18 @@ export async function startSample(): Promise<Sample> {
     session,
     query,
     async startApp(settings = {}, { timers = false } = {}) {
-      const lines: string[] = [];
+      const log = new LogLines();
       const host = await startHostProcess({
         appDirectory,
         port: 0,
         timers,
         settings: { ...standIns.environment, ...settings },
-        onLine: (line) => lines.push(line),
+        onLine: log.add,
       });
       const app: App = {
         ...host,
-        lines,
-        forgetLines: () => void lines.splice(0),
+        lines: log.lines,
+        forgetLines: () => void log.lines.splice(0),
         async call(path, init) {
           const response = await fetch(`${host.url}${path}`, init);
           await expectDocumented(init?.method ?? 'GET', path, response.clone());
@@ -98,14 +97,7 @@ export async function startSample(): Promise<Sample> {
           const { status } = await fetch(`${host.url}/admin/functions/${name}`, { method: 'POST' });
           if (status !== 202) throw new Error(`The host answered ${status} for the timer ${name}`);
         },
-        async logged(pattern, times = 1) {
-          for (let waited = 0; waited < 20_000; waited += 25) {
-            const found = lines.filter((line) => line.search(pattern) >= 0);
-            if (found.length >= times) return found;
-            await delay(25);
-          }
-          throw new Error(`${String(pattern)} was not logged ${times} times:\n${lines.join('\n')}`);
-        },
+        logged: log.logged,
       };
       apps.push(app);
       return app;
