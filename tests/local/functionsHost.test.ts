@@ -87,7 +87,7 @@ interface LoggingHost extends HostProcess {
 }
 
 async function start(appDirectory: string, timers = false): Promise<LoggingHost> {
-  const log = new LogLines();
+  const log = new LogLines(10_000);
   const host = await startHostProcess({
     appDirectory,
     port: 0,

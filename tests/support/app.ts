@@ -76,7 +76,7 @@ export async function startSample(): Promise<Sample> {
     session,
     query,
     async startApp(settings = {}, { timers = false } = {}) {
-      const log = new LogLines();
+      const log = new LogLines(20_000);
       const host = await startHostProcess({
         appDirectory,
         port: 0,

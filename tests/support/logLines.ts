@@ -1,21 +1,21 @@
 import { EventEmitter, once } from 'node:events';
 
-/** How long a line is waited for. In ms. */
-const longestWait = 20_000;
-
 /** The lines of a log as they come. */
 export class LogLines {
   readonly lines: string[] = [];
   readonly #arrivals = new EventEmitter();
+
+  /** @param longestWait how long lines are waited for, in ms */
+  constructor(private readonly longestWait: number) {}
 
   readonly add = (line: string): void => {
     this.lines.push(line);
     this.#arrivals.emit('line');
   };
 
-  /** Waits, at most 20 s, until as many lines match, or hold the text, and gives them. */
+  /** Waits until as many lines match, or hold the text, and gives them. */
   readonly logged = async (pattern: RegExp | string, times = 1): Promise<string[]> => {
-    const signal = AbortSignal.timeout(longestWait);
+    const signal = AbortSignal.timeout(this.longestWait);
     const found = (): string[] =>
       this.lines.filter((line) =>
         typeof pattern === 'string' ? line.includes(pattern) : line.search(pattern) >= 0,
