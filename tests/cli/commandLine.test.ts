@@ -1,11 +1,12 @@
 /** The command line as people type it, slips included. */
 import { join } from 'node:path';
 import { startSample, type Sample } from '../support/app';
-import { ended, startProgram, type Ended } from '../support/commands';
+import { ended, startLine, startProgram, useCommands, type Ended } from '../support/commands';
 import { jobOf } from '../support/environment';
 
-const root = join(__dirname, '../..');
 const revoke = jobOf('revocation', 'Databricks').type;
+
+useCommands();
 
 let sample: Sample;
 beforeAll(async () => {
@@ -16,12 +17,7 @@ afterAll(() => sample.close());
 
 /** Runs a line in a shell with the settings of the stand-ins. */
 const shell = (line: string, settings: Readonly<Record<string, string>> = {}): Promise<Ended> =>
-  ended(
-    startProgram('sh', ['-c', line], {
-      cwd: root,
-      environment: { ...sample.standIns.environment, ...settings },
-    }),
-  );
+  ended(startLine(line, { ...sample.standIns.environment, ...settings }));
 
 const runs = () => sample.query('SELECT Status, Processed_Count FROM dbo.JobRun;');
 
@@ -69,7 +65,13 @@ test.each([
 });
 
 test('a command whose output nobody reads any more ends quietly', async () => {
-  const { stdout, stderr } = await shell('npm run --silent doctor | head -1');
+  // The script itself, which reads file by file.
+  const { stdout, stderr } = await ended(
+    startProgram('sh', ['-c', 'npm run --silent doctor | head -1'], {
+      cwd: join(__dirname, '../..'),
+      environment: sample.standIns.environment,
+    }),
+  );
   expect(stdout.trimEnd().split('\n')).toHaveLength(1);
   expect(stderr).toBe('');
 });

@@ -1,15 +1,7 @@
 /** The commands that people type: npm start, npm run job, npm run db:deploy. */
 import { randomUUID } from 'node:crypto';
 import { on, once } from 'node:events';
-import {
-  existsSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -26,7 +18,7 @@ import {
   ended,
   runCommand,
   startCommand,
-  startProgram,
+  startLine,
   useCommands,
   type Command,
   type Ended,
@@ -184,25 +176,13 @@ describe('npm start', () => {
   });
 
   test('ends with npm, which SIGTERM ends', async () => {
-    const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
-      scripts: { start: string };
-    };
-    // As it stands there, but the app is built already and its ports are free ones.
-    const start = `${scripts.start.replace(' --build', '').replace('local/', `${root}/local/`)} --port 0 --mailbox-port 0`;
-    const directory = mkdtempSync(join(tmpdir(), 'npm-start-'));
-    writeFileSync(join(directory, 'package.json'), JSON.stringify({ scripts: { start } }));
-    symlinkSync(join(root, 'node_modules'), join(directory, 'node_modules'));
-    try {
-      const npm = startProgram('npm', ['start', '--silent'], { cwd: directory });
-      // When the last process that writes to it has ended, the product among them.
-      const end = ended(npm);
-      await isUp(npm);
-      npm.kill('SIGTERM');
-      const { stdout } = await end;
-      expect(stdout).toContain('Stopping: a job under way finishes its row first');
-    } finally {
-      rmSync(directory, { recursive: true });
-    }
+    const npm = startLine('exec npm start --silent -- --port 0 --mailbox-port 0');
+    // When the last process that writes to it has ended, the product among them.
+    const end = ended(npm);
+    await isUp(npm);
+    npm.kill('SIGTERM');
+    const { stdout } = await end;
+    expect(stdout).toContain('Stopping: a job under way finishes its row first');
   });
 });
 

@@ -1,9 +1,9 @@
 /**
  * The project's commands in processes of their own. They are bundled: read file by file, as the npm scripts read them,
- * their packages take most of their time. Tests that begin with `npm` start the script itself.
+ * their packages take most of their time.
  */
 import { spawn, type ChildProcessByStdio, type SpawnOptions } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -80,6 +80,10 @@ async function bundle(): Promise<void> {
     entryPoints: [...entryPoints],
     outdir: directory,
     outbase: root,
+    // What a command loads only when it needs it stays in files of its own.
+    splitting: true,
+    // CommonJS, of which import() gives no names out of such a bundle.
+    external: [...bundleOptions.external, 'selfsigned'],
     // Takes longer than it saves.
     minify: false,
     plugins: [...bundleOptions.plugins, ownDirectories],
@@ -90,6 +94,26 @@ const require = createRequireForBundle(${JSON.stringify(join(root, 'package.json
   });
   // esbuild is a process too.
   await stop();
+  writeFileSync(join(directory, 'package.json'), JSON.stringify({ scripts: bundledScripts() }));
+  symlinkSync(join(root, 'node_modules'), join(directory, 'node_modules'));
+}
+
+/** The npm scripts of package.json, which start the bundled commands; the app is built already. */
+function bundledScripts(): Record<string, string> {
+  const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+    scripts: Record<string, string>;
+  };
+  return Object.fromEntries(
+    Object.entries(scripts).map(([name, script]) => [
+      name,
+      script.replace(/--import tsx (\S+)\.ts/, '$1.mjs').replace(' --build', ''),
+    ]),
+  );
+}
+
+/** Starts a line in a shell, where `npm` runs the scripts of package.json with the bundled commands. */
+export function startLine(line: string, environment: CommandOptions['environment'] = {}): Command {
+  return startProgram('sh', ['-c', line], { cwd: directory, environment });
 }
 
 /** Starts a TypeScript file of the project. */
