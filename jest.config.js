@@ -32,5 +32,6 @@ module.exports = {
   testTimeout: 60_000,
   // More workers than cores: many tests wait for a process or a browser.
   maxWorkers: Math.ceil(1.5 * availableParallelism()),
+  testSequencer: '<rootDir>/scripts/longestFirst.js',
   reporters: ['default', '<rootDir>/scripts/slowestFiles.js'],
 };
