@@ -37,6 +37,21 @@ const leaveOutRemoteSettings: Plugin = {
 };
 
 /**
+ * The SQL library and telemetry are CommonJS and require the package for signing in, which the app imports. As they would
+ * have it, it would be in the bundle as CommonJS too, and loaded twice by a first run.
+ */
+const oneCopyOfIdentity: Plugin = {
+  name: 'one copy of @azure/identity',
+  setup(bundler) {
+    bundler.onResolve({ filter: /^@azure\/identity$/ }, ({ kind, path, importer, resolveDir }) =>
+      kind === 'require-call'
+        ? bundler.resolve(path, { kind: 'import-statement', importer, resolveDir })
+        : undefined,
+    );
+  },
+};
+
+/**
  * Modules for the Node.js version of package.json and later. Names stay as they are: errors and stack traces show them,
  * and to shorten them and keep them all the same (`keepNames`) takes 150 ms of a first run.
  */
@@ -52,7 +67,7 @@ export const bundleOptions = {
   minifyWhitespace: true,
   minifySyntax: true,
   legalComments: 'none',
-  plugins: [leaveOutUnused, leaveOutRemoteSettings],
+  plugins: [leaveOutUnused, leaveOutRemoteSettings, oneCopyOfIdentity],
   // Supplied by the Functions worker through require.
   external: ['@azure/functions-core'],
   // What CommonJS packages find in scope.

@@ -80,6 +80,14 @@ test.each(['@azure/identity', '@azure/communication-email'])('%s is loaded when 
   expect(atStart.flatMap(packagesIn)).not.toContain(name);
 });
 
+test('@azure/identity is in the bundle once: as modules, though the SQL library requires it as CommonJS', () => {
+  const files = Object.values(outputs).flatMap(({ inputs }) => Object.keys(inputs));
+  const kinds = files.flatMap(
+    (file) => /node_modules\/@azure\/identity\/dist\/(\w+)\//.exec(file)?.[1] ?? [],
+  );
+  expect([...new Set(kinds)]).toEqual(['esm']);
+});
+
 test('the files of a notification alone are not read by a revocation: SQL, email and telemetry are apart', () => {
   const sql = [...loadedWith(outputOf('src/database/driver.ts'))].flatMap(packagesIn);
   expect(sql).not.toContain('@azure/communication-email');
