@@ -909,7 +909,8 @@ describe('Application Insights', () => {
     expect(formatFinding(await checkApplicationInsights(closed))).toMatch(
       /^✗ .*cannot be reached: .*ECONNREFUSED/,
     );
-    const silent = createServer().listen(0, '127.0.0.1');
+    // It reads, or it would not see that the client has gone.
+    const silent = createServer((socket) => socket.resume()).listen(0, '127.0.0.1');
     await once(silent, 'listening');
     const { port } = silent.address() as AddressInfo;
     const finding = await checkApplicationInsights(`IngestionEndpoint=https://localhost:${port}`, 100);
