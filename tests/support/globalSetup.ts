@@ -9,7 +9,4 @@ export default (_: unknown, { globals }: { globals: { realServer?: boolean } }):
   const directory = mkdtempSync(join(tmpdir(), 'commands-'));
   mkdirSync(join(directory, 'empty'));
   process.env.TEST_COMMANDS = directory;
-  // Some 150 processes load the same packages: what V8 has compiled is kept for the others and for the next time, where
-  // Node.js keeps it by itself (module.enableCompileCache).
-  process.env.NODE_COMPILE_CACHE ??= join(tmpdir(), 'node-compile-cache');
 };

@@ -6,8 +6,15 @@
  */
 // The stand-in comes as TypeScript.
 require('tsx/cjs');
+const { tmpdir } = require('node:os');
+const { join } = require('node:path');
 const vm = require('node:vm');
 const { TestEnvironment } = require('jest-environment-node');
+
+// Some 150 processes that tests start load the same packages: what V8 has compiled is kept for the others and for the next
+// time, where Node.js keeps it by itself (module.enableCompileCache). A worker keeps nothing: to write it all would take
+// seconds at its end, for which jest does not wait.
+process.env.NODE_COMPILE_CACHE ??= join(tmpdir(), 'node-compile-cache');
 
 const isInstance = Function.prototype[Symbol.hasInstance];
 
