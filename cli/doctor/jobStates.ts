@@ -18,7 +18,7 @@ export async function checkJobStates(
       job,
       schedules[job.scheduleSetting],
       appService.disabledFunctions.has(job.type),
-      await listRuns(database, job.type, runsForState),
+      await listRuns(database, job.type, runsForState, { resends: false }),
       new Date(),
     );
     const message = `${stateWords[state]}. ${stateReason}`;

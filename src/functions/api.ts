@@ -19,6 +19,7 @@ import {
   readCount,
   readFlag,
   readJobId,
+  readOrder,
   readParameters,
   readQuery,
   readRequestId,
@@ -96,9 +97,7 @@ async function preview(job: Job, parameters: Parameters): Promise<Preview> {
     throw new ParameterError(
       `The parameters dryRun and ${excluded} exclude each other: a dry run writes and sends nothing.`,
     );
-  const order = parameters.get('order') ?? 'soonest';
-  if (order !== 'soonest' && order !== 'latest')
-    throw new ParameterError(`The parameter order is ${quote(order)}: expected soonest or latest.`);
+  const order = readOrder(parameters, 'order');
   const after = readRequestId(parameters, 'after', job.platform);
   return previewJob(await getServices(), job, { order, ...(after !== undefined && { after }) });
 }
@@ -120,7 +119,9 @@ export const getRuns = withErrorResponses(async (request) => {
   const query = readQuery(request, ['limit', 'before']);
   const limit = readCount(query, 'limit', historyLimit.most, historyLimit.default);
   const before = readJobId(query, 'before');
-  const runs = await withDatabase(readBudgetMs, (session) => listRuns(session, job.type, limit + 1, before));
+  const runs = await withDatabase(readBudgetMs, (session) =>
+    listRuns(session, job.type, limit + 1, { before }),
+  );
   const page = runs.slice(0, limit);
   return {
     jsonBody: { jobType: job.type, runs: page, next: runs.length > limit ? page.at(-1)?.jobId : null },

@@ -125,6 +125,14 @@ export function readCount(parameters: Parameters, name: string, max: number, abs
   return count;
 }
 
+/** In which order grants are listed, by their ends. */
+export function readOrder(parameters: Parameters, name: string): 'soonest' | 'latest' {
+  const order = parameters.get(name) ?? 'soonest';
+  if (order !== 'soonest' && order !== 'latest')
+    throw new ParameterError(`The parameter ${name} is ${quote(order)}: expected soonest or latest.`);
+  return order;
+}
+
 /** A Job_Id, or another GUID, as written in an address. */
 export const guidPattern = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i;
 

@@ -1,23 +1,25 @@
 import type { Session } from '../database/session';
 import { int, uniqueIdentifier, varChar } from '../database/statement';
-import { jobRunColumns, toJobRun, type JobRun, type JobType } from './jobRun';
+import { jobRunColumns, resendMark, toJobRun, type JobRun, type JobType } from './jobRun';
 
 /**
  * The runs of a job type, newest first; by the index IX_JobRun_Job_Type_Started_At.
  * @param before only runs that began before the run of this Job_Id, which may have any type
+ * @param resends false: without those that sent one reminder again
  */
 export async function listRuns(
   session: Pick<Session, 'query'>,
   jobType: JobType,
   limit: number,
-  before?: string,
+  { before, resends = true }: { readonly before?: string | undefined; readonly resends?: boolean } = {},
 ): Promise<JobRun[]> {
+  const notResentSql = ` AND COALESCE(RIGHT(r.Error_Message, ${resendMark.length}), '') <> '${resendMark}'`;
   const cursor = `
 JOIN dbo.JobRun AS c ON c.Job_Id = @before AND r.Started_At <= c.Started_At AND (r.Started_At < c.Started_At OR r.Id < c.Id)`;
   const rows = await session.query({
     name: 'listRuns',
     sql: `SELECT TOP (@limit) ${jobRunColumns('r')} FROM dbo.JobRun AS r${before === undefined ? '' : cursor}
-WHERE r.Job_Type = @jobType ORDER BY r.Job_Type, r.Started_At DESC, r.Id DESC;`,
+WHERE r.Job_Type = @jobType${resends ? '' : notResentSql} ORDER BY r.Job_Type, r.Started_At DESC, r.Id DESC;`,
     parameters: {
       jobType: varChar(50, jobType),
       limit: int(limit),

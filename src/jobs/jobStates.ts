@@ -42,7 +42,7 @@ export interface JobState {
   readonly nextRunAt: Date | null;
   /** The run that holds the lock. */
   readonly activeRun: JobRun | null;
-  /** The newest run that has ended. */
+  /** The newest run that has ended. One that sent a reminder again is none of these runs: it says nothing of the job. */
   readonly lastRun: JobRun | null;
   /** Newest first. */
   readonly runs: readonly JobRun[];
@@ -74,7 +74,7 @@ export async function readJobStates(
     connection.withRetries(deadline, async (session) => {
       const states: JobState[] = [];
       for (const job of jobs) {
-        const runs = await listRuns(session, job.type, runLimit);
+        const runs = await listRuns(session, job.type, runLimit, { resends: false });
         const schedule = settings.schedules[job.scheduleSetting];
         const timerOff = settings.appService.disabledFunctions.has(job.type);
         states.push(judgeJob(job, schedule, timerOff, runs, new Date(deadline.clock.now())));
@@ -87,7 +87,7 @@ export async function readJobStates(
 /**
  * The one state of a job, with its reason.
  * @param timerOff the platform does not fire its timer
- * @param runs the newest first, at least runsForState of them if there are so many
+ * @param runs the newest first, without resends, at least runsForState of them if there are so many
  */
 export function judgeJob(
   job: Job,

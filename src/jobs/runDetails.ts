@@ -23,7 +23,7 @@ export interface WrittenRow {
   readonly grant: Omit<Grant, 'requestId'> | null;
 }
 
-/** One run, what it wrote, and the run before it to compare it with. */
+/** One run, what it wrote, and the run before it to compare it with, resends aside. */
 export interface RunDetails {
   readonly job: Job;
   readonly run: JobRun;
@@ -53,7 +53,7 @@ export async function readRunDetails(
       const run = await findRun(session, jobId);
       const job = run && findJob(run.jobType);
       if (!job) return undefined;
-      const [previousRun] = await listRuns(session, job.type, 1, jobId);
+      const [previousRun] = await listRuns(session, job.type, 1, { before: jobId, resends: false });
       const nextRun = await findNextRun(session, job.type, jobId);
       const written = await readWrittenRows(session, job, run.startedAt, nextRun?.startedAt, after);
       return {

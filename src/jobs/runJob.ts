@@ -6,7 +6,7 @@ import type { Database } from '../database/database';
 import type { EmailClient } from '../email/emailClient';
 import { acquireLock } from '../jobRun/acquire';
 import { finishRun, type Completion } from '../jobRun/finish';
-import type { ActiveRun, JobRun } from '../jobRun/jobRun';
+import { resendMark, type ActiveRun, type JobRun } from '../jobRun/jobRun';
 import type { JobRunEvent, Telemetry } from '../telemetry/telemetry';
 import type { Job } from './catalogue';
 import { describeFailures, failedCount, leftCount, undeliverableCount } from './failures';
@@ -97,6 +97,7 @@ export async function runJob(services: Services, job: Job, options: RunOptions):
       jobType: job.type,
       trigger: options.trigger,
       ...(options.operator !== undefined && { operator: options.operator }),
+      ...(options.resend !== undefined && { resend: true }),
       startedBy,
       durationMs,
       ...event,
@@ -208,7 +209,7 @@ function describeOperator({ trigger, operator, allowMassRevocation, resend }: Ru
   const acts = [
     trigger === 'cli' ? `Started from the command line${by}.` : `Started by hand${by}.`,
     allowMassRevocation ? 'The ceiling was set aside.' : '',
-    resend === undefined ? '' : `Request ${resend} alone, sent again on purpose.`,
+    resend === undefined ? '' : `Request ${resend} alone, ${resendMark}`,
   ];
   return acts.filter(Boolean).join(' ');
 }

@@ -1,4 +1,7 @@
 import { createDatabase } from '../../local/sampleDatabase';
+import { deadlineIn } from '../../src/clock';
+import { isResend } from '../../src/jobRun/jobRun';
+import { readJobStates, runsForState } from '../../src/jobs/jobStates';
 import { previewJob } from '../../src/jobs/previewJob';
 import {
   beforeStatement,
@@ -522,5 +525,24 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
     const written = (await recorded()).map(({ RequestId }) => RequestId);
     expect(written.filter((one) => one === id)).toHaveLength(2);
     expect(written.filter((one) => one === other)).toHaveLength(1);
+  });
+
+  test('what was sent again says nothing of how the job does: its state is that of its last run for all', async () => {
+    const [id = 0] = await add({ endsIn: inDays(2) }, { endsIn: inDays(2), email: null });
+    const { jobId } = finished(await environment.run(job));
+    const services = environment.services();
+    const state = async () => {
+      const states = await readJobStates(services, deadlineIn(services.clock, day), runsForState);
+      return states.find((one) => one.job === job);
+    };
+    const before = await state();
+    expect(before).toMatchObject({ state: 'Attention', lastRun: { jobId } });
+    for (let time = 0; time < runsForState; time++) {
+      const resent = finished(await environment.run(job, services, { resend: id }));
+      expect(isResend(resent)).toBe(true);
+      expect(services.telemetry.events.at(-1)).toMatchObject({ status: 'Completed', resend: true });
+    }
+    const after = await state();
+    expect([after?.state, after?.lastRun, after?.runs.length]).toEqual(['Attention', before?.lastRun, 1]);
   });
 });

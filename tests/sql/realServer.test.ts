@@ -316,7 +316,7 @@ FROM (
       const accesses = recordAccesses();
       const [newest] = await listRuns(session, revoke.type, 10);
       const jobId = newest?.jobId ?? '';
-      expect(await listRuns(session, revoke.type, 10, jobId)).toHaveLength(10);
+      expect(await listRuns(session, revoke.type, 10, { before: jobId })).toHaveLength(10);
       expect(await findNextRun(session, revoke.type, jobId)).toBeUndefined();
       expect((await findRun(session, jobId))?.jobId).toBe(jobId);
       expect(await cancelRun(session, revoke.type, jobId, false)).toMatchObject({ kind: 'ended' });

@@ -68,6 +68,7 @@ const SCALARS: Readonly<Record<string, (...args: Emitted[]) => Emitted>> = {
   LOWER: (arg) => ofText(arg, `_lower(${text(arg)})`),
   LTRIM: (arg) => ofText(arg, `ltrim(${text(arg)}, ' ')`),
   RTRIM: (arg) => ofText(arg, `rtrim(${text(arg)}, ' ')`),
+  RIGHT: (arg, length) => ofText(arg, `substr(${text(arg)}, -${length.sql})`),
   LEFT: (arg, length) => ofText(arg, `substr(${text(arg)}, 1, ${length.sql})`),
   NEWID: () => emitted('_newid()', { name: 'uniqueidentifier' }),
   OBJECT_ID: (name, ...[type]) => objectId(name, type),

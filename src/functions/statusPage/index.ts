@@ -8,7 +8,15 @@ import { previewJob } from '../../jobs/previewJob';
 import { readRunDetails } from '../../jobs/runDetails';
 import type { Services } from '../../jobs/runJob';
 import { listRuns } from '../../jobRun/history';
-import { quote, readCount, readJobId, readQuery, type Parameters } from '../parameters';
+import {
+  ParameterError,
+  quote,
+  readCount,
+  readJobId,
+  readOrder,
+  readQuery,
+  type Parameters,
+} from '../parameters';
 import { RequestError, toProblem } from '../problem';
 import { getServices } from '../runner';
 import { signedInName } from '../signIn';
@@ -84,17 +92,21 @@ async function readPanel(
     return { kind: 'run', job: details.job, details, first };
   }
   const jobType = query.get('job');
-  if (jobType === undefined) return undefined;
+  if (jobType === undefined) {
+    if (query.has('preview'))
+      throw new ParameterError('The parameter preview is given without job: expected both.');
+    return undefined;
+  }
   const job = findJob(jobType);
   if (!job) throw noSuchPage(`There is no job type ${quote(jobType)}.`);
   if (query.has('preview')) {
-    const order = query.get('preview') === 'latest' ? 'latest' : 'soonest';
+    const order = readOrder(query, 'preview');
     const after = job.platform.requestIdType === 'INT' ? readRowId(query) : readJobId(query, 'after');
     const preview = await previewJob(services, job, { order, ...(after !== undefined && { after }) });
     return { kind: 'preview', job, preview, order, first };
   }
   const runs = await services.database.connect((connection) =>
-    connection.withRetries(deadline, (session) => listRuns(session, job.type, runsShown + 1, before)),
+    connection.withRetries(deadline, (session) => listRuns(session, job.type, runsShown + 1, { before })),
   );
   return { kind: 'runs', job, runs: runs.slice(0, runsShown), older: runs[runsShown], first };
 }

@@ -1,7 +1,7 @@
 import { formatNumber } from '../../format';
 import { html, type SafeHtml } from '../../html';
 import type { Job } from '../../jobs/catalogue';
-import type { JobRun } from '../../jobRun/jobRun';
+import { isResend, type JobRun } from '../../jobRun/jobRun';
 import {
   compareRuns,
   describeDuration,
@@ -46,7 +46,9 @@ function renderRuns(
   const word = doneWord(job.kind);
   const done = `${word.charAt(0).toUpperCase()}${word.slice(1)}`;
   const rows = runs.map((run, index) => {
-    const previous = runs[index + 1] ?? older;
+    const previous = isResend(run)
+      ? undefined
+      : [...runs.slice(index + 1), older].find((one) => one && !isResend(one));
     return html`<tr id="run-${run.jobId}" ${run.errorMessage === null ? null : html` class="explained"`}>
         <th scope="row">
           <a href="${link({ run: run.jobId })}">${timeTag(run.startedAt)}</a>
