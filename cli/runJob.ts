@@ -27,8 +27,10 @@ runCommand(async () => {
   const job = findJob(name);
   if (!job) throw new Error(`Unknown job type: ${name}.\n${usage}`);
   const allowMassRevocation = values['allow-mass-revocation'] === true;
-  if (allowMassRevocation && (job.kind !== 'revocation' || values['dry-run']))
-    throw new Error(`--allow-mass-revocation is for a run of a revocation job.\n${usage}`);
+  if (allowMassRevocation && job.kind !== 'revocation')
+    throw new Error(`--allow-mass-revocation is for revocation jobs.\n${usage}`);
+  if (allowMassRevocation && values['dry-run'])
+    throw new Error(`--dry-run and --allow-mass-revocation exclude each other.\n${usage}`);
 
   const log = (message: string): void => console.error(message);
   const services = await createServices(readEnvironment(), log);

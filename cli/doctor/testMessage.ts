@@ -35,7 +35,8 @@ export async function sendTestMessage(
   const options = { platformName: 'Databricks', lastLeadDays: 1, email: settings.email };
   const [message] = createDigests(sampleDigest(recipient), options, randomUUID());
   if (!message) throw new Error('A digest with grants has a message');
-  const outcome = await client.send(message, deadlineIn(systemClock, timeBudgetMs), () => Promise.resolve());
+  const test = { ...message, subject: `Test: ${message.subject}` };
+  const outcome = await client.send(test, deadlineIn(systemClock, timeBudgetMs), () => Promise.resolve());
   switch (outcome.kind) {
     case 'accepted':
       return outcome.succeeded
@@ -67,7 +68,7 @@ export async function sendTestMessage(
   }
 }
 
-/** A grant at each of the default reminders, named so that nobody takes it for real. */
+/** A grant at each of the default reminders. Nobody should take it for real: neither in a list of mails nor in the mail. */
 function sampleDigest(recipient: string): Digest {
   const now = new Date();
   const grants = [1, 7, 14].map((leadDays) => ({

@@ -43,7 +43,7 @@ describe('npm run job without the -- before the options', () => {
     [`${revoke} --dryrun`, /npm has taken --dryrun .*Did you mean --dry-run\?/],
     [`${revoke} --alow-mass-revocation`, /Did you mean --allow-mass-revocation\?/],
     [`${revoke} --allow-mass-revocation=yes`, /allow-mass-revocation.* does not take an argument/],
-    [`${revoke} --dry-run --allow-mass-revocation`, /is for a run of a revocation job/],
+    [`${revoke} --dry-run --allow-mass-revocation`, /exclude each other/],
   ])('npm run job %s is refused with the usage, and nothing runs', async (args, message) => {
     const { code, stdout, stderr } = await shell(`npm run --silent job ${args}`);
     expect([code, stdout]).toEqual([1, '']);

@@ -32,7 +32,7 @@ test('a sample digest goes out the way a job sends it, and the finding is its fi
   );
   const [message] = standIns.email.messages;
   expect(message).toMatchObject({ to: ['me@example.com'], status: 'Succeeded' });
-  expect(message?.subject).toMatch(/^Last reminder: 3 Databricks accesses end/);
+  expect(message?.subject).toMatch(/^Test: Last reminder: 3 Databricks accesses end/);
   expect(message?.plainText).toContain('a test, nothing ends');
   expect(message?.plainText).toContain('https://portal.example.com/requests/TEST-1/renew');
 });

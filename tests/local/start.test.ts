@@ -236,7 +236,7 @@ describe('npm run job', () => {
     [[], /Expected one job type\./],
     [['RevokeEverything'], /Unknown job type: RevokeEverything\./],
     [[revoke.type, revoke.type], /Expected one job type\./],
-    [[notify.type, '--allow-mass-revocation'], /is for a run of a revocation job/],
+    [[notify.type, '--allow-mass-revocation'], /is for revocation jobs/],
     [[revoke.type, '--force'], /--force/],
   ])('refuses %j with 1 and prints the usage', async (args, message) => {
     const { code, stdout, stderr } = await job(args);

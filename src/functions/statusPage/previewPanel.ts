@@ -1,7 +1,7 @@
 import { formatCount, formatNumber, formatSpan } from '../../format';
 import { html, type SafeHtml } from '../../html';
 import type { Job } from '../../jobs/catalogue';
-import { failureCauses } from '../../jobs/failures';
+import { failureCauses, undeliverableCount } from '../../jobs/failures';
 import type { Preview } from '../../jobs/previewJob';
 import { doneWord, timeTag, titleOf, type Address, type View } from './parts';
 
@@ -20,8 +20,7 @@ export function renderPreviewPanel(panel: PreviewPanel, view: View): SafeHtml {
   const { count } = preview;
   return html`<h2 id="panel-title" tabindex="-1">${titleOf(job)}: preview</h2>
     <p class="outcome">
-      A run now would
-      ${job.kind === 'revocation' ? `revoke ${formatCount(count, 'grant')}` : `handle ${formatCount(count, 'reminder')}`}.
+      A run now would ${describeRun(job, preview)}.
       ${count > 0 ? `The oldest has been due for ${formatSpan(preview.oldestDueMinutes * 60_000)}.` : null}
     </p>
     <p class="hint">
@@ -31,6 +30,13 @@ export function renderPreviewPanel(panel: PreviewPanel, view: View): SafeHtml {
     ${preview.exceedsCeiling ? renderSafetyStop(job, preview) : null} ${renderFailing(job, preview)}
     ${renderEnds(preview)} ${renderCovered(preview)} ${renderGrants(panel, view)}
     <p class="pages"><a href="${view.link({ job: job.type })}">All runs of this job</a></p>`;
+}
+
+function describeRun({ kind }: Job, { count, exceedsCeiling, failing }: Preview): string {
+  if (exceedsCeiling) return `revoke nothing: ${formatCount(count, 'grant')} are due`;
+  if (kind === 'revocation') return `revoke ${formatCount(count, 'grant')}`;
+  const undeliverable = undeliverableCount(failing);
+  return `send ${undeliverable > 0 ? `${formatNumber(count - undeliverable)} of ` : ''}${formatCount(count, 'reminder')}`;
 }
 
 /** The safety stop, and its way out: the number has to be typed. */

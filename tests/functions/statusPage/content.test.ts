@@ -348,8 +348,10 @@ describeInChromium('The status page in Chromium', () => {
           recipient: string | null;
         }[];
       };
+      const unusable = expected.failing.reduce((sum, { count }) => sum + count, 0);
+      expect(unusable).toBeGreaterThan(0);
       await expect(panel(page).locator('.outcome').innerText()).resolves.toBe(
-        `A run now would handle ${expected.count} reminders. The oldest has been due for ${formatSpan(expected.oldestDueMinutes * minute)}.`,
+        `A run now would send ${expected.count - unusable} of ${expected.count} reminders. The oldest has been due for ${formatSpan(expected.oldestDueMinutes * minute)}.`,
       );
       const shown = await cells(panel(page).locator('.scroll tbody tr'));
       expect(shown.map((row) => row.slice(0, 3))).toEqual(
@@ -503,10 +505,35 @@ describeInChromium('The status page in Chromium', () => {
       expect(rows.slice(-2).map((row) => row[4])).toEqual(['1 more revoked', '']);
     });
 
+    test('what was sent again is compared with nothing, and nothing with it', async () => {
+      const job = 'ExpiryNotificationDatabricksRequests';
+      await addRuns(job, [
+        { ago: 2 * hour, took: 1000, Processed_Count: 70, Failed_Count: 5 },
+        {
+          ago: hour,
+          took: 1000,
+          Processed_Count: 1,
+          Error_Message: 'Request 5 alone, sent again on purpose.',
+        },
+        { ago: lately, took: 1000, Processed_Count: 72, Failed_Count: 5 },
+      ]);
+      const page = await open(`&job=${job}`);
+      await expect(card(page, job).locator('.state').innerText()).resolves.toBe('Needs attention');
+      const rows = await cells(panel(page).locator('tbody tr:not(.message)'));
+      expect(rows.map((row) => row[5])).toEqual(['2 more sent', '', '']);
+      const resent = panel(page).locator('tbody tr:not(.message) a').nth(1);
+      await resent.click();
+      await panel(page).getByText('Run before').waitFor();
+      await expect(panel(page).innerText()).resolves.not.toContain('This one');
+      await expect(panel(page).innerText()).resolves.toContain('70 sent, 5 failed');
+    });
+
     test.each([
       ['&job=Nothing', 'There is no such page'],
       [`&run=${randomUUID()}`, 'There is no such page'],
       ['&run=x', 'expected the jobId of a run'],
+      ['&preview=soonest', 'The parameter preview is given without job'],
+      ['&job=RevokeExpiredDatabricksRequests&preview=last', 'preview is "last": expected soonest or latest'],
       ['&job=RevokeExpiredDatabricksRequests&preview=soonest&after=99999999999', 'expected a whole number'],
       ['&jobs=RevokeExpiredDatabricksRequests', 'The parameter "jobs" is unknown'],
     ])('an address that names nothing (%s) is answered with a page that says so', async (address, text) => {

@@ -246,6 +246,9 @@ describeInChromium('The status page in Chromium', () => {
       await press(page, 'Run', job);
       await result(page, job).getByText('Safety stop').waitFor();
       await preview(page, job);
+      await expect(panel(page).locator('.outcome').innerText()).resolves.toContain(
+        `A run now would revoke nothing: ${count} grants are due.`,
+      );
       await expect(panel(page).locator('.alert').innerText()).resolves.toContain(
         `The safety stop would revoke nothing: ${count} are due, more than the ceiling of 5`,
       );
