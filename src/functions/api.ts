@@ -8,7 +8,7 @@ import { countViewRows } from '../jobs/grants';
 import type { RequestId } from '../jobs/platforms';
 import { previewJob, readBacklogs, type Preview } from '../jobs/previewJob';
 import { readBudgetMs, timeBudgetsMs } from '../jobs/runJob';
-import { listRuns } from '../jobRun/history';
+import { readHistory } from '../jobRun/history';
 import type { ActiveRun } from '../jobRun/jobRun';
 import { lockExpiresAt } from '../jobRun/lease';
 import { readJobStates, runsForState } from '../jobs/jobStates';
@@ -120,8 +120,9 @@ export const getRuns = withErrorResponses(async (request) => {
   const limit = readCount(query, 'limit', historyLimit.most, historyLimit.default);
   const before = readJobId(query, 'before');
   const runs = await withDatabase(readBudgetMs, (session) =>
-    listRuns(session, job.type, limit + 1, { before }),
+    readHistory(session, job.type, limit + 1, before),
   );
+  if (!runs) throw unknownRun(job, before ?? '');
   const page = runs.slice(0, limit);
   return {
     jsonBody: { jobType: job.type, runs: page, next: runs.length > limit ? page.at(-1)?.jobId : null },

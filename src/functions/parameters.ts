@@ -158,7 +158,7 @@ export function readRequestId(
     if (id >= -(2 ** 31) && id < 2 ** 31) return id;
   } else if (guidPattern.test(value)) return value.toLowerCase();
   throw new ParameterError(
-    `The parameter ${name} is ${quote(value)}: expected the id of a request, which is ${requestIdType === 'INT' ? 'a whole number' : 'a GUID'}.`,
+    `The parameter ${name} is ${quote(value)}: expected the id of a request, which is ${requestIdType === 'INT' ? 'a whole number of 32 bits' : 'a GUID'}.`,
   );
 }
 

@@ -29,6 +29,21 @@ WHERE r.Job_Type = @jobType${resends ? '' : notResentSql} ORDER BY r.Job_Type, r
   return rows.map(toJobRun);
 }
 
+/**
+ * A page of a job's history, resends among it.
+ * @returns undefined if there is no run of the Job_Id `before`
+ */
+export async function readHistory(
+  session: Session,
+  jobType: JobType,
+  limit: number,
+  before: string | undefined,
+): Promise<JobRun[] | undefined> {
+  const runs = await listRuns(session, jobType, limit, { before });
+  const isKnown = runs.length > 0 || before === undefined || (await findRun(session, before)) !== undefined;
+  return isKnown ? runs : undefined;
+}
+
 /** The run of a job type that began next after the run of this Job_Id. */
 export async function findNextRun(
   session: Session,

@@ -7,7 +7,7 @@ import type { Digest, DueGrant } from '../email/digest';
 import { createDigests, type DigestMessage } from '../email/message';
 import { isLeaseFresh, LockLostError, unfencedSql } from '../jobRun/lease';
 import { readDigests, readGrantToResend, type NotificationOptions, type Undeliverable } from './dueReminders';
-import { FailureLog, type FailureCause } from './failures';
+import { failureCauses, FailureLog, type FailureCause } from './failures';
 import type { Backlog } from './grants';
 import type { Outcome, RunContext } from './outcome';
 import type { RequestId } from './platforms';
@@ -111,7 +111,7 @@ class Notifier {
     this.#failures.add(cause, requestIds, { count });
     const more = count > requestIds.length ? ` and ${count - requestIds.length} more` : '';
     this.context.log(
-      `Requests ${requestIds.join(', ')}${more}: the address is missing or malformed; no reminder was sent`,
+      `No reminder was sent, ${failureCauses[cause].words}: request ${requestIds.join(', ')}${more}`,
     );
   }
 

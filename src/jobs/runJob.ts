@@ -8,6 +8,7 @@ import { acquireLock } from '../jobRun/acquire';
 import { finishRun, type Completion } from '../jobRun/finish';
 import { resendMark, type ActiveRun, type JobRun } from '../jobRun/jobRun';
 import type { JobRunEvent, Telemetry } from '../telemetry/telemetry';
+import { lockExpiresAt } from '../jobRun/lease';
 import type { Job } from './catalogue';
 import { describeFailures, failedCount, leftCount, undeliverableCount } from './failures';
 import type { Backlog } from './grants';
@@ -237,7 +238,7 @@ function toEvent(result: RunResult, outcome: Outcome | undefined): JobRunEvent {
 function describeResult(result: RunResult): string {
   if (result.kind === 'held') {
     const { jobId, startedAt } = result.activeRun;
-    return `is held by run ${jobId} since ${startedAt.toISOString()}`;
+    return `is held by run ${jobId} since ${startedAt.toISOString()}, until ${lockExpiresAt(startedAt).toISOString()} at most`;
   }
   const { jobId, status, processedCount, failedCount: failed, errorMessage } = result.run;
   const counts = `${processedCount ?? 0} processed${failed === null ? '' : `, ${failed} failed`}`;

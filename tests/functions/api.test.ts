@@ -587,7 +587,7 @@ describe('A malformed request', () => {
     [
       'POST',
       'ExpiryNotificationDatabricksRequests/runs?resend=DBX-1',
-      /resend is "DBX-1": .* a whole number/,
+      /resend is "DBX-1": .* a whole number of 32 bits/,
     ],
     ['POST', 'ExpiryNotificationDatabricksRequests/runs?resend=3000000000', /resend is "3000000000"/],
     ['POST', 'ExpiryNotificationPalantirRequests/runs?resend=1', /resend is "1": .* a GUID/],
@@ -787,7 +787,9 @@ describe('The timers', () => {
     hold.release();
     expect(ended).toEqual([expect.stringContaining('Executed (succeeded')]);
     const { jobId } = (await running).body;
-    await app.logged(new RegExp(`${revokePalantir.type} is held by run ${jobId as string} since `));
+    await app.logged(
+      new RegExp(`${revokePalantir.type} is held by run ${jobId as string} since \\S+, until \\S+ at most$`),
+    );
     expect(await storedRuns()).toHaveLength(1);
   });
 

@@ -167,4 +167,8 @@ test('the history pages on: every run once, newest first, also where runs began 
   expect(await get(`${revocation.type}/runs?before=x`, 400)).toMatchObject({
     detail: 'The parameter before is "x": expected the jobId of a run.',
   });
+  const unknown = randomUUID();
+  expect(await get(`${revocation.type}/runs?before=${unknown}`, 404)).toMatchObject({
+    detail: expect.stringContaining(`has no run "${unknown}"`) as string,
+  });
 });

@@ -7,7 +7,7 @@ import { readJobStates } from '../../jobs/jobStates';
 import { previewJob } from '../../jobs/previewJob';
 import { readRunDetails } from '../../jobs/runDetails';
 import type { Services } from '../../jobs/runJob';
-import { listRuns } from '../../jobRun/history';
+import { readHistory } from '../../jobRun/history';
 import {
   ParameterError,
   quote,
@@ -106,8 +106,9 @@ async function readPanel(
     return { kind: 'preview', job, preview, order, first };
   }
   const runs = await services.database.connect((connection) =>
-    connection.withRetries(deadline, (session) => listRuns(session, job.type, runsShown + 1, { before })),
+    connection.withRetries(deadline, (session) => readHistory(session, job.type, runsShown + 1, before)),
   );
+  if (!runs) throw noSuchPage(`There is no run ${before ?? ''}.`);
   return { kind: 'runs', job, runs: runs.slice(0, runsShown), older: runs[runsShown], first };
 }
 

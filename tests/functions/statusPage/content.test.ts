@@ -531,6 +531,7 @@ describeInChromium('The status page in Chromium', () => {
     test.each([
       ['&job=Nothing', 'There is no such page'],
       [`&run=${randomUUID()}`, 'There is no such page'],
+      [`&job=RevokeExpiredDatabricksRequests&before=${randomUUID()}`, 'There is no such page'],
       ['&run=x', 'expected the jobId of a run'],
       ['&preview=soonest', 'The parameter preview is given without job'],
       ['&job=RevokeExpiredDatabricksRequests&preview=last', 'preview is "last": expected soonest or latest'],
