@@ -177,7 +177,7 @@ function renderMessage(message: AcceptedMessage): SafeHtml {
     ['Operation', operationId],
   ];
   const frame = (title: string, width: string): SafeHtml =>
-    html`<section style="width: ${width}">
+    html`<section style="width: ${width}; max-width: 100%">
       <h2>${title}</h2>
       <iframe sandbox="allow-same-origin" title="${title}" src="/messages/${operationId}/html"></iframe>
     </section>`;
@@ -243,7 +243,7 @@ li .to, li time { color: var(--soft); font-size: .875rem; }
 .Running { color: light-dark(#9a6700, #d29922); }
 dl { display: grid; grid-template-columns: auto 1fr; gap: .125rem 1rem; font-size: .875rem; }
 dt { color: var(--soft); } dd { margin: 0; }
-.views { display: grid; gap: 1.5rem; }
+.views { display: grid; grid-template-columns: minmax(0, 1fr); gap: 1.5rem; }
 section { overflow-x: auto; }
 iframe { display: block; width: 100%; height: 40rem; border: 0; outline: 1px solid var(--line); }
 pre { margin: 0; padding: 1rem; border: 1px solid var(--line); background: var(--card); font-size: .875rem;
