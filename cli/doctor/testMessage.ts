@@ -68,7 +68,7 @@ export async function sendTestMessage(
   }
 }
 
-/** A grant at each of the default reminders. Nobody should take it for real: neither in a list of mails nor in the mail. */
+/** A grant at each of the default reminders. That it is a test stands beside each, as in the subject. */
 function sampleDigest(recipient: string): Digest {
   const now = new Date();
   const grants = [1, 7, 14].map((leadDays) => ({

@@ -9,7 +9,8 @@ export const jobRunEvent = 'JobRun';
 /**
  * Properties of the event. Application Insights stores each as text in `customDimensions`.
  *
- * `trigger`: timer, http or cli; `operator`: who was signed in, absent where that is not known; `status`: one of `attemptStatuses`; `stoppedEarly`: true or false;
+ * `trigger`: timer, http or cli; `operator`: who was signed in, absent where that is not known; `status`: one of
+ * `attemptStatuses`; `stoppedEarly`: true or false;
  * `resend`: true where the run sent one reminder again, which says nothing of how the job does, absent otherwise;
  * `errorName`: the class of the error that failed the run, absent otherwise. The counts are absent where the run has
  * none: `dueCount`, grants that were due when the run began; `oldestDueMinutes`, how long the oldest of them had been

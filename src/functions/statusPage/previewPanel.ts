@@ -33,7 +33,8 @@ export function renderPreviewPanel(panel: PreviewPanel, view: View): SafeHtml {
 }
 
 function describeRun({ kind }: Job, { count, exceedsCeiling, failing }: Preview): string {
-  if (exceedsCeiling) return `revoke nothing: ${formatCount(count, 'grant')} are due`;
+  if (exceedsCeiling)
+    return `revoke nothing: ${formatCount(count, 'grant')} ${count === 1 ? 'is' : 'are'} due`;
   if (kind === 'revocation') return `revoke ${formatCount(count, 'grant')}`;
   const undeliverable = undeliverableCount(failing);
   return `send ${undeliverable > 0 ? `${formatNumber(count - undeliverable)} of ` : ''}${formatCount(count, 'reminder')}`;
