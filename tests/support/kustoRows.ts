@@ -11,6 +11,7 @@ export type Row = Readonly<Record<string, Value>>;
 /** @param now what now() gives */
 export function runQuery(text: string, tables: Readonly<Record<string, readonly Row[]>>, now: Date): Row[] {
   const names = new Map<string, Value>();
+  const rowsByName = new Map(Object.entries(tables));
   let result: Row[] = [];
 
   function rowsOf(node: SyntaxNode, source?: readonly Row[]): Row[] {
@@ -22,7 +23,7 @@ export function runQuery(text: string, tables: Readonly<Record<string, readonly 
       case 'PartitionSubquery':
         return rowsOf(must(first), source);
       case 'NameReference':
-        return [...(tables[nameOf(node)] ?? unknown(node))];
+        return [...(rowsByName.get(nameOf(node)) ?? unknown(node))];
       case 'DataTableExpression': {
         const columns = parts(must(first)).map((declaration) => nameOf(must(parts(declaration)[0])));
         const values = [second, ...rest].map((literal) => evaluate(must(literal), {}));
@@ -191,8 +192,10 @@ export function runQuery(text: string, tables: Readonly<Record<string, readonly 
 
   for (const statement of parts(parseQuery(text))) {
     const [first, second] = parts(statement);
-    if (kindOf(statement) === 'LetStatement') names.set(nameOf(must(first)), evaluate(must(second), {}));
-    else result = rowsOf(must(first));
+    if (kindOf(statement) !== 'LetStatement') result = rowsOf(must(first));
+    else if (kindOf(must(second)) === 'PipeExpression')
+      rowsByName.set(nameOf(must(first)), rowsOf(must(second)));
+    else names.set(nameOf(must(first)), evaluate(must(second), {}));
   }
   return result;
 }
