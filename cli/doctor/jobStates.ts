@@ -1,7 +1,7 @@
+import { systemClock } from '../../src/clock';
 import type { Settings } from '../../src/config/settings';
 import { jobs } from '../../src/jobs/catalogue';
-import { judgeJob, runsForState, stateWords } from '../../src/jobs/jobStates';
-import { listRuns } from '../../src/jobRun/history';
+import { readJobState, runsForState, stateWords } from '../../src/jobs/jobStates';
 import type { ExaminedDatabase } from './database';
 import { failed, ok, warning, type Finding } from './finding';
 
@@ -10,17 +10,11 @@ const advice = 'docs/operating.md, "When something is wrong", says what to do';
 /** How each job is doing: the state that the status page shows, with its reason. */
 export async function checkJobStates(
   database: ExaminedDatabase,
-  { schedules, appService }: Pick<Settings, 'schedules' | 'appService'>,
+  settings: Pick<Settings, 'schedules' | 'appService'>,
 ): Promise<Finding[]> {
   const findings: Finding[] = [];
   for (const job of jobs) {
-    const { state, stateReason } = judgeJob(
-      job,
-      schedules[job.scheduleSetting],
-      appService.disabledFunctions.has(job.type),
-      await listRuns(database, job.type, runsForState, { resends: false }),
-      new Date(),
-    );
+    const { state, stateReason } = await readJobState(database, job, settings, runsForState, systemClock);
     const message = `${stateWords[state]}. ${stateReason}`;
     const subject = `job ${job.type}`;
     if (state === 'Overdue' || state === 'Failed') findings.push(failed(subject, message, advice));

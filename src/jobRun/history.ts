@@ -1,6 +1,6 @@
 import type { Session } from '../database/session';
 import { int, uniqueIdentifier, varChar } from '../database/statement';
-import { jobRunColumns, resendMark, toJobRun, type JobRun, type JobType } from './jobRun';
+import { isNoResendSql, jobRunColumns, toJobRun, type JobRun, type JobType } from './jobRun';
 
 /**
  * The runs of a job type, newest first; by the index IX_JobRun_Job_Type_Started_At.
@@ -13,13 +13,12 @@ export async function listRuns(
   limit: number,
   { before, resends = true }: { readonly before?: string | undefined; readonly resends?: boolean } = {},
 ): Promise<JobRun[]> {
-  const notResentSql = ` AND COALESCE(RIGHT(r.Error_Message, ${resendMark.length}), '') <> '${resendMark}'`;
   const cursor = `
 JOIN dbo.JobRun AS c ON c.Job_Id = @before AND r.Started_At <= c.Started_At AND (r.Started_At < c.Started_At OR r.Id < c.Id)`;
   const rows = await session.query({
     name: 'listRuns',
     sql: `SELECT TOP (@limit) ${jobRunColumns('r')} FROM dbo.JobRun AS r${before === undefined ? '' : cursor}
-WHERE r.Job_Type = @jobType${resends ? '' : notResentSql} ORDER BY r.Job_Type, r.Started_At DESC, r.Id DESC;`,
+WHERE r.Job_Type = @jobType${resends ? '' : ` AND ${isNoResendSql('r')}`} ORDER BY r.Job_Type, r.Started_At DESC, r.Id DESC;`,
     parameters: {
       jobType: varChar(50, jobType),
       limit: int(limit),

@@ -1,5 +1,7 @@
-import type { Deadline } from '../clock';
+import type { Clock, Deadline } from '../clock';
 import { NcrontabError, nextRuns, previousRun } from '../config/ncrontab';
+import type { Settings } from '../config/settings';
+import type { Session } from '../database/session';
 import { describeCounts, formatCount, formatNumber, formatSpan, formatUtc } from '../format';
 import { listRuns } from '../jobRun/history';
 import type { JobRun } from '../jobRun/jobRun';
@@ -73,15 +75,27 @@ export async function readJobStates(
   return database.connect((connection) =>
     connection.withRetries(deadline, async (session) => {
       const states: JobState[] = [];
-      for (const job of jobs) {
-        const runs = await listRuns(session, job.type, runLimit, { resends: false });
-        const schedule = settings.schedules[job.scheduleSetting];
-        const timerOff = settings.appService.disabledFunctions.has(job.type);
-        states.push(judgeJob(job, schedule, timerOff, runs, new Date(deadline.clock.now())));
-      }
+      for (const job of jobs)
+        states.push(await readJobState(session, job, settings, runLimit, deadline.clock));
       return states;
     }),
   );
+}
+
+/**
+ * Reads how one job is doing, with its newest runs.
+ * @param runLimit at least runsForState
+ */
+export async function readJobState(
+  session: Pick<Session, 'query'>,
+  job: Job,
+  { schedules, appService }: Pick<Settings, 'schedules' | 'appService'>,
+  runLimit: number,
+  clock: Clock,
+): Promise<JobState> {
+  const runs = await listRuns(session, job.type, runLimit, { resends: false });
+  const timerOff = appService.disabledFunctions.has(job.type);
+  return judgeJob(job, schedules[job.scheduleSetting], timerOff, runs, new Date(clock.now()));
 }
 
 /**
