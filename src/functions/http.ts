@@ -1,5 +1,6 @@
 import { app, type HttpHandler } from '@azure/functions';
 import { signInRequired } from '../config/appService';
+import { inInvocation } from './runner';
 
 /** The HTTP functions. In Azure every one needs a function key, or with HTTP_AUTHORIZATION=signIn a signed-in caller. What answers is loaded with the first request. */
 export function registerHttpFunctions(): void {
@@ -20,7 +21,9 @@ export function registerHttpFunctions(): void {
   );
 }
 
-function register(name: string, method: 'GET' | 'POST', route: string, handler: HttpHandler): void {
+function register(name: string, method: 'GET' | 'POST', route: string, answer: HttpHandler): void {
+  const handler: HttpHandler = (request, context) =>
+    inInvocation(context, async () => answer(request, context));
   const signedIn: HttpHandler = async (...request) =>
     (await import('./signIn')).onlySignedIn(handler)(...request);
   app.http(name, {

@@ -60,6 +60,8 @@ export type RunResult =
       readonly stoppedEarly: boolean;
       /** What was due when the run began, where it got as far as to look. */
       readonly backlog?: Backlog;
+      /** Why the run failed. */
+      readonly error?: Error;
     }
   /** Another run of this type is in progress. */
   | { readonly kind: 'held'; readonly activeRun: ActiveRun };
@@ -107,11 +109,10 @@ export async function runJob(services: Services, job: Job, options: RunOptions):
   const trackError = (error: Error): void =>
     telemetry.trackException(error, { jobId: attempt.jobId, jobType: job.type });
   try {
-    return await telemetry.inOperation(job.type, async () => {
+    return await telemetry.inSpan(job.type, async () => {
       try {
         const result = await runUnderLock(services, job, options, attempt);
-        const error = attempt.outcome && errorOf(attempt.outcome);
-        if (error) trackError(error);
+        if (result.kind === 'finished' && result.error) trackError(result.error);
         track(toEvent(result, attempt.outcome));
         options.log(`${job.type} ${describeResult(result)}`);
         return result;
@@ -150,11 +151,13 @@ async function runUnderLock(
     const finished = await connection.withRetries(extended(deadline, finishingGraceMs), (session) =>
       finishRun(session, run, toCompletion(job, options, outcome)),
     );
+    const error = errorOf(outcome);
     return {
       kind: 'finished',
       run: finished,
       stoppedEarly: outcome.stopped !== undefined,
       ...(outcome.backlog && { backlog: outcome.backlog }),
+      ...(error && { error }),
     };
   });
 }
@@ -218,8 +221,7 @@ function describeOperator({ trigger, operator, allowMassRevocation, resend }: Ru
 /** What an attempt's event says of its result. */
 function toEvent(result: RunResult, outcome: Outcome | undefined): JobRunEvent {
   if (result.kind === 'held') return { status: 'Conflict', stoppedEarly: false };
-  const { run, stoppedEarly, backlog } = result;
-  const error = outcome && errorOf(outcome);
+  const { run, stoppedEarly, backlog, error } = result;
   const undeliverable = undeliverableCount(outcome?.failures ?? []);
   return {
     status: run.status === 'Completed' ? 'Completed' : 'Failed',

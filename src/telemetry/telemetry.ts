@@ -1,16 +1,30 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { context, SpanKind, SpanStatusCode, trace, type Span } from '@opentelemetry/api';
+import { context, propagation, SpanKind, SpanStatusCode, trace, type Span } from '@opentelemetry/api';
 import type { TokenCredential } from '@azure/identity';
 import type { TelemetryClient } from 'applicationinsights';
 import { errorText } from '../errorText';
+import { activeOperation, inOperation, operationLogProcessor, operationSpanProcessor } from './operation';
 import { jobRunEvent, jobRunMetrics, type ExceptionProperty, type JobRunProperty } from './names';
 
 export type JobRunEvent = Readonly<Partial<Record<JobRunProperty, string | number | boolean>>>;
 
+/** An invocation as the Functions host reports it: its request item is the host's. */
+export interface Invocation {
+  readonly functionName: string;
+  /** The host's trace context (W3C Trace Context). */
+  readonly traceContext?:
+    { readonly traceParent?: string | undefined; readonly traceState?: string | undefined } | undefined;
+}
+
 /** Told of runs beside their path: nothing here throws, and no fault of telemetry fails a run. */
 export interface Telemetry {
-  /** Runs `work` so that the SQL and HTTP calls in it show as dependencies of one operation. */
-  inOperation<T>(name: string, work: () => Promise<T>): Promise<T>;
+  /** Does `work` as part of the host's operation: all that it emits has the operation's id, parent and name. */
+  inInvocation<T>(invocation: Invocation, work: () => Promise<T>): Promise<T>;
+  /**
+   * Does `work` in a span of its own, whose children its SQL and HTTP calls are. Within an invocation the span is
+   * internal, as the host reports the request; elsewhere it is the request.
+   */
+  inSpan<T>(name: string, work: () => Promise<T>): Promise<T>;
   /** One event an attempt, and its metrics. */
   trackJobRun(event: JobRunEvent): void;
   trackException(error: Error, properties: Readonly<Partial<Record<ExceptionProperty, string>>>): void;
@@ -35,7 +49,8 @@ const instrumentationOptions = {
 
 /** Without a connection string: emits nothing and loads nothing. */
 const noopTelemetry: Telemetry = {
-  inOperation: (_name, work) => work(),
+  inInvocation: (_invocation, work) => work(),
+  inSpan: (_name, work) => work(),
   trackJobRun: () => undefined,
   trackException: () => undefined,
   flush: () => Promise.resolve(),
@@ -64,7 +79,12 @@ export async function startTelemetry(
     client.config.enableAutoCollectRequests = false;
     client.config.enableSendLiveMetrics = false;
     // All of each run: by default the library keeps a few traces a second and drops the rest.
-    client.config.azureMonitorOpenTelemetryOptions = { instrumentationOptions, tracesPerSecond: 0 };
+    client.config.azureMonitorOpenTelemetryOptions = {
+      instrumentationOptions,
+      tracesPerSecond: 0,
+      spanProcessors: [operationSpanProcessor],
+      logRecordProcessors: [operationLogProcessor],
+    };
     if (credential) client.config.aadTokenCredential = credential;
     client.initialize();
     return new ApplicationInsights(client, log);
@@ -80,15 +100,31 @@ class ApplicationInsights implements Telemetry {
     private readonly log: (message: string) => void,
   ) {}
 
-  async inOperation<T>(name: string, work: () => Promise<T>): Promise<T> {
+  /**
+   * The library takes over the host's trace too, by a hook that it registers when it starts: within the first invocation
+   * of a process that is too late.
+   */
+  inInvocation<T>({ functionName, traceContext }: Invocation, work: () => Promise<T>): Promise<T> {
+    const { traceParent, traceState } = traceContext ?? {};
+    let parent = context.active();
+    this.#guard(() => {
+      parent = propagation.extract(parent, { traceparent: traceParent, tracestate: traceState });
+    });
+    return context.with(inOperation(parent, functionName), work);
+  }
+
+  async inSpan<T>(name: string, work: () => Promise<T>): Promise<T> {
+    const operation = activeOperation();
+    const parent = operation === undefined ? inOperation(context.active(), name) : context.active();
+    const kind = operation === undefined ? SpanKind.SERVER : SpanKind.INTERNAL;
     let span: Span | undefined;
     this.#guard(() => {
-      span = trace.getTracer('access-expiry-jobs').startSpan(name, { kind: SpanKind.SERVER });
+      span = trace.getTracer('access-expiry-jobs').startSpan(name, { kind }, parent);
     });
     if (!span) return work();
     const started = span;
     try {
-      return await context.with(trace.setSpan(context.active(), started), work);
+      return await context.with(trace.setSpan(parent, started), work);
     } finally {
       this.#guard(() => started.end());
     }

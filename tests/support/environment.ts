@@ -47,7 +47,10 @@ export class RecordingTelemetry implements Telemetry {
   readonly events: JobRunEvent[] = [];
   readonly exceptions: { error: Error; properties: object }[] = [];
   flushes = 0;
-  inOperation<T>(_name: string, work: () => Promise<T>): Promise<T> {
+  inInvocation<T>(_invocation: unknown, work: () => Promise<T>): Promise<T> {
+    return work();
+  }
+  inSpan<T>(_name: string, work: () => Promise<T>): Promise<T> {
     return work();
   }
   trackJobRun(event: JobRunEvent): void {
