@@ -56,14 +56,14 @@ export class DatabaseConnection {
   async withRetries<T>(deadline: Deadline, work: (session: Session) => Promise<T>): Promise<T> {
     let tries = 0;
     for (;;) {
-      const startedAt = deadline.clock.now();
+      const startedAt = deadline.clock.elapsed();
       const current = (this.#session ??= this.open());
       try {
         return await work(await current);
       } catch (error) {
         await this.#discard(current);
         if (!(error instanceof DatabaseError) || !error.transient) throw error;
-        if (deadline.clock.now() - startedAt > resetAfterMs) tries = 0;
+        if (deadline.clock.elapsed() - startedAt > resetAfterMs) tries = 0;
         const delay = retryDelaysMs[tries++];
         if (delay === undefined || !hasTimeFor(deadline, delay)) throw error;
         await deadline.clock.sleep(delay, deadline.signal);

@@ -68,7 +68,7 @@ const headers = { 'Auto-Submitted': 'auto-generated', 'X-Auto-Response-Suppress'
 /** Sends messages through Azure Communication Services. */
 export class EmailClient {
   #client: Promise<AzureEmailClient> | undefined;
-  /** No send starts before this time (ms since 1970): the service has asked all of us to wait. */
+  /** No send starts before this time (by the clock's elapsed()): the service has asked us to wait. */
   #pausedUntil = 0;
 
   readonly #timings: EmailTimings;
@@ -116,7 +116,7 @@ export class EmailClient {
   ): Promise<SendOutcome | Failed> {
     let faults = 0;
     for (;;) {
-      const wait = this.#pausedUntil - deadline.clock.now();
+      const wait = this.#pausedUntil - deadline.clock.elapsed();
       const reason = stopReason(deadline) ?? (hasTimeFor(deadline, wait) ? undefined : tooLong(wait));
       if (reason !== undefined) return { kind: 'stopped', reason };
       if (wait > 0) {
@@ -126,7 +126,7 @@ export class EmailClient {
       await requireLease();
       const outcome = await this.#sendOnce(message, deadline);
       if (outcome.kind === 'throttled') {
-        this.#pausedUntil = Math.max(this.#pausedUntil, deadline.clock.now() + outcome.retryAfterMs);
+        this.#pausedUntil = Math.max(this.#pausedUntil, deadline.clock.elapsed() + outcome.retryAfterMs);
         continue;
       }
       if (outcome.kind !== 'unavailable' || outcome.permanent) return outcome;
@@ -167,8 +167,8 @@ export class EmailClient {
 
   /** Asks for the status until it is final or the time is up: a message that is still on its way then is accepted. */
   async #poll(poller: Poller, deadline: Deadline): Promise<SendOutcome> {
-    const until = Math.min(deadline.clock.now() + this.#timings.watchMs, deadline.at);
-    while (!poller.isDone() && deadline.clock.now() < until && !deadline.signal?.aborted) {
+    const until = Math.min(deadline.clock.elapsed() + this.#timings.watchMs, deadline.at);
+    while (!poller.isDone() && deadline.clock.elapsed() < until && !deadline.signal?.aborted) {
       await deadline.clock.sleep(this.#timings.statusIntervalMs, deadline.signal);
       await poller.poll();
     }

@@ -4,23 +4,21 @@ import type { Session } from '../database/session';
 import { int, nVarChar, type Parameter } from '../database/statement';
 import type { DueGrant } from '../email/digest';
 import type { Job } from './catalogue';
-import { addressFailure, notifiableSql } from './dueReminders';
-import type { Failure, FailureCause } from './failures';
+import { addressFailure } from './dueReminders';
 import {
   backlogColumns,
-  grantColumns,
+  expiredSql,
   isDueSql,
+  notifiableSql,
   nowSql,
   readBacklog,
-  requestIdParameter,
   toBacklog,
-  toGrant,
   type Backlog,
   type DueSql,
-  type Grant,
-} from './grants';
+} from './dueSql';
+import type { Failure, FailureCause } from './failures';
+import { grantColumns, requestIdParameter, toGrant, type Grant } from './grants';
 import type { RequestId } from './platforms';
-import { expiredSql } from './revocation';
 import { timeBudgetsMs, type Services } from './runJob';
 
 /** Grants on one page of a preview, and request ids that are given for one cause. */

@@ -3,19 +3,8 @@ import { SqlError, sqlErrors } from '../database/errors';
 import type { Session } from '../database/session';
 import { int, varChar } from '../database/statement';
 import { fencedSql, LockLostError } from '../jobRun/lease';
+import { backlogColumns, expiredSql, readBacklog, toBacklog, viewRowsSql, type Backlog } from './dueSql';
 import { FailureLog, type FailureCause } from './failures';
-import {
-  backlogColumns,
-  coveredUntilSql,
-  grantColumns,
-  isRevokedSql,
-  nowSql,
-  readBacklog,
-  toBacklog,
-  viewRowsSql,
-  type Backlog,
-  type DueSql,
-} from './grants';
 import type { Outcome, RunContext } from './outcome';
 import type { Platform, RequestId } from './platforms';
 
@@ -44,20 +33,6 @@ export class SafetyStopError extends Error {
         'if not, correct the view in sql/06_AccessGrant_views.sql.',
     );
   }
-}
-
-/**
- * The grants that have expired and have no revocation at or after their end, in SQL: `FROM … AS g`, with the columns of
- * a grant, ViewRows and CoveredUntil. Of these, what `isDueSql` says is due.
- */
-export function expiredSql(platform: Platform): DueSql {
-  const sql = `FROM (
-  SELECT ${grantColumns}, g.AccessKey, ${coveredUntilSql(platform, `c.ExpiresAt <= ${nowSql}`)} AS CoveredUntil,
-    ${viewRowsSql(platform)} AS ViewRows
-  FROM ${platform.grantView} AS g
-  WHERE g.ExpiresAt <= ${nowSql} AND NOT ${isRevokedSql(platform)}
-) AS g`;
-  return { sql, parameters: {}, dueSince: 'g.ExpiresAt' };
 }
 
 /**

@@ -10,8 +10,8 @@ import { resendMark, type ActiveRun, type JobRun } from '../jobRun/jobRun';
 import { lockExpiresAt } from '../jobRun/lease';
 import type { JobRunEvent, Telemetry } from '../telemetry/telemetry';
 import type { Job } from './catalogue';
+import type { Backlog } from './dueSql';
 import { describeFailures, failedCount, leftCount, undeliverableCount } from './failures';
-import type { Backlog } from './grants';
 import { notifyExpiring } from './notification';
 import type { Outcome, RunContext } from './outcome';
 import type { RequestId } from './platforms';
@@ -90,11 +90,11 @@ interface Attempt {
  */
 export async function runJob(services: Services, job: Job, options: RunOptions): Promise<RunResult> {
   const { clock, telemetry } = services;
-  const startedAt = clock.now();
+  const startedAt = clock.elapsed();
   const attempt: Attempt = { jobId: randomUUID(), startedBy: hostname() };
   const track = (event: JobRunEvent): void => {
     const { jobId, startedBy } = attempt;
-    const durationMs = clock.now() - startedAt;
+    const durationMs = Math.round(clock.elapsed() - startedAt);
     telemetry.trackJobRun({
       jobId,
       jobType: job.type,

@@ -275,6 +275,24 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
     expect(services.clock.slept.some((ms) => ms > 6_000 && ms <= 7_000)).toBe(true);
   });
 
+  test('a wait and a duration stay what they are while the app’s clock is set back', async () => {
+    await add({ endsIn: inDays(2) });
+    environment.email.order({ kind: 'error', status: 429, retryAfter: 30 });
+    const services = environment.services();
+    const { clock, telemetry } = services;
+    const sleep = clock.sleep.bind(clock);
+    jest.spyOn(clock, 'sleep').mockImplementation((ms) => {
+      clock.setBack(hour);
+      return sleep(ms);
+    });
+    expect(finished(await environment.run(job, services))).toMatchObject({
+      status: 'Completed',
+      processedCount: 1,
+    });
+    expect(clock.slept.reduce((sum, ms) => sum + ms, 0)).toBeLessThan(60_000);
+    expect(telemetry.events[0]?.durationMs).toBeGreaterThanOrEqual(30_000);
+  });
+
   test('a Retry-After beyond the time budget stops the run early, completed, and the next run goes on', async () => {
     await add({ endsIn: inDays(2) }, { endsIn: inDays(3) });
     environment.email.order({ kind: 'error', status: 429, retryAfter: 3_600, times: 2 });

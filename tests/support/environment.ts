@@ -25,9 +25,17 @@ const day = 24 * 60 * 60 * 1000;
 /** Time that passes when somebody sleeps, and not otherwise than in real time. */
 export class FastClock implements Clock {
   #ahead = 0;
+  #setBack = 0;
   readonly slept: number[] = [];
   now(): number {
-    return Date.now() + this.#ahead;
+    return Date.now() + this.#ahead - this.#setBack;
+  }
+  elapsed(): number {
+    return performance.now() + this.#ahead;
+  }
+  /** The wall clock is set back. */
+  setBack(ms: number): void {
+    this.#setBack += ms;
   }
   /** Time passes without anybody's sleep. */
   advance(ms: number): void {
