@@ -29,10 +29,13 @@ export interface Deadline {
   readonly signal?: AbortSignal;
 }
 
+/** Why work stops before all is done. A stable code, which JobRun keeps. */
+export type StopReason = 'shutdown' | 'time' | 'throttled';
+
 /** Why nothing new may be started, or undefined while it may. */
-export function stopReason({ clock, at, signal }: Deadline): string | undefined {
-  if (signal?.aborted) return 'the app is shutting down';
-  if (clock.elapsed() >= at) return 'its time budget is spent';
+export function stopReason({ clock, at, signal }: Deadline): StopReason | undefined {
+  if (signal?.aborted) return 'shutdown';
+  if (clock.elapsed() >= at) return 'time';
   return undefined;
 }
 

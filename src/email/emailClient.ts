@@ -1,7 +1,7 @@
 import type { EmailClient as AzureEmailClient } from '@azure/communication-email';
 import type { TokenCredential } from '@azure/identity';
 import { setTimeout as delay } from 'node:timers/promises';
-import { hasTimeFor, stopReason, type Deadline } from '../clock';
+import { hasTimeFor, stopReason, type Deadline, type StopReason } from '../clock';
 import type { Settings } from '../config/settings';
 import { operationIdOn, type EmailMessage } from './message';
 
@@ -16,7 +16,7 @@ export type SendOutcome =
   /** The message was not taken: the service is down or, then it is `lasting`, refuses the identity or is not there. */
   | { readonly kind: 'unavailable'; readonly reason: string; readonly permanent: boolean }
   /** Not sent: the run may start nothing new, or the service asks to wait longer than the run may. */
-  | { readonly kind: 'stopped'; readonly reason: string };
+  | { readonly kind: 'stopped'; readonly reason: StopReason };
 
 /** The service took the message (202) and failed it later. */
 interface Failed {
@@ -117,7 +117,7 @@ export class EmailClient {
     let faults = 0;
     for (;;) {
       const wait = this.#pausedUntil - deadline.clock.elapsed();
-      const reason = stopReason(deadline) ?? (hasTimeFor(deadline, wait) ? undefined : tooLong(wait));
+      const reason = stopReason(deadline) ?? (hasTimeFor(deadline, wait) ? undefined : 'throttled');
       if (reason !== undefined) return { kind: 'stopped', reason };
       if (wait > 0) {
         await deadline.clock.sleep(wait, deadline.signal);
@@ -247,10 +247,6 @@ export class EmailClient {
 
 function rejected({ reason }: Failed): SendOutcome {
   return { kind: 'rejected', reason };
-}
-
-function tooLong(wait: number): string {
-  return `the email service asks to wait ${Math.ceil(wait / 1000)} s, longer than the run may`;
 }
 
 /**

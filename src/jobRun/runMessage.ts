@@ -7,6 +7,7 @@
  * State is read from the codes alone, so the sentences can change. What comes from outside, a name or a server's message,
  * has its line breaks removed in the sentences and is percent-encoded in the codes.
  */
+import type { StopReason } from '../clock';
 
 /** Grants that failed for one cause. */
 export interface CountedFailure {
@@ -23,7 +24,7 @@ export interface CountedFailure {
 /** What a run's row says beyond its columns. */
 export interface RunFacts {
   /** Why the run stopped before all was done. */
-  readonly stopped?: 'time' | 'throttled' | 'shutdown' | undefined;
+  readonly stopped?: StopReason | undefined;
   /** Why it is Failed, where that has a meaning of its own. */
   readonly ended?: 'safetyStop' | 'abandoned' | 'cancelled' | undefined;
   /** How it was started, if not by its timer; by whom, where that is known. */
@@ -47,7 +48,7 @@ const maxOperatorBytes = 100;
 /** Ids of one cause: enough to look the first ones up. */
 const maxIds = 5;
 
-const stops = ['time', 'throttled', 'shutdown'] as const;
+const stops = ['shutdown', 'time', 'throttled'] as const satisfies readonly StopReason[];
 const ends = ['safetyStop', 'abandoned', 'cancelled'] as const;
 const triggers = ['http', 'cli'] as const;
 

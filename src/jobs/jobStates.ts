@@ -223,7 +223,7 @@ function sentences(...parts: readonly (string | null | false)[]): string {
   return parts.filter(Boolean).join(' ');
 }
 
-/** Whether a run completed without having done all that was due: its message says so. */
-export function stoppedEarly({ status, errorMessage }: JobRun): boolean {
-  return status === 'Completed' && /\bStopped early: /.test(errorMessage ?? '');
+/** Whether a run completed without having done all that was due. */
+export function stoppedEarly({ status, facts }: JobRun): boolean {
+  return status === 'Completed' && facts.stopped !== undefined;
 }

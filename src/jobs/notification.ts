@@ -1,4 +1,4 @@
-import { extended, stopReason } from '../clock';
+import { extended, stopReason, type StopReason } from '../clock';
 import type { Settings } from '../config/settings';
 import type { Session } from '../database/session';
 import { int, nVarChar, varChar } from '../database/statement';
@@ -56,7 +56,7 @@ class Notifier {
   #consecutiveFailures = 0;
   #lastFailure = '';
   #accepted = 0;
-  #stopped: string | undefined;
+  #stopped: StopReason | undefined;
   #error: unknown;
   /** Recording is tried before anything is sent: a message that could not be recorded would go out again and again. */
   #recordingTried: Promise<void> | undefined;

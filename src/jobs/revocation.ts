@@ -1,4 +1,4 @@
-import { stopReason } from '../clock';
+import { stopReason, type StopReason } from '../clock';
 import { SqlError, sqlErrors } from '../database/errors';
 import type { Session } from '../database/session';
 import { int, varChar } from '../database/statement';
@@ -113,7 +113,7 @@ FROM #Due;`,
   }
 
   /** @returns why it stopped before all was done, or undefined if all is done */
-  async revokeCollected(due: number): Promise<string | undefined> {
+  async revokeCollected(due: number): Promise<StopReason | undefined> {
     // NULL sorts first.
     const end = this.#rowsWithoutId + due;
     for (let first = this.#rowsWithoutId + 1; first <= end; first += batchSize) {
@@ -127,7 +127,7 @@ FROM #Due;`,
   }
 
   /** Revokes a range, halving it where a lock is in the way, so that one locked row costs nobody else. */
-  async #revokeRange(first: number, last: number, lockTimeoutMs: number): Promise<string | undefined> {
+  async #revokeRange(first: number, last: number, lockTimeoutMs: number): Promise<StopReason | undefined> {
     try {
       this.#written += await this.#revokeBatch(first, last, lockTimeoutMs);
       return undefined;

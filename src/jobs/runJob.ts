@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
-import { deadlineIn, extended, type Clock, type Deadline } from '../clock';
+import { deadlineIn, extended, type Clock, type Deadline, type StopReason } from '../clock';
 import type { Settings } from '../config/settings';
 import type { Database } from '../database/database';
 import type { EmailClient } from '../email/emailClient';
 import { acquireLock } from '../jobRun/acquire';
 import { finishRun, type Completion } from '../jobRun/finish';
+import type { RunMessage } from '../jobRun/runMessage';
 import { resendMark, type ActiveRun, type JobRun } from '../jobRun/jobRun';
 import { lockExpiresAt } from '../jobRun/lease';
 import type { JobRunEvent, Telemetry } from '../telemetry/telemetry';
@@ -15,7 +16,7 @@ import { describeFailures, failedCount, leftCount, undeliverableCount } from './
 import { notifyExpiring } from './notification';
 import type { Outcome, RunContext } from './outcome';
 import type { RequestId } from './platforms';
-import { revokeExpired } from './revocation';
+import { revokeExpired, SafetyStopError } from './revocation';
 
 /**
  * How long a run starts new work, in ms from its start. The lock turns stale after 10 minutes, which is also the
@@ -186,36 +187,52 @@ function errorOf({ error, failures, stopped }: Outcome): Error | undefined {
 }
 
 function toCompletion(job: Job, options: RunOptions, outcome: Outcome): Completion {
+  return {
+    status: errorOf(outcome) ? 'Failed' : 'Completed',
+    ...(job.kind === 'notification' && { failedCount: failedCount(outcome.failures) }),
+    message: describeRun(options, outcome),
+  };
+}
+
+const stopWords: Readonly<Record<StopReason, string>> = {
+  shutdown: 'the app is shutting down',
+  time: 'its time budget is spent',
+  throttled: 'the email service asks to wait longer than the run may',
+};
+
+/** What a run's row says beyond its columns. */
+function describeRun(options: RunOptions, outcome: Outcome): RunMessage {
   const { failures, stopped } = outcome;
+  const { trigger, operator, allowMassRevocation, resend } = options;
   const error = errorOf(outcome);
   // A timer's run would have the ceiling again.
-  const howToContinue = options.allowMassRevocation ? 'run it by hand again' : 'the next run continues';
+  const howToContinue = allowMassRevocation ? 'run it by hand again' : 'the next run continues';
+  const by = operator === undefined ? '' : ` by ${operator}`;
   const sentences = [
     error
       ? error.message
       : stopped !== undefined
-        ? `Stopped early: ${stopped}. More is left; ${howToContinue}.`
+        ? `Stopped early: ${stopWords[stopped]}. More is left; ${howToContinue}.`
         : '',
     describeFailures(failures),
-    describeOperator(options),
-  ].filter(Boolean);
-  return {
-    status: error ? 'Failed' : 'Completed',
-    ...(job.kind === 'notification' && { failedCount: failedCount(failures) }),
-    ...(sentences.length > 0 && { errorMessage: sentences.join(' ') }),
-  };
-}
-
-/** An operator's act, so that the history tells it from a timer's run. */
-function describeOperator({ trigger, operator, allowMassRevocation, resend }: RunOptions): string {
-  if (trigger === 'timer') return '';
-  const by = operator === undefined ? '' : ` by ${operator}`;
-  const acts = [
-    trigger === 'cli' ? `Started from the command line${by}.` : `Started by hand${by}.`,
-    allowMassRevocation ? 'The ceiling was set aside.' : '',
+    trigger === 'timer'
+      ? ''
+      : trigger === 'cli'
+        ? `Started from the command line${by}.`
+        : `Started by hand${by}.`,
+    allowMassRevocation ? 'Run without the safety limit.' : '',
     resend === undefined ? '' : `Request ${resend} alone, ${resendMark}`,
   ];
-  return acts.filter(Boolean).join(' ');
+  return {
+    sentences: sentences.filter(Boolean).join(' '),
+    facts: {
+      stopped: error ? undefined : stopped,
+      ended: error instanceof SafetyStopError ? 'safetyStop' : undefined,
+      manual: trigger === 'timer' ? undefined : { trigger, operator },
+      withoutCeiling: allowMassRevocation,
+      failures,
+    },
+  };
 }
 
 /** What an attempt's event says of its result. */

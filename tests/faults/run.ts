@@ -167,7 +167,7 @@ export function cleanBreaches(result: Attempt['result'], { job, grants }: Subjec
   const { status, failedCount, errorMessage } = result.run;
   const said = undeliverable > 0 ? String.raw`Failed: (\d address \w+ \([^)]*\)(; |\. ))+` : '';
   const message = new RegExp(
-    `^${said}Started by hand\\.${revocation ? ' The ceiling was set aside\\.' : ''}$`,
+    `^${said}Started by hand\\.${revocation ? ' Run without the safety limit\\.' : ''}$`,
   );
   return [
     ...(status !== 'Completed' || !message.test(errorMessage ?? '')

@@ -22,6 +22,7 @@ function run(ago: number, given: Partial<JobRun> = {}): JobRun {
     processedCount: 12,
     failedCount: null,
     errorMessage: null,
+    facts: { failures: [] },
     ...given,
   };
 }
@@ -55,6 +56,7 @@ describe('what used to be shown as healthy', () => {
     const early = (ago: number): JobRun =>
       run(ago, {
         errorMessage: 'Stopped early: its time budget is spent. More is left; the next run continues.',
+        facts: { stopped: 'time', failures: [] },
       });
     const runs = [early(30 * minute), early(90 * minute), early(150 * minute)];
     expect(stateOf(runs)).toMatchObject({

@@ -164,7 +164,7 @@ describe.each(revocations.map((job) => [job.platform.name, job] as const))('%s',
     const run = finished(await environment.run(job, services, { allowMassRevocation: true }));
     expect(run).toMatchObject({ status: 'Completed', stoppedEarly: true });
     expect(run.errorMessage).toMatch(
-      /^Stopped early: .*time budget.*More is left; run it by hand again\. Started by hand\. The ceiling was set aside\.$/,
+      /^Stopped early: .*time budget.*More is left; run it by hand again\. Started by hand\. Run without the safety limit\.$/,
     );
     expect(run.processedCount).toBe((await revoked()).length);
     expect(run.processedCount).toBeGreaterThan(0);
