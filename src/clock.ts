@@ -32,6 +32,12 @@ export interface Deadline {
 /** Why work stops before all is done. A stable code, which JobRun keeps. */
 export type StopReason = 'shutdown' | 'time' | 'throttled';
 
+export const stopWords: Readonly<Record<StopReason, string>> = {
+  shutdown: 'the app is shutting down',
+  time: 'its time budget is spent',
+  throttled: 'the email service asks to wait longer than the run may',
+};
+
 /** Why nothing new may be started, or undefined while it may. */
 export function stopReason({ clock, at, signal }: Deadline): StopReason | undefined {
   if (signal?.aborted) return 'shutdown';

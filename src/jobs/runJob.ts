@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
-import { deadlineIn, extended, type Clock, type Deadline, type StopReason } from '../clock';
+import { deadlineIn, extended, stopWords, type Clock, type Deadline } from '../clock';
 import type { Settings } from '../config/settings';
 import type { Database } from '../database/database';
 import type { EmailClient } from '../email/emailClient';
@@ -193,12 +193,6 @@ function toCompletion(job: Job, options: RunOptions, outcome: Outcome): Completi
     message: describeRun(options, outcome),
   };
 }
-
-const stopWords: Readonly<Record<StopReason, string>> = {
-  shutdown: 'the app is shutting down',
-  time: 'its time budget is spent',
-  throttled: 'the email service asks to wait longer than the run may',
-};
 
 /** What a run's row says beyond its columns. */
 function describeRun(options: RunOptions, outcome: Outcome): RunMessage {
