@@ -6,7 +6,6 @@ import { isEmailAddress, maxAddressLength } from '../email/address';
 import type { Digest, DueGrant } from '../email/digest';
 import {
   backlogColumns,
-  isDueSql,
   notifiableSql,
   nowSql,
   recipientSql,
@@ -148,13 +147,14 @@ CREATE TABLE #Due (
   Recipient NVARCHAR(${maxAddressLength + 1}) COLLATE Latin1_General_BIN2 NOT NULL,
   ViewRows INT NOT NULL);`,
   });
-  const { sql, parameters } = notifiableSql(platform, options);
+  const due = notifiableSql(platform, options);
   const [row = {}] = await session.query({
     name: 'collectDueReminders',
     slow: true,
-    sql: `INSERT INTO #Due (RequestId, ExpiresAt, LeadDays, DueSince, Recipient, ViewRows)
+    sql: `${due.with}
+INSERT INTO #Due (RequestId, ExpiresAt, LeadDays, DueSince, Recipient, ViewRows)
 SELECT g.RequestId, g.ExpiresAt, g.LeadDays, g.DueSince, g.Recipient, g.ViewRows
-${sql}
+FROM Candidates AS g
 WHERE g.CoveredUntil IS NULL${after === undefined ? '' : ' AND g.Recipient > @after'}
 ORDER BY g.Recipient, g.ExpiresAt, g.RequestId;
 SELECT ${backlogColumns('CASE WHEN ViewRows = 1 THEN DueSince END')},
@@ -162,7 +162,7 @@ SELECT ${backlogColumns('CASE WHEN ViewRows = 1 THEN DueSince END')},
   COUNT(DISTINCT CASE WHEN ViewRows > 1 THEN RequestId END) AS Duplicated
 FROM #Due;`,
     parameters: {
-      ...parameters,
+      ...due.parameters,
       ...(after !== undefined && { after: nVarChar(maxAddressLength + 1, after) }),
     },
   });
@@ -211,18 +211,19 @@ async function findUnreadable(
   platform: Platform,
   options: NotificationOptions,
 ): Promise<Failure | undefined> {
-  const { sql, parameters } = notifiableSql(platform, options);
+  const due = notifiableSql(platform, options);
   const rows = await session.query({
     name: 'findUnreadable',
     slow: true,
-    sql: `SELECT TOP (@maxIds) d.RequestId, COUNT(*) OVER () AS Total
+    sql: `${due.with}
+SELECT TOP (@maxIds) d.RequestId, COUNT(*) OVER () AS Total
 FROM #Due AS d
 WHERE d.ViewRows = 1
-  AND d.RequestId IN (SELECT g.RequestId ${sql} WHERE ${isDueSql})
+  AND d.RequestId IN (SELECT g.RequestId FROM Due AS g)
   AND NOT EXISTS (
     SELECT 1 FROM ${platform.grantView} AS g WHERE g.RequestId = d.RequestId AND g.ExpiresAt = d.ExpiresAt)
 ORDER BY d.Position;`,
-    parameters: { ...parameters, maxIds: int(maxLoggedRequestIds) },
+    parameters: { ...due.parameters, maxIds: int(maxLoggedRequestIds) },
   });
   const [first] = rows;
   return first && { cause: 'endUnstable', count: first.Total as number, requestIds: requestIds(rows) };

@@ -6,67 +6,63 @@ import { grantColumns } from './grants';
 import type { Platform } from './platforms';
 
 /**
+ * Common table expressions to begin a statement with: `${due.with} SELECT … FROM Due AS g`, or `INSERT … SELECT`. A
+ * statement in front of it ends with a semicolon. The last two hold the result; both have the columns of a Grant,
+ * AccessKey, DueSince, CoveredUntil and ViewRows, of reminders also Recipient and LeadDays (NULL: access has ended):
+ *
+ * - `Candidates`: rows of the view whose time has come and that are not settled, whether or not they can be handled
+ * - `Due`: those that a run handles: not covered by another grant, and once in the view
+ */
+export interface DueSql {
+  readonly with: string;
+  readonly parameters: Readonly<Record<string, Parameter>>;
+}
+
+/** Of the candidates `g`, those in `Due`. */
+export const isDueSql = 'g.CoveredUntil IS NULL AND g.ViewRows = 1';
+
+/**
  * Now, to be compared with an end in SQL. As DATETIME2: an end of type DATE would be converted to the type of
  * GETUTCDATE(), DATETIME, which has no days before 1753 (error 242).
  */
 export const nowSql = 'CAST(GETUTCDATE() AS DATETIME2(7))';
+
+/**
+ * Today. An end of type DATETIME or SMALLDATETIME is converted to be compared with a DATETIME2, which its index cannot
+ * serve. No end of any type is converted to be compared with a DATE, the lowest of them in precedence: so a comparison
+ * with a day stands in front of each one with a moment.
+ */
+const todaySql = 'CAST(GETUTCDATE() AS DATE)';
+
+/** The grant `g` of the view has ended. */
+const hasEndedSql = `g.ExpiresAt < DATEADD(DAY, 1, ${todaySql}) AND g.ExpiresAt <= ${nowSql}`;
+
+/** The grant `g` of the view ends later. */
+const endsLaterSql = `g.ExpiresAt >= ${todaySql} AND g.ExpiresAt > ${nowSql}`;
+
+/** The grant `g` has a revocation at or after its end. */
+function isRevokedSql({ revocationTable, requestColumn }: Platform): string {
+  return `EXISTS (
+    SELECT 1 FROM ${revocationTable} AS r
+    WHERE r.${requestColumn} = g.RequestId AND r.Revoked_Dt >= CAST(g.ExpiresAt AS DATETIME2(7)))`;
+}
 
 /** How many rows the view yields for the request of the row `g`. One is the contract; 0: its RequestId is NULL. */
 export function viewRowsSql({ grantView }: Platform): string {
   return `(SELECT COUNT(*) FROM ${grantView} AS same WHERE same.RequestId = g.RequestId)`;
 }
 
-/**
- * Until when the grant `g` is covered, in SQL: the last end among the grants with its AccessKey, where that is later;
- * NULL if it is not covered. Grouped first, so that a view without an index on its key is read once for all grants, and
- * not at all where the key is a constant NULL. Only the keys that are asked for are grouped. That the last end is still
- * to come is asked of the group, not of each row: most grants have not ended, and to find them by the index on their end
- * and fetch the key of each takes twice as long as reading the table (measured on the stand-in, 1,000,000 grants).
- * @param candidates of which grants, as a condition on the view under its alias `c`
- */
-export function coveredUntilSql({ grantView }: Platform, candidates: string): string {
-  return `(
-    SELECT k.LastEnd
-    FROM (
-      SELECT o.AccessKey, MAX(o.ExpiresAt) AS LastEnd FROM ${grantView} AS o
-      WHERE o.AccessKey IS NOT NULL
-        AND o.AccessKey IN (SELECT c.AccessKey FROM ${grantView} AS c WHERE c.AccessKey IS NOT NULL AND ${candidates})
-      GROUP BY o.AccessKey
-      HAVING MAX(o.ExpiresAt) > ${nowSql}
-    ) AS k
-    WHERE k.AccessKey = g.AccessKey AND k.LastEnd > g.ExpiresAt)`;
-}
-
-/** That the grant `g` has a revocation at or after its end, in SQL. */
-export function isRevokedSql({ revocationTable, requestColumn }: Platform): string {
-  return `EXISTS (
-    SELECT 1 FROM ${revocationTable} AS r
-    WHERE r.${requestColumn} = g.RequestId AND r.Revoked_Dt >= CAST(g.ExpiresAt AS DATETIME2(7)))`;
-}
-
-/** Which of the grants that are expired or ending are due: not covered by another grant, and once in the view. */
-export const isDueSql = 'g.CoveredUntil IS NULL AND g.ViewRows = 1';
-
-/** Grants that a run looks at, of which `isDueSql` says what is due: `FROM … AS g`, and its parameters. */
-export interface DueSql {
-  readonly sql: string;
-  readonly parameters: Readonly<Record<string, Parameter>>;
-  /** Since when the grant `g` is due, UTC. */
-  readonly dueSince: 'g.ExpiresAt' | 'g.DueSince';
-}
-
-/**
- * The grants that have expired and have no revocation at or after their end, in SQL: `FROM … AS g`, with the columns of
- * a grant, ViewRows and CoveredUntil. Of these, what `isDueSql` says is due.
- */
+/** The expired grants that have no revocation at or after their end. */
 export function expiredSql(platform: Platform): DueSql {
-  const sql = `FROM (
-  SELECT ${grantColumns}, g.AccessKey, ${coveredUntilSql(platform, `c.ExpiresAt <= ${nowSql}`)} AS CoveredUntil,
-    ${viewRowsSql(platform)} AS ViewRows
+  return {
+    with: `WITH Unsettled AS (
+  SELECT ${grantColumns}, g.AccessKey, g.ExpiresAt AS DueSince
   FROM ${platform.grantView} AS g
-  WHERE g.ExpiresAt <= ${nowSql} AND NOT ${isRevokedSql(platform)}
-) AS g`;
-  return { sql, parameters: {}, dueSince: 'g.ExpiresAt' };
+  WHERE ${hasEndedSql} AND NOT ${isRevokedSql(platform)}
+),
+${candidatesSql(platform)}`,
+    parameters: {},
+  };
 }
 
 /** Which notifications a site wants. */
@@ -77,7 +73,7 @@ export interface NotificationOptions {
   readonly notifyRevoked: boolean;
 }
 
-/** How far back people are told of access that has ended: switching it on tells nobody of last year. */
+/** How far back people are told of access that has ended: enabling it sends no backlog. */
 const revokedWithinDays = 7;
 
 /**
@@ -89,57 +85,84 @@ export const addressColumn = `LEFT(LTRIM(RTRIM(COALESCE(g.RequesterEmail, N'')))
 /** Byte by byte (BIN2) and in lower case: one person's grants are together under any collation of the database. */
 export const recipientSql = `LOWER(${addressColumn} COLLATE Latin1_General_BIN2)`;
 
-/** The day after the last one for whose ends a lead has begun. */
-const endOfLeadsSql = 'DATEADD(DAY, @firstDayAfter, CAST(GETUTCDATE() AS DATE))';
-
 /**
- * The grants whose holders are to be told and have not been since, in SQL: `FROM … AS g`, with the columns of a
- * DueGrant, Recipient, ViewRows and CoveredUntil. Of these, what `isDueSql` says is due.
+ * The grants of which people are to be told and have not been since.
  *
  * A reminder is due for the smallest lead that has begun. A lead begins at 00:00 UTC of the day that lies that many days
  * before the grant's last day, so it is the smallest that is at least the number of midnights left (DATEDIFF counts
- * boundaries).
+ * boundaries). A revocation at or after a grant's end settles it; an earlier one belongs to an earlier end, since the
+ * views yield only what is granted at present.
  */
 export function notifiableSql(platform: Platform, { leadDays, notifyRevoked }: NotificationOptions): DueSql {
-  const { grantView, notificationTable, revocationTable, requestColumn } = platform;
-  const cases = leadDays.map(
+  const { grantView, notificationTable, requestColumn } = platform;
+  const leads = leadDays.map(
     (_, index) => `WHEN DATEDIFF(DAY, GETUTCDATE(), g.ExpiresAt) <= @lead${index} THEN @lead${index}`,
   );
-  // A revocation dated at or after a grant's end settles it; an earlier one belongs to an earlier end, since the views
-  // yield only what is granted at present.
-  const ending = `SELECT ${grantColumns}, g.AccessKey, g.Recipient, g.LeadDays,
-      CAST(DATEADD(DAY, -g.LeadDays, CAST(g.ExpiresAt AS DATE)) AS DATETIME2(7)) AS DueSince
-    FROM (
-      SELECT ${grantColumns}, g.AccessKey, ${recipientSql} AS Recipient, CASE ${cases.join(' ')} END AS LeadDays
-      FROM ${grantView} AS g
-      WHERE g.ExpiresAt > ${nowSql} AND g.ExpiresAt < ${endOfLeadsSql}
-    ) AS g
-    WHERE NOT ${isRevokedSql(platform)}`;
-  const ended = `
-    UNION ALL
-    SELECT ${grantColumns}, g.AccessKey, ${recipientSql} AS Recipient, CAST(NULL AS INT) AS LeadDays,
-      CAST(e.Revoked_Dt AS DATETIME2(7)) AS DueSince
-    FROM ${grantView} AS g
-    JOIN ${revocationTable} AS e ON e.${requestColumn} = g.RequestId AND e.Revoked_Dt >= CAST(g.ExpiresAt AS DATETIME2(7))
-    WHERE g.ExpiresAt <= ${nowSql} AND e.Revoked_Dt >= DATEADD(DAY, -${revokedWithinDays}, GETUTCDATE())
-      AND NOT EXISTS (
-        SELECT 1 FROM ${revocationTable} AS later WHERE later.${requestColumn} = e.${requestColumn} AND later.Id > e.Id)`;
-  const sql = `FROM (
-  SELECT ${grantColumns}, g.LeadDays, g.DueSince, g.Recipient, g.AccessKey, ${coveredUntilSql(platform, `c.ExpiresAt < ${endOfLeadsSql}`)} AS CoveredUntil,
-    ${viewRowsSql(platform)} AS ViewRows
-  FROM (
-    ${ending}${notifyRevoked ? ended : ''}
-  ) AS g
+  return {
+    with: `WITH Ending AS (
+  SELECT ${grantColumns}, g.AccessKey, ${recipientSql} AS Recipient, CASE ${leads.join(' ')} END AS LeadDays
+  FROM ${grantView} AS g
+  WHERE ${endsLaterSql} AND g.ExpiresAt < DATEADD(DAY, @firstDayAfter, ${todaySql}) AND NOT ${isRevokedSql(platform)}
+),
+Reminders AS (
+  SELECT g.*, CAST(DATEADD(DAY, -g.LeadDays, CAST(g.ExpiresAt AS DATE)) AS DATETIME2(7)) AS DueSince
+  FROM Ending AS g
+),${notifyRevoked ? endedSql(platform) : ''}
+Messages AS (
+  SELECT * FROM Reminders${notifyRevoked ? ' UNION ALL SELECT * FROM Ended' : ''}
+),
+Unsettled AS (
+  SELECT * FROM Messages AS g
   WHERE NOT EXISTS (
     SELECT 1 FROM ${notificationTable} AS n
     WHERE n.${requestColumn} = g.RequestId AND n.Notification_Sent_Dt >= g.DueSince)
-) AS g`;
-  const parameters = Object.fromEntries(leadDays.map((days, index) => [`lead${index}`, int(days)]));
-  return {
-    sql,
-    parameters: { ...parameters, firstDayAfter: int((leadDays.at(-1) ?? 0) + 1) },
-    dueSince: 'g.DueSince',
+),
+${candidatesSql(platform)}`,
+    parameters: {
+      ...Object.fromEntries(leadDays.map((days, index) => [`lead${index}`, int(days)])),
+      firstDayAfter: int((leadDays.at(-1) ?? 0) + 1),
+    },
   };
+}
+
+/** Grants that have ended, with the last revocation of each, where it is recent. */
+function endedSql({ grantView, revocationTable, requestColumn }: Platform): string {
+  return `
+Ended AS (
+  SELECT ${grantColumns}, g.AccessKey, ${recipientSql} AS Recipient, CAST(NULL AS INT) AS LeadDays,
+    CAST(r.Revoked_Dt AS DATETIME2(7)) AS DueSince
+  FROM ${grantView} AS g
+  JOIN ${revocationTable} AS r ON r.${requestColumn} = g.RequestId AND r.Revoked_Dt >= CAST(g.ExpiresAt AS DATETIME2(7))
+  WHERE ${hasEndedSql} AND r.Revoked_Dt >= DATEADD(DAY, -${revokedWithinDays}, GETUTCDATE())
+    AND NOT EXISTS (
+      SELECT 1 FROM ${revocationTable} AS later WHERE later.${requestColumn} = r.${requestColumn} AND later.Id > r.Id)
+),`;
+}
+
+/**
+ * From `Unsettled` to `Due`.
+ *
+ * CoveredUntil is the last end among the grants with the same AccessKey, where that is later and still to come; a key
+ * that is empty or blank is none. The ends are grouped once, for the keys that are asked for: so a view without an index
+ * on its key is read once for all grants, and not at all where the key is a constant NULL.
+ */
+function candidatesSql(platform: Platform): string {
+  return `LastEnds AS (
+  SELECT g.AccessKey, MAX(g.ExpiresAt) AS LastEnd
+  FROM ${platform.grantView} AS g
+  WHERE g.AccessKey IS NOT NULL AND LTRIM(RTRIM(g.AccessKey)) <> N''
+    AND g.AccessKey IN (SELECT u.AccessKey FROM Unsettled AS u)
+  GROUP BY g.AccessKey
+  HAVING MAX(g.ExpiresAt) > ${nowSql}
+),
+Candidates AS (
+  SELECT g.*, l.LastEnd AS CoveredUntil, ${viewRowsSql(platform)} AS ViewRows
+  FROM Unsettled AS g
+  LEFT JOIN LastEnds AS l ON l.AccessKey = g.AccessKey AND l.LastEnd > g.ExpiresAt
+),
+Due AS (
+  SELECT * FROM Candidates AS g WHERE ${isDueSql}
+)`;
 }
 
 /** What waits for a run. */
@@ -161,12 +184,13 @@ export const toBacklog = (row: Row): Backlog => ({
 });
 
 /** What a run would find now. */
-export async function readBacklog(session: Session, { sql, parameters, dueSince }: DueSql): Promise<Backlog> {
+export async function readBacklog(session: Session, due: DueSql): Promise<Backlog> {
   const [row = {}] = await session.query({
     name: 'readBacklog',
     slow: true,
-    sql: `SELECT ${backlogColumns(dueSince)} ${sql} WHERE ${isDueSql};`,
-    parameters,
+    sql: `${due.with}
+SELECT ${backlogColumns('g.DueSince')} FROM Due AS g;`,
+    parameters: due.parameters,
   });
   return toBacklog(row);
 }

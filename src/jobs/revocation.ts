@@ -100,9 +100,10 @@ CREATE TABLE #Due (
   RequestId ${platform.requestIdType} NULL,
   ExpiresAt DATETIME2(7) NOT NULL,
   Locked INT NOT NULL DEFAULT 0);
+${expiredSql(platform).with}
 INSERT INTO #Due (RequestId, ExpiresAt)
 SELECT DISTINCT g.RequestId, g.ExpiresAt
-${expiredSql(platform).sql}
+FROM Candidates AS g
 WHERE g.CoveredUntil IS NULL
 ORDER BY g.RequestId;
 SELECT ${backlogColumns('CASE WHEN RequestId IS NOT NULL THEN ExpiresAt END')}, COUNT(*) - COUNT(RequestId) AS WithoutId
@@ -190,20 +191,21 @@ FROM #Due;`,
     const rows = await this.session.query({
       name: 'findLeft',
       slow: true,
-      sql: `SELECT l.Cause, l.Total, l.RequestId
+      sql: `${expiredSql(platform).with}
+SELECT l.Cause, l.Total, l.RequestId
 FROM (
   SELECT d.RequestId, d.Cause, SUM(d.DueRows) OVER (PARTITION BY d.Cause) AS Total,
     ROW_NUMBER() OVER (PARTITION BY d.Cause ORDER BY d.Position) AS Nth
   FROM (
     SELECT g.Position, g.RequestId,
       CASE WHEN g.RequestId IS NOT NULL THEN 1 ELSE (
-        SELECT COUNT(*) ${expiredSql(platform).sql} WHERE g.RequestId IS NULL AND g.CoveredUntil IS NULL) END AS DueRows,
+        SELECT COUNT(*) FROM Candidates AS c WHERE c.RequestId IS NULL AND c.CoveredUntil IS NULL) END AS DueRows,
       CASE WHEN g.RequestId IS NULL THEN 'idMissing' WHEN ${viewRowsSql(platform)} > 1 THEN 'duplicated'
         WHEN g.Locked = 1 THEN 'locked' ELSE 'endUnstable' END AS Cause
     FROM (
       SELECT RequestId, MIN(Position) AS Position, MAX(Locked) AS Locked FROM #Due GROUP BY RequestId
     ) AS g
-    WHERE g.RequestId IS NULL OR g.RequestId IN (SELECT g.RequestId ${expiredSql(platform).sql} WHERE g.CoveredUntil IS NULL)
+    WHERE g.RequestId IS NULL OR g.RequestId IN (SELECT c.RequestId FROM Candidates AS c WHERE c.CoveredUntil IS NULL)
   ) AS d
 ) AS l
 WHERE l.Nth <= @maxIds

@@ -175,7 +175,11 @@ export class QueryParser extends ExpressionParser {
   }
 
   private selectItem(): Items {
-    if (this.accept('*')) return ({ sources }) => sources.flatMap(({ columns }) => columns);
+    const of = this.peek(1).value === '.' && this.peek(2).value === '*' ? this.identifier() : undefined;
+    if (of !== undefined) this.expect('.');
+    if (this.accept('*'))
+      return ({ sources }) =>
+        sources.filter(({ alias }) => alias === (of ?? alias)).flatMap(({ columns }) => columns);
     const expr = this.expr();
     const name = this.alias() ?? expr.column?.at(-1) ?? '';
     return (scope) => [{ ...value(expr, scope), name }];
