@@ -4,6 +4,8 @@ export const sqlErrors = {
   duplicateInIndex: 2601,
   /** "Violation of PRIMARY KEY or UNIQUE KEY constraint". */
   duplicateInConstraint: 2627,
+  /** "The INSERT statement conflicted with the FOREIGN KEY constraint", or with a CHECK constraint. */
+  constraint: 547,
   invalidColumn: 207,
   invalidObject: 208,
   permissionDenied: 229,
