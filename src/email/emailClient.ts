@@ -118,17 +118,20 @@ export class EmailClient {
    * knows only what the service knows: it asks once more to send what was refused; and of a message that was due before
    * today and has failed, it cannot tell whether it was today: that goes out once more.
    * @param requireLease asked right before each send, and so after each pause; what it throws ends the attempt
+   * @param onAccepted called when the service has taken the message, and before its status is watched
    */
   async send(
     message: EmailMessage,
     deadline: Deadline,
     requireLease: () => Promise<void>,
+    onAccepted: () => void = () => undefined,
   ): Promise<SendOutcome> {
     const today = new Date(deadline.clock.now()).toISOString().slice(0, 10);
     if (this.#rejected.day !== today) this.#rejected = { day: today, messages: new Map() };
     const { messages } = this.#rejected;
     const outcome =
-      messages.get(message.operationId) ?? (await this.#sendOn(today, message, deadline, requireLease));
+      messages.get(message.operationId) ??
+      (await this.#sendOn(today, message, deadline, requireLease, onAccepted));
     if (outcome.kind === 'rejected') messages.set(message.operationId, outcome);
     return outcome;
   }
@@ -138,6 +141,7 @@ export class EmailClient {
     message: EmailMessage,
     deadline: Deadline,
     requireLease: () => Promise<void>,
+    onAccepted: () => void,
   ): Promise<SendOutcome> {
     let { operationId } = message;
     // It may have been sent on an earlier day. An answer that is lost says nothing: it is then sent under its own id.
@@ -150,7 +154,12 @@ export class EmailClient {
       if (known.kind === 'accepted') return known;
       if (known.kind === 'failed') return rejected(known);
     }
-    const outcome = await this.#sendWithRetries({ ...message, operationId }, deadline, requireLease);
+    const outcome = await this.#sendWithRetries(
+      { ...message, operationId },
+      deadline,
+      requireLease,
+      onAccepted,
+    );
     return outcome.kind === 'failed' ? rejected(outcome) : outcome;
   }
 
@@ -158,6 +167,7 @@ export class EmailClient {
     message: EmailMessage,
     deadline: Deadline,
     requireLease: () => Promise<void>,
+    onAccepted: () => void,
   ): Promise<SendOutcome | Failed> {
     let faults = 0;
     for (;;) {
@@ -169,7 +179,7 @@ export class EmailClient {
         continue;
       }
       await requireLease();
-      const outcome = await this.#sendOnce(message, deadline);
+      const outcome = await this.#sendOnce(message, deadline, onAccepted);
       if (outcome.kind === 'throttled') {
         this.#pausedUntil = Math.max(this.#pausedUntil, deadline.clock.elapsed() + outcome.retryAfterMs);
         continue;
@@ -181,7 +191,11 @@ export class EmailClient {
     }
   }
 
-  async #sendOnce(message: EmailMessage, deadline: Deadline): Promise<SendOutcome | Failed | Throttled> {
+  async #sendOnce(
+    message: EmailMessage,
+    deadline: Deadline,
+    onAccepted: () => void,
+  ): Promise<SendOutcome | Failed | Throttled> {
     /** The service has answered the send with 202: whatever becomes of the looks at the status, it has the message. */
     let serviceAccepted = false;
     const { recipient, subject, plainText, html, operationId } = message;
@@ -200,7 +214,9 @@ export class EmailClient {
         {
           operationId,
           onResponse: ({ request, status }) => {
-            serviceAccepted ||= request.method === 'POST' && status === 202;
+            if (request.method !== 'POST' || status !== 202) return;
+            serviceAccepted = true;
+            onAccepted();
           },
         },
       );

@@ -36,7 +36,7 @@ export type Found =
   | { readonly backlog: Backlog }
   /** Grants that are due and of which no message can tell. */
   | { readonly failure: Failure }
-  | { readonly digest: Digest };
+  | { readonly digest: Digest; readonly sendBy: Date };
 
 /** What is looked for. */
 export interface DueSource {
@@ -142,9 +142,9 @@ async function* groupByRecipient(rows: AsyncIterable<DueRow>): AsyncGenerator<Re
   if (group) yield group;
 }
 
-function toFound({ recipient, failure, count, grants }: RecipientRows): Found {
+function toFound({ recipient, sendBy, failure, count, grants }: RecipientRows): Found {
   return failure === null
-    ? { digest: { recipient, grants } }
+    ? { digest: { recipient, grants }, sendBy }
     : { failure: { cause: failure, count, requestIds: grants.map(({ requestId }) => requestId) } };
 }
 

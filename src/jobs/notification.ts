@@ -40,14 +40,20 @@ export interface NotificationSettings extends NotificationOptions {
 }
 
 /** What a run handles one by one: what it finds, with a digest as its messages. */
-type Item = Exclude<Found, { readonly digest: Digest }> | { readonly message: DigestMessage } | End;
+type Item = Exclude<Found, { readonly digest: Digest }> | MessageItem | End;
+
+interface MessageItem {
+  readonly message: DigestMessage;
+  /** The service has taken the message, or will not. */
+  readonly onAnswered: () => void;
+}
 
 /** The run ends before all is sent. */
 type End = { readonly stopped: string } | { readonly error: unknown };
 
 /** Result of an item. */
 type Result =
-  | Exclude<Item, { readonly message: DigestMessage }>
+  | Exclude<Item, MessageItem>
   | { readonly accepted: true; readonly failure?: Failure }
   /** The message is not to blame: the service is down, does not answer, or refuses the identity. */
   | { readonly failure: Failure; readonly serviceFault: string };
@@ -125,14 +131,30 @@ async function sendAll(
   };
 }
 
-/** With each digest as its messages. */
+/**
+ * With each digest as its messages. Those of a day begin when those of the days before are answered: of messages that are
+ * under way at the same time, any may be the last that a quota lets through.
+ */
 async function* toItems(
   found: AsyncIterable<Found>,
   toMessages: (digest: Digest) => readonly DigestMessage[],
 ): AsyncGenerator<Item> {
-  for await (const item of found)
-    if ('digest' in item) for (const message of toMessages(item.digest)) yield { message };
-    else yield item;
+  let day: number | undefined;
+  let answered: Promise<unknown> = Promise.resolve();
+  for await (const item of found) {
+    if (!('digest' in item)) {
+      yield item;
+      continue;
+    }
+    const { digest, sendBy } = item;
+    if (day !== sendBy.getTime()) await answered;
+    day = sendBy.getTime();
+    for (const message of toMessages(digest)) {
+      const { promise, resolve } = Promise.withResolvers<undefined>();
+      answered = Promise.all([answered, promise]);
+      yield { message, onAnswered: () => resolve(undefined) };
+    }
+  }
 }
 
 /** The items that are still to be handled when their turn comes. Does not throw. */
@@ -167,9 +189,11 @@ async function handle(context: RunContext, emailClient: EmailClient, item: Item)
   if ('failure' in item) logUnsent(context, item.failure);
   if (!('message' in item)) return item;
   try {
-    return await send(context, emailClient, item.message);
+    return await send(context, emailClient, item);
   } catch (error) {
     return { error };
+  } finally {
+    item.onAnswered();
   }
 }
 
@@ -178,9 +202,13 @@ function logUnsent({ log }: RunContext, { cause, count, requestIds }: Failure): 
   log(`No reminder was sent, ${failureCauses[cause].words}: request ${requestIds.join(', ')}${more}`);
 }
 
-async function send(context: RunContext, emailClient: EmailClient, message: DigestMessage): Promise<Result> {
+async function send(
+  context: RunContext,
+  emailClient: EmailClient,
+  { message, onAnswered }: MessageItem,
+): Promise<Result> {
   const { deadline, log } = context;
-  const outcome = await emailClient.send(message, deadline, () => assertLease(context));
+  const outcome = await emailClient.send(message, deadline, () => assertLease(context), onAnswered);
   if (outcome.kind === 'stopped') return { stopped: outcome.reason };
   const requestIds = message.grants.map(({ requestId }) => requestId);
   const failed = (cause: FailureCause, code?: string): Failure => ({
