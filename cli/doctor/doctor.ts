@@ -17,7 +17,7 @@ import { checkGrants } from './grants';
 import { checkToken, databaseScope, describeIdentity, emailScope } from './identity';
 import { checkMasks } from './masks';
 import { checkPermissions, checkRole } from './permissions';
-import { describeJobSchedule } from './schedules';
+import { checkJobSchedule, checkScheduleZone } from './schedules';
 import { checkSettings, type UsableSettings } from './settings';
 import { checkJobStates } from './jobStates';
 import { checkRuns } from './runs';
@@ -68,10 +68,12 @@ export async function* diagnose(
     ? skipped('email sender', `${senderFault} has to be corrected first`)
     : describeSender(settings.email);
 
-  for (const { type, scheduleSetting } of jobs) {
+  yield* checkScheduleZone(settings.scheduleZone);
+  for (const job of jobs) {
+    const { type, scheduleSetting } = job;
     yield usable.malformed(scheduleSetting)
       ? skipped(`schedule of ${type}`, `${scheduleSetting} has to be corrected first`)
-      : describeJobSchedule(type, settings.schedules[scheduleSetting]);
+      : checkJobSchedule(job, settings.schedules[scheduleSetting], settings.scheduleZone);
   }
   waitingFor('endpoint of Application Insights');
   const telemetryFault = usable.malformed('APPLICATIONINSIGHTS_CONNECTION_STRING');

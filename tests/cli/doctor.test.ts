@@ -23,7 +23,7 @@ import { checkGrants } from '../../cli/doctor/grants';
 import { checkToken, databaseScope } from '../../cli/doctor/identity';
 import { checkMasks } from '../../cli/doctor/masks';
 import { checkPermissions, checkRole } from '../../cli/doctor/permissions';
-import { describeJobSchedule } from '../../cli/doctor/schedules';
+import { checkJobSchedule } from '../../cli/doctor/schedules';
 import { checkRuns } from '../../cli/doctor/runs';
 import { checkTable } from '../../cli/doctor/tables';
 import { checkView } from '../../cli/doctor/views';
@@ -744,7 +744,7 @@ describe('settings', () => {
     expect(withMark('✗', lines)).toEqual([
       expect.stringMatching(/^✗ setting EMAIL_SENDER_ADDRESS: expected an email address.*→ correct it/),
       expect.stringMatching(
-        /^✗ setting SCHEDULE_REVOKE_DATABRICKS: "0 61 \* \* \* \*" is no NCRONTAB expression/,
+        /^✗ setting SCHEDULE_REVOKE_DATABRICKS: "0 61 \* \* \* \*" is not a valid NCRONTAB expression: "61" in the field minute/,
       ),
     ]);
     expect(withMark('–', lines)).toEqual([
@@ -920,23 +920,61 @@ describe('Application Insights', () => {
 });
 
 describe('a schedule', () => {
-  test.each([
-    '30 0 * * * *',
-    '0 0 0 1 * *',
-    '0 0 0 * jan *',
-    '0 5/25 * * * *',
-    '0 0 */5 * * *',
-    '0 0 9 * * */2',
-  ])('%s has no words of its own and is shown as it is', (expression) => {
-    expect(formatFinding(describeJobSchedule('Job', expression))).toContain(`${expression}; next `);
-  });
+  const job = { type: 'RevokeExpiredPalantirRequests', scheduleSetting: 'SCHEDULE_REVOKE_PALANTIR' } as const;
+  const from = new Date('2026-11-24T17:45:00Z');
+  const lineFor = (expression: string, timeZone = 'UTC'): string =>
+    formatFinding(checkJobSchedule(job, expression, { timeZone }, from));
+
+  test.each(['30 0 * * * *', '0 0 0 1 * *', '0 0 0 * jan *'])(
+    '%s has no words of its own and is shown as it is',
+    (expression) => {
+      expect(lineFor(expression)).toContain(`${expression}; next `);
+    },
+  );
 
   test('is shown with its next three times in UTC', () => {
-    const from = new Date('2026-11-24T17:45:00Z');
-    expect(formatFinding(describeJobSchedule('Job', '0 30 6-18 * * *', from))).toBe(
-      '✓ schedule of Job: hourly from 06:30 to 18:30 UTC (0 30 6-18 * * *); ' +
+    expect(lineFor('0 30 6-18 * * *')).toBe(
+      '✓ schedule of RevokeExpiredPalantirRequests: hourly from 06:30 to 18:30 UTC (0 30 6-18 * * *); ' +
         'next 2026-11-24 18:30 UTC, 2026-11-25 06:30 UTC, 2026-11-25 07:30 UTC',
     );
+  });
+
+  test('is shown with the times of the zone in which the host reads it', () => {
+    expect(lineFor('0 30 6-18 * * *', 'Europe/Berlin')).toBe(
+      '✓ schedule of RevokeExpiredPalantirRequests: hourly from 06:30 to 18:30 Europe/Berlin (0 30 6-18 * * *); ' +
+        'next 2026-11-25 05:30 UTC, 2026-11-25 06:30 UTC, 2026-11-25 07:30 UTC',
+    );
+  });
+
+  test('that means something else than most people would is to be looked at', () => {
+    expect(lineFor('0 0 0 * * SAT-SUN')).toBe(
+      '! schedule of RevokeExpiredPalantirRequests: daily at 00:00 UTC (0 0 0 * * SAT-SUN); ' +
+        'next 2026-11-25 00:00 UTC, 2026-11-26 00:00 UTC, 2026-11-27 00:00 UTC. ' +
+        '"SAT-SUN" in the field day of week means SUN-SAT: the host swaps the ends of a reversed range. ' +
+        '→ if something else is meant, correct SCHEDULE_REVOKE_PALANTIR',
+    );
+  });
+
+  test('that names a time that never comes is to be looked at', () => {
+    expect(lineFor('0 0 0 31 2 *')).toBe(
+      '! schedule of RevokeExpiredPalantirRequests: 0 0 0 31 2 *; names a time that never comes: the timer never fires → correct SCHEDULE_REVOKE_PALANTIR',
+    );
+  });
+
+  test('in another zone than UTC is said with the setting that puts it there', async () => {
+    const lines = await examineWith({ TZ: 'Europe/Berlin', SCHEDULE_REVOKE_PALANTIR: '01:00:00' });
+    expect(lines).toContain(
+      '! time zone of the schedules: TZ is set: the host reads them in Europe/Berlin, summer time included → remove TZ if UTC is meant; Flex Consumption does not support it',
+    );
+    expect(lines.join('\n')).toMatch(/schedule of RevokeExpiredDatabricksRequests: hourly at :00/);
+    expect(withMark('✗', lines)).toEqual([
+      expect.stringMatching(
+        /^✗ setting SCHEDULE_REVOKE_PALANTIR: "01:00:00" is a time span, .* App Service plan/,
+      ),
+    ]);
+    expect((await examineWith({ TZ: 'Berlin' })).filter((line) => line.startsWith('✗'))).toEqual([
+      expect.stringMatching(/^✗ setting TZ: "Berlin" is not the IANA name of a time zone/),
+    ]);
   });
 });
 
