@@ -121,7 +121,9 @@ async function* examineDatabase(
     yield skipped(subject, fault ? `${fault} has to be corrected first` : 'there is no token for it');
     return;
   }
-  const connection = new DatabaseConnection(() => Session.open(database, credential, statementTimeoutMs));
+  const connection = new DatabaseConnection(() => Session.open(database, credential, statementTimeoutMs), {
+    interactive: true,
+  });
   const deadline = deadlineIn(systemClock, timeBudgetMs);
   /** What `read` gives, or a failure where the database did not answer it. */
   const attempt = async <T>(
