@@ -17,6 +17,7 @@ import { checkGrants } from './grants';
 import { checkToken, databaseScope, describeIdentity, emailScope } from './identity';
 import { checkMasks } from './masks';
 import { checkPermissions, checkRole } from './permissions';
+import { checkAlwaysEncrypted, checkRowLevelSecurity } from './protection';
 import { checkJobSchedule, checkScheduleZone } from './schedules';
 import { checkSettings, type UsableSettings } from './settings';
 import { checkJobStates } from './jobStates';
@@ -198,7 +199,11 @@ async function* examineObjects(
   yield* await examine('permissions', (database) => checkPermissions(database, schema));
   yield* await examine(`role ${schema.role}`, async (database) => [await checkRole(database, schema)]);
   for (const table of schema.requestTables)
-    yield* await examine(`masks of ${table}`, (database) => checkMasks(database, table, schema));
+    yield* await examine(`columns of ${table}`, async (database) => [
+      ...(await checkMasks(database, table, schema)),
+      ...(await checkAlwaysEncrypted(database, table)),
+    ]);
+  yield* await examine('row-level security', (database) => checkRowLevelSecurity(database, schema));
   if (missing.has('table dbo.JobRun')) yield skipped('runs in dbo.JobRun', 'the table was not found');
   else {
     yield* await examine('runs in dbo.JobRun', checkRuns);

@@ -22,6 +22,7 @@ import { formatFinding, type Finding } from '../../cli/doctor/finding';
 import { checkGrants } from '../../cli/doctor/grants';
 import { checkToken, databaseScope } from '../../cli/doctor/identity';
 import { checkMasks } from '../../cli/doctor/masks';
+import { checkAlwaysEncrypted, checkRowLevelSecurity } from '../../cli/doctor/protection';
 import { checkPermissions, checkRole } from '../../cli/doctor/permissions';
 import { checkJobSchedule } from '../../cli/doctor/schedules';
 import { checkRuns } from '../../cli/doctor/runs';
@@ -153,6 +154,7 @@ describe('a sound environment', () => {
       'view dbo.AccessGrant_Palantir',
       'permissions',
       'role AccessExpiryJobs',
+      'row-level security',
       'runs in dbo.JobRun',
       'job RevokeExpiredDatabricksRequests',
       'job RevokeExpiredPalantirRequests',
@@ -683,6 +685,40 @@ describe('as SQL Server describes its objects', () => {
     expect(textOf(await checkMasks(masked, 'dbo.DataAccessDeltaRequests', schema))).toEqual(
       text === undefined ? [] : [`! column dbo.DataAccessDeltaRequests.access_end_dt: ${text} → ${advice}`],
     );
+  });
+
+  test('a table that row-level security filters is named, behind a view or not', async () => {
+    const filtered = answeringWith('readSecurityPolicies', [
+      { Policy: 'RequestFilter', TableName: 'dbo.DataAccessPalantirRequests' },
+      { Policy: 'HrFilter', TableName: 'hr.Person' },
+    ]);
+    expect(textOf(await checkRowLevelSecurity(filtered, schema))).toEqual([
+      '! row-level security of dbo.DataAccessPalantirRequests: the policy RequestFilter filters it: rows that it keeps ' +
+        "from the app are missing without an error → let its predicate pass the app: OR IS_ROLEMEMBER(N'AccessExpiryJobs') = 1",
+      expect.stringMatching(
+        /^! row-level security of hr\.Person: the policy HrFilter filters it, which matters if a view reads it: /,
+      ),
+    ]);
+  });
+
+  test('no filter is believed only where the identity may see one', async () => {
+    expect(textOf(await checkRowLevelSecurity(database, schema))).toEqual([
+      '✓ row-level security: filters no table',
+    ]);
+    expect(textOf(await checkRowLevelSecurity({ ...database, seesDefinitions: false }, schema))).toEqual([
+      '– row-level security: cannot be seen by this identity',
+    ]);
+  });
+
+  test('an encrypted column is named with what it breaks', async () => {
+    const encrypted = answeringWith('readEncryptedColumns', [
+      { Name: 'requested_by_email', Encryption: 'RANDOMIZED' },
+    ]);
+    expect(textOf(await checkAlwaysEncrypted(encrypted, 'dbo.DataAccessDeltaRequests'))).toEqual([
+      expect.stringMatching(
+        /^! column dbo\.DataAccessDeltaRequests\.requested_by_email: Always Encrypted \(RANDOMIZED\), and the app holds no key: .*RequesterEmail.* → if the view maps it, map a column that is not encrypted$/,
+      ),
+    ]);
   });
 
   test('a trigger on JobRun is named: it is part of taking the lock', async () => {
