@@ -1036,10 +1036,10 @@ describe('what sql/ defines', () => {
 
   test('is refused where a column is written in a form that is not understood', () => {
     const directory = mkdtempSync(join(tmpdir(), 'doctor-'));
-    writeFileSync(join(directory, '01.sql'), 'CREATE TABLE dbo.T (\n  Id INT NOT NULL DEFAULT 0\n);\n');
+    writeFileSync(join(directory, '01_table.sql'), 'CREATE TABLE dbo.T (\n  Id INT NOT NULL DEFAULT 0\n);\n');
     try {
       expect(() => readExpectedSchema(directory)).toThrow(
-        'sql/01.sql: cannot read the column Id INT NOT NULL DEFAULT 0',
+        'sql/01_table.sql: cannot read the column Id INT NOT NULL DEFAULT 0',
       );
     } finally {
       rmSync(directory, { recursive: true });
