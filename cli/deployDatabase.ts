@@ -37,16 +37,18 @@ runCommand(async () => {
   const schema = readExpectedSchema(directory);
   const log = (line: string): void => console.log(line);
   log(`Database ${database.name} on ${database.server}:${database.port}`);
-  const findings = await new Database(database, credential, statementTimeoutMs).connect((connection) =>
-    connection.withRetries(deadlineIn(systemClock, timeBudgetMs), async (session) => {
-      await deployScripts(session, directory, log, replaceViews ? keepReplacedView : undefined);
-      if (grantee) await grantRole(session, schema.role, grantee, log);
-      const examinedDatabase = examined(session, await readFacts(session));
-      const checked: Finding[] = [];
-      for (const platform of platforms)
-        checked.push(...(await checkView(examinedDatabase, platform, schema)));
-      return checked;
-    }),
+  const interactive = { interactive: true };
+  const findings = await new Database(database, credential, statementTimeoutMs, interactive).connect(
+    (connection) =>
+      connection.withRetries(deadlineIn(systemClock, timeBudgetMs), async (session) => {
+        await deployScripts(session, directory, log, replaceViews ? keepReplacedView : undefined);
+        if (grantee) await grantRole(session, schema.role, grantee, log);
+        const examinedDatabase = examined(session, await readFacts(session));
+        const checked: Finding[] = [];
+        for (const platform of platforms)
+          checked.push(...(await checkView(examinedDatabase, platform, schema)));
+        return checked;
+      }),
   );
   const failed = findings.filter(({ status }) => status === 'failed');
   for (const finding of failed) console.error(formatFinding(finding));

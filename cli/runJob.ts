@@ -33,7 +33,7 @@ runCommand(async () => {
     throw new Error(`--dry-run and --allow-mass-revocation exclude each other.\n${usage}`);
 
   const log = (message: string): void => console.error(message);
-  const services = await createServices(readEnvironment(), log);
+  const services = await createServices(readEnvironment(), log, { interactive: true });
   if (values['dry-run']) {
     console.log(JSON.stringify(await previewJob(services, job), undefined, 2));
     return true;

@@ -2,7 +2,7 @@ import type { TokenCredential } from '@azure/identity';
 import type { Services } from './jobs/runJob';
 import { systemClock } from './clock';
 import { readSettings, type Environment } from './config/settings';
-import { Database } from './database/database';
+import { Database, type RetryOptions } from './database/database';
 import { EmailClient } from './email/emailClient';
 import { startTelemetry } from './telemetry/telemetry';
 
@@ -14,6 +14,7 @@ import { startTelemetry } from './telemetry/telemetry';
 export async function createServices(
   environment: Environment,
   log: (message: string) => void,
+  retryOptions: RetryOptions = {},
 ): Promise<Services> {
   const settings = readSettings(environment);
   const credential = await createCredential(environment, settings.identityClientId);
@@ -26,7 +27,7 @@ export async function createServices(
   return {
     settings,
     get database() {
-      return new Database(settings.database, credential);
+      return new Database(settings.database, credential, undefined, retryOptions);
     },
     get emailClient() {
       // One for all runs: it knows for how long the service has asked to wait.

@@ -1,5 +1,6 @@
 import type { Clock, Deadline } from '../clock';
-import { NcrontabError, nextRuns, previousRun } from '../config/ncrontab';
+import { NcrontabError, nextRuns, parseNcrontab, previousRun, type Schedule } from '../config/ncrontab';
+import type { ScheduleZone } from '../config/schedules';
 import type { Settings } from '../config/settings';
 import type { Session } from '../database/session';
 import { describeCounts, formatCount, formatNumber, formatSpan, formatUtc } from '../format';
@@ -32,15 +33,26 @@ export const stateWords: Readonly<Record<StateName, string>> = {
   Healthy: 'Healthy',
 };
 
+/** When the platform starts a job. */
+export interface JobTimer {
+  /** NCRONTAB, as the timer is registered with it. */
+  readonly expression: string;
+  /** In which the host reads the expression. */
+  readonly zone: ScheduleZone;
+  /** The platform does not fire it. */
+  readonly off: boolean;
+}
+
 /** A job as it stands now. */
 export interface JobState {
   readonly job: Job;
   readonly state: StateName;
   /** Why, in words. */
   readonly stateReason: string;
-  /** NCRONTAB, UTC. */
-  readonly schedule: string;
-  /** Null: its timer is switched off, or its schedule is malformed. */
+  readonly timer: JobTimer;
+  /** Null: the schedule is malformed. */
+  readonly schedule: Schedule | null;
+  /** Null: its timer is switched off, or its schedule is malformed or names a time that never comes. */
   readonly nextRunAt: Date | null;
   /** The run that holds the lock. */
   readonly activeRun: JobRun | null;
@@ -89,37 +101,44 @@ export async function readJobStates(
 export async function readJobState(
   session: Pick<Session, 'query'>,
   job: Job,
-  { schedules, appService }: Pick<Settings, 'schedules' | 'appService'>,
+  { schedules, scheduleZone, appService }: Pick<Settings, 'schedules' | 'scheduleZone' | 'appService'>,
   runLimit: number,
   clock: Clock,
 ): Promise<JobState> {
   const runs = await listRuns(session, job.type, runLimit, { resends: false });
-  const timerOff = appService.disabledFunctions.has(job.type);
-  return judgeJob(job, schedules[job.scheduleSetting], timerOff, runs, new Date(clock.now()));
+  const timer = {
+    expression: schedules[job.scheduleSetting],
+    zone: scheduleZone,
+    off: appService.disabledFunctions.has(job.type),
+  };
+  return judgeJob(job, timer, runs, new Date(clock.now()));
 }
 
 /**
  * The one state of a job, with its reason.
- * @param timerOff the platform does not fire its timer
  * @param runs the newest first, without resends, at least runsForState of them if there are so many
  */
-export function judgeJob(
-  job: Job,
-  schedule: string,
-  timerOff: boolean,
-  runs: readonly JobRun[],
-  now: Date,
-): JobState {
+export function judgeJob(job: Job, timer: JobTimer, runs: readonly JobRun[], now: Date): JobState {
   const activeRun = runs.find(({ status }) => status === 'InProgress') ?? null;
   const lastRun = runs.find(({ status }) => status !== 'InProgress') ?? null;
-  const slots = readSlots(schedule, now);
-  const nextRunAt = timerOff ? null : (slots?.next ?? null);
+  const schedule = readSchedule(timer);
+  const next = schedule instanceof NcrontabError ? undefined : nextRuns(schedule, 1, now)[0];
   const [state, stateReason] = judge();
-  return { job, state, stateReason, schedule, nextRunAt, activeRun, lastRun, runs };
+  return {
+    job,
+    state,
+    stateReason,
+    timer,
+    schedule: schedule instanceof NcrontabError ? null : schedule,
+    nextRunAt: timer.off ? null : (next ?? null),
+    activeRun,
+    lastRun,
+    runs,
+  };
 
   function judge(): [StateName, string] {
     if (activeRun) return judgeActive(activeRun, now);
-    if (timerOff)
+    if (timer.off)
       return [
         'Paused',
         sentences(
@@ -127,22 +146,20 @@ export function judgeJob(
           lastRun?.status === 'Failed' && describeFailure(lastRun, now),
         ),
       ];
-    if (!slots)
+    if (schedule instanceof NcrontabError || !next)
       return [
         'Overdue',
-        `${job.scheduleSetting} is malformed (${schedule}): its timer never fires. Correct it; npm run doctor says how.`,
+        `${job.scheduleSetting} ${describeUseless(schedule)} Correct it; npm run doctor says how.`,
       ];
-    if (!lastRun)
-      return [
-        'NeverRun',
-        `No run is recorded yet.${slots.next ? ` The first is due at ${formatUtc(slots.next)}.` : ''}`,
-      ];
+    if (!lastRun) return ['NeverRun', `No run is recorded yet. The first is due at ${formatUtc(next)}.`];
     const lastSign = lastRun.completedAt ?? lastRun.startedAt;
-    if (slots.overdue && lastSign.getTime() < slots.overdue.getTime() - clockToleranceMs)
+    // The newest time that a run should have served by now.
+    const slot = previousRun(schedule, new Date(now.getTime() - overdueGraceMs));
+    if (slot && lastSign.getTime() < slot.getTime() - clockToleranceMs)
       return [
         'Overdue',
         sentences(
-          `A run was due at ${formatUtc(slots.overdue)}; the last one was ${ago(lastRun.startedAt, now)}.`,
+          `A run was due at ${formatUtc(slot)}; the last one was ${ago(lastRun.startedAt, now)}.`,
           'Check that the function app runs and that its timers are registered.',
           lastRun.status === 'Failed' && describeFailure(lastRun, now),
         ),
@@ -194,21 +211,22 @@ export function isStale(startedAt: Date, now: Date): boolean {
   return now >= lockExpiresAt(startedAt) || startedAt.getTime() > now.getTime() + clockToleranceMs;
 }
 
-/** The times of a schedule around now; undefined: it is malformed. */
-function readSlots(
-  schedule: string,
-  now: Date,
-): { next: Date | undefined; overdue: Date | undefined } | undefined {
+function readSchedule({ expression, zone }: JobTimer): Schedule | NcrontabError {
   try {
-    return {
-      next: nextRuns(schedule, 1, now)[0],
-      // The newest time that a run should have served by now.
-      overdue: previousRun(schedule, new Date(now.getTime() - overdueGraceMs)),
-    };
+    return parseNcrontab(expression, zone.timeZone);
   } catch (error) {
-    if (error instanceof NcrontabError) return undefined;
+    if (error instanceof NcrontabError) return error;
     throw error;
   }
+}
+
+/** What is wrong with a schedule that has no next time. */
+function describeUseless(schedule: Schedule | NcrontabError): string {
+  if (!(schedule instanceof NcrontabError))
+    return `(${schedule.expression}) names a time that never comes: its timer never fires.`;
+  if (schedule.isTimeSpan)
+    return `(${schedule.expression}) is a time span, which Azure supports on an App Service plan only: elsewhere its timer cannot be relied on.`;
+  return `is malformed (${schedule.expression}): its timer never fires.`;
 }
 
 function describeFailure({ startedAt, errorMessage }: JobRun, now: Date): string {

@@ -40,6 +40,7 @@ test('four settings suffice; the others have the documented defaults', () => {
     leadDays: [1, 7, 14],
     notifyRevoked: false,
     revocationCeiling: 1000,
+    scheduleZone: { timeZone: 'UTC' },
     schedules: defaultSchedules,
     telemetryNeedsToken: false,
     problems: [],
@@ -167,8 +168,8 @@ test('lead days are sorted, each once', () => {
   expect(readSettings({ ...minimal, NOTIFICATION_LEAD_DAYS: '30, 7,7,1' }).leadDays).toEqual([1, 7, 30]);
 });
 
-test.each(['0 0 * * *', 'x', '0 0 25 * * *', '@hourly'])(
-  'a schedule that is no NCRONTAB is refused: "%s"',
+test.each(['0 0 * *', 'x', '0 0 25 * * *', '@hourly'])(
+  'a schedule that the host refuses is refused: "%s"',
   (text) => {
     expect(problems({ ...minimal, SCHEDULE_NOTIFY_DATABRICKS: text }).SCHEDULE_NOTIFY_DATABRICKS).toContain(
       'six fields',
@@ -218,6 +219,28 @@ test.each(['Europe/Berlin', 'America/Argentina/Buenos_Aires', 'Etc/UTC'])('%s is
 test.each(['Berlin', '+02:00', 'Europe/Berlin\n'])('%j is not a time zone', (name) => {
   expect(problems({ ...minimal, NOTIFICATION_TIME_ZONE: name })).toEqual({
     NOTIFICATION_TIME_ZONE: 'expected the IANA name of a time zone, for example Europe/Berlin',
+  });
+});
+
+test.each([
+  [{}, { timeZone: 'UTC' }],
+  [{ TZ: 'Etc/UTC' }, { timeZone: 'UTC' }],
+  [{ WEBSITE_TIME_ZONE: ' Europe/Berlin ' }, { timeZone: 'Europe/Berlin', setting: 'WEBSITE_TIME_ZONE' }],
+  [
+    { WEBSITE_TIME_ZONE: 'Europe/Berlin', TZ: 'Asia/Tokyo' },
+    { timeZone: 'Asia/Tokyo', setting: 'TZ' },
+  ],
+])('with %j the host reads schedules in the zone %j', (given, zone) => {
+  const settings = readSettings({ ...minimal, ...given });
+  expect(settings.scheduleZone).toEqual(zone);
+  expect(settings.problems).toEqual([]);
+});
+
+test('a zone of the schedules that is no IANA name is a problem: their times are not known', () => {
+  expect(problems({ ...minimal, WEBSITE_TIME_ZONE: 'W. Europe Standard Time' })).toEqual({
+    WEBSITE_TIME_ZONE: expect.stringMatching(
+      /^"W\. Europe Standard Time" is not the IANA name of a time zone, .* for example Europe\/Berlin$/,
+    ) as string,
   });
 });
 

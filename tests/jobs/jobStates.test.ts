@@ -30,8 +30,8 @@ function run(ago: number, given: Partial<JobRun> = {}): JobRun {
 const hourly = '0 0 * * * *';
 const stateOf = (
   runs: readonly JobRun[],
-  { job = revocation, schedule = hourly, timerOff = false, at = now } = {},
-): JobState => judgeJob(job, schedule, timerOff, runs, at);
+  { job = revocation, schedule = hourly, timeZone = 'UTC', timerOff = false, at = now } = {},
+): JobState => judgeJob(job, { expression: schedule, zone: { timeZone }, off: timerOff }, runs, at);
 
 describe('what used to be shown as healthy', () => {
   test('a job on an hourly schedule whose last run was 3 days ago is overdue', () => {
@@ -154,6 +154,39 @@ test('a job whose schedule is malformed is overdue: its timer never fires', () =
     stateReason: expect.stringContaining('SCHEDULE_REVOKE_DATABRICKS is malformed (hourly)') as string,
     nextRunAt: null,
   });
+});
+
+test('a job whose schedule is a time span is overdue: Azure supports it on an App Service plan only', () => {
+  expect(stateOf([run(minute)], { schedule: '01:00:00' })).toMatchObject({
+    state: 'Overdue',
+    stateReason: expect.stringMatching(
+      /^SCHEDULE_REVOKE_DATABRICKS \(01:00:00\) is a time span, which Azure supports on an App Service plan only/,
+    ) as string,
+    nextRunAt: null,
+  });
+});
+
+test('a job whose schedule names a time that never comes is overdue: its timer never fires', () => {
+  expect(stateOf([run(minute)], { schedule: '0 0 0 31 2 *' })).toMatchObject({
+    state: 'Overdue',
+    stateReason: expect.stringMatching(
+      /^SCHEDULE_REVOKE_DATABRICKS \(0 0 0 31 2 \*\) names a time that never comes/,
+    ) as string,
+    nextRunAt: null,
+  });
+});
+
+test('a job is overdue by the clock of the zone in which the host reads its schedule', () => {
+  const last = run(0, {
+    startedAt: new Date('2026-11-30T17:30:05Z'),
+    completedAt: new Date('2026-11-30T17:30:06Z'),
+  });
+  const given = { schedule: '0 30 6-18 * * *', timeZone: 'Europe/Berlin' };
+  expect(stateOf([last], { ...given, at: new Date('2026-12-01T05:39:59Z') })).toMatchObject({
+    state: 'Healthy',
+    nextRunAt: new Date('2026-12-01T06:30:00Z'),
+  });
+  expect(stateOf([last], { ...given, at: new Date('2026-12-01T05:40:00Z') }).state).toBe('Overdue');
 });
 
 test('a job whose last run did what was due is healthy', () => {
