@@ -123,7 +123,7 @@ export function judgeJob(
       return [
         'Paused',
         sentences(
-          `Its timer is switched off by the app setting AzureWebJobs.${job.type}.Disabled; it can be run by hand.`,
+          `Its timer is switched off by the app setting AzureWebJobs.${job.type}.Disabled (DISABLED_JOBS of the deployment); it can be run by hand.`,
           lastRun?.status === 'Failed' && describeFailure(lastRun, now),
         ),
       ];
