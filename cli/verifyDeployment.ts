@@ -6,9 +6,9 @@
  *
  * The signed-in identity needs the role Website Contributor on the app. Exit code 1 if the app is not ready in time.
  */
-import { createCredential } from '../src/services';
+import { createCommandCredential } from './credential';
 import { DeployedAppError, verifyDeployedApp } from './deployedApp';
-import { parseArguments, readEnvironment, runCommand } from './environment';
+import { parseArguments, runCommand } from './environment';
 
 const usage = 'Usage: npm run deploy:verify -- --function-app <resource id of the function app>';
 
@@ -27,7 +27,7 @@ runCommand(async () => {
 
 async function managementToken(): Promise<string> {
   try {
-    const credential = await createCredential(readEnvironment(), undefined);
+    const credential = await createCommandCredential(process.env, undefined);
     const token = await credential.getToken('https://management.azure.com/.default');
     if (token) return token.token;
     throw new Error('none was issued');
