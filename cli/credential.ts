@@ -1,5 +1,6 @@
 import type { TokenCredential } from '@azure/identity';
 import type { Environment } from '../src/config/settings';
+import { DeployedAppError } from './resourceManager';
 
 /**
  * The identity of a command: what AZURE_TOKEN_CREDENTIALS names; else the developer's Azure sign-in, before anything that
@@ -25,4 +26,22 @@ export async function createCommandCredential(
     new AzurePowerShellCredential(),
     any,
   );
+}
+
+/**
+ * A bearer token for Azure Resource Manager.
+ * @throws DeployedAppError if nobody is signed in
+ */
+export async function managementToken(): Promise<string> {
+  try {
+    const credential = await createCommandCredential(process.env, undefined);
+    const token = await credential.getToken('https://management.azure.com/.default');
+    if (token) return token.token;
+    throw new Error('none was issued');
+  } catch (cause) {
+    throw new DeployedAppError(
+      `Could not get a token; sign in with az login or azd auth login: ${cause instanceof Error ? cause.message : String(cause)}`,
+      { cause },
+    );
+  }
 }

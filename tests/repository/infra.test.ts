@@ -2,6 +2,7 @@
  * What azd and the pipeline deploy: the deployments of the sites in tests/infra/ as Bicep's compiler evaluates them, and
  * the files around them, whose names have to be the same.
  */
+import { spawnSync } from 'node:child_process';
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse, parseDocument } from 'yaml';
@@ -403,6 +404,7 @@ describe('azure.yaml', () => {
     readonly run: string;
   }
   interface Azure {
+    readonly hooks: Partial<Record<string, Record<'posix' | 'windows', Hook>>>;
     readonly services: Record<
       string,
       { dist: string; hooks: Record<string, Record<'posix' | 'windows', Hook>> }
@@ -413,6 +415,36 @@ describe('azure.yaml', () => {
   const [definition] = Object.values(services);
   const hooks = Object.entries(definition?.hooks ?? {});
   const { scripts } = json('package.json') as { scripts: Record<string, string> };
+
+  describe('before a provision', () => {
+    const check = 'scripts/checkAzdValues.mjs';
+    const withValue = (name: string, value: string) =>
+      spawnSync(process.execPath, [check], {
+        cwd: root,
+        env: { PATH: process.env.PATH, [name]: value },
+        encoding: 'utf8',
+      });
+
+    test('the values of azd’s environment are checked, on Windows too', () => {
+      const { posix, windows } = (document.toJS() as Azure).hooks.preprovision ?? {};
+      expect([posix?.run, windows?.run.split('\n')[0]]).toEqual([`node ${check}`, `node ${check}`]);
+    });
+
+    test.each([
+      ['CONTACT_TEXT', 'Ask "us"'],
+      ['SQL_DATABASE', 'a\\b'],
+      ['ORGANISATION_NAME', 'two\nlines'],
+    ])('one that azd cannot pass on is named: %s=%j', (name, value) => {
+      const { status, stderr } = withValue(name, value);
+      expect(status).toBe(1);
+      expect(stderr).toMatch(new RegExp(`^${name} cannot be given to azd: .* azd env set ${name} `));
+    });
+
+    test('all others go through', () => {
+      const value = "O’Neil & Söhne, {requestNumber} $x 'y' <z>";
+      expect(withValue('CONTACT_TEXT', value)).toMatchObject({ status: 0, stderr: '' });
+    });
+  });
 
   test('is YAML without errors, and has one service', () => {
     expect(document.errors).toEqual([]);
@@ -431,7 +463,7 @@ describe('azure.yaml', () => {
     '%s does the same on Windows as elsewhere, with scripts and variables that exist',
     (_, hook) => {
       const calls = ({ run }: Hook): string[] =>
-        [...run.matchAll(/npm(?:\.cmd)? (ci|run \S+)( -- [^\n]*)?/g)].map(
+        [...run.matchAll(/npm(?:\.cmd)? (ci|run \S+)( -- [^\n}]*)?/g)].map(
           ([, command = '', parameters = '']) =>
             `${command}${parameters}`.replace(/"?\$(?:env:)?(\w+)"?/g, '<$1>').trim(),
         );
