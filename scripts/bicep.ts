@@ -16,9 +16,18 @@ export interface Ended {
 }
 
 /** Runs a program to its end. */
-export function run(program: string, parameters: readonly string[]): Promise<Ended> {
+export function run(
+  program: string,
+  parameters: readonly string[],
+  environment: NodeJS.ProcessEnv = process.env,
+): Promise<Ended> {
   return new Promise((resolve) => {
-    const options = { maxBuffer: 64 * 1024 * 1024, shell: process.platform === 'win32' && program === 'az' };
+    const options = {
+      env: environment,
+      maxBuffer: 64 * 1024 * 1024,
+      // A script on Windows.
+      shell: process.platform === 'win32' && program === 'az',
+    };
     execFile(program, parameters, options, (error, stdout, stderr) => {
       const code = error === null ? 0 : typeof error.code === 'number' ? error.code : undefined;
       resolve({ code, stdout, stderr });
@@ -28,14 +37,18 @@ export function run(program: string, parameters: readonly string[]): Promise<End
 
 /**
  * Finds Bicep's compiler: `bicep` in the path, the one of `az bicep`, or the NuGet package through the .NET SDK.
+ * @param environment PATH, and AZURE_CONFIG_DIR where the Azure CLI has its settings elsewhere
  * @param log takes a line about the one that is found, and about each that is too old
  * @returns its path; undefined where there is none
  */
-export async function findBicep(log: (line: string) => void): Promise<string | undefined> {
+export async function findBicep(
+  environment: NodeJS.ProcessEnv,
+  log: (line: string) => void,
+): Promise<string | undefined> {
   for (const [name, find] of Object.entries(places)) {
-    const path = await find();
+    const path = await find(environment);
     if (path === undefined) continue;
-    const { stdout } = await run(path, ['--version']);
+    const { stdout } = await run(path, ['--version'], environment);
     const [, version] = /version (\d+\.\d+\.\d+)/.exec(stdout) ?? [];
     if (version === undefined) continue;
     if (version.localeCompare(bicepVersion, 'en', { numeric: true }) >= 0) {
@@ -47,20 +60,20 @@ export async function findBicep(log: (line: string) => void): Promise<string | u
   return undefined;
 }
 
-const places: Readonly<Record<string, () => Promise<string | undefined>>> = {
+const places: Readonly<Record<string, (environment: NodeJS.ProcessEnv) => Promise<string | undefined>>> = {
   'in the path': () => Promise.resolve('bicep'),
-  'az bicep': async () => {
-    const { code } = await run('az', ['bicep', 'version']);
+  'az bicep': async (environment) => {
+    const { code } = await run('az', ['bicep', 'version'], environment);
     // The Azure CLI keeps the compiler beside its settings.
     return code === 0
-      ? join(process.env.AZURE_CONFIG_DIR ?? join(homedir(), '.azure'), 'bin', 'bicep')
+      ? join(environment.AZURE_CONFIG_DIR ?? join(homedir(), '.azure'), 'bin', 'bicep')
       : undefined;
   },
-  'NuGet package': async () => {
-    const restored = await pathInPackage();
+  'NuGet package': async (environment) => {
+    const restored = await pathInPackage(environment);
     if (restored !== undefined) return restored;
-    const { code } = await run('dotnet', ['restore', ...project]);
-    return code === 0 ? pathInPackage() : undefined;
+    const { code } = await run('dotnet', ['restore', ...project], environment);
+    return code === 0 ? pathInPackage(environment) : undefined;
   },
 };
 
@@ -71,7 +84,11 @@ const project = [
 ];
 
 /** The package's own property; empty before it is restored. */
-async function pathInPackage(): Promise<string | undefined> {
-  const { code, stdout } = await run('dotnet', ['msbuild', ...project, '-getProperty:BicepPath']);
+async function pathInPackage(environment: NodeJS.ProcessEnv): Promise<string | undefined> {
+  const { code, stdout } = await run(
+    'dotnet',
+    ['msbuild', ...project, '-getProperty:BicepPath'],
+    environment,
+  );
   return code === 0 ? stdout.trim() || undefined : undefined;
 }

@@ -39,7 +39,7 @@ async function evaluate(bicep: string, site: string, parameters: string): Promis
 async function main(): Promise<boolean> {
   const { values } = parseArgs({ options: { required: { type: 'boolean' } } });
   rmSync(evaluations, { recursive: true, force: true });
-  const bicep = await findBicep((line) => console.log(line));
+  const bicep = await findBicep(process.env, (line) => console.log(line));
   if (bicep === undefined) {
     console.log(`infra/ is not compiled: skipped, since no compiler of Bicep was found. ${howToGetBicep}`);
     return values.required !== true;
