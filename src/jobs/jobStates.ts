@@ -142,7 +142,7 @@ export function judgeJob(job: Job, timer: JobTimer, runs: readonly JobRun[], now
       return [
         'Paused',
         sentences(
-          `Its timer is switched off by the app setting AzureWebJobs.${job.type}.Disabled; it can be run by hand.`,
+          `Its timer is switched off by the app setting AzureWebJobs.${job.type}.Disabled (DISABLED_JOBS of the deployment); it can be run by hand.`,
           lastRun?.status === 'Failed' && describeFailure(lastRun, now),
         ),
       ];

@@ -136,7 +136,9 @@ test('a failed run that is overdue too says both', () => {
 test('a job whose timer is switched off is paused, however long ago it ran, and has no next run', () => {
   const { state, stateReason, nextRunAt } = stateOf([run(3 * day)], { timerOff: true });
   expect([state, nextRunAt]).toEqual(['Paused', null]);
-  expect(stateReason).toContain('AzureWebJobs.RevokeExpiredDatabricksRequests.Disabled');
+  expect(stateReason).toContain(
+    'AzureWebJobs.RevokeExpiredDatabricksRequests.Disabled (DISABLED_JOBS of the',
+  );
   expect(stateOf([run(minute, { status: 'InProgress' })], { timerOff: true }).state).toBe('Running');
 });
 
