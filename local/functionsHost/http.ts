@@ -33,30 +33,27 @@ export function createFunctionsServer(
     if (/^\/admin\/functions(\/|$)/.test(url.pathname)) return answerAdmin(method, url, bytes);
 
     const matching = byRank.flatMap(({ target, path }) => {
-      const params = path.match(url.pathname);
-      return params ? [{ target, params, methods: target.description.methods ?? [] }] : [];
+      const params = target.description.methods?.includes(method) ? path.match(url.pathname) : undefined;
+      return params ? [{ target, params }] : [];
     });
-    const found = matching.find(({ methods }) => methods.includes(method));
-    if (matching.length === 0) return text(404, `No function has the path ${url.pathname}`);
-    if (!found)
-      return wrongMethod(
-        url,
-        matching.flatMap(({ methods }) => methods),
-      );
+    const [found] = matching;
+    if (!found) return text(404, `No function takes ${method} ${url.pathname}`);
 
     const headers = joinedHeaders(request);
-    const http = { method, url: url.href, headers, params: found.params, body: { bytes } };
+    const query = joinedQuery(url);
+    const body = { bytes: hasLength(request) ? bytes : new Uint8Array() };
+    const http = { method, url: url.href, headers, query, params: found.params, body };
     const given: HttpData = await invoker
       .run(found.target, { http }, `${method} ${url.pathname}`, headers.traceparent)
       .then(
         (response) => response ?? { statusCode: '204' },
         () => ({ statusCode: '500' }),
       );
-    const body = given.body?.bytes ?? given.body?.string;
+    const answered = given.body?.bytes ?? given.body?.string;
     return {
       status: Number(given.statusCode),
       headers: given.headers ?? {},
-      ...(body === undefined ? {} : { body }),
+      ...(answered === undefined ? {} : { body: answered }),
     };
   }
 
@@ -134,6 +131,18 @@ function joinedHeaders(request: IncomingMessage): Record<string, string> {
   return Object.fromEntries(
     Object.entries(request.headersDistinct).map(([name, values]) => [name, (values ?? []).join(',')]),
   );
+}
+
+/** The query as the Functions host hands it on: repeated values joined by a comma; its map has no room for __proto__. */
+function joinedQuery({ searchParams }: URL): Record<string, string> {
+  const query: Record<string, string> = {};
+  for (const name of searchParams.keys()) query[name] = searchParams.getAll(name).join(',');
+  return query;
+}
+
+/** The Functions host hands on no other body: a chunked one arrives empty (nodejs-worker, issue 524). */
+function hasLength({ headers }: IncomingMessage): boolean {
+  return Number(headers['content-length'] ?? 0) > 0;
 }
 
 async function readBody(request: IncomingMessage): Promise<Buffer> {
