@@ -1,10 +1,9 @@
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { request, type OutgoingHttpHeaders } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { text } from 'node:stream/consumers';
 import { startHostProcess, type HostProcess } from '../../local/functionsHost/process';
 import { LogLines } from '../support/logLines';
+import { sendRaw } from '../support/rawRequest';
 
 const app = `
 import { app } from '@azure/functions';
@@ -112,16 +111,6 @@ afterAll(async () => {
 describe('an app', () => {
   let host: LoggingHost;
   const call = (path: string, init?: RequestInit) => fetch(`${host.url}${path}`, init);
-  /** A request as fetch would not send it; a body goes in chunks. */
-  const send = (method: string, path: string, headers: OutgoingHttpHeaders, body?: string) =>
-    new Promise<[status: number | undefined, body: string]>((resolve, reject) => {
-      const sent = request(`${host.url}${path}`, { method, headers }, (response) => {
-        text(response).then((answered) => resolve([response.statusCode, answered]), reject);
-      });
-      sent.on('error', reject);
-      if (body !== undefined) sent.write(body);
-      sent.end();
-    });
 
   beforeAll(async () => {
     host = await start(createApp({ 'dist/main.mjs': app }));
@@ -153,9 +142,10 @@ describe('an app', () => {
   });
 
   test('gets no body that came in chunks, as in Azure', async () => {
-    const [status, answered] = await send('POST', '/api/things/x/items', {}, 'body');
+    const chunked = { method: 'POST', body: 'body', chunked: true };
+    const { status, body } = await sendRaw(`${host.url}/api/things/x/items`, chunked);
     expect(status).toBe(201);
-    expect(JSON.parse(answered)).toMatchObject({ method: 'POST', body: '' });
+    expect(JSON.parse(body)).toMatchObject({ method: 'POST', body: '' });
   });
 
   test('is found by its route in any case, with a slash at the end, without an optional parameter, and literal segments first', async () => {
@@ -200,7 +190,7 @@ describe('an app', () => {
   });
 
   test('called with a Host header that is no host answers 400', async () => {
-    const [status] = await send('GET', '/api/nothing', { Host: 'a b' });
+    const { status } = await sendRaw(`${host.url}/api/nothing`, { headers: { Host: 'a b' } });
     expect(status).toBe(400);
   });
 

@@ -10,6 +10,7 @@ import type { Services } from '../../jobs/runJob';
 import { readHistory } from '../../jobRun/history';
 import {
   ParameterError,
+  queryOf,
   quote,
   readCount,
   readJobId,
@@ -63,7 +64,7 @@ export const getStatus: HttpHandler = async (request, context) => {
       panel,
       selected: panel?.job ?? findJob(query.get('job') ?? ''),
       readAt: new Date(clock.now()),
-      link: linkWith(request.query.get('code')),
+      link: linkWith(queryOf(request).get('code')),
     };
     return answer(200, part ? renderFragment(page) : renderStatusPage(page, assets));
   } catch (error) {
