@@ -118,14 +118,15 @@ export function validateExamples({ id, requestBody, responses }: Operation): num
   return count;
 }
 
+/** As the host finds a function: case and a slash at the end do not count. */
 function findOperation(method: string, path: string): Operation | undefined {
-  const segments = path.split('/');
+  const segments = path.toLowerCase().replace(/\/$/, '').split('/');
   return operations.find(({ method: documented, route }) => {
     const template = route.split('/');
     return (
       documented === method &&
       template.length === segments.length &&
-      template.every((part, index) => part.startsWith('{') || part === segments[index])
+      template.every((part, index) => part.startsWith('{') || part.toLowerCase() === segments[index])
     );
   });
 }
@@ -139,7 +140,7 @@ export async function expectDocumented(method: string, target: string, response:
   const { pathname } = new URL(target, 'http://host');
   const mediaType = response.headers.get('content-type')?.split(';')[0] ?? 'none';
   // The host answers in plain text for what reaches no function.
-  if (!pathname.startsWith('/api/') || mediaType === 'text/plain') return;
+  if (!/^\/api\//i.test(pathname) || mediaType === 'text/plain') return;
   const subject = `The answer ${response.status} (${mediaType}) to ${method} ${pathname}`;
   const operation = findOperation(method, pathname);
   const documented = operation?.responses[response.status];
