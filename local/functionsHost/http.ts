@@ -5,7 +5,7 @@ import {
   type Server,
   type ServerResponse,
 } from 'node:http';
-import type { ServedFunction } from './app';
+import type { HttpOptions, ServedFunction } from './app';
 import type { HttpData, TypedData } from './core';
 import { timerInput, type Invoker } from './invocation';
 import { describeError, type HostLog } from './log';
@@ -20,8 +20,10 @@ interface Answer {
 export function createFunctionsServer(
   served: readonly ServedFunction[],
   invoker: Invoker,
+  limits: Omit<HttpOptions, 'routePrefix'>,
   log: HostLog,
 ): Server {
+  const throttle = createThrottle(limits);
   const byRank = served
     .flatMap((target) => (target.path ? [{ target, path: target.path }] : []))
     .sort((a, b) => a.path.rank.localeCompare(b.path.rank));
@@ -43,12 +45,12 @@ export function createFunctionsServer(
     const query = joinedQuery(url);
     const body = { bytes: hasLength(request) ? bytes : new Uint8Array() };
     const http = { method, url: url.href, headers, query, params: found.params, body };
-    const given: HttpData = await invoker
-      .run(found.target, { http }, `${method} ${url.pathname}`, headers.traceparent)
-      .then(
+    const given: HttpData = await throttle(() =>
+      invoker.run(found.target, { http }, `${method} ${url.pathname}`, headers.traceparent).then(
         (response) => response ?? { statusCode: '204' },
         () => ({ statusCode: '500' }),
-      );
+      ),
+    );
     const answered = given.body?.bytes ?? given.body?.string;
     return {
       status: Number(given.statusCode),
@@ -98,6 +100,27 @@ export function createFunctionsServer(
       });
   });
   return server;
+}
+
+/** Lets requests through as host.json says; those beyond are answered with 429 and no more. */
+function createThrottle({
+  maxConcurrentRequests,
+  maxOutstandingRequests,
+}: Omit<HttpOptions, 'routePrefix'>): (work: () => Promise<HttpData>) => Promise<HttpData> {
+  const waiting: (() => void)[] = [];
+  let running = 0;
+  return async (work) => {
+    if (running + waiting.length >= maxOutstandingRequests) return { statusCode: '429' };
+    if (running >= maxConcurrentRequests) await new Promise<void>((resolve) => waiting.push(resolve));
+    else running++;
+    try {
+      return await work();
+    } finally {
+      const next = waiting.shift();
+      if (next) next();
+      else running--;
+    }
+  };
 }
 
 /** Run by hand, a timer gets no schedule status, and an HTTP function the body and no parameters. */

@@ -284,6 +284,35 @@ app.http('hello', { methods: ['GET'], handler: () => ({ body: 'hello' }) });`;
   expect(await (await fetch(`${host.url}/hello`)).text()).toBe('hello');
 });
 
+test('of requests at once, as many as host.json says are worked on and wait; the others are 429', async () => {
+  const holding = `import { app } from '@azure/functions';
+let held = [];
+app.http('hold', { methods: ['GET'], handler: (_, context) => {
+  context.log('holding');
+  return new Promise((resolve) => held.push(() => resolve({ body: 'held' })));
+} });
+app.timer('release', { schedule: '0 0 0 1 1 *', handler: () => held.splice(0).forEach((release) => release()) });`;
+  const http = { maxConcurrentRequests: 2, maxOutstandingRequests: 3 };
+  const host = await start(
+    createApp({
+      'dist/main.mjs': holding,
+      'host.json': JSON.stringify({ version: '2.0', extensions: { http } }),
+    }),
+  );
+  const hold = () => sendRaw(`${host.url}/api/hold`, {});
+  const release = () => fetch(`${host.url}/admin/functions/release`, { method: 'POST' });
+  const first = [hold(), hold()];
+  await host.logged('holding', 2);
+  const others = [hold(), hold()];
+  const { status, headers, body } = await Promise.race(others);
+  expect([status, headers['retry-after'], body]).toEqual([429, undefined, '']);
+  await release();
+  await host.logged('holding', 3);
+  await release();
+  const answers = await Promise.all([...first, ...others]);
+  expect(answers.map((answer) => answer.status)).toEqual([200, 200, 200, 429]);
+});
+
 test.each([
   ['is not built', {}, /The app is not built/],
   ['registers nothing', { 'dist/main.mjs': '' }, /registered no function/],

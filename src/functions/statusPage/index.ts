@@ -106,7 +106,7 @@ async function readPanel(
     const preview = await previewJob(services, job, { order, ...(after !== undefined && { after }) });
     return { kind: 'preview', job, preview, order, first };
   }
-  const runs = await services.database.connect((connection) =>
+  const runs = await services.database.connect('read', (connection) =>
     connection.withRetries(deadline, (session) => readHistory(session, job.type, runsShown + 1, before)),
   );
   if (!runs) throw noSuchPage(`There is no run ${before ?? ''}.`);
