@@ -131,6 +131,7 @@ async function until(
 }
 
 async function describe(response: Response): Promise<string> {
+  if (response.status === 429) return 'it is busy (429)';
   const text = (await response.text()).replace(/\s+/g, ' ').slice(0, 300);
   return `${response.status}${text === '' ? '' : `, ${text}`}`;
 }
