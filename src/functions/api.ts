@@ -1,4 +1,4 @@
-import type { HttpHandler, HttpRequest, HttpResponseInit, InvocationContext } from '@azure/functions';
+import type { HttpRequest } from '@azure/functions';
 import { deadlineIn } from '../clock';
 import { formatUtc } from '../format';
 import type { Purpose } from '../database/database';
@@ -13,6 +13,7 @@ import { readHistory } from '../jobRun/history';
 import type { ActiveRun } from '../jobRun/jobRun';
 import { lockExpiresAt } from '../jobRun/lease';
 import { readJobStates, runsForState } from '../jobs/jobStates';
+import type { Handler } from './http';
 import {
   guidPattern,
   ParameterError,
@@ -226,9 +227,7 @@ export function unknownRun(job: Job, jobId: string): RequestError {
 }
 
 /** Turns what a handler throws into a problem document. */
-export function withErrorResponses(
-  handler: (request: HttpRequest, context: InvocationContext) => Promise<HttpResponseInit>,
-): HttpHandler {
+export function withErrorResponses(handler: Handler): Handler {
   return async (request, context) => {
     try {
       return await handler(request, context);

@@ -27,7 +27,7 @@ const busyRetryAfter = '5';
 export class RequestError extends Error {
   override readonly name: string = 'RequestError';
   constructor(
-    readonly status: 400 | 404 | 409 | 411 | 413 | 415,
+    readonly status: 400 | 401 | 403 | 404 | 409 | 411 | 413 | 415,
     readonly title: string,
     message: string,
     /** Extensions of the problem document. */

@@ -606,6 +606,21 @@ describe('A body', () => {
   });
 });
 
+test.each([
+  ['GET', '/api/jobs'],
+  ['GET', '/api/status'],
+  ['GET', runPath(revokeDatabricks.type)],
+  ['POST', `${runPath(notifyDatabricks.type)}?dryRun=true`],
+  ['POST', `${runPath(revokeDatabricks.type)}?when=now`],
+  ['GET', '/api/jobs/unknown/runs'],
+])('what %s %s answers is kept nowhere, and read as what it is', async (method, path) => {
+  const { headers } = await app.call(path, { method });
+  expect([headers.get('cache-control'), headers.get('x-content-type-options')]).toEqual([
+    'no-store',
+    'nosniff',
+  ]);
+});
+
 test('GET /api/status refuses unknown parameters, and takes the function key', async () => {
   const answer = await app.call('/api/status?jobs=RevokeExpiredPalantirRequests');
   expect([answer.status, answer.headers.get('content-type')]).toEqual([400, 'text/html; charset=utf-8']);
