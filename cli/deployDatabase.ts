@@ -39,6 +39,7 @@ runCommand(async () => {
   log(`Database ${database.name} on ${database.server}:${database.port}`);
   const interactive = { interactive: true };
   const findings = await new Database(database, credential, statementTimeoutMs, interactive).connect(
+    'run',
     (connection) =>
       connection.withRetries(deadlineIn(systemClock, timeBudgetMs), async (session) => {
         await deployScripts(session, directory, log, replaceViews ? keepReplacedView : undefined);

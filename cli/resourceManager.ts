@@ -58,6 +58,7 @@ export async function readAnswer<T>(response: Response): Promise<T> {
 }
 
 export async function describeAnswer(response: Response): Promise<string> {
+  if (response.status === 429) return 'it is busy (429)';
   const text = (await response.text()).replace(/\s+/g, ' ').slice(0, 300);
   return `${response.status}${text === '' ? '' : `, ${text}`}`;
 }

@@ -29,11 +29,13 @@ export async function createServices(
     settings.telemetryNeedsToken ? credential : undefined,
     log,
   );
+  let database: Database | undefined;
   let emailClient: EmailClient | undefined;
   return {
     settings,
     get database() {
-      return new Database(settings.database, credential, undefined, retryOptions);
+      // One for all: it bounds the sessions of the process.
+      return (database ??= new Database(settings.database, credential, undefined, retryOptions));
     },
     get emailClient() {
       // One for all runs: it knows for how long the service has asked to wait.
