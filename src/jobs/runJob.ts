@@ -9,10 +9,11 @@ import { finishRun, type Completion } from '../jobRun/finish';
 import type { RunMessage } from '../jobRun/runMessage';
 import { resendMark, type ActiveRun, type JobRun } from '../jobRun/jobRun';
 import { lockExpiresAt } from '../jobRun/lease';
-import type { JobRunEvent, Telemetry } from '../telemetry/telemetry';
+import type { JobRunEvent, JobStateEvent, Telemetry } from '../telemetry/telemetry';
 import type { Job } from './catalogue';
 import type { Backlog } from './dueSql';
 import { describeFailures, failedCount, leftCount, undeliverableCount } from './failures';
+import { readJobStates, runsForState } from './jobStates';
 import { notifyExpiring } from './notification';
 import type { Outcome, RunContext } from './outcome';
 import type { RequestId } from './platforms';
@@ -27,6 +28,9 @@ export type Trigger = keyof typeof timeBudgetsMs;
 
 /** How long whoever only looks waits for a database that does not answer, in ms. */
 export const readBudgetMs = 30_000;
+
+/** How long a run may try to read the states of the jobs, in ms: they are for telemetry only. */
+const stateBudgetMs = 10_000;
 
 /** How long a run may try to finish its row when its time budget is spent. In ms. */
 const finishingGraceMs = 25_000;
@@ -116,6 +120,7 @@ export async function runJob(services: Services, job: Job, options: RunOptions):
         if (result.kind === 'finished' && result.error) trackError(result.error);
         track(toEvent(result, attempt.outcome));
         options.log(`${job.type} ${describeResult(result)}`);
+        if (!options.signal?.aborted) await telemetry.trackJobStates(() => readStateEvents(services));
         return result;
       } catch (thrown) {
         const error = toError(thrown);
@@ -127,6 +132,20 @@ export async function runJob(services: Services, job: Job, options: RunOptions):
   } finally {
     await telemetry.flush();
   }
+}
+
+/** The states of all four jobs: one that does not run any more is told by the others. */
+async function readStateEvents(services: Services): Promise<JobStateEvent[]> {
+  const states = await readJobStates(services, deadlineIn(services.clock, stateBudgetMs), runsForState);
+  return states.map(({ job, state, since, hoursOverdue, failuresInARow, earlyStopsInARow, safetyStop }) => ({
+    jobType: job.type,
+    state,
+    ...(since && { since: since.toISOString() }),
+    hoursOverdue: Math.round(hoursOverdue * 100) / 100,
+    failuresInARow,
+    earlyStopsInARow,
+    safetyStop,
+  }));
 }
 
 /** Acquires the lock, executes the job, finishes the run's row. */

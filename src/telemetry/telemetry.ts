@@ -4,9 +4,18 @@ import type { TokenCredential } from '@azure/identity';
 import type { TelemetryClient } from 'applicationinsights';
 import { errorText } from '../errorText';
 import { activeOperation, inOperation, operationLogProcessor, operationSpanProcessor } from './operation';
-import { jobRunEvent, jobRunMetrics, type ExceptionProperty, type JobRunProperty } from './names';
+import {
+  jobRunEvent,
+  jobRunMetrics,
+  jobStateEvent,
+  type ExceptionProperty,
+  type JobRunProperty,
+  type JobStateProperty,
+} from './names';
 
-export type JobRunEvent = Readonly<Partial<Record<JobRunProperty, string | number | boolean>>>;
+type Value = string | number | boolean;
+export type JobRunEvent = Readonly<Partial<Record<JobRunProperty, Value>>>;
+export type JobStateEvent = Readonly<Partial<Record<JobStateProperty, Value>>>;
 
 /** An invocation as the Functions host reports it: its request item is the host's. */
 export interface Invocation {
@@ -27,6 +36,11 @@ export interface Telemetry {
   inSpan<T>(name: string, work: () => Promise<T>): Promise<T>;
   /** One event an attempt, and its metrics. */
   trackJobRun(event: JobRunEvent): void;
+  /**
+   * One event for each job.
+   * @param read asked only where there is telemetry; may throw, which is logged
+   */
+  trackJobStates(read: () => Promise<readonly JobStateEvent[]>): Promise<void>;
   trackException(error: Error, properties: Readonly<Partial<Record<ExceptionProperty, string>>>): void;
   /** Sends what was emitted; ends after `flushTimeout` whether it was sent or not. */
   flush(): Promise<void>;
@@ -52,6 +66,7 @@ const noopTelemetry: Telemetry = {
   inInvocation: (_invocation, work) => work(),
   inSpan: (_name, work) => work(),
   trackJobRun: () => undefined,
+  trackJobStates: () => Promise.resolve(),
   trackException: () => undefined,
   flush: () => Promise.resolve(),
 };
@@ -133,16 +148,22 @@ class ApplicationInsights implements Telemetry {
   trackJobRun(event: JobRunEvent): void {
     this.#guard(() => {
       if (event.status === 'Failed') trace.getActiveSpan()?.setStatus({ code: SpanStatusCode.ERROR });
-      const properties = Object.fromEntries(
-        Object.entries(event).map(([name, value]) => [name, String(value)]),
-      );
-      this.client.trackEvent({ name: jobRunEvent, properties });
+      this.client.trackEvent({ name: jobRunEvent, properties: toTexts(event) });
       for (const name of jobRunMetrics) {
         const value = event[name];
         if (typeof value === 'number')
           this.client.trackMetric({ name, value, properties: { jobType: String(event.jobType) } });
       }
     });
+  }
+
+  async trackJobStates(read: () => Promise<readonly JobStateEvent[]>): Promise<void> {
+    try {
+      for (const state of await read())
+        this.client.trackEvent({ name: jobStateEvent, properties: toTexts(state) });
+    } catch (error) {
+      this.log(`The states of the jobs could not be sent: ${errorText(error)}`);
+    }
   }
 
   trackException(exception: Error, properties: Readonly<Record<string, string>>): void {
@@ -172,4 +193,9 @@ class ApplicationInsights implements Telemetry {
       this.log(`Telemetry could not be emitted: ${errorText(error)}`);
     }
   }
+}
+
+/** Application Insights keeps the properties of an event as texts. */
+function toTexts(event: Readonly<Record<string, Value>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(event).map(([name, value]) => [name, String(value)]));
 }

@@ -64,6 +64,9 @@ export class RecordingTelemetry implements Telemetry {
   trackJobRun(event: JobRunEvent): void {
     this.events.push(event);
   }
+  trackJobStates(): Promise<void> {
+    return Promise.resolve();
+  }
   trackException(error: Error, properties: object): void {
     this.exceptions.push({ error, properties });
   }

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { jobs } from '../../src/jobs/catalogue';
 import type { JobType } from '../../src/jobRun/jobRun';
-import { jobRunMetrics, jobRunProperties } from '../../src/telemetry/names';
+import { jobRunMetrics, jobRunProperties, jobStateProperties } from '../../src/telemetry/names';
 import { flushTimeoutMs } from '../../src/telemetry/telemetry';
 import { startSample, type App, type Sample } from '../support/app';
 import { startIngestion, type Envelope, type Ingestion } from '../support/ingestion';
@@ -64,8 +64,9 @@ async function run(type: JobType, theApp = app): Promise<{ status: number; body:
 }
 
 const properties = ({ data }: Envelope): Readonly<Record<string, string>> => data.baseData.properties ?? {};
-const events = (): Envelope[] =>
-  ingestion.ofType('EventData').filter(({ data }) => data.baseData.name === 'JobRun');
+const eventsNamed = (name: string): Envelope[] =>
+  ingestion.ofType('EventData').filter(({ data }) => data.baseData.name === name);
+const events = (): Envelope[] => eventsNamed('JobRun');
 /** The id and the name of the operation that an item belongs to. */
 const operationOf = ({ tags }: Envelope): unknown => ({
   id: tags['ai.operation.id'],
@@ -148,6 +149,37 @@ test('every run is kept whole, however many come at once', async () => {
     await Promise.all([run('RevokeExpiredDatabricksRequests'), run('RevokeExpiredPalantirRequests')]);
   expect(events()).toHaveLength(16);
   expect(runSpans()).toHaveLength(16);
+});
+
+test('a run, and one that finds its job held, sends the states of all four jobs as the page shows them', async () => {
+  const silent = await sample.startApp({ ...settings, APPLICATIONINSIGHTS_CONNECTION_STRING: '' });
+  await run('RevokeExpiredPalantirRequests');
+  await sample.query(
+    "INSERT INTO dbo.JobRun (Job_Id, Job_Type, Status, Started_At, Started_By) VALUES (NEWID(), 'RevokeExpiredDatabricksRequests', 'InProgress', GETUTCDATE(), 'machine-1');",
+  );
+  ingestion.forget();
+  expect((await run('RevokeExpiredDatabricksRequests')).status).toBe(409);
+  const { jobs: shown } = (await (await silent.call('/api/jobs')).json()) as {
+    jobs: { jobType: string; state: string }[];
+  };
+  const sent = eventsNamed('JobState').map(properties);
+  expect(sent.map(({ jobType, state }) => ({ jobType, state }))).toEqual(
+    shown.map(({ jobType, state }) => ({ jobType, state })),
+  );
+  expect(sent[0]).toEqual({
+    jobType: 'RevokeExpiredDatabricksRequests',
+    state: 'Running',
+    since: expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/) as string,
+    hoursOverdue: '0',
+    failuresInARow: '0',
+    earlyStopsInARow: '0',
+    safetyStop: 'false',
+  });
+  expect(
+    sent
+      .flatMap((state) => Object.keys(state))
+      .filter((name) => !(jobStateProperties as readonly string[]).includes(name)),
+  ).toEqual([]);
 });
 
 describe('one request and one operation a run: the host reports the request', () => {
