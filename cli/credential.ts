@@ -32,9 +32,9 @@ export async function createCommandCredential(
  * A bearer token for Azure Resource Manager.
  * @throws DeployedAppError if nobody is signed in
  */
-export async function managementToken(): Promise<string> {
+export async function managementToken(environment: Environment): Promise<string> {
   try {
-    const credential = await createCommandCredential(process.env, undefined);
+    const credential = await createCommandCredential(environment, undefined);
     const token = await credential.getToken('https://management.azure.com/.default');
     if (token) return token.token;
     throw new Error('none was issued');

@@ -47,5 +47,5 @@ export async function waitForRoleAssignments(options: RoleAssignmentsOptions): P
     log(`The app's roles are new: waiting ${Math.ceil(leftMs / 1000)} s until its storage knows them`);
     await delay(leftMs);
   }
-  log(`${value.length} roles of the app's identity are in force`);
+  log(`Roles of the app's identity: ${value.length}, each at least ${settledMs / 1000} s old`);
 }

@@ -8,7 +8,7 @@
  */
 import { managementToken } from './credential';
 import { verifyDeployedApp } from './deployedApp';
-import { parseArguments, runCommand } from './environment';
+import { parseArguments, readEnvironment, runCommand } from './environment';
 import { DeployedAppError } from './resourceManager';
 
 const usage = 'Usage: npm run deploy:verify -- --function-app <resource id of the function app>';
@@ -19,7 +19,7 @@ runCommand(async () => {
   if (appId === undefined) throw new DeployedAppError(usage);
   const statusPage = await verifyDeployedApp({
     appId,
-    token: await managementToken(),
+    token: await managementToken(readEnvironment('this command asks Azure alone')),
     log: (line) => console.log(line),
   });
   console.log(`Status page: ${statusPage}`);

@@ -7,7 +7,7 @@
  * The signed-in identity needs Reader on the app's resource group.
  */
 import { managementToken } from './credential';
-import { parseArguments, runCommand } from './environment';
+import { parseArguments, readEnvironment, runCommand } from './environment';
 import { DeployedAppError } from './resourceManager';
 import { waitForRoleAssignments } from './roleAssignments';
 
@@ -19,7 +19,7 @@ runCommand(async () => {
   if (appId === undefined) throw new DeployedAppError(usage);
   await waitForRoleAssignments({
     appId,
-    token: await managementToken(),
+    token: await managementToken(readEnvironment('this command asks Azure alone')),
     log: (line) => console.log(line),
   });
   return true;

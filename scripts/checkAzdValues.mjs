@@ -13,6 +13,6 @@ const wrong = names.filter((name) => breaksJson(process.env[name] ?? ''));
 
 for (const name of wrong)
   console.error(
-    `${name} cannot be given to azd: its value has a quote ("), a backslash or a line break, which azd does not pass on. Say it without: azd env set ${name} '…'`,
+    `${name} cannot be given to azd: its value has a quote ("), a backslash or a line break, which azd does not pass on. Set it without: azd env set ${name} '…'`,
   );
 process.exitCode = wrong.length > 0 ? 1 : 0;

@@ -54,14 +54,14 @@ test('waits until the newest role of the app’s own identity is old enough', as
   expect(filters).toEqual([`principalId eq '${principalId}'`]);
   expect(lines).toEqual([
     "The app's roles are new: waiting 1 s until its storage knows them",
-    "2 roles of the app's identity are in force",
+    "Roles of the app's identity: 2, each at least 1 s old",
   ]);
 });
 
 test('does not wait for roles that were there before', async () => {
   assigned = [new Date(Date.now() - 10 * 60_000)];
   await wait();
-  expect(lines).toEqual(["1 roles of the app's identity are in force"]);
+  expect(lines).toEqual(["Roles of the app's identity: 1, each at least 180 s old"]);
 });
 
 test('says what is missing: a role, an identity, a permission', async () => {
