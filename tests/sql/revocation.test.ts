@@ -25,6 +25,10 @@ afterEach(async () => {
 });
 afterAll(() => environment.close());
 
+/** What SQL Server says of a request that is not there (547). */
+const conflict =
+  'The INSERT statement conflicted with the FOREIGN KEY constraint "FK_Request". The conflict occurred in database "access", table "dbo.Requests".';
+
 /** A real server has no faults to order. */
 const withFaults = realServer ? test.skip : test;
 
@@ -288,7 +292,9 @@ describe.each(revocations.map((job) => [job.platform.name, job] as const))('%s',
    */
   const obstruct = (
     positions: { readonly from: number; readonly to: number },
-    fault: { readonly kind: 'error'; readonly number: number } | { readonly kind: 'hang' },
+    fault:
+      | { readonly kind: 'error'; readonly number: number; readonly message?: string }
+      | { readonly kind: 'hang' },
     clock?: TestServices['clock'],
   ): jest.SpyInstance =>
     beforeEachStatement(({ name, sql, parameters }) => {
@@ -307,9 +313,9 @@ describe.each(revocations.map((job) => [job.platform.name, job] as const))('%s',
   withFaults.each([
     ['that another transaction has locked', { kind: 'error', number: 1222 }, 'locked by another transaction'],
     [
-      'whose row a constraint refuses',
-      { kind: 'error', number: 547 },
-      'refused by a constraint of the table',
+      'that the foreign key refuses',
+      { kind: 'error', number: 547, message: conflict },
+      'refused by the foreign key',
     ],
     ['that is not written in time', { kind: 'hang' }, 'not written in time'],
   ] as const)(
@@ -372,7 +378,12 @@ describe.each(revocations.map((job) => [job.platform.name, job] as const))('%s',
         : ['dbo.DataAccessPalantirRequests', 'RequestId'];
     beforeStatement('revokeBatch', 1, async () => {
       await environment.query(`DELETE FROM ${table} WHERE ${id} = '${String(deleted)}';`);
-      environment.standIn?.order({ kind: 'error', number: 547, match: /INSERT INTO dbo.RevokedAccess/ });
+      environment.standIn?.order({
+        kind: 'error',
+        number: 547,
+        message: conflict,
+        match: /INSERT INTO dbo.RevokedAccess/,
+      });
     });
     expect(finished(await environment.run(job))).toMatchObject({ status: 'Completed', processedCount: 4 });
     expect(await revoked()).toHaveLength(4);
