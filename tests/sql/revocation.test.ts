@@ -323,7 +323,12 @@ describe.each(revocations.map((job) => [job.platform.name, job] as const))('%s',
     async (_case, fault, words) => {
       const ids = await addExpired(5);
       const obstruction = obstruct({ from: 2, to: 2 }, fault);
-      const run = finished(await environment.run(job, environment.services({}, { statementTimeout: 400 })));
+      const run = finished(
+        await environment.run(
+          job,
+          environment.services({}, fault.kind === 'hang' ? { statementTimeout: 1_000 } : {}),
+        ),
+      );
       expect(run).toMatchObject({ status: 'Failed', processedCount: 4 });
       expect(run.errorMessage).toContain(
         `1 grant was due and left alone. Failed: 1 ${words} (${String([...ids].sort()[1])}).`,
