@@ -265,7 +265,7 @@ async function recordEach(
     const status = await recordNotification(session, context, { recipient, grants });
     return { status, deleted: [] };
   } catch (error) {
-    if (!(error instanceof SqlError) || error.number !== sqlErrors.constraint) throw error;
+    if (!(error instanceof SqlError) || error.number !== sqlErrors.constraintConflict) throw error;
     const [grant, ...others] = grants;
     if (!grant) throw error;
     if (others.length === 0) {
