@@ -403,27 +403,17 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
     expect(environment.email.messages).toEqual([]);
   });
 
-  const deleteRequest = (id: number | string | undefined) =>
-    environment.query(
-      job.platform.name === 'Databricks'
-        ? `DELETE FROM dbo.DataAccessDeltaRequests WHERE id = ${String(id)};`
-        : `DELETE FROM dbo.DataAccessPalantirRequests WHERE RequestId = '${String(id)}';`,
-    );
-
   test('a request that is deleted while its message is sent is left out of the record, and named', async () => {
     const ids = await add(
       ...Array.from({ length: 5 }, () => ({ endsIn: inDays(2), email: 'ada@example.com' })),
     );
-    const [, deleted, , alsoDeleted] = ids;
+    const [, deleted = 0, , alsoDeleted = 0] = ids;
     beforeStatement('recordNotification', 2, async () => {
-      await deleteRequest(deleted);
-      await deleteRequest(alsoDeleted);
+      for (const id of [deleted, alsoDeleted]) await environment.deleteRequest(job, id);
     });
     const run = finished(await environment.run(job));
     expect(run).toMatchObject({ status: 'Completed', processedCount: 3, failedCount: 0 });
-    expect(run.errorMessage).toContain(
-      `2 sent and not recorded (${String(deleted)}, ${String(alsoDeleted)})`,
-    );
+    expect(run.errorMessage).toContain(`2 sent and not recorded (${deleted}, ${alsoDeleted})`);
     expect(new Set((await recorded()).map(({ RequestId }) => RequestId))).toEqual(
       new Set(ids.filter((id) => id !== deleted && id !== alsoDeleted)),
     );
