@@ -58,9 +58,9 @@ export const failureCauses = {
       'The database did not finish the statement in 20 seconds, however few grants it was for. Look at its load and at what blocks it. The next run tries again.',
   },
   refused: {
-    words: 'refused by a constraint of the table',
+    words: 'refused by the foreign key',
     advice:
-      'The table refuses the row (SQL error 547): no such request is in the table that its foreign key names. Correct the mapping of RequestId in sql/06_AccessGrant_views.sql.',
+      'The request is not in the table that the foreign key names (SQL error 547): it has been deleted, or the view reads another table. Correct the mapping of RequestId in sql/06_AccessGrant_views.sql.',
   },
 } as const;
 

@@ -220,8 +220,10 @@ function obstacleOf(error: unknown): FailureCause | undefined {
   if (error instanceof StatementTimeoutError) return 'timedOut';
   if (!(error instanceof SqlError)) return undefined;
   if (error.number === sqlErrors.lockTimeout) return 'locked';
-  // A request that was deleted between the view's row and the foreign key's check is not in the view the next time.
-  return error.number === sqlErrors.constraintConflict ? 'refused' : undefined;
+  // A request that was deleted between the view's row and the key's check is not in the view the next time.
+  const isKeyConflict =
+    error.number === sqlErrors.constraintConflict && error.serverMessage.includes('FOREIGN KEY');
+  return isKeyConflict ? 'refused' : undefined;
 }
 
 /**
