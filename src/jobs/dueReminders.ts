@@ -117,16 +117,18 @@ export async function* findDue(
 }
 
 /** @throws CollectionLostError */
-function onSession<T>(
+async function onSession<T extends object>(
   connection: DatabaseConnection,
   deadline: Deadline,
   collection: Collection,
   work: (session: Session) => Promise<T>,
 ): Promise<T> {
-  return connection.withRetries(deadline, (session) => {
-    if (session !== collection.session) throw new CollectionLostError();
-    return work(session);
-  });
+  const result = await connection.withRetries(deadline, async (session) =>
+    session === collection.session ? work(session) : undefined,
+  );
+  // Not from within the work, whose errors cost the session: others use it.
+  if (result === undefined) throw new CollectionLostError();
+  return result;
 }
 
 async function* groupByRecipient(rows: AsyncIterable<DueRow>): AsyncGenerator<RecipientRows> {
@@ -206,6 +208,11 @@ FROM #Due;`,
   };
 }
 
+/** The place of a recipient within a day, another one in each run. Cast: a sort reserves memory by the declared length. */
+function shuffleSql(recipient: string): string {
+  return `CAST(HASHBYTES('SHA2_256', CONCAT(${recipient}, @jobId)) AS VARBINARY(32))`;
+}
+
 /**
  * Inserts what is due into #Due in the order of the turns; takes @jobId.
  * @param resumes only turns after that of @afterRecipient on @afterDay
@@ -213,7 +220,7 @@ FROM #Due;`,
 export function insertDueSql(due: DueSql, resumes: boolean): string {
   return `${due.with},
 Turns AS (
-  SELECT g.*, HASHBYTES('SHA2_256', CONCAT(g.Recipient, @jobId)) AS Shuffle,
+  SELECT g.*, ${shuffleSql('g.Recipient')} AS Shuffle,
     MIN(CAST(${sendBySql} AS DATE)) OVER (PARTITION BY g.Recipient) AS SendBy
   FROM Candidates AS g
   WHERE g.CoveredUntil IS NULL
@@ -228,7 +235,7 @@ ORDER BY t.SendBy, t.Shuffle, t.ExpiresAt, t.RequestId;`;
 const sendBySql = `CASE WHEN g.LeadDays IS NULL THEN DATEADD(DAY, ${revokedWithinDays}, g.DueSince) ELSE g.ExpiresAt END`;
 
 const isAfterSql = `t.SendBy > CAST(@afterDay AS DATE) OR (
-    t.SendBy = CAST(@afterDay AS DATE) AND t.Shuffle > HASHBYTES('SHA2_256', CONCAT(@afterRecipient, @jobId)))`;
+    t.SendBy = CAST(@afterDay AS DATE) AND t.Shuffle > ${shuffleSql('@afterRecipient')})`;
 
 /** Of #Due, the rows without a request id and the requests that the view yields more than once. */
 async function findUnusable(
