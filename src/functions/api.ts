@@ -166,11 +166,12 @@ export const getJobs = withErrorResponses(async (request) => {
       )
     : [];
   const described = states.map(
-    ({ job, state, stateReason, schedule, nextRunAt, activeRun, lastRun }, index) => ({
+    ({ job, state, stateReason, timer, nextRunAt, activeRun, lastRun }, index) => ({
       jobType: job.type,
       state,
       stateReason,
-      schedule,
+      schedule: timer.expression,
+      scheduleTimeZone: timer.zone.timeZone,
       nextRunAt,
       activeRun: activeRun && describeActiveRun(activeRun),
       lastRun,

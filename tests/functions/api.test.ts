@@ -37,6 +37,7 @@ let sample: Sample;
 let app: App;
 /** Its pauses pass at once. */
 let hurried: App;
+const preload = `--require ${join(__dirname, '../support/fastPauses.js')}`;
 
 beforeAll(async () => {
   sample = await startSample();
@@ -44,7 +45,6 @@ beforeAll(async () => {
   await sample.query(
     `UPDATE dbo.DataAccessDeltaRequests SET access_end_dt = DATEADD(DAY, -2, GETUTCDATE()) WHERE id <= 150 AND request_status = 'Approved';`,
   );
-  const preload = `--require ${join(__dirname, '../support/fastPauses.js')}`;
   [app, hurried] = await Promise.all([sample.startApp(), sample.startApp({ NODE_OPTIONS: preload })]);
 });
 beforeEach(async () => {
@@ -730,7 +730,7 @@ describe('without a database', () => {
     await new Promise((resolve) => server.once('listening', resolve));
     const { port } = server.address() as AddressInfo;
     await new Promise((resolve) => server.close(resolve));
-    cutOff = await sample.startApp({ SQL_PORT: String(port) });
+    cutOff = await sample.startApp({ SQL_PORT: String(port), NODE_OPTIONS: preload });
   });
 
   test.each([
