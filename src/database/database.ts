@@ -110,11 +110,7 @@ export class DatabaseConnection {
         return await work(session);
       } catch (error) {
         await this.#discard(current);
-<<<<<<< HEAD
         if (!this.#mayPass(error)) throw error;
-=======
-        if (!(error instanceof DatabaseError) || !error.transient) throw error;
->>>>>>> i26n
         if (error instanceof StatementTimeoutError && error.statement.slow) {
           if (error.statement.name === timedOut) throw error;
           timedOut = error.statement.name;
