@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
-import { deadlineIn, extended, stopWords, type Clock, type Deadline } from '../clock';
+import { deadlineIn, extendedForRow, stopWords, type Clock, type Deadline, type Shutdown } from '../clock';
 import type { Settings } from '../config/settings';
 import type { Database } from '../database/database';
 import type { EmailClient } from '../email/emailClient';
@@ -52,8 +52,8 @@ export interface RunOptions {
   readonly allowMassRevocation?: boolean;
   /** Notification: sends the reminder of this request again, due or not, and nothing else. */
   readonly resend?: RequestId;
-  /** Aborted when the app shuts down: the run stops and finishes its row. */
-  readonly signal?: AbortSignal;
+  /** The app is stopped: the run stops and finishes its row. */
+  readonly shutdown?: Shutdown;
   readonly log: (message: string) => void;
 }
 
@@ -120,7 +120,8 @@ export async function runJob(services: Services, job: Job, options: RunOptions):
         if (result.kind === 'finished' && result.error) trackError(result.error);
         track(toEvent(result, attempt.outcome));
         options.log(`${job.type} ${describeResult(result)}`);
-        if (!options.signal?.aborted) await telemetry.trackJobStates(() => readStateEvents(services));
+        if (!options.shutdown?.signal.aborted)
+          await telemetry.trackJobStates(() => readStateEvents(services));
         return result;
       } catch (thrown) {
         const error = toError(thrown);
@@ -157,7 +158,7 @@ async function runUnderLock(
 ): Promise<RunResult> {
   const deadline: Deadline = {
     ...deadlineIn(services.clock, timeBudgetsMs[options.trigger]),
-    ...(options.signal && { signal: options.signal }),
+    ...options.shutdown,
   };
   const executeJob = prepare(services, job, options);
   return services.database.connect('run', async (connection) => {
@@ -168,7 +169,7 @@ async function runUnderLock(
     const { run } = acquisition;
     const outcome = await executeJob({ run, platform: job.platform, connection, deadline, log: options.log });
     attempt.outcome = outcome;
-    const finished = await connection.withRetries(extended(deadline, finishingGraceMs), (session) =>
+    const finished = await connection.withRetries(extendedForRow(deadline, finishingGraceMs), (session) =>
       finishRun(session, run, toCompletion(job, options, outcome)),
     );
     const error = errorOf(outcome);
