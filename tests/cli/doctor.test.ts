@@ -1026,8 +1026,8 @@ describe('what sql/ defines', () => {
     ).toEqual([
       ['dbo.ExpiryNotification_Databricks', 5, 2, 1],
       ['dbo.ExpiryNotification_Palantir', 5, 2, 1],
-      ['dbo.RevokedAccess_Databricks', 4, 2, 1],
-      ['dbo.RevokedAccess_Palantir', 4, 2, 1],
+      ['dbo.RevokedAccess_Databricks', 4, 3, 1],
+      ['dbo.RevokedAccess_Palantir', 4, 3, 1],
       ['dbo.JobRun', 10, 4, 2],
     ]);
     expect(schema.grants.flatMap(({ permissions }) => permissions)).toHaveLength(13);
