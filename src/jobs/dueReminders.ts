@@ -76,13 +76,15 @@ export function notifiableSql(platform: Platform, { leadDays, notifyRevoked }: N
       WHERE g.ExpiresAt > ${nowSql} AND g.ExpiresAt < ${endOfLeadsSql}
     ) AS g
     WHERE NOT ${isRevokedSql(platform)}`;
+  // A revocation of the past settles an end of the past: nothing more is asked of the end, whose index would tempt to read
+  // all that ever ended.
   const ended = `
     UNION ALL
     SELECT ${grantColumns}, g.AccessKey, ${recipientSql} AS Recipient, CAST(NULL AS INT) AS LeadDays,
       CAST(e.Revoked_Dt AS DATETIME2(7)) AS DueSince
-    FROM ${grantView} AS g
-    JOIN ${revocationTable} AS e ON e.${requestColumn} = g.RequestId AND e.Revoked_Dt >= CAST(g.ExpiresAt AS DATETIME2(7))
-    WHERE g.ExpiresAt <= ${nowSql} AND e.Revoked_Dt >= DATEADD(DAY, -${revokedWithinDays}, GETUTCDATE())
+    FROM ${revocationTable} AS e
+    JOIN ${grantView} AS g ON g.RequestId = e.${requestColumn} AND CAST(g.ExpiresAt AS DATETIME2(7)) <= e.Revoked_Dt
+    WHERE e.Revoked_Dt BETWEEN DATEADD(DAY, -${revokedWithinDays}, GETUTCDATE()) AND GETUTCDATE()
       AND NOT EXISTS (
         SELECT 1 FROM ${revocationTable} AS later WHERE later.${requestColumn} = e.${requestColumn} AND later.Id > e.Id)`;
   const sql = `FROM (

@@ -4,6 +4,7 @@
  */
 import { deadlineIn } from '../../src/clock';
 import { previewJob } from '../../src/jobs/previewJob';
+import { notifiableSql } from '../../src/jobs/dueReminders';
 import { listRuns } from '../../src/jobRun/history';
 import { jobs } from '../../src/jobs/catalogue';
 import type { Job } from '../../src/jobs/catalogue';
@@ -129,6 +130,22 @@ function planOf(job: Job, ...pieces: string[]): string {
       expect(plan).toMatch(/SEARCH d USING INTEGER PRIMARY KEY \(rowid>\?/);
       expect(plan).toMatch(/SEARCH r USING (INTEGER PRIMARY KEY|INDEX \S*autoindex\S*|INDEX \S*PK_\S*)/);
     });
+
+    if (job.kind === 'notification')
+      test('access that has ended is found by the time of its revocation, not by reading the history', () => {
+        const { sql, parameters } = notifiableSql(job.platform, { leadDays: [7], notifyRevoked: true });
+        const text = `SELECT COUNT(*) AS Found ${sql}`;
+        const declared = Object.entries(parameters).map(
+          ([name, { value }]) => `DECLARE @${name} INT = ${String(value)};`,
+        );
+        const plan = environment.standIn?.explain(`${declared.join('\n')}\n${text}`, []) ?? [];
+        expect(plan).toContainEqual(
+          expect.stringContaining(
+            `SEARCH e USING INDEX ${short(revocationTable)}.IX_${short(revocationTable)}_Revoked_Dt (Revoked_Dt>? AND Revoked_Dt<?)`,
+          ),
+        );
+        expect(plan.filter((step) => /\bSCAN (e|r|later)\b/.test(step))).toEqual([]);
+      });
 
     if (job.kind === 'notification')
       test('whether a message is recorded already is found by request and date', () => {
