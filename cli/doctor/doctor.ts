@@ -7,14 +7,14 @@ import { DatabaseError } from '../../src/database/errors';
 import { Session } from '../../src/database/session';
 import { jobs } from '../../src/jobs/catalogue';
 import { platforms } from '../../src/jobs/platforms';
-import { createCredential } from '../../src/services';
+import { createCommandCredential } from '../credential';
 import { checkApplicationInsights } from './applicationInsights';
 import { describeDatabase, examined, readFacts, type ExaminedDatabase } from './database';
 import { checkEmailEndpoint, describeSender } from './email';
 import { readExpectedSchema, type ExpectedSchema } from './expectedSchema';
 import { failed, skipped, type Finding } from './finding';
 import { checkGrants } from './grants';
-import { checkToken, databaseScope, describeIdentity, emailScope } from './identity';
+import { checkToken, databaseScope, describeIdentity, emailScope, usesManagedIdentity } from './identity';
 import { checkMasks } from './masks';
 import { checkPermissions, checkRole } from './permissions';
 import { checkAlwaysEncrypted, checkRowLevelSecurity } from './protection';
@@ -53,7 +53,7 @@ export async function* diagnose(
   yield* findings;
   const { settings } = usable;
 
-  const credential = await createCredential(environment, settings.identityClientId);
+  const credential = await createCommandCredential(environment, settings.identityClientId);
   const tokens = yield* examineIdentity(environment, usable, credential, waitingFor);
   yield* examineDatabase(usable, credential, tokens.database, waitingFor);
 
@@ -97,7 +97,7 @@ async function* examineIdentity(
   }
   yield describeIdentity(environment, settings);
   waitingFor("identity's token");
-  const managed = environment.IDENTITY_ENDPOINT !== undefined;
+  const managed = usesManagedIdentity(environment);
   let database = true;
   if (settings.database.login.kind === 'identity') {
     const finding = await checkToken(credential, databaseScope, managed);

@@ -307,9 +307,13 @@ function runsInAzure(given: Environment): boolean {
   );
 }
 
+/** Whether a server is on this machine; a container knows its host by a name of its own. */
+export const isLocalHost = (server: string): boolean =>
+  /^((.+\.)?localhost|127(\.\d{1,3}){3}|host\.docker\.internal)$/i.test(server);
+
 const sqlLogin = ['SQL_USER', 'SQL_PASSWORD'] as const;
 
-/** A SQL login is for a local or CI server, and both of its settings belong together. */
+/** A SQL login is for a server on this machine, and both of its settings belong together. */
 function loginProblems(given: Environment): SettingProblem[] {
   const problem = (setting: SettingName, message: string): SettingProblem => ({
     setting,
@@ -317,15 +321,16 @@ function loginProblems(given: Environment): SettingProblem[] {
     message,
   });
   const login = sqlLogin.filter((name) => given[name] !== undefined);
-  if (runsInAzure(given)) {
+  const { SQL_SERVER: server } = given;
+  const refusal = runsInAzure(given)
+    ? 'refused in Azure, where the managed identity signs in over a trusted connection; remove it'
+    : server !== undefined && !isLocalHost(server)
+      ? 'refused for a server that is not on this machine: sign in with az login; remove it'
+      : undefined;
+  if (refusal !== undefined) {
     const trust =
       given.SQL_TRUST_SERVER_CERTIFICATE === 'true' ? (['SQL_TRUST_SERVER_CERTIFICATE'] as const) : [];
-    return [...login, ...trust].map((name) =>
-      problem(
-        name,
-        'refused in Azure, where the managed identity signs in over a trusted connection; remove it',
-      ),
-    );
+    return [...login, ...trust].map((name) => problem(name, refusal));
   }
   if (login.length !== 1) return [];
   return sqlLogin

@@ -1,8 +1,9 @@
 import type { TokenCredential } from '@azure/identity';
 import type { Settings } from '../config/settings';
 import { hasTimeFor, type Deadline } from '../clock';
-import { DatabaseError, DatabaseUnavailableError } from './errors';
+import { DatabaseError, DatabaseUnavailableError, StatementTimeoutError } from './errors';
 import { Session } from './session';
+import { Slots } from './slots';
 
 /**
  * Pauses before work is tried again, in ms: "wait 5 seconds first, then longer, up to 60 seconds" (Microsoft,
@@ -28,8 +29,29 @@ export interface RetryOptions {
   readonly interactive?: boolean;
 }
 
-/** The way to the database, shared by all runs of the process. Holds no open connection. */
+/**
+ * The sessions that a process opens at most, by what they are for; who finds none free waits for those of its kind alone,
+ * so that no reader holds up a run, and no search of the site's tables a page. A run lasts up to 9 minutes, one of each of
+ * the four jobs; the other four are for runs that find their job held, and for cancels. Together they are fewer than the
+ * 30 workers of the smallest Azure SQL database ("Resource limits for single databases", DTU model, Basic).
+ * maxConcurrentRequests in host.json leaves room for those who wait.
+ */
+const maxSessions = { run: 8, read: 4, search: 4 };
+
+/**
+ * What a session is for. `run`: runs and cancels, which write. `read`: states, histories, single runs. `search`: what is
+ * due, in the site's own tables, which takes seconds where they are large.
+ */
+export type Purpose = keyof typeof maxSessions;
+
+/** The way to the database, shared by all of the process. Holds no open connection. */
 export class Database {
+  readonly #slots: Readonly<Record<Purpose, Slots>> = {
+    run: new Slots(maxSessions.run),
+    read: new Slots(maxSessions.read),
+    search: new Slots(maxSessions.search),
+  };
+
   constructor(
     private readonly settings: Settings['database'],
     private readonly credential: TokenCredential,
@@ -37,8 +59,15 @@ export class Database {
     private readonly retryOptions: RetryOptions = {},
   ) {}
 
-  /** Lends a connection to `body`: opened on first use, and always closed. */
-  async connect<T>(body: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
+  /**
+   * Lends a connection to `body`: opened on first use, and always closed.
+   * @throws DatabaseBusyError if all sessions of that purpose stay in use
+   */
+  connect<T>(purpose: Purpose, body: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
+    return this.#slots[purpose].run(() => this.#lend(body));
+  }
+
+  async #lend<T>(body: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
     const connection = new DatabaseConnection(
       () => Session.open(this.settings, this.credential, this.statementTimeoutMs),
       this.retryOptions,
@@ -65,12 +94,15 @@ export class DatabaseConnection {
    * Does a piece of work on a session, and again on a new one after a transient fault, until the deadline.
    * The work must be safe to repeat from its start, even when an earlier try was executed and its answer lost.
    * A new session is another object: temporary tables of the earlier one are gone.
+   * A slow statement that outruns its time is tried once more: it had its longest time, and a third try of several is
+   * no faster than the second.
    * @throws DatabaseError when the fault does not pass
    */
   async withRetries<T>(deadline: Deadline, work: (session: Session) => Promise<T>): Promise<T> {
     let tries = 0;
+    let timedOut: string | undefined;
     for (;;) {
-      const startedAt = deadline.clock.now();
+      const startedAt = deadline.clock.elapsed();
       const current = (this.#session ??= this.open());
       try {
         const session = await current;
@@ -79,7 +111,11 @@ export class DatabaseConnection {
       } catch (error) {
         await this.#discard(current);
         if (!this.#mayPass(error)) throw error;
-        if (deadline.clock.now() - startedAt > resetAfterMs) tries = 0;
+        if (error instanceof StatementTimeoutError && error.statement.slow) {
+          if (error.statement.name === timedOut) throw error;
+          timedOut = error.statement.name;
+        }
+        if (deadline.clock.elapsed() - startedAt > resetAfterMs) tries = 0;
         const delay = retryDelaysMs[tries++];
         if (delay === undefined || !hasTimeFor(deadline, delay)) throw error;
         await deadline.clock.sleep(delay, deadline.signal);

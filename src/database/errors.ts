@@ -1,9 +1,13 @@
+import type { Statement } from './statement';
+
 /** Numbers of SQL Server's errors that the product acts on. */
 export const sqlErrors = {
   /** "Cannot insert duplicate key row … with unique index". */
   duplicateInIndex: 2601,
   /** "Violation of PRIMARY KEY or UNIQUE KEY constraint". */
   duplicateInConstraint: 2627,
+  /** "The INSERT statement conflicted with the FOREIGN KEY constraint", or with a CHECK. */
+  constraintConflict: 547,
   invalidColumn: 207,
   invalidObject: 208,
   permissionDenied: 229,
@@ -131,4 +135,22 @@ export class StatementTimeoutError extends DatabaseError {
   override readonly name = 'StatementTimeoutError';
   readonly unavailable = true;
   readonly transient = true;
+  constructor(
+    readonly statement: Pick<Statement, 'name' | 'slow'>,
+    cause: unknown,
+  ) {
+    super(`The database did not answer ${statement.name} in time`, { cause });
+  }
+}
+
+/** As many sessions are in use as a process opens: nothing was sent to the server. */
+export class DatabaseBusyError extends DatabaseError {
+  override readonly name = 'DatabaseBusyError';
+  readonly unavailable = true;
+  readonly transient = true;
+  constructor(sessions: number) {
+    super(
+      `All ${sessions} database sessions for requests like this one are in use. Nothing was done; try again soon.`,
+    );
+  }
 }

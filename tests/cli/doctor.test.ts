@@ -295,9 +295,10 @@ VALUES (NEWID(), 'RevokeExpiredPalantirRequests', 'Failed', GETUTCDATE(), 'host'
 
   describe('a run that the jobs did not write so', () => {
     const insert = (type: string, status: string, minutesAhead: number): Promise<Row[]> =>
-      run(`INSERT INTO dbo.JobRun (Job_Id, Job_Type, Status, Started_At, Started_By)
-OUTPUT inserted.Job_Id
-SELECT NEWID(), '${type}', '${status}', DATEADD(MINUTE, ${minutesAhead}, GETUTCDATE()), 'host';`);
+      run(`DECLARE @jobId UNIQUEIDENTIFIER = NEWID();
+INSERT INTO dbo.JobRun (Job_Id, Job_Type, Status, Started_At, Started_By)
+SELECT @jobId, '${type}', '${status}', DATEADD(MINUTE, ${minutesAhead}, GETUTCDATE()), 'host';
+SELECT @jobId AS Job_Id;`);
 
     afterEach(async () => {
       await run('DROP TABLE dbo.JobRun;');
@@ -1086,9 +1087,41 @@ describe('local.settings.json', () => {
   afterAll(() => rmSync(directory, { recursive: true }));
   const doctor = (text: string, change: Change = {}): Promise<Ended> => {
     writeFileSync(join(directory, 'local.settings.json'), text);
-    const environment = { ...standIns.environment, ...change };
+    // Without a sign-in for Azure: there the file is not read.
+    const environment = { ...standIns.environment, AZURE_TOKEN_CREDENTIALS: '', ...change };
     return runCommand('cli/doctor.ts', [], { cwd: directory, environment });
   };
+
+  test.each([
+    [{ SQL_SERVER: 'access.database.windows.net' }, 'and SQL_SERVER is access.database.windows.net'],
+    [{ AZURE_TOKEN_CREDENTIALS: 'ManagedIdentityCredential' }, 'AZURE_TOKEN_CREDENTIALS is set'],
+    [{ AZURE_CLIENT_SECRET: 'x' }, 'AZURE_CLIENT_SECRET is set'],
+  ])('serves no database in Azure: with %j it is not read, and it is said', async (change, reason) => {
+    const text = '{ "Values": { "SQL_USER": "sa", "SQL_PASSWORD": "swordfish", "SQL_PORT": "1" } }';
+    const { stdout, stderr } = await doctor(text, {
+      ...change,
+      // Missing, so that no server is asked.
+      SQL_DATABASE: '',
+    });
+    expect(stderr).toContain(`local.settings.json is not read: `);
+    expect(stderr).toContain(reason);
+    expect(stdout).toContain('✓ setting SQL_USER: not set');
+    expect(stdout).toContain('✓ setting SQL_PASSWORD: not set');
+  });
+
+  test('that names a server elsewhere is not read', async () => {
+    const { SQL_SERVER, ...others } = standIns.environment;
+    expect(SQL_SERVER).toBe('localhost');
+    const text = '{ "Values": { "SQL_SERVER": "access.database.windows.net", "REVOCATION_CEILING": "5" } }';
+    writeFileSync(join(directory, 'local.settings.json'), text);
+    const { stdout, stderr } = await runCommand('cli/doctor.ts', [], {
+      cwd: directory,
+      environment: { ...others, AZURE_TOKEN_CREDENTIALS: '' },
+    });
+    expect(stderr).toContain('SQL_SERVER is access.database.windows.net. The settings come from the env');
+    expect(stdout).toContain('✗ setting SQL_SERVER: missing');
+    expect(stdout).toContain('✓ setting REVOCATION_CEILING: 1000 (default)');
+  });
 
   test.each([
     ['{\n  "Values": {\n    "SQL_PASSWORD": swordfish\n  }\n}', 'line 3, column 21'],
