@@ -163,7 +163,10 @@ function planOf(job: Job, ...pieces: string[]): string {
             `SEARCH r USING INDEX ${short(revocationTable)}.IX_${short(revocationTable)}_Revoked_Dt (Revoked_Dt>? AND Revoked_Dt<?)`,
           ),
         );
-        expect(plan.filter((step) => /\bSCAN (r|later)\b/.test(step))).toEqual([]);
+        const scans = plan.filter(
+          (step, index) => /^SCAN (r|later)\b/.test(step) && !groupsByKey(step, plan[index - 1]),
+        );
+        expect(scans).toEqual([]);
       });
 
     if (job.kind === 'notification')
