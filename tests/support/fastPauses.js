@@ -1,5 +1,6 @@
 /** Loaded into the app's process: a pause is told on stdout and passes at once, and the clocks move on by it. */
 const { syncBuiltinESMExports } = require('node:module');
+const { performance } = require('node:perf_hooks');
 const timers = require('node:timers/promises');
 
 const { setTimeout: pause } = timers;
