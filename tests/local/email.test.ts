@@ -74,7 +74,13 @@ describe('an accepted message', () => {
         status: 'Succeeded',
       },
     ]);
-    expect(service.requests[0]).toEqual({ method: 'POST', path: '/emails:send', operationId, status: 202 });
+    expect(service.requests[0]).toEqual({
+      method: 'POST',
+      path: '/emails:send',
+      operationId,
+      to: ['ana@example.com'],
+      status: 202,
+    });
     expect(service.requests[1]).toEqual({
       method: 'GET',
       path: `/emails/operations/${operationId}`,
