@@ -2,7 +2,7 @@ import type { Deadline } from '../clock';
 import type { DatabaseConnection } from '../database/database';
 import type { Row, Session } from '../database/session';
 import { int, nVarChar } from '../database/statement';
-import { isEmailAddress, maxAddressLength } from '../email/address';
+import { maxAddressLength } from '../email/address';
 import type { Digest, DueGrant } from '../email/digest';
 import type { Failure } from './failures';
 import {
@@ -20,6 +20,7 @@ import {
   type DueSql,
 } from './grants';
 import type { Platform, RequestId } from './platforms';
+import { addressFailure, recipientSql } from './recipient';
 
 /** Which notifications a site wants. */
 export interface NotificationOptions {
@@ -32,23 +33,8 @@ export interface NotificationOptions {
 /** How far back people are told of access that has ended: switching it on tells nobody of last year. */
 const revokedWithinDays = 7;
 
-/**
- * The address of a grant in SQL, of the view under its alias `g`: trimmed, and at most one character longer than an
- * address may be, so that one that is too long stays recognisable.
- */
-export const addressColumn = `LEFT(LTRIM(RTRIM(COALESCE(g.RequesterEmail, N''))), ${maxAddressLength + 1})`;
-
-/** Byte by byte (BIN2) and in lower case: one person's grants are together under any collation of the database. */
-const recipientSql = `LOWER(${addressColumn} COLLATE Latin1_General_BIN2)`;
-
 /** The day after the last one for whose ends a lead has begun. */
 const endOfLeadsSql = 'DATEADD(DAY, @firstDayAfter, CAST(GETUTCDATE() AS DATE))';
-
-/** Why no message can go to an address, or null if one can. */
-export function addressFailure(recipient: string): 'addressMissing' | 'addressMalformed' | null {
-  if (recipient === '') return 'addressMissing';
-  return isEmailAddress(recipient) ? null : 'addressMalformed';
-}
 
 /** Rows that are read at a time: memory does not grow with their number, and each is read shortly before its message. */
 const pageSize = 100;

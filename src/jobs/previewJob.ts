@@ -2,9 +2,10 @@ import { deadlineIn } from '../clock';
 import type { Settings } from '../config/settings';
 import type { Session } from '../database/session';
 import { int, nVarChar, type Parameter } from '../database/statement';
+import { describeMalformed } from '../email/address';
 import type { DueGrant } from '../email/digest';
 import type { Job } from './catalogue';
-import { addressFailure, notifiableSql } from './dueReminders';
+import { notifiableSql } from './dueReminders';
 import type { Failure, FailureCause } from './failures';
 import {
   backlogColumns,
@@ -20,6 +21,7 @@ import {
   type Grant,
 } from './grants';
 import type { RequestId } from './platforms';
+import { addressFailure } from './recipient';
 import { expiredSql } from './revocation';
 import { timeBudgetsMs, type Services } from './runJob';
 
@@ -45,6 +47,8 @@ export interface PreviewedGrant extends Grant, Partial<Pick<DueGrant, 'leadDays'
   /** In lower case; null: there is no usable address. */
   readonly recipient?: string | null;
   readonly failure?: FailureCause | null;
+  /** What is wrong with a malformed address, for example "no @". */
+  readonly failureDetail?: string | null;
 }
 
 /** What a job would do now. Times are UTC, by the database's clock. */
@@ -226,6 +230,7 @@ ORDER BY g.ExpiresAt ${direction}, g.RequestId ${direction};`,
       leadDays: row.LeadDays as number | null,
       recipient: failure === null ? recipient : null,
       failure,
+      failureDetail: failure === 'addressMalformed' ? describeMalformed(recipient) : null,
     };
   });
 }
