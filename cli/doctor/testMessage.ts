@@ -82,6 +82,7 @@ function sampleDigest(recipient: string): Digest {
     resource: `example.test_message.table_${leadDays} (a test, nothing ends)`,
     expiresAt: new Date(Math.floor(now.getTime() / 60_000) * 60_000 + leadDays * msPerDay),
     leadDays,
+    remindedBefore: leadDays < 14,
     dueSince: now,
   }));
   return { recipient, grants };

@@ -3,7 +3,7 @@ import { v5 as uuidV5 } from 'uuid';
 import type { Digest, DigestOptions, DueGrant } from './digest';
 import { renderHtml } from './renderHtml';
 import { renderText } from './renderText';
-import { describeDigest } from './wording';
+import { describeDigest, describePart, type DigestContent } from './wording';
 
 /** A message to one recipient. */
 export interface EmailMessage {
@@ -45,12 +45,13 @@ export function createDigests(
   options: DigestOptions,
   salt?: string,
 ): DigestMessage[] {
-  return split(grants, options).map((part) => {
+  const parts = split(grants, options);
+  return parts.map((part, index) => {
     const content = describeDigest(part, options);
-    const { subject } = content;
-    const message = { recipient, subject, plainText: renderText(content), html: renderHtml(content) };
+    const message = render(recipient, content);
     return {
-      ...message,
+      ...(parts.length === 1 ? message : render(recipient, describePart(content, index + 1, parts.length))),
+      // Of how many parts it is one depends on what else is due in the same run.
       operationId: operationIdFor(message, part, options, salt),
       firstDay: firstDayOf(part),
       grants: part,
@@ -58,10 +59,15 @@ export function createDigests(
   });
 }
 
+function render(recipient: string, content: DigestContent): Omit<EmailMessage, 'operationId' | 'firstDay'> {
+  const { subject } = content;
+  return { recipient, subject, plainText: renderText(content), html: renderHtml(content) };
+}
+
 /** Parts of a digest that each fit into a message. */
 function split(
   grants: readonly DueGrant[],
-  { email: { renewalUrlTemplate = '' } }: DigestOptions,
+  { email: { renewalUrlTemplate = '', requestUrlTemplate = '' } }: DigestOptions,
 ): DueGrant[][] {
   const parts: DueGrant[][] = [];
   let size = Infinity;
@@ -69,7 +75,10 @@ function split(
     // In HTML a character takes up to 6 bytes, in a link 9. A name is in both bodies and in its link's label; a number is
     // in both links, perhaps twice.
     const added =
-      800 + 6 * renewalUrlTemplate.length + 15 * grant.resource.length + 60 * grant.requestNumber.length;
+      900 +
+      6 * Math.max(renewalUrlTemplate.length, requestUrlTemplate.length) +
+      15 * grant.resource.length +
+      60 * grant.requestNumber.length;
     if (size + added > maxMessageSize) {
       parts.push([]);
       size = 0;

@@ -159,7 +159,7 @@ export async function* readDigests(
         position = 0;
         current = undefined;
       }
-      return readPage(session, platform, position);
+      return readPage(session, platform, options, position);
     });
     for (const { recipient, grant } of page) {
       if (current?.recipient !== recipient) {
@@ -248,22 +248,35 @@ interface PageRow {
 }
 
 /** The next rows of #Due that are still as they were collected: not renewed, withdrawn, expired or duplicated since. */
-async function readPage(session: Session, platform: Platform, after: number): Promise<PageRow[]> {
+async function readPage(
+  session: Session,
+  platform: Platform,
+  { leadDays }: NotificationOptions,
+  after: number,
+): Promise<PageRow[]> {
   const rows = await session.query({
     name: 'readDueReminders',
-    sql: `SELECT TOP (@pageSize) d.Position, d.Recipient, d.LeadDays, d.DueSince, ${grantColumns}
+    sql: `SELECT TOP (@pageSize) d.Position, d.Recipient, d.LeadDays, d.DueSince, ${grantColumns}, ${remindedBeforeColumn(platform)}
 FROM #Due AS d
 JOIN ${platform.grantView} AS g ON g.RequestId = d.RequestId AND g.ExpiresAt = d.ExpiresAt
 WHERE d.Position > @after AND d.ViewRows = 1 AND (d.LeadDays IS NULL OR g.ExpiresAt > ${nowSql})
   AND ${viewRowsSql(platform)} = 1
 ORDER BY d.Position;`,
-    parameters: { pageSize: int(pageSize), after: int(after) },
+    parameters: { pageSize: int(pageSize), after: int(after), firstLead: int(leadDays.at(-1) ?? 0) },
   });
   return rows.map((row) => ({
     position: row.Position as number,
     recipient: row.Recipient as string,
     grant: toDueGrant(row),
   }));
+}
+
+/** Whether a notification of the grant `g` is recorded since its first lead began; an earlier one was about another end. */
+function remindedBeforeColumn({ notificationTable, requestColumn }: Platform): string {
+  return `CASE WHEN EXISTS (
+    SELECT 1 FROM ${notificationTable} AS n
+    WHERE n.${requestColumn} = g.RequestId AND DATEDIFF(DAY, n.Notification_Sent_Dt, g.ExpiresAt) <= @firstLead
+  ) THEN 1 ELSE 0 END AS RemindedBefore`;
 }
 
 /** Grants of #Due that are due still, although no row of the view has the end with which they were collected. */
@@ -293,6 +306,7 @@ function toDueGrant(row: Row): DueGrant {
   return {
     ...toGrant(row),
     leadDays: row.LeadDays as number | null,
+    remindedBefore: row.RemindedBefore === 1,
     dueSince: row.DueSince as Date,
   };
 }
@@ -308,17 +322,17 @@ function requestIds(rows: readonly Row[]): RequestId[] {
  */
 export async function readGrantToResend(
   session: Session,
-  { grantView }: Platform,
+  platform: Platform,
   { leadDays }: NotificationOptions,
   requestId: RequestId,
   dueSince: Date,
 ): Promise<Digest | Undeliverable | undefined> {
   const rows = await session.query({
     name: 'readGrantToResend',
-    sql: `SELECT ${grantColumns}, ${recipientSql} AS Recipient,
+    sql: `SELECT ${grantColumns}, ${recipientSql} AS Recipient, ${remindedBeforeColumn(platform)},
   CASE WHEN g.ExpiresAt > ${nowSql} THEN DATEDIFF(DAY, GETUTCDATE(), g.ExpiresAt) END AS DaysLeft
-FROM ${grantView} AS g WHERE g.RequestId = @requestId;`,
-    parameters: { requestId: requestIdParameter(requestId) },
+FROM ${platform.grantView} AS g WHERE g.RequestId = @requestId;`,
+    parameters: { requestId: requestIdParameter(requestId), firstLead: int(leadDays.at(-1) ?? 0) },
   });
   const [row] = rows;
   if (!row || rows.length > 1) return undefined;
@@ -327,5 +341,6 @@ FROM ${grantView} AS g WHERE g.RequestId = @requestId;`,
   if (failure) return { count: 1, cause: failure, requestIds: [requestId] };
   const daysLeft = row.DaysLeft as number | null;
   const lead = daysLeft === null ? null : (leadDays.find((days) => days >= daysLeft) ?? daysLeft);
-  return { recipient, grants: [{ ...toGrant(row), leadDays: lead, dueSince }] };
+  const remindedBefore = row.RemindedBefore === 1;
+  return { recipient, grants: [{ ...toGrant(row), leadDays: lead, remindedBefore, dueSince }] };
 }

@@ -19,6 +19,7 @@ const grants = (count: number): DueGrant[] =>
     expiresAt: new Date(Date.parse('2026-12-01T08:00:00Z') + index * 8 * 3_600_000),
     // The last reminder, another one, and access that has ended.
     leadDays: [1, 7, 7, null][index % 4] ?? null,
+    remindedBefore: true,
     dueSince: new Date('2026-11-24T00:00:00Z'),
   }));
 
@@ -145,7 +146,7 @@ describeInChromium('In Chromium', () => {
     test('leads from the list to a message, and from its recipient to all messages to that one', async () => {
       const mailbox = await open(390, 'light');
       await mailbox.goto(service.mailbox);
-      await mailbox.getByRole('link', { name: /45 Databricks accesses end/ }).click();
+      await mailbox.getByRole('link', { name: /access to 45 Databricks resources ends/ }).click();
       expect(mailbox.url()).toBe(address);
       await mailbox.getByRole('link', { name: 'ada@example.com' }).click();
       expect(mailbox.url()).toBe(`${service.mailbox}/?to=ada%40example.com`);
