@@ -6,6 +6,7 @@ import { deadlineIn, systemClock } from '../../src/clock';
 import type { DueGrant } from '../../src/email/digest';
 import { EmailClient } from '../../src/email/emailClient';
 import { createDigests, type EmailMessage } from '../../src/email/message';
+import { escapeHtml } from '../../src/html';
 import { accessibilityFaults, describeInChromium, launchChromium } from '../support/browser';
 
 const longName = `enterprise_data_platform.${'customer_relationship_'.repeat(5)}`.slice(0, 120);
@@ -31,8 +32,12 @@ const email = {
 };
 
 function messageAbout(count: number): EmailMessage {
-  const options = { platformName: 'Databricks', lastLeadDays: 1, email };
-  const [message] = createDigests({ recipient: 'ada@example.com', grants: grants(count) }, options);
+  return messageOf(grants(count));
+}
+
+function messageOf(grantsOfMessage: readonly DueGrant[], settings = email): EmailMessage {
+  const options = { platformName: 'Databricks', lastLeadDays: 1, email: settings };
+  const [message] = createDigests({ recipient: 'ada@example.com', grants: grantsOfMessage }, options);
   if (!message) throw new Error('There is no message');
   return message;
 }
@@ -81,6 +86,77 @@ describeInChromium('In Chromium', () => {
       expect(await faults(mail)).toEqual([]);
     },
   );
+
+  describe.each([
+    ['Hebrew', 'רות לוי', 'כספים.שכר (2026)', 'משרד האוצר', 'בקשה-17'],
+    ['Arabic', 'ليلى حداد', 'مالية.رواتب [3]', 'وزارة المالية', 'طلب-١٧'],
+    ['Persian', 'زهرا می\u200Cخواهد', 'داده\u200Cهای مالی!', 'کتابخانهٔ ملی', 'درخواست-۱۷'],
+    ['Hebrew with an override', 'רות\u202E לוי', '\u2067כספים 12:00', 'משרד\u200F', '17-בקשה'],
+    [
+      'emoji',
+      'Ada 👩\u200D👩\u200D👧\u200D👦',
+      '🏴\u{E0067}\u{E0062}\u{E0073}\u{E0063}\u{E0074}\u{E007F} sales',
+      '👩\u200D💻 Contoso',
+      'R-🎉',
+    ],
+  ])('a mail with names in %s', (_, requesterName, resource, organisationName, requestNumber) => {
+    const settings = {
+      ...email,
+      organisationName,
+      timeZone: 'Europe/Berlin',
+      requestUrlTemplate: 'https://portal.example.com/requests/new',
+    };
+    const one = (index: number): DueGrant => ({
+      requestId: index,
+      requestNumber,
+      requesterName,
+      resource,
+      expiresAt: new Date('2026-12-01T08:21:00Z'),
+      leadDays: 1,
+      remindedBefore: true,
+      dueSince: new Date('2026-11-24T00:00:00Z'),
+    });
+    const digest = [
+      ...Array.from({ length: 22 }, (_, index) => one(index)),
+      { ...one(30), leadDays: null },
+      { ...one(31), leadDays: null },
+    ];
+
+    /** The words around the names: as they are written, and as they are seen, by line and from the left. */
+    const readWords = (of: Page): Promise<{ written: string[]; seen: string[] }> =>
+      of.evaluate(`(() => {
+        const words = [];
+        const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+        for (let node = texts.nextNode(); node; node = texts.nextNode()) {
+          if (node.parentElement.closest('bdi, style')) continue;
+          for (const { 0: word, index } of node.data.matchAll(/[A-Za-z0-9:()·,.]+/g)) {
+            if (/\\u2068[^\\u2069]*$/.test(node.data.slice(0, index))) continue;
+            const range = document.createRange();
+            range.setStart(node, index);
+            range.setEnd(node, index + word.length);
+            const [place] = range.getClientRects();
+            if (place) words.push({ word, left: place.left, middle: (place.top + place.bottom) / 2 });
+          }
+        }
+        const byPlace = (a, b) => (Math.abs(a.middle - b.middle) > 4 ? a.middle - b.middle : a.left - b.left);
+        return { written: words.map(({ word }) => word), seen: words.toSorted(byPlace).map(({ word }) => word) };
+      })()`);
+
+    const asText = ({ subject, plainText }: EmailMessage): string =>
+      `<pre style="white-space: pre-wrap; overflow-wrap: anywhere; unicode-bidi: plaintext">${escapeHtml(`${subject}\n\n${plainText}`)}</pre>`;
+
+    test.each([390, 1280])('is read in the order in which it is written, at %i px', async (width) => {
+      const mail = await open(width, 'light');
+      for (const message of [messageOf(digest, settings), messageOf([one(1)], settings)])
+        for (const body of [message.html, asText(message)]) {
+          await mail.setContent(body);
+          const { written, seen } = await readWords(mail);
+          expect(written.length).toBeGreaterThan(80);
+          expect(seen.join(' ')).toBe(written.join(' '));
+          expect(await cutOff(mail)).toEqual([]);
+        }
+    });
+  });
 
   test.each([
     ['light', 'rgb(255, 255, 255)'],
