@@ -2,7 +2,7 @@ import type { TokenCredential } from '@azure/identity';
 import type { Services } from './jobs/runJob';
 import { systemClock } from './clock';
 import { readSettings, type Environment } from './config/settings';
-import { Database } from './database/database';
+import { Database, type OnRetry } from './database/database';
 import { EmailClient } from './email/emailClient';
 import { startTelemetry } from './telemetry/telemetry';
 
@@ -10,10 +10,12 @@ import { startTelemetry } from './telemetry/telemetry';
  * Creates the services that runs use from the app settings. Loads the settings' schema, the identity and telemetry; SQL
  * and email load at their first use. A service whose settings are wrong throws a SettingsError when it is read, so that
  * the others can be used.
+ * @param onRetry called before work on the database is tried again
  */
 export async function createServices(
   environment: Environment,
   log: (message: string) => void,
+  onRetry?: OnRetry,
 ): Promise<Services> {
   const settings = readSettings(environment);
   const credential = await createCredential(environment, settings.identityClientId);
@@ -26,7 +28,7 @@ export async function createServices(
   return {
     settings,
     get database() {
-      return new Database(settings.database, credential);
+      return new Database(settings.database, credential, undefined, onRetry);
     },
     get emailClient() {
       // One for all runs: it knows for how long the service has asked to wait.

@@ -20,18 +20,33 @@ const resetAfterMs = 60_000;
  */
 const defaultStatementTimeoutMs = 20_000;
 
+/** Work that is about to be tried again after a transient fault. */
+export interface Retry {
+  /** Of the try that follows, from 2. */
+  readonly number: number;
+  /** How many tries there are at most. */
+  readonly maxTries: number;
+  /** Before it, in ms. */
+  readonly delayMs: number;
+  readonly error: DatabaseError;
+}
+
+export type OnRetry = (retry: Retry) => void;
+
 /** The way to the database, shared by all runs of the process. Holds no open connection. */
 export class Database {
   constructor(
     private readonly settings: Settings['database'],
     private readonly credential: TokenCredential,
     private readonly statementTimeoutMs = defaultStatementTimeoutMs,
+    private readonly onRetry?: OnRetry,
   ) {}
 
   /** Lends a connection to `body`: opened on first use, and always closed. */
   async connect<T>(body: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
-    const connection = new DatabaseConnection(() =>
-      Session.open(this.settings, this.credential, this.statementTimeoutMs),
+    const connection = new DatabaseConnection(
+      () => Session.open(this.settings, this.credential, this.statementTimeoutMs),
+      this.onRetry,
     );
     try {
       return await body(connection);
@@ -45,7 +60,11 @@ export class Database {
 export class DatabaseConnection {
   #session: Promise<Session> | undefined;
 
-  constructor(private readonly open: () => Promise<Session>) {}
+  /** @param onRetry called before each pause */
+  constructor(
+    private readonly open: () => Promise<Session>,
+    private readonly onRetry?: OnRetry,
+  ) {}
 
   /**
    * Does a piece of work on a session, and again on a new one after a transient fault, until the deadline.
@@ -66,6 +85,7 @@ export class DatabaseConnection {
         if (deadline.clock.now() - startedAt > resetAfterMs) tries = 0;
         const delay = retryDelaysMs[tries++];
         if (delay === undefined || !hasTimeFor(deadline, delay)) throw error;
+        this.onRetry?.({ number: tries + 1, maxTries: retryDelaysMs.length + 1, delayMs: delay, error });
         await deadline.clock.sleep(delay, deadline.signal);
       }
     }

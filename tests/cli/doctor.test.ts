@@ -787,7 +787,7 @@ describe('settings', () => {
 
 test('what is waited for is said before the findings on it', async () => {
   const lines: string[] = [];
-  const steps = diagnose({ ...standIns.environment }, (what) => lines.push(`… ${what}`));
+  const steps = diagnose({ ...standIns.environment }, { waitingFor: (what) => void lines.push(`… ${what}`) });
   for await (const finding of steps) lines.push(formatFinding(finding));
   const before = (start: string): string | undefined =>
     lines[lines.findIndex((line) => line.startsWith(start)) - 1];
@@ -809,7 +809,7 @@ describe('identity and reach', () => {
         /^✗ token for https:\/\/database\.windows\.net: could not get one: .*→ assign the identity/,
       ),
       expect.stringMatching(
-        /^✗ token for https:\/\/communication\.azure\.com: could not get one: .*AZURE_CLIENT_ID/,
+        /^✗ token for https:\/\/communication\.azure\.com: could not get one, for the same reason → .*AZURE_CLIENT_ID/,
       ),
     ]);
     expect(withMark('–', lines)).toEqual([
@@ -855,6 +855,10 @@ describe('identity and reach', () => {
       expect.stringMatching(
         `^✗ database: The database access on localhost:${port} cannot be reached: .*→ check SQL_SERVER`,
       ),
+    ]);
+    expect(withMark('✗', lines)[0]?.match(/Could not connect|ECONNREFUSED/g)).toEqual([
+      'Could not connect',
+      'ECONNREFUSED',
     ]);
     expect(withMark('–', lines)).toEqual([
       '– tables, views, permissions and grants: the database cannot be reached',
