@@ -72,10 +72,11 @@ export async function* diagnose(
     ? skipped('email sender', `${senderFault} has to be corrected first`)
     : describeSender(settings.email);
 
-  for (const { type, scheduleSetting } of jobs) {
+  for (const job of jobs) {
+    const { type, scheduleSetting } = job;
     yield usable.malformed(scheduleSetting)
       ? skipped(`schedule of ${type}`, `${scheduleSetting} has to be corrected first`)
-      : describeJobSchedule(type, settings.schedules[scheduleSetting]);
+      : describeJobSchedule(job, settings.schedules[scheduleSetting]);
   }
   waitingFor('endpoint of Application Insights');
   const telemetryFault = usable.malformed('APPLICATIONINSIGHTS_CONNECTION_STRING');

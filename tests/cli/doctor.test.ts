@@ -31,6 +31,7 @@ import { settingNames } from '../../src/config/settings';
 import { isEmailAddress } from '../../src/email/address';
 import { databricks, palantir } from '../../src/jobs/platforms';
 import { ended, runCommand, startCommand, useCommands, type Command, type Ended } from '../support/commands';
+import { jobOf } from '../support/environment';
 
 const root = join(__dirname, '../..');
 let standIns: StandIns;
@@ -926,6 +927,25 @@ describe('Application Insights', () => {
 });
 
 describe('a schedule', () => {
+  const revocation = jobOf('revocation', 'Databricks');
+  const notification = jobOf('notification', 'Palantir');
+
+  test.each([
+    ['revocation', '0 0 * * * *', undefined],
+    ['revocation', '0 */15 * * * *', undefined],
+    ['notification', '0 30 6-18 * * *', undefined],
+    ['notification', '0 0 7-18 * * *', undefined],
+    ['revocation', '0 0 */2 * * *', '2 h'],
+    ['revocation', '0 0 3 * * *', '24 h'],
+    ['revocation', '0 0 8-17 * * *', '15 h'],
+    ['notification', '0 0 9 * * *', '24 h'],
+    ['notification', '0 0 * * * 1-5', '2 days'],
+  ] as const)('of a %s, %s, is warned of where it pauses too long: %s', (kind, expression, pause) => {
+    const line = formatFinding(describeJobSchedule(jobOf(kind, 'Palantir'), expression));
+    if (pause === undefined) expect(line).toMatch(/^✓/);
+    else expect(line).toMatch(new RegExp(`^! .*; it pauses for ${pause}, longer than .* → run it hourly`));
+  });
+
   test.each([
     '30 0 * * * *',
     '0 0 0 1 * *',
@@ -934,13 +954,13 @@ describe('a schedule', () => {
     '0 0 */5 * * *',
     '0 0 9 * * */2',
   ])('%s has no words of its own and is shown as it is', (expression) => {
-    expect(formatFinding(describeJobSchedule('Job', expression))).toContain(`${expression}; next `);
+    expect(formatFinding(describeJobSchedule(revocation, expression))).toContain(`${expression}; next `);
   });
 
   test('is shown with its next three times in UTC', () => {
     const from = new Date('2026-11-24T17:45:00Z');
-    expect(formatFinding(describeJobSchedule('Job', '0 30 6-18 * * *', from))).toBe(
-      '✓ schedule of Job: hourly from 06:30 to 18:30 UTC (0 30 6-18 * * *); ' +
+    expect(formatFinding(describeJobSchedule(notification, '0 30 6-18 * * *', from))).toBe(
+      `✓ schedule of ${notification.type}: hourly from 06:30 to 18:30 UTC (0 30 6-18 * * *); ` +
         'next 2026-11-24 18:30 UTC, 2026-11-25 06:30 UTC, 2026-11-25 07:30 UTC',
     );
   });
