@@ -125,7 +125,7 @@ VALUES ('${jobId}', '${notification.type}', 'Completed', GETUTCDATE(), 'machine-
       code: 'EmailDropped',
       count: 1,
       requestIds: ['5'],
-      advice: expect.stringMatching(/suppression list/) as string,
+      advice: expect.stringMatching(/suppressed address bounced before: correct it, or wait/) as string,
     },
   ]);
 });
