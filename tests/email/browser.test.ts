@@ -172,6 +172,7 @@ describeInChromium('In Chromium', () => {
   describe('the mailbox', () => {
     let service: EmailService;
     let address: string;
+    let send: (message: EmailMessage) => Promise<unknown>;
 
     beforeAll(async () => {
       const { authority, ...tls } = await createCertificates();
@@ -181,7 +182,8 @@ describeInChromium('In Chromium', () => {
         getToken: () => Promise.resolve({ token: 'any', expiresOnTimestamp: Infinity }),
       };
       const client = new EmailClient({ ...email, endpoint: service.endpoint }, credential);
-      await client.send(messageAbout(60), deadlineIn(systemClock, 60_000), () => Promise.resolve());
+      send = (message) => client.send(message, deadlineIn(systemClock, 60_000), () => Promise.resolve());
+      await send(messageAbout(60));
       address = `${service.mailbox}/messages/${service.messages[0]?.operationId ?? ''}`;
     });
     afterAll(() => service.close());
@@ -219,6 +221,49 @@ describeInChromium('In Chromium', () => {
       }
     });
 
+    test('shows new messages by itself, and keeps the filter and the focus', async () => {
+      const about = (platformName: string, leadDays: number | null): EmailMessage => {
+        const grant = { ...grants(1)[0], leadDays, resource: `only.${platformName}` } as DueGrant;
+        const options = { platformName, lastLeadDays: 1, email };
+        const [message] = createDigests({ recipient: 'eve@example.com', grants: [grant] }, options);
+        if (!message) throw new Error('There is no message');
+        return message;
+      };
+      const mailbox = await open(1280, 'light');
+      await mailbox.goto(`${service.mailbox}/?to=eve`);
+      await mailbox.getByText('No message matches the filter').waitFor();
+      await send(about('Palantir', 7));
+      const first = mailbox.getByRole('link', { name: /^Your Palantir access/ });
+      await first.waitFor();
+      await first.focus();
+      for (const [platform, lead] of [
+        ['Databricks', 7],
+        ['Palantir', 1],
+        ['Palantir', null],
+      ] as const)
+        await send(about(platform, lead));
+      await mailbox.getByText('4 messages to “eve”').waitFor();
+      expect(await mailbox.evaluate(`document.activeElement.textContent`)).toMatch(
+        /^Your Palantir access .* ends/,
+      );
+
+      const subjects = () => mailbox.locator('.subject').allTextContents();
+      await mailbox.getByLabel('Platform').selectOption('Palantir');
+      await mailbox.getByRole('button', { name: 'Filter' }).click();
+      expect(await subjects()).toEqual([
+        expect.stringMatching(/ has ended$/),
+        expect.stringMatching(/^Last reminder: your Palantir/),
+        expect.stringMatching(/^Your Palantir .* ends/),
+      ]);
+      await mailbox.getByLabel('Kind').selectOption('Access that has ended');
+      await mailbox.getByRole('button', { name: 'Filter' }).click();
+      expect(await subjects()).toEqual([expect.stringMatching(/ has ended$/)]);
+      await mailbox.getByLabel('Kind').selectOption('Last reminder');
+      await mailbox.getByRole('button', { name: 'Filter' }).click();
+      expect(await subjects()).toEqual([expect.stringMatching(/^Last reminder: /)]);
+      expect(mailbox.url()).toBe(`${service.mailbox}/?to=eve&platform=Palantir&kind=Last+reminder`);
+    });
+
     test('leads from the list to a message, and from its recipient to all messages to that one', async () => {
       const mailbox = await open(390, 'light');
       await mailbox.goto(service.mailbox);
@@ -228,7 +273,7 @@ describeInChromium('In Chromium', () => {
       expect(mailbox.url()).toBe(`${service.mailbox}/?to=ada%40example.com`);
       await mailbox.getByRole('searchbox', { name: 'Recipient' }).fill('bob');
       await mailbox.getByRole('button', { name: 'Filter' }).click();
-      expect(mailbox.url()).toBe(`${service.mailbox}/?to=bob`);
+      expect(mailbox.url()).toBe(`${service.mailbox}/?to=bob&platform=&kind=`);
     });
   });
 });
