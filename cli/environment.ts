@@ -81,8 +81,8 @@ export function isAskedForHelp(): boolean {
 }
 
 /**
- * Runs a command, or prints its usage where it is asked for help: an error is printed without its stack, and the exit code says how it ended. Where nobody reads its
- * output any more (`npm run doctor | head -1`), it ends at once and quietly.
+ * Runs a command, or prints its usage where it is asked for help. An error is printed without its stack, and the exit code
+ * says how it ended. Where nobody reads its output any more (`npm run doctor | head -1`), it ends at once and quietly.
  */
 export function runCommand(usage: string, command: () => Promise<boolean>): void {
   if (isAskedForHelp()) {

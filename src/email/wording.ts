@@ -51,7 +51,7 @@ export const maxFullEntries = 20;
 /** Resources that the preheader names. */
 const maxPreheaderResources = 3;
 
-const ignoreMessage = 'If not, you can ignore this email.';
+const ignoreMessage = 'If you no longer need it, you can ignore this email.';
 const ignoreRest = 'You can ignore the rest.';
 
 export function describeDigest(grants: readonly DueGrant[], options: DigestOptions): DigestContent {
