@@ -11,7 +11,7 @@ import { deadlineIn, systemClock } from '../src/clock';
 import { readDatabaseSettings } from '../src/config/settings';
 import { Database } from '../src/database/database';
 import { platforms } from '../src/jobs/platforms';
-import { createCredential } from '../src/services';
+import { createCommandCredential } from './credential';
 import { deployScripts } from './deployScripts';
 import { readExpectedSchema } from './doctor/expectedSchema';
 import { examined, readFacts } from './doctor/database';
@@ -38,14 +38,16 @@ Exit code 0: done; 1: a script failed, or the views that are left do not suit th
 
 runCommand(usage, async () => {
   const { replaceViews, grantee } = readArguments();
-  const environment = readEnvironment();
+  const environment = readEnvironment(grantee && '--grant is for a database in Azure');
   const { database, identityClientId } = readDatabaseSettings(environment);
-  const credential = await createCredential(environment, identityClientId);
+  const credential = await createCommandCredential(environment, identityClientId);
   const directory = join(__dirname, '../sql');
   const schema = readExpectedSchema(directory);
   const log = (line: string): void => console.log(line);
   log(`Database ${database.name} on ${database.server}:${database.port}`);
-  const findings = await new Database(database, credential, statementTimeoutMs, reportRetry).connect(
+  const retryOptions = { interactive: true, onRetry: reportRetry };
+  const findings = await new Database(database, credential, statementTimeoutMs, retryOptions).connect(
+    'run',
     (connection) =>
       connection.withRetries(deadlineIn(systemClock, timeBudgetMs), async (session) => {
         await deployScripts(session, directory, log, replaceViews ? keepReplacedView : undefined);

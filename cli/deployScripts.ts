@@ -21,8 +21,15 @@ interface Batch {
   readonly firstLine: number;
 }
 
+/** The numbered scripts of a directory, in their order. Others, such as purge.sql, are run by hand. */
+export function scriptsIn(directory: string): string[] {
+  return readdirSync(directory)
+    .filter((name) => /^\d\d_.*\.sql$/.test(name))
+    .sort();
+}
+
 /**
- * Applies the scripts of a directory in the order of their names, batch by batch. They are idempotent: what exists is
+ * Applies the numbered scripts of a directory in the order of their names, batch by batch. They are idempotent: what exists is
  * left as it is, a view that differs from its script included.
  * @param log receives what was done to each object, line by line
  * @param keepReplacedView given: a view that differs is replaced, once this has kept its text
@@ -34,10 +41,7 @@ export async function deployScripts(
   log: (line: string) => void,
   keepReplacedView?: KeepReplacedView,
 ): Promise<void> {
-  const scripts = readdirSync(directory)
-    .filter((name) => name.endsWith('.sql'))
-    .sort();
-  for (const script of scripts) {
+  for (const script of scriptsIn(directory)) {
     log(script);
     const batches = splitBatches(readFileSync(join(directory, script), 'utf8'));
     for (const [index, batch] of batches.entries()) {
@@ -110,12 +114,13 @@ export function isSameView(one: string, other: string): boolean {
 
 /**
  * A batch from its first statement on, each run of blanks and line ends as one blank. Within strings, quoted names and
- * comments blanks count, and a line comment keeps its end: what follows it is a statement again.
+ * comments blanks count, and a line comment keeps its end: what follows it is a statement again. What is left open reaches
+ * to the end of the text, so that no character is read twice.
  */
 function canonicalViewText(batch: string): string {
   return batch
     .replace(
-      /(--[^\r\n]*)\s*|\/\*[\s\S]*?\*\/|'(?:[^']|'')*'|\[(?:[^\]]|\]\])*\]|"(?:[^"]|"")*"|\s+/g,
+      /(--[^\r\n]*)\s*|\/\*[\s\S]*?(?:\*\/|$)|'[^']*(?:''[^']*)*'?|\[[^\]]*(?:\]\][^\]]*)*\]?|"[^"]*(?:""[^"]*)*"?|\s+/g,
       (token, lineComment: string | undefined) => {
         if (lineComment !== undefined) return `${lineComment.trimEnd()}\n`;
         return token.trim() === '' ? ' ' : token;
@@ -131,7 +136,7 @@ export function splitBatches(script: string): Batch[] {
   let lines: string[] = [];
   let firstLine = 1;
   for (const [index, line] of [...script.split(/\r?\n/), 'GO'].entries()) {
-    if (!/^\s*GO\s*;?\s*$/i.test(line)) {
+    if (!/^\s*GO\s*(?:;\s*)?$/i.test(line)) {
       lines.push(line);
       continue;
     }

@@ -10,6 +10,7 @@ import { findJob, jobs, type Job } from '../src/jobs/catalogue';
 import { previewJob } from '../src/jobs/previewJob';
 import { runJob } from '../src/jobs/runJob';
 import { createServices } from '../src/services';
+import { createCommandCredential } from './credential';
 import { describePreview, describeResult } from './describeJob';
 import { parseArguments, readEnvironment, runCommand } from './environment';
 import { reportRetry } from './progress';
@@ -48,7 +49,11 @@ runCommand(usage, async () => {
   const log = (message: string): void => console.error(message);
   const print = <T>(result: T, describe: (job: Job, result: T) => string): void =>
     console.log(values.json ? JSON.stringify(result, undefined, 2) : describe(job, result));
-  const services = await createServices(readEnvironment(), log, reportRetry);
+  const services = await createServices(readEnvironment(), log, {
+    credentialFor: createCommandCredential,
+    interactive: true,
+    onRetry: reportRetry,
+  });
   if (values['dry-run']) {
     print(await previewJob(services, job), describePreview);
     return true;

@@ -125,6 +125,11 @@ const mutants = breakables('Mutants: the protocol without one of its safeguards'
     breaks: 'oneRevocation',
     words: 'revokeBatch does not look the grant up in the view again',
   },
+  NO_NOW_IN_BATCH: {
+    model: 'revocation',
+    breaks: 'oneRevocation',
+    words: 'revokeBatch takes what has been collected for ended, also after the clock was set back',
+  },
   NO_COUNT_IN_TRANSACTION: {
     model: 'revocation',
     breaks: 'countIsRows',

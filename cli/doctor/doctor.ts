@@ -2,22 +2,23 @@ import { join } from 'node:path';
 import type { TokenCredential } from '@azure/identity';
 import { deadlineIn, systemClock } from '../../src/clock';
 import type { Environment, Settings } from '../../src/config/settings';
-import { DatabaseConnection, type OnRetry } from '../../src/database/database';
+import { DatabaseConnection, type RetryOptions } from '../../src/database/database';
 import { DatabaseError } from '../../src/database/errors';
 import { Session } from '../../src/database/session';
 import { jobs } from '../../src/jobs/catalogue';
 import { platforms } from '../../src/jobs/platforms';
-import { createCredential } from '../../src/services';
+import { createCommandCredential } from '../credential';
 import { checkApplicationInsights } from './applicationInsights';
 import { describeDatabase, examined, readFacts, type ExaminedDatabase } from './database';
 import { checkEmailEndpoint, describeSender } from './email';
 import { readExpectedSchema, type ExpectedSchema } from './expectedSchema';
 import { failed, skipped, type Finding } from './finding';
 import { checkGrants } from './grants';
-import { checkToken, databaseScope, describeIdentity, emailScope } from './identity';
+import { checkToken, databaseScope, describeIdentity, emailScope, usesManagedIdentity } from './identity';
 import { checkMasks } from './masks';
 import { checkPermissions, checkRole } from './permissions';
-import { describeJobSchedule } from './schedules';
+import { checkAlwaysEncrypted, checkRowLevelSecurity } from './protection';
+import { checkJobSchedule, checkScheduleZone } from './schedules';
 import { checkSettings, type UsableSettings } from './settings';
 import { checkJobStates } from './jobStates';
 import { checkRuns } from './runs';
@@ -29,9 +30,8 @@ const timeBudgetMs = 3 * 60_000;
 const statementTimeoutMs = 60_000;
 
 /** Receives what is waited for, before the findings on it are there, and each retry on the database. */
-export interface Progress {
+export interface Progress extends Pick<RetryOptions, 'onRetry'> {
   readonly waitingFor: (what: string) => void;
-  readonly onRetry?: OnRetry;
 }
 
 const databaseSettings = [
@@ -56,7 +56,7 @@ export async function* diagnose(
   yield* findings;
   const { settings } = usable;
 
-  const credential = await createCredential(environment, settings.identityClientId);
+  const credential = await createCommandCredential(environment, settings.identityClientId);
   const tokens = yield* examineIdentity(environment, usable, credential, waitingFor);
   yield* examineDatabase(usable, credential, tokens.database, progress);
 
@@ -72,11 +72,12 @@ export async function* diagnose(
     ? skipped('email sender', `${senderFault} has to be corrected first`)
     : describeSender(settings.email);
 
+  yield* checkScheduleZone(settings.scheduleZone);
   for (const job of jobs) {
     const { type, scheduleSetting } = job;
     yield usable.malformed(scheduleSetting)
       ? skipped(`schedule of ${type}`, `${scheduleSetting} has to be corrected first`)
-      : describeJobSchedule(job, settings.schedules[scheduleSetting]);
+      : checkJobSchedule(job, settings.schedules[scheduleSetting], settings.scheduleZone);
   }
   waitingFor('endpoint of Application Insights');
   const telemetryFault = usable.malformed('APPLICATIONINSIGHTS_CONNECTION_STRING');
@@ -99,7 +100,7 @@ async function* examineIdentity(
   }
   yield describeIdentity(environment, settings);
   waitingFor("identity's token");
-  const managed = environment.IDENTITY_ENDPOINT !== undefined;
+  const managed = usesManagedIdentity(environment);
   const databaseToken =
     settings.database.login.kind === 'identity'
       ? await checkToken(credential, databaseScope, managed)
@@ -121,7 +122,7 @@ async function* examineDatabase(
   { settings, malformed }: UsableSettings,
   credential: TokenCredential,
   signedIn: boolean,
-  { waitingFor, onRetry }: Progress,
+  { waitingFor, ...retryOptions }: Progress,
 ): AsyncGenerator<Finding> {
   const { database } = settings;
   const subject = 'database';
@@ -130,10 +131,10 @@ async function* examineDatabase(
     yield skipped(subject, fault ? `${fault} has to be corrected first` : 'there is no token for it');
     return;
   }
-  const connection = new DatabaseConnection(
-    () => Session.open(database, credential, statementTimeoutMs),
-    onRetry,
-  );
+  const connection = new DatabaseConnection(() => Session.open(database, credential, statementTimeoutMs), {
+    interactive: true,
+    ...retryOptions,
+  });
   const deadline = deadlineIn(systemClock, timeBudgetMs);
   /** What `read` gives, or a failure where the database did not answer it. */
   const attempt = async <T>(
@@ -208,7 +209,11 @@ async function* examineObjects(
   yield* await examine('permissions', (database) => checkPermissions(database, schema));
   yield* await examine(`role ${schema.role}`, async (database) => [await checkRole(database, schema)]);
   for (const table of schema.requestTables)
-    yield* await examine(`masks of ${table}`, (database) => checkMasks(database, table, schema));
+    yield* await examine(`columns of ${table}`, async (database) => [
+      ...(await checkMasks(database, table, schema)),
+      ...(await checkAlwaysEncrypted(database, table)),
+    ]);
+  yield* await examine('row-level security', (database) => checkRowLevelSecurity(database, schema));
   if (missing.has('table dbo.JobRun')) yield skipped('runs in dbo.JobRun', 'the table was not found');
   else {
     yield* await examine('runs in dbo.JobRun', checkRuns);

@@ -1,7 +1,7 @@
 import { int, uniqueIdentifier, type Parameter } from '../../src/database/statement';
 import { describeMalformed, isEmailAddress } from '../../src/email/address';
 import { formatUtc } from '../../src/format';
-import { addressColumn } from '../../src/jobs/recipient';
+import { addressColumn } from '../../src/jobs/dueSql';
 import type { Platform, RequestId } from '../../src/jobs/platforms';
 import type { ExaminedDatabase } from './database';
 import { failed, ok, warning, type Finding } from './finding';
@@ -50,8 +50,8 @@ FROM ${platform.grantView} AS g;`,
       ),
     ];
   const { missing, addressFaults } = await countUnusableAddresses(database, platform, pageSize);
-  const found = `${grants}, ending from ${formatUtc(earliest)} to ${formatUtc(latest)}`;
   const malformed = [...addressFaults.values()].reduce((sum, count) => sum + count, 0);
+  const found = `${grants}, ending from ${formatUtc(earliest)} to ${formatUtc(latest)}`;
   if (missing + malformed === 0) return [ok(subject, `${found}; every address is well-formed`)];
   return [
     ok(subject, found),

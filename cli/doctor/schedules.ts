@@ -1,43 +1,72 @@
-import { nextRuns } from '../../src/config/ncrontab';
-import { describeSchedule, formatSpan, formatUtcMinute } from '../../src/format';
+import { nextRuns, parseNcrontab, type Schedule } from '../../src/config/ncrontab';
+import { describeSchedule } from '../../src/config/scheduleWords';
+import type { ScheduleZone } from '../../src/config/schedules';
+import { formatSpan, formatUtcMinute } from '../../src/format';
 import type { Job } from '../../src/jobs/catalogue';
 import { ok, warning, type Finding } from './finding';
+
+/** A zone of the schedules other than UTC. */
+export function checkScheduleZone({ setting, timeZone, problem }: ScheduleZone): Finding[] {
+  if (setting === undefined || problem !== undefined) return [];
+  return [
+    warning(
+      'time zone of the schedules',
+      `${setting} is set: the host reads them in ${timeZone}, summer time included`,
+      `remove ${setting} if UTC is meant; Flex Consumption does not support it`,
+    ),
+  ];
+}
 
 const hourMs = 60 * 60 * 1000;
 const hoursInWeek = 7 * 24;
 
 /**
- * The longest pause between two runs, in hours, that docs/operating.md ("Settings") and infra/queries/jobStates.kql allow:
- * that of notifications includes a night, and leaves an hour for one run that fails.
+ * The longest pause between two runs, in hours, that docs/operating.md ("Settings") allows: that of notifications includes
+ * a night, and leaves an hour for one run that fails.
  */
 const maxPauseHours = { revocation: 1, notification: 14 } as const;
 
-/** A job's schedule in words, with its next three times, and whether it is sparser than the alerts allow. */
-export function describeJobSchedule(
-  { type, kind }: Pick<Job, 'type' | 'kind'>,
+/** A job's schedule in words, with its next three times, and what the host does where one would expect something else. */
+export function checkJobSchedule(
+  { type, kind, scheduleSetting }: Pick<Job, 'type' | 'kind' | 'scheduleSetting'>,
   expression: string,
-  from = new Date(),
+  { timeZone }: ScheduleZone,
+  from?: Date,
 ): Finding {
   const subject = `schedule of ${type}`;
-  const times = nextRuns(expression, 3, from).map(formatUtcMinute).join(', ');
-  const words = describeSchedule(expression);
-  const schedule = `${words ? `${words} (${expression})` : expression}; next ${times}`;
-  const pause = longestPause(expression, from);
-  const allowed = maxPauseHours[kind];
-  if (pause <= allowed * hourMs) return ok(subject, schedule);
+  const schedule = parseNcrontab(expression, timeZone);
+  const words = describeSchedule(schedule);
+  const shown = words === undefined ? expression : `${words} (${expression})`;
+  const times = nextRuns(schedule, 3, from).map(formatUtcMinute).join(', ');
+  if (times === '')
+    return warning(
+      subject,
+      `${shown}; names a time that never comes: the timer never fires`,
+      `correct ${scheduleSetting}`,
+    );
+  const message = `${shown}; next ${times}`;
+  if (schedule.remarks.length > 0)
+    return warning(
+      subject,
+      `${message}. ${schedule.remarks.join(' ')}`,
+      `if something else is meant, correct ${scheduleSetting}`,
+    );
+  const pauseMs = longestPause(schedule, from);
+  const allowedMs = maxPauseHours[kind] * hourMs;
+  if (pauseMs <= allowedMs) return ok(subject, message);
   return warning(
     subject,
-    `${schedule}; it pauses for ${formatSpan(pause)}, longer than the ${formatSpan(allowed * hourMs)} that the alerts allow`,
-    'run it hourly; or raise hoursAllowed of the job in infra/queries/jobStates.kql as docs/operating.md, "Settings", says',
+    `${message}; it pauses for ${formatSpan(pauseMs)}, longer than the ${formatSpan(allowedMs)} that the alerts allow`,
+    `run it hourly (${scheduleSetting}); or see docs/operating.md, "Settings", for what a sparser one asks for`,
   );
 }
 
 /** In ms, as seen at each full hour of the week to come. */
-function longestPause(expression: string, from: Date): number {
+function longestPause(schedule: Schedule, from = new Date()): number {
   const firstHour = Math.floor(from.getTime() / hourMs) * hourMs;
   const pauses = Array.from({ length: hoursInWeek }, (_, hours) => {
     const hour = firstHour + hours * hourMs;
-    const [next] = nextRuns(expression, 1, new Date(hour));
+    const [next] = nextRuns(schedule, 1, new Date(hour));
     return next ? next.getTime() - hour : 0;
   });
   return Math.max(...pauses);

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Cron } from 'croner';
 import { parseNcrontab } from '../../src/config/ncrontab';
+import { readScheduleZone } from '../../src/config/schedules';
 import type { RegisteredFunction } from './core';
 import { describeError, type HostLog } from './log';
 import { createRoute, type Route } from './routes';
@@ -41,12 +42,26 @@ export async function loadApp(appDirectory: string): Promise<void> {
   for (const entry of entries) await import(pathToFileURL(join(appDirectory, entry)).href);
 }
 
-/** The prefix of all HTTP routes, from host.json; `api` if it names none. */
-export function readRoutePrefix(appDirectory: string): string {
+/** `extensions.http` of host.json. */
+export interface HttpOptions {
+  /** The prefix of all HTTP routes. */
+  readonly routePrefix: string;
+  /** Requests that functions work on at once; others wait. */
+  readonly maxConcurrentRequests: number;
+  /** The same with those that wait; more are answered with 429. */
+  readonly maxOutstandingRequests: number;
+}
+
+export function readHttpOptions(appDirectory: string): HttpOptions {
   const file = join(appDirectory, 'host.json');
   if (!existsSync(file)) throw new Error(`There is no ${file}`);
-  const host = readJson(file) as { extensions?: { http?: { routePrefix?: string } } };
-  return host.extensions?.http?.routePrefix ?? 'api';
+  const host = readJson(file) as { extensions?: { http?: Partial<HttpOptions> } };
+  return {
+    routePrefix: 'api',
+    maxConcurrentRequests: Infinity,
+    maxOutstandingRequests: Infinity,
+    ...host.extensions?.http,
+  };
 }
 
 function readJson(file: string): unknown {
@@ -82,7 +97,8 @@ export function serveFunction(
     }
     if (binding?.type === 'timerTrigger') {
       const schedule = resolveSettings(textOption(binding.schedule) ?? '', process.env);
-      return { ...common, cron: parseNcrontab(schedule), description: { name, trigger, schedule } };
+      const { cron } = parseNcrontab(schedule, readScheduleZone(process.env).timeZone);
+      return { ...common, cron, description: { name, trigger, schedule } };
     }
     throw new Error(`this host runs HTTP and timer functions, not ${trigger}`);
   } catch (cause) {

@@ -2,7 +2,8 @@
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import { loadApp, readRoutePrefix, serveFunction, type HostedFunction } from './app';
+import { readScheduleZone } from '../../src/config/schedules';
+import { loadApp, readHttpOptions, serveFunction, type HostedFunction } from './app';
 import { FunctionsCore } from './core';
 import { createFunctionsServer } from './http';
 import { Invoker, timerInput } from './invocation';
@@ -53,12 +54,12 @@ export async function startHost({ appDirectory, port, timers, log }: HostOptions
   const { HttpUri: streaming } = await model.getCapabilities({});
   if (streaming) throw new Error('The app turns HTTP streaming on, which this host does not serve');
 
-  const routePrefix = readRoutePrefix(appDirectory);
+  const { routePrefix, ...limits } = readHttpOptions(appDirectory);
   const served = [...core.functions.values()].map((registered) =>
     serveFunction(registered, routePrefix, log),
   );
   const invoker = new Invoker(core, model, log);
-  const server = createFunctionsServer(served, invoker, log);
+  const server = createFunctionsServer(served, invoker, limits, log);
   await listen(server, port);
   if (timers) {
     for (const target of served) {
@@ -72,7 +73,7 @@ export async function startHost({ appDirectory, port, timers, log }: HostOptions
         () => log({ level: 'warning', functionName, message: 'Slot skipped: a run is still under way' }),
       );
       const next = cron.nextRun()?.toISOString() ?? 'never';
-      const message = `Schedule "${description.schedule ?? ''}" in UTC, next run ${next}`;
+      const message = `Schedule "${description.schedule ?? ''}" in ${readScheduleZone(process.env).timeZone}, next run ${next}`;
       log({ level: 'information', functionName, message });
     }
   }

@@ -1,8 +1,9 @@
 import type { TokenCredential } from '@azure/identity';
 import type { Settings } from '../config/settings';
 import { hasTimeFor, type Deadline } from '../clock';
-import { DatabaseError } from './errors';
+import { DatabaseError, DatabaseUnavailableError, StatementTimeoutError } from './errors';
 import { Session } from './session';
+import { Slots } from './slots';
 
 /**
  * Pauses before work is tried again, in ms: "wait 5 seconds first, then longer, up to 60 seconds" (Microsoft,
@@ -31,22 +32,58 @@ export interface Retry {
   readonly error: DatabaseError;
 }
 
-export type OnRetry = (retry: Retry) => void;
+export interface RetryOptions {
+  /**
+   * Somebody waits at a terminal: a fault that a wrong setting causes as well is not retried before a session has been
+   * open.
+   */
+  readonly interactive?: boolean;
+  /** Called before each pause. */
+  readonly onRetry?: (retry: Retry) => void;
+}
 
-/** The way to the database, shared by all runs of the process. Holds no open connection. */
+/**
+ * The sessions that a process opens at most, by what they are for; who finds none free waits for those of its kind alone,
+ * so that no reader holds up a run, and no search of the site's tables a page. A run lasts up to 9 minutes, one of each of
+ * the four jobs; the other four are for runs that find their job held, and for cancels. Together they are fewer than the
+ * 30 workers of the smallest Azure SQL database ("Resource limits for single databases", DTU model, Basic).
+ * maxConcurrentRequests in host.json leaves room for those who wait.
+ */
+const maxSessions = { run: 8, read: 4, search: 4 };
+
+/**
+ * What a session is for. `run`: runs and cancels, which write. `read`: states, histories, single runs. `search`: what is
+ * due, in the site's own tables, which takes seconds where they are large.
+ */
+export type Purpose = keyof typeof maxSessions;
+
+/** The way to the database, shared by all of the process. Holds no open connection. */
 export class Database {
+  readonly #slots: Readonly<Record<Purpose, Slots>> = {
+    run: new Slots(maxSessions.run),
+    read: new Slots(maxSessions.read),
+    search: new Slots(maxSessions.search),
+  };
+
   constructor(
     private readonly settings: Settings['database'],
     private readonly credential: TokenCredential,
     private readonly statementTimeoutMs = defaultStatementTimeoutMs,
-    private readonly onRetry?: OnRetry,
+    private readonly retryOptions: RetryOptions = {},
   ) {}
 
-  /** Lends a connection to `body`: opened on first use, and always closed. */
-  async connect<T>(body: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
+  /**
+   * Lends a connection to `body`: opened on first use, and always closed.
+   * @throws DatabaseBusyError if all sessions of that purpose stay in use
+   */
+  connect<T>(purpose: Purpose, body: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
+    return this.#slots[purpose].run(() => this.#lend(body));
+  }
+
+  async #lend<T>(body: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
     const connection = new DatabaseConnection(
       () => Session.open(this.settings, this.credential, this.statementTimeoutMs),
-      this.onRetry,
+      this.retryOptions,
     );
     try {
       return await body(connection);
@@ -59,36 +96,56 @@ export class Database {
 /** A connection that is opened again when it breaks. */
 export class DatabaseConnection {
   #session: Promise<Session> | undefined;
+  #wasOpen = false;
 
-  /** @param onRetry called before each pause */
   constructor(
     private readonly open: () => Promise<Session>,
-    private readonly onRetry?: OnRetry,
+    private readonly retryOptions: RetryOptions = {},
   ) {}
 
   /**
    * Does a piece of work on a session, and again on a new one after a transient fault, until the deadline.
    * The work must be safe to repeat from its start, even when an earlier try was executed and its answer lost.
    * A new session is another object: temporary tables of the earlier one are gone.
+   * A slow statement that outruns its time is tried once more: it had its longest time, and a third try of several is
+   * no faster than the second.
    * @throws DatabaseError when the fault does not pass
    */
   async withRetries<T>(deadline: Deadline, work: (session: Session) => Promise<T>): Promise<T> {
     let tries = 0;
+    let timedOut: string | undefined;
     for (;;) {
-      const startedAt = deadline.clock.now();
+      const startedAt = deadline.clock.elapsed();
       const current = (this.#session ??= this.open());
       try {
-        return await work(await current);
+        const session = await current;
+        this.#wasOpen = true;
+        return await work(session);
       } catch (error) {
         await this.#discard(current);
-        if (!(error instanceof DatabaseError) || !error.transient) throw error;
-        if (deadline.clock.now() - startedAt > resetAfterMs) tries = 0;
+        if (!this.#mayPass(error)) throw error;
+        if (error instanceof StatementTimeoutError && error.statement.slow) {
+          if (error.statement.name === timedOut) throw error;
+          timedOut = error.statement.name;
+        }
+        if (deadline.clock.elapsed() - startedAt > resetAfterMs) tries = 0;
         const delay = retryDelaysMs[tries++];
         if (delay === undefined || !hasTimeFor(deadline, delay)) throw error;
-        this.onRetry?.({ number: tries + 1, maxTries: retryDelaysMs.length + 1, delayMs: delay, error });
+        this.retryOptions.onRetry?.({
+          number: tries + 1,
+          maxTries: retryDelaysMs.length + 1,
+          delayMs: delay,
+          error,
+        });
         await deadline.clock.sleep(delay, deadline.signal);
       }
     }
+  }
+
+  #mayPass(error: unknown): error is DatabaseError {
+    if (!(error instanceof DatabaseError) || !error.transient) return false;
+    const settingSuspected = error instanceof DatabaseUnavailableError && error.settingSuspected;
+    return !(settingSuspected && this.retryOptions.interactive && !this.#wasOpen);
   }
 
   close(): void {

@@ -1,4 +1,5 @@
 /** Why grants could not be handled: the words of a run's message, and the way back for those who read it. */
+import type { CountedFailure, RunFacts } from '../jobRun/runMessage';
 import type { RequestId } from './platforms';
 
 /** What each cause of a failure is called in a run's message, and what to do about it. */
@@ -27,6 +28,11 @@ export const failureCauses = {
     advice:
       'The answer of the email service was lost. The next run asks for the message by its operation id before it sends again.',
   },
+  deleted: {
+    words: 'sent and not recorded',
+    advice:
+      'The request was deleted while its message was sent, so the record has no row to refer to (error 547). There is nothing to do.',
+  },
   duplicated: {
     words: 'in the view more than once',
     advice:
@@ -45,25 +51,39 @@ export const failureCauses = {
   locked: {
     words: 'locked by another transaction',
     advice:
-      'A transaction holds these rows of the request table open. The next run tries again; if it persists, find who holds the lock (sys.dm_tran_locks).',
+      'A transaction holds these rows of the request table open; where there are very many, some rows between them are counted with them. The next run tries again; if it persists, find who holds the lock (sys.dm_tran_locks).',
+  },
+  timedOut: {
+    words: 'not written in time',
+    advice:
+      'The database did not finish the statement in 20 seconds, however few grants it was for. Look at its load and at what blocks it. The next run tries again.',
+  },
+  refused: {
+    words: 'refused by the foreign key',
+    advice:
+      'The request is not in the table that the foreign key names (SQL error 547): it has been deleted, or the view reads another table. Correct the mapping of RequestId in sql/06_AccessGrant_views.sql.',
   },
 } as const;
 
 export type FailureCause = keyof typeof failureCauses;
 
 /** Grants that failed for one cause. */
-export interface Failure {
+export interface Failure extends CountedFailure {
   readonly cause: FailureCause;
-  /** The email service's error code. */
-  readonly code?: string;
-  /** Number of grants. */
-  readonly count: number;
-  /** The first of them. */
-  readonly requestIds: readonly RequestId[];
 }
 
 /** Causes that fail a run: what was due stays undone until somebody corrects the view or the database. */
-const failingCauses: readonly FailureCause[] = ['duplicated', 'idMissing', 'endUnstable', 'locked'];
+const failingCauses: readonly FailureCause[] = [
+  'duplicated',
+  'idMissing',
+  'endUnstable',
+  'locked',
+  'timedOut',
+  'refused',
+];
+
+/** Request ids that are kept of one cause: enough to look the first ones up. */
+const maxIds = 5;
 
 /** Failures collected during a run, summed up by cause and code. */
 export class FailureLog {
@@ -86,7 +106,7 @@ export class FailureLog {
       requestIds: [],
     };
     failure.count += count;
-    failure.requestIds.push(...requestIds.slice(0, maxIdsInMessage - failure.requestIds.length));
+    failure.requestIds.push(...requestIds.slice(0, maxIds - failure.requestIds.length));
     this.#failures.set(key, failure);
   }
 
@@ -97,7 +117,7 @@ export class FailureLog {
 
 /** Grants whose message failed: Failed_Count. */
 export function failedCount(failures: readonly Failure[]): number {
-  return sum(failures.filter(({ cause }) => !failingCauses.includes(cause)));
+  return sum(failures.filter(({ cause }) => cause !== 'deleted' && !failingCauses.includes(cause)));
 }
 
 /** Of those, the ones whose address is missing or malformed; the others were refused by the email service. */
@@ -114,34 +134,22 @@ function sum(failures: readonly Failure[]): number {
   return failures.reduce((total, { count }) => total + count, 0);
 }
 
-/** Ids in a message: enough to look the first ones up, few enough for the 500 characters of Error_Message. */
-const maxIdsInMessage = 5;
-
-/** For example "Failed: 3 address missing (17, 21, 40); 1 rejected by the email service, code EmailDropped (5)." */
+/** For example "Failed: 3 without an email address; 1 rejected by the email service, code EmailDropped." */
 export function describeFailures(failures: readonly Failure[]): string {
   const parts = [...failures]
     .sort((a, b) => b.count - a.count)
-    .map(({ cause, code, count, requestIds }) => {
-      const ids = requestIds.slice(0, maxIdsInMessage);
-      const more = count > ids.length ? ', …' : '';
-      const withCode = code === undefined ? '' : `, code ${code.replace(/[^\w.-]/g, '')}`;
-      const list = ids.length === 0 ? '' : ` (${ids.join(', ')}${more})`;
-      return `${count} ${failureCauses[cause].words}${withCode}${list}`;
-    });
+    .map(
+      ({ cause, code, count }) =>
+        `${count} ${failureCauses[cause].words}${code === undefined ? '' : `, code ${code}`}`,
+    );
   return parts.length === 0 ? '' : `Failed: ${parts.join('; ')}.`;
 }
 
-const causes = Object.keys(failureCauses) as FailureCause[];
-
-/** Reads what describeFailures wrote into a message; a part that was cut off is left out. */
-export function readFailures(message: string | null): Failure[] {
-  const list = /\bFailed: (.*)/s.exec(message ?? '')?.[1] ?? '';
-  return [...list.matchAll(/(\d+) ([a-z ]+?)(?:, code ([\w.-]+))?(?: \(([^()]*)\))?(?=[;.])/g)].flatMap(
-    ([, count, words, code, ids = '']) => {
-      const cause = causes.find((candidate) => failureCauses[candidate].words === words);
-      if (!cause) return [];
-      const requestIds = ids.split(', ').filter((id) => id !== '' && id !== '…');
-      return [{ cause, ...(code !== undefined && { code }), count: Number(count), requestIds }];
-    },
-  );
+/** The failures of a run's row; causes that another version wrote are left out. */
+export function failuresOf({ failures }: RunFacts): Failure[] {
+  return failures.flatMap((failure) => {
+    const cause = Object.keys(failureCauses).find((known) => known === failure.cause) as
+      FailureCause | undefined;
+    return cause ? [{ ...failure, cause }] : [];
+  });
 }

@@ -1,8 +1,8 @@
-import type { Deadline } from '../clock';
+import type { Deadline, StopReason } from '../clock';
 import type { DatabaseConnection } from '../database/database';
 import type { ActiveRun } from '../jobRun/jobRun';
+import type { Backlog } from './dueSql';
 import type { Failure } from './failures';
-import type { Backlog } from './grants';
 import type { Platform } from './platforms';
 
 /** What a job works with while it holds its lock. */
@@ -24,7 +24,7 @@ export interface Outcome {
   /** Grants that were due and not done, by cause. */
   readonly failures: readonly Failure[];
   /** Why the run stopped before all was done. */
-  readonly stopped?: string;
+  readonly stopped?: StopReason;
   /** Why the run failed. */
   readonly error?: unknown;
 }

@@ -4,7 +4,7 @@ import { int, nVarChar } from '../database/statement';
 import { findNextRun, findRun, listRuns } from '../jobRun/history';
 import type { JobRun } from '../jobRun/jobRun';
 import { findJob, type Job } from './catalogue';
-import { readFailures, type Failure } from './failures';
+import { failuresOf, type Failure } from './failures';
 import { grantColumns, toGrant, type Grant } from './grants';
 import type { Platform, RequestId } from './platforms';
 import type { Services } from './runJob';
@@ -28,7 +28,6 @@ export interface RunDetails {
   readonly job: Job;
   readonly run: JobRun;
   readonly previousRun: JobRun | null;
-  /** By the run's message. */
   readonly failures: readonly Failure[];
   /** At most 100, in the order in which they were written. */
   readonly rows: readonly WrittenRow[];
@@ -48,7 +47,7 @@ export async function readRunDetails(
   jobId: string,
   after?: number,
 ): Promise<RunDetails | undefined> {
-  return database.connect((connection) =>
+  return database.connect('read', (connection) =>
     connection.withRetries(deadline, async (session) => {
       const run = await findRun(session, jobId);
       const job = run && findJob(run.jobType);
@@ -60,7 +59,7 @@ export async function readRunDetails(
         job,
         run,
         previousRun: previousRun ?? null,
-        failures: readFailures(run.errorMessage),
+        failures: failuresOf(run.facts),
         ...written,
       };
     }),

@@ -18,11 +18,23 @@ const day = 24 * 60 * 60 * 1000;
 const harmless = /^SCAN (CONSTANT ROW|json_each|#Due|__s)/;
 
 /**
- * Grouping the grants by their AccessKey (`k` in coveredUntilSql) may read the requests from end to end: nothing has an
- * index on a site's key. With a key of constant NULL, the default, SQLite has the step in its plan and does not take it.
+ * Grouping the grants by their AccessKey (LastEnds in dueSql.ts, joined as `l`) may read the requests from end to end:
+ * nothing has an index on a site's key. With a key of constant NULL, the default, SQLite has the step in its plan and
+ * does not take it.
  */
 const groupsByKey = (step: string, before: string | undefined): boolean =>
-  step === 'SCAN r' && before === 'CO-ROUTINE k';
+  step === 'SCAN r' && before === 'MATERIALIZE l';
+
+/** What a step before has found. */
+const readsStep = (step: string, plan: readonly string[]): boolean =>
+  plan.includes(step.replace('SCAN', 'CO-ROUTINE')) || plan.includes(step.replace('SCAN', 'MATERIALIZE'));
+
+/**
+ * Where rows are wanted in the order of their ids, SQLite reads the table in that order rather than sort what an index
+ * finds: it has no statistics to say how few have ended. tests/sql/realServer.test.ts looks at SQL Server's plan.
+ */
+const readsInOrder = (step: string, text: string): boolean =>
+  /^SCAN r( USING INDEX \S*PK_\S*)?$/.test(step) && /\b(ORDER|GROUP) BY \w\.RequestId;/.test(text);
 
 interface Recorded {
   readonly text: string;
@@ -55,7 +67,7 @@ async function record(job: Job): Promise<Recorded[]> {
   await previewJob(services, job);
   const run = finished(await environment.run(job, services));
   expect(run).toMatchObject({ status: 'Completed', processedCount: 2 });
-  await services.database.connect((connection) =>
+  await services.database.connect('run', (connection) =>
     connection.withRetries(deadlineIn(services.clock, day), (session) => listRuns(session, job.type, 10)),
   );
   const texts = [...new Set(standIn.statements.map(({ text }) => text))];
@@ -95,7 +107,11 @@ function planOf(job: Job, ...pieces: string[]): string {
         plan
           .filter(
             (step, index) =>
-              step.startsWith('SCAN') && !harmless.test(step) && !groupsByKey(step, plan[index - 1]),
+              step.startsWith('SCAN') &&
+              !harmless.test(step) &&
+              !readsStep(step, plan) &&
+              !readsInOrder(step, text) &&
+              !groupsByKey(step, plan[index - 1]),
           )
           .map((step) => ({ step, text })),
       );
@@ -125,7 +141,7 @@ function planOf(job: Job, ...pieces: string[]): string {
       const plan =
         job.kind === 'revocation'
           ? planOf(job, `INSERT INTO ${revocationTable}`)
-          : planOf(job, 'SELECT TOP (@pageSize)');
+          : planOf(job, 'd.Position BETWEEN @first AND @last AND d.ViewRows');
       expect(plan).toMatch(/SEARCH d USING INTEGER PRIMARY KEY \(rowid>\?/);
       expect(plan).toMatch(/SEARCH r USING (INTEGER PRIMARY KEY|INDEX \S*autoindex\S*|INDEX \S*PK_\S*)/);
     });

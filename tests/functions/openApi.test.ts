@@ -77,6 +77,7 @@ describe('An answer that is not documented is refused:', () => {
     processedCount: 12,
     failedCount: null,
     errorMessage: null,
+    facts: { failures: [] },
   };
   const finished = { ...run, stoppedEarly: false };
   const runs = '/api/jobs/RevokeExpiredDatabricksRequests/runs';

@@ -193,10 +193,13 @@ test('finishing writes the end, the counts and the message once; a later finish 
   const run = await finishRun(session, acquired, {
     status: 'Failed',
     failedCount: 3,
-    errorMessage: 'first',
+    message: { sentences: 'first', facts: { failures: [] } },
   });
   expect(run).toMatchObject({ status: 'Failed', processedCount: 0, failedCount: 3, errorMessage: 'first' });
-  const again = await finishRun(session, acquired, { status: 'Completed', errorMessage: 'second' });
+  const again = await finishRun(session, acquired, {
+    status: 'Completed',
+    message: { sentences: 'second', facts: { failures: [] } },
+  });
   expect(again).toEqual(run);
 });
 
@@ -208,7 +211,10 @@ test.each([
   async (_, text) => {
     const run = await acquire();
     const end = ' (SQL error 207 in revokeBatch)';
-    const { errorMessage } = await finishRun(session, run, { status: 'Failed', errorMessage: text + end });
+    const { errorMessage } = await finishRun(session, run, {
+      status: 'Failed',
+      message: { sentences: text + end, facts: { failures: [] } },
+    });
     expect(errorMessage?.length).toBeLessThanOrEqual(500);
     const [kept = '', rest = '', ...others] = errorMessage?.split(' ... ') ?? [];
     expect(others).toEqual([]);

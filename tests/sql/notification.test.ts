@@ -241,14 +241,17 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
       failure: { code: 'EmailDroppedAllRecipientsSuppressed' },
       times: Infinity,
     });
-    const failed = finished(await environment.run(job));
+    const services = environment.services();
+    const failed = finished(await environment.run(job, services));
     expect(failed).toMatchObject({ status: 'Completed', processedCount: 0, failedCount: 1 });
     expect(failed.errorMessage).toContain(', code EmailDroppedAllRecipientsSuppressed (');
     expect(await recorded()).toEqual([]);
     environment.email.clearFaults();
-    const sent = environment.email.messages.length;
-    expect(finished(await environment.run(job))).toMatchObject({ processedCount: 0, failedCount: 1 });
-    expect(environment.email.messages).toHaveLength(sent);
+    expect(finished(await environment.run(job, services))).toMatchObject({
+      processedCount: 0,
+      failedCount: 1,
+    });
+    expect(environment.email.messages).toHaveLength(1);
     const tomorrow = environment.services();
     tomorrow.clock.advance(day);
     expect(finished(await environment.run(job, tomorrow))).toMatchObject({
@@ -301,6 +304,24 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
       stoppedEarly: false,
     });
     expect(services.clock.slept.some((ms) => ms > 6_000 && ms <= 7_000)).toBe(true);
+  });
+
+  test('a wait and a duration stay what they are while the app’s clock is set back', async () => {
+    await add({ endsIn: inDays(2) });
+    environment.email.order({ kind: 'error', status: 429, retryAfter: 30 });
+    const services = environment.services();
+    const { clock, telemetry } = services;
+    const sleep = clock.sleep.bind(clock);
+    jest.spyOn(clock, 'sleep').mockImplementation((ms) => {
+      clock.setBack(hour);
+      return sleep(ms);
+    });
+    expect(finished(await environment.run(job, services))).toMatchObject({
+      status: 'Completed',
+      processedCount: 1,
+    });
+    expect(clock.slept.reduce((sum, ms) => sum + ms, 0)).toBeLessThan(60_000);
+    expect(telemetry.events[0]?.durationMs).toBeGreaterThanOrEqual(30_000);
   });
 
   test('a Retry-After beyond the time budget stops the run early, completed, and the next run goes on', async () => {

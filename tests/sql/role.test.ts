@@ -66,7 +66,7 @@ describe.each(jobs.map((job) => [job.type, job] as const))('%s', (_, job) => {
       status: 'Completed',
       processedCount: 1,
     });
-    await member.database.connect((connection) =>
+    await member.database.connect('run', (connection) =>
       connection.withRetries(deadlineIn(member.clock, hour), async (session) => {
         const [run] = await listRuns(session, job.type, 10);
         expect(run).toMatchObject({ jobType: job.type, processedCount: 1 });

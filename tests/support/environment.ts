@@ -25,9 +25,17 @@ const day = 24 * 60 * 60 * 1000;
 /** Time that passes when somebody sleeps, and not otherwise than in real time. */
 export class FastClock implements Clock {
   #ahead = 0;
+  #setBack = 0;
   readonly slept: number[] = [];
   now(): number {
-    return Date.now() + this.#ahead;
+    return Date.now() + this.#ahead - this.#setBack;
+  }
+  elapsed(): number {
+    return performance.now() + this.#ahead;
+  }
+  /** The wall clock is set back. */
+  setBack(ms: number): void {
+    this.#setBack += ms;
   }
   /** Time passes without anybody's sleep. */
   advance(ms: number): void {
@@ -47,11 +55,17 @@ export class RecordingTelemetry implements Telemetry {
   readonly events: JobRunEvent[] = [];
   readonly exceptions: { error: Error; properties: object }[] = [];
   flushes = 0;
-  inOperation<T>(_name: string, work: () => Promise<T>): Promise<T> {
+  inInvocation<T>(_invocation: unknown, work: () => Promise<T>): Promise<T> {
+    return work();
+  }
+  inSpan<T>(_name: string, work: () => Promise<T>): Promise<T> {
     return work();
   }
   trackJobRun(event: JobRunEvent): void {
     this.events.push(event);
+  }
+  trackJobStates(): Promise<void> {
+    return Promise.resolve();
   }
   trackException(error: Error, properties: object): void {
     this.exceptions.push({ error, properties });

@@ -139,7 +139,8 @@ export class Executor {
       case 'if': {
         const met = this.evaluate(statement.condition, run) === 1n;
         const branch = met ? statement.then : statement.otherwise;
-        return branch && this.statements([branch], run);
+        if (branch) await this.statements([branch], run);
+        return statement.loops && met ? this.statement(statement, run) : undefined;
       }
       case 'select':
         return this.select(statement, run);
@@ -339,17 +340,12 @@ export class Executor {
     const before = this.compile(statement.compile, run);
     const temporary = before.target?.name.startsWith('#') ?? false;
     const values = this.bind(before, run);
-    const { rows, count } = await this.writing(run, temporary, (waited) => {
+    const count = await this.writing(run, temporary, (waited) => {
       const compiled = waited ? this.compile(statement.compile, run, true) : before;
       return this.connection.write(compiled, values, verb);
     });
-    const { response } = run;
-    if (before.columns.length > 0) {
-      response.columns(before.columns);
-      for (const row of rows) if (!response.row(row)) await response.flush();
-    }
     this.rowCount = count;
-    response.statementDone(count);
+    run.response.statementDone(count);
   }
 
   /** The value of a query of one row and column. */

@@ -1,7 +1,8 @@
-import { describeCounts, describeSchedule, formatCount, formatNumber, formatSpan } from '../../format';
+import { describeSchedule } from '../../config/scheduleWords';
+import { describeCounts, formatCount, formatNumber, formatSpan } from '../../format';
 import { html, type SafeHtml } from '../../html';
 import type { Job } from '../../jobs/catalogue';
-import { isStale, stateWords, type JobState } from '../../jobs/jobStates';
+import { isStale, stateWords, type JobState, type JobTimer } from '../../jobs/jobStates';
 import type { JobRun } from '../../jobRun/jobRun';
 import { renderChart } from './chart';
 import {
@@ -50,8 +51,7 @@ export function renderCard(
   </article>`;
 }
 
-function renderFacts({ job, schedule, nextRunAt, lastRun }: JobState, view: View): SafeHtml {
-  const words = describeSchedule(schedule);
+function renderFacts({ job, timer, schedule, nextRunAt, lastRun }: JobState, view: View): SafeHtml {
   return html`<dl>
     <div>
       <dt>Last run</dt>
@@ -65,9 +65,20 @@ function renderFacts({ job, schedule, nextRunAt, lastRun }: JobState, view: View
     </div>
     <div>
       <dt>Schedule</dt>
-      <dd>${words === undefined ? null : `${words} `}<code>${schedule}</code></dd>
+      <dd>${renderSchedule(timer, schedule)}</dd>
     </div>
   </dl>`;
+}
+
+function renderSchedule({ expression, zone }: JobTimer, schedule: JobState['schedule']): SafeHtml {
+  const words = schedule && describeSchedule(schedule);
+  const remarks = [
+    ...(schedule?.remarks ?? []),
+    ...(zone.timeZone === 'UTC'
+      ? []
+      : [`The host reads it in ${zone.timeZone} (app setting ${zone.setting ?? ''}).`]),
+  ];
+  return html`${words ? `${words} ` : null}<code>${expression}</code>${remarks.map((remark) => html`<br />${remark}`)}`;
 }
 
 function renderLastRun(job: Job, run: JobRun, { readAt, link }: View): SafeHtml {
@@ -96,11 +107,14 @@ function renderProgress(job: Job, run: JobRun, progress: Progress | undefined, v
   </p>`;
 }
 
-/** Run is not offered while the job runs, unless the run has lost its lock; Cancel is. The script shows the buttons. */
+/**
+ * Run is not offered while the job runs, unless the run has lost its lock; Cancel is. Neither is to who may only read. The
+ * script shows the buttons.
+ */
 function renderActions(
   { job, activeRun }: JobState,
   revocationCeiling: number | undefined,
-  { link, readAt }: View,
+  { link, readAt, mayOperate }: View,
 ): SafeHtml {
   const { type } = job;
   const stale = activeRun !== null && isStale(activeRun.startedAt, readAt);
@@ -131,7 +145,7 @@ function renderActions(
       Cancel
     </button>`;
   return html`<div class="actions">
-    ${activeRun ? (stale ? html`${run}${cancel(`cancel-${type}`)}` : cancel(`act-${type}`)) : run}
+    ${mayOperate ? (activeRun ? (stale ? html`${run}${cancel(`cancel-${type}`)}` : cancel(`act-${type}`)) : run) : null}
     <a
       class="button"
       id="preview-${type}"

@@ -194,6 +194,8 @@ describeInChromium('The status page in Chromium', () => {
           'AzureWebJobs.RevokeExpiredPalantirRequests.Disabled': 'true',
           WEBSITE_SITE_NAME: 'func-access-prod',
           REVOCATION_CEILING: 'many',
+          TZ: 'Europe/Berlin',
+          SCHEDULE_NOTIFY_DATABRICKS: '0 30 18-6 * * Monday-Fri',
         });
       });
 
@@ -207,6 +209,23 @@ describeInChromium('The status page in Chromium', () => {
         const header = await page.getByRole('banner').innerText();
         expect(header).toContain('func-access-prod');
         expect(header).toMatch(new RegExp(`v${version.replaceAll('.', '\\.')} \\([0-9a-f]{7}\\)`));
+      });
+
+      test('a schedule is shown as the host reads it, in the zone in which it does', async () => {
+        const page = await open('', { url: other.url });
+        const text = await card(page, 'ExpiryNotificationDatabricksRequests').locator('dl').innerText();
+        expect(text).toContain(
+          'hourly from 06:30 to 18:30 Europe/Berlin, Monday to Friday 0 30 18-6 * * Monday-Fri',
+        );
+        expect(text).toContain(
+          '"18-6" in the field hour means 6-18: the host swaps the ends of a reversed range.',
+        );
+        expect(text).toContain('The host reads it in Europe/Berlin (app setting TZ).');
+        const answer = (await (await fetch(`${other.url}/api/jobs`)).json()) as { jobs: unknown[] };
+        expect(answer.jobs[2]).toMatchObject({
+          schedule: '0 30 18-6 * * Monday-Fri',
+          scheduleTimeZone: 'Europe/Berlin',
+        });
       });
 
       test('settings that are wrong are named, while the jobs that do not need them are shown', async () => {
