@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { singleLine } from '../singleLine';
 import { NcrontabError, parseNcrontab } from './ncrontab';
 import { readAppServiceSettings, type AppServiceSettings } from './appService';
 import {
@@ -41,6 +42,8 @@ export interface Settings extends DatabaseSettings {
     readonly replyTo?: string;
     /** Holds `{requestNumber}`. */
     readonly renewalUrlTemplate?: string;
+    /** Where access that has ended is requested again; it may have {requestNumber} in it. */
+    readonly requestUrlTemplate?: string;
     /** The IANA name of the zone that ends are shown in. */
     readonly timeZone: string;
     /** Whom to ask: a sentence of the footer. */
@@ -113,7 +116,13 @@ const leadDays = z
   .transform((text) => [...new Set(text.split(',').map(Number))].sort((a, b) => a - b))
   .refine((days) => days.every((day) => day >= 1 && day <= 365));
 
-const lineOfText = (max: number) => z.string().regex(new RegExp(`^\\P{C}{1,${max}}$`, 'u'));
+/** One line that stays as it is given, but for blanks around it: see singleLine for what does not. */
+const lineOfText = (max: number) =>
+  z
+    .string()
+    .trim()
+    .max(max)
+    .refine((text) => singleLine(text) === text);
 
 const httpsAddress = z.url({ protocol: /^https$/ });
 
@@ -207,6 +216,12 @@ const table = {
       ),
     expected: 'an https address with {requestNumber} in it',
     example: 'https://portal.example.com/requests/{requestNumber}/renew',
+  },
+  REQUEST_URL_TEMPLATE: {
+    group: 'email',
+    schema: httpsAddress,
+    expected: 'an https address, with or without {requestNumber} in it',
+    example: 'https://portal.example.com/requests/new?like={requestNumber}',
   },
   NOTIFICATION_TIME_ZONE: {
     group: 'email',
@@ -410,6 +425,7 @@ export function readSettings(environment: Environment): Settings {
         senderAddress: values.EMAIL_SENDER_ADDRESS,
         ...(values.EMAIL_REPLY_TO && { replyTo: values.EMAIL_REPLY_TO }),
         ...(values.RENEWAL_URL_TEMPLATE && { renewalUrlTemplate: values.RENEWAL_URL_TEMPLATE }),
+        ...(values.REQUEST_URL_TEMPLATE && { requestUrlTemplate: values.REQUEST_URL_TEMPLATE }),
         timeZone: values.NOTIFICATION_TIME_ZONE,
         ...(values.CONTACT_TEXT && { contactText: values.CONTACT_TEXT }),
         ...(values.ORGANISATION_NAME && { organisationName: values.ORGANISATION_NAME }),

@@ -21,12 +21,25 @@ const resetAfterMs = 60_000;
  */
 const defaultStatementTimeoutMs = 20_000;
 
+/** Work that is about to be tried again after a transient fault. */
+export interface Retry {
+  /** Of the try that follows, from 2. */
+  readonly number: number;
+  /** How many tries there are at most. */
+  readonly maxTries: number;
+  /** Before it, in ms. */
+  readonly delayMs: number;
+  readonly error: DatabaseError;
+}
+
 export interface RetryOptions {
   /**
    * Somebody waits at a terminal: a fault that a wrong setting causes as well is not retried before a session has been
    * open.
    */
   readonly interactive?: boolean;
+  /** Called before each pause. */
+  readonly onRetry?: (retry: Retry) => void;
 }
 
 /**
@@ -129,12 +142,19 @@ export class DatabaseConnection {
         const delay = retryDelaysMs[tries++];
         if (delay === undefined || !hasTimeFor(deadline, delay)) throw error;
         // Of a session that was closed since others had to give up, there is nothing to recover from, and no time.
-        if (!this.#abandoned) await deadline.clock.sleep(delay, deadline.signal);
+        if (this.#abandoned) continue;
+        this.retryOptions.onRetry?.({
+          number: tries + 1,
+          maxTries: retryDelaysMs.length + 1,
+          delayMs: delay,
+          error,
+        });
+        await deadline.clock.sleep(delay, deadline.signal);
       }
     }
   }
 
-  #mayPass(error: unknown): boolean {
+  #mayPass(error: unknown): error is DatabaseError {
     if (!(error instanceof DatabaseError) || !error.transient) return false;
     const settingSuspected = error instanceof DatabaseUnavailableError && error.settingSuspected;
     return !(settingSuspected && this.retryOptions.interactive && !this.#wasOpen);

@@ -198,7 +198,11 @@ function unavailable(
 ): DatabaseUnavailableError {
   const errors = [...flatten(cause)];
   const codes = errors.flatMap(({ code }) => code ?? []);
-  const messages = [...new Set(errors.map(({ message }) => message).filter(Boolean))].join(' ');
+  const texts = [...new Set(errors.map(({ message }) => message).filter(Boolean))];
+  // The driver quotes causes in the messages of what they cause.
+  const messages = texts
+    .filter((text) => !texts.some((other) => other !== text && other.includes(text)))
+    .join(' ');
   const what = `The database ${name} on ${server}:${port} cannot be reached: ${messages}`;
   const error = number === undefined ? '' : ` (SQL error ${number})`;
   const hint =

@@ -227,6 +227,15 @@ test.each(['Berlin', '+02:00', 'Europe/Berlin\n'])('%j is not a time zone', (nam
   });
 });
 
+test('where access is requested is an https address, with or without the request’s number', () => {
+  const address = (REQUEST_URL_TEMPLATE: string) => ({ ...minimal, REQUEST_URL_TEMPLATE });
+  for (const url of ['https://portal.example.com/new', 'https://portal.example.com/new?like={requestNumber}'])
+    expect(readSettings(address(url)).email.requestUrlTemplate).toBe(url);
+  expect(problems(address('http://portal.example.com/new'))).toEqual({
+    REQUEST_URL_TEMPLATE: expect.stringContaining('expected an https address') as string,
+  });
+});
+
 test.each([
   [{}, { timeZone: 'UTC' }],
   [{ TZ: 'Etc/UTC' }, { timeZone: 'UTC' }],
@@ -255,6 +264,14 @@ test('what the footer of a mail says is one line of text', () => {
     contactText: 'Ask in #data-access.',
     organisationName: 'O’Neil & Söhne',
   });
+  // "Data of the national library" in Persian, with the invisible letter that keeps its words apart.
+  const persian = { ORGANISATION_NAME: 'داده\u200Cهای کتابخانهٔ ملی 👩\u200D💻 ' };
+  expect(readSettings({ ...minimal, ...persian }).email.organisationName).toBe(
+    persian.ORGANISATION_NAME.trim(),
+  );
+  expect(Object.keys(problems({ ...minimal, ORGANISATION_NAME: 'Contoso\u202E' }))).toEqual([
+    'ORGANISATION_NAME',
+  ]);
   const broken = { CONTACT_TEXT: 'Ask\nus', ORGANISATION_NAME: 'x'.repeat(101) };
   expect(Object.keys(problems({ ...minimal, ...broken }))).toEqual(['CONTACT_TEXT', 'ORGANISATION_NAME']);
 });

@@ -126,7 +126,7 @@ addressMissing=1:17 rejected.EmailDropped=1:5');`,
       code: 'EmailDropped',
       count: 1,
       requestIds: ['5'],
-      advice: expect.stringMatching(/suppression list/) as string,
+      advice: expect.stringMatching(/suppressed address bounced before: correct it, or wait/) as string,
     },
   ]);
 });
