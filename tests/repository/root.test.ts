@@ -11,6 +11,7 @@ const allowed = [
   // npm, TypeScript, and the tools that look for their configuration here.
   'package.json',
   'package-lock.json',
+  '.npmrc',
   'tsconfig.json',
   'jest.config.js',
   'eslint.config.mjs',
