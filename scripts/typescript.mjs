@@ -1,6 +1,7 @@
 /** Loads TypeScript (`node --import ./scripts/typescript.mjs file.ts`), or says which Node.js that takes. */
 import { readFileSync } from 'node:fs';
 import process from 'node:process';
+import { URL } from 'node:url';
 
 const { engines } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
 const [, oldest] = /^>=(\d+)$/.exec(engines.node);
