@@ -52,7 +52,7 @@ export async function deployScripts(
         if (!(error instanceof SqlError) || error.transient) throw error;
         const line = batch.firstLine + (error.line ?? 1) - 1;
         throw new DeployError(
-          `${script}, batch ${index + 1} of ${batches.length}, line ${line}: ${error.serverMessage} (SQL error ${error.number}). ` +
+          `${script}, batch ${index + 1} of ${batches.length}, line ${line}: ${error.serverError}. ` +
             `The batches before it are applied; ${adviceFor(error)}.`,
           { cause: error },
         );

@@ -2,7 +2,13 @@ import { SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
 import type { TokenCredential } from '@azure/identity';
 import type { Connection, ConnectionConfiguration, Request } from 'tedious';
 import type { Settings } from '../config/settings';
-import { ConnectionLostError, DatabaseUnavailableError, SqlError, StatementTimeoutError } from './errors';
+import {
+  ConnectionLostError,
+  DatabaseUnavailableError,
+  namesObjectsOnly,
+  SqlError,
+  StatementTimeoutError,
+} from './errors';
 import type { Parameter, Statement } from './statement';
 
 /** A warm paused or failing-over server answers within this time or not at all. In ms. */
@@ -205,19 +211,25 @@ function unavailable(
   const errors = [...flatten(cause)];
   const codes = errors.flatMap(({ code }) => code ?? []);
   const messages = [...new Set(errors.map(({ message }) => message).filter(Boolean))].join(' ');
-  const what = `The database ${name} on ${server}:${port} cannot be reached: ${messages}`;
-  const error = number === undefined ? '' : ` (SQL error ${number})`;
+  const what = `The database ${name} on ${server}:${port} cannot be reached:`;
+  const reason =
+    number === undefined
+      ? messages
+      : namesObjectsOnly(number)
+        ? `${messages} (SQL error ${number})`
+        : `SQL error ${number}`;
   const hint =
     number === 18_456
       ? ' Make the identity a user of the database (npm run db:deploy -- --grant, or sql/07_AccessExpiryJobs_role.sql).'
       : codes.includes('EFEDAUTH')
         ? ' Could not get a token for the identity: check that it is assigned to the app, and AZURE_CLIENT_ID.'
         : '';
-  return new DatabaseUnavailableError(`${what}${error}${hint}`, {
+  return new DatabaseUnavailableError(`${what} ${reason}${hint}`, {
     number,
     // A socket that ends during login comes without a code of its own: "socket hang up" within ESOCKET.
     transient:
       codes.some((code) => transientCodes.has(code)) || /socket hang up|Connection lost/.test(messages),
-    cause,
+    // A cause is printed with its error, and has what the server said.
+    cause: number === undefined || namesObjectsOnly(number) ? cause : undefined,
   });
 }

@@ -1,4 +1,4 @@
-import type { HttpHandler, HttpRequest, HttpResponseInit, InvocationContext } from '@azure/functions';
+import type { HttpHandler, HttpRequest, HttpResponseInit } from '@azure/functions';
 import { deadlineIn } from '../clock';
 import { formatUtc } from '../format';
 import type { Session } from '../database/session';
@@ -38,7 +38,7 @@ const heldRetryAfter = '30';
  * POST /api/jobs/{jobType}/runs: runs the job and answers with the finished run; with dryRun=true what it would do; with
  * resend={requestId} sends that one reminder again.
  */
-export const postRun = withErrorResponses(async (request, context) => {
+export const postRun = withErrorResponses(async (request) => {
   const job = requireJob(request);
   const parameters = await readParameters(request, [
     'dryRun',
@@ -59,7 +59,7 @@ export const postRun = withErrorResponses(async (request, context) => {
   if (resend !== undefined) await requireGrant(job, resend);
 
   const operator = await readOperator(request);
-  const result = await runTracked(context, job, {
+  const result = await runTracked(job, {
     trigger: 'http',
     ...(operator !== undefined && { operator }),
     allowMassRevocation,
@@ -220,11 +220,11 @@ export function unknownRun(job: Job, jobId: string): RequestError {
 
 /** Turns what a handler throws into a problem document. */
 export function withErrorResponses(
-  handler: (request: HttpRequest, context: InvocationContext) => Promise<HttpResponseInit>,
+  handler: (request: HttpRequest) => Promise<HttpResponseInit>,
 ): HttpHandler {
   return async (request, context) => {
     try {
-      return await handler(request, context);
+      return await handler(request);
     } catch (error) {
       if (!(error instanceof RequestError)) context.error(error);
       return toProblemResponse(error);

@@ -8,8 +8,8 @@ export function registerTimers(): void {
   for (const job of jobs) {
     app.timer(job.type, {
       schedule: scheduleFor(job.scheduleSetting),
-      handler: async (_timer, context) => {
-        const result = await runTracked(context, job, { trigger: 'timer' });
+      handler: async () => {
+        const result = await runTracked(job, { trigger: 'timer' });
         // Thrown so that the platform counts the invocation as failed; the next slot fires all the same.
         if (result.kind === 'finished' && result.run.status === 'Failed')
           throw new Error(`Run ${result.run.jobId} failed: ${result.run.errorMessage ?? ''}`);

@@ -39,6 +39,9 @@ export interface Services {
   readonly clock: Clock;
 }
 
+/** Writes one record, as information where no level is given. */
+export type Log = (message: string, level?: 'warning' | 'error') => void;
+
 export interface RunOptions {
   readonly trigger: Trigger;
   /** Who runs it by hand, where that is known. */
@@ -49,7 +52,7 @@ export interface RunOptions {
   readonly resend?: RequestId;
   /** Aborted when the app shuts down: the run stops and finishes its row. */
   readonly signal?: AbortSignal;
-  readonly log: (message: string) => void;
+  readonly log: Log;
 }
 
 /** What came of trying to run a job. */
@@ -113,7 +116,8 @@ export async function runJob(services: Services, job: Job, options: RunOptions):
         const error = attempt.outcome && errorOf(attempt.outcome);
         if (error) trackError(error);
         track(toEvent(result, attempt.outcome));
-        options.log(`${job.type} ${describeResult(result)}`);
+        const failed = result.kind === 'finished' && result.run.status === 'Failed';
+        options.log(`${job.type} ${describeResult(result)}`, failed ? 'error' : undefined);
         return result;
       } catch (thrown) {
         const error = toError(thrown);
@@ -145,7 +149,8 @@ async function runUnderLock(
     );
     if (acquisition.kind === 'held') return acquisition;
     const { run } = acquisition;
-    const outcome = await executeJob({ run, platform: job.platform, connection, deadline, log: options.log });
+    const warn = (message: string): void => options.log(message, 'warning');
+    const outcome = await executeJob({ run, platform: job.platform, connection, deadline, log: warn });
     attempt.outcome = outcome;
     const finished = await connection.withRetries(extended(deadline, finishingGraceMs), (session) =>
       finishRun(session, run, toCompletion(job, options, outcome)),
