@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { isHost, isRenewalTemplate, parseHttpsAddress } from './addresses';
 import { NcrontabError, parseNcrontab } from './ncrontab';
 import { readAppServiceSettings, type AppServiceSettings } from './appService';
 import { defaultSchedules, scheduleFor, type ScheduleSetting } from './schedules';
@@ -116,8 +117,6 @@ function isTimeZone(name: string): boolean {
 
 const lineOfText = (max: number) => z.string().regex(new RegExp(`^\\P{C}{1,${max}}$`, 'u'));
 
-const httpsAddress = z.url({ protocol: /^https$/ });
-
 const schedule = z.string().superRefine((text, context) => {
   try {
     parseNcrontab(text);
@@ -138,7 +137,7 @@ const scheduleRow = (setting: ScheduleSetting) => ({
 const table = {
   SQL_SERVER: {
     group: 'database',
-    schema: z.string().regex(/^[^\s:/,;]+$/),
+    schema: z.string().refine(isHost),
     expected: "the server's host name alone",
     example: 'my-server.database.windows.net',
     required: true,
@@ -181,8 +180,12 @@ const table = {
   },
   EMAIL_ENDPOINT: {
     group: 'email',
-    schema: httpsAddress.transform((url) => url.replace(/\/+$/, '')),
-    expected: 'an https address',
+    schema: z
+      .string()
+      .transform(parseHttpsAddress)
+      .refine((url) => url?.href === `${url?.origin}/`)
+      .transform((url) => url?.origin ?? ''),
+    expected: 'an https address without a path',
     example: 'https://my-email.communication.azure.com',
     required: true,
   },
@@ -201,12 +204,8 @@ const table = {
   },
   RENEWAL_URL_TEMPLATE: {
     group: 'email',
-    schema: z
-      .string()
-      .refine(
-        (text) => text.includes('{requestNumber}') && URL.canParse(text) && text.startsWith('https://'),
-      ),
-    expected: 'an https address with {requestNumber} in it',
+    schema: z.string().refine(isRenewalTemplate),
+    expected: 'an https address with {requestNumber} in its path or query',
     example: 'https://portal.example.com/requests/{requestNumber}/renew',
   },
   NOTIFICATION_TIME_ZONE: {

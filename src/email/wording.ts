@@ -1,4 +1,5 @@
 /** The wording of a digest, which its HTML and its plain text share: its subject and every sentence in it. */
+import { renewalLink } from '../config/addresses';
 import type { DigestOptions, DueGrant } from './digest';
 import { formatEnd, shortDay, type End } from './ends';
 
@@ -169,7 +170,7 @@ function listResources(entries: readonly Entry[]): string {
 /** A request without a number has no page to lead to. */
 function renewalUrl({ requestNumber }: DueGrant, template: string | undefined): string | undefined {
   if (template === undefined || singleLine(requestNumber) === '') return undefined;
-  return template.replaceAll('{requestNumber}', () => encodeURIComponent(requestNumber.toWellFormed()));
+  return renewalLink(template, requestNumber);
 }
 
 /** Control and format characters (Unicode Cc, Cf), line breaks and halves of characters have no place in a line. */
