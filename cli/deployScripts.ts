@@ -137,7 +137,7 @@ export function splitBatches(script: string): Batch[] {
       continue;
     }
     const sql = lines.join('\n');
-    if (sql.replace(/--.*$/gm, '').trim() !== '') batches.push({ sql, firstLine });
+    if (sql.replace(/--.*/g, '').trim() !== '') batches.push({ sql, firstLine });
     lines = [];
     firstLine = index + 2;
   }

@@ -53,5 +53,5 @@ function truncateToBytes(text: string, maxBytes: number): string {
   const start = bytes.subarray(0, maxBytes - ellipsis.length - keptEndBytes).toString();
   const end = bytes.subarray(-keptEndBytes).toString();
   // A character at either cut may have been halved.
-  return start.replace(/\uFFFD+$/, '') + ellipsis + end.replace(/^\uFFFD+/, '');
+  return start.replace(/(?<!\uFFFD)\uFFFD+$/, '') + ellipsis + end.replace(/^\uFFFD+/, '');
 }

@@ -136,7 +136,7 @@ const causes = Object.keys(failureCauses) as FailureCause[];
 /** Reads what describeFailures wrote into a message; a part that was cut off is left out. */
 export function readFailures(message: string | null): Failure[] {
   const list = /\bFailed: (.*)/s.exec(message ?? '')?.[1] ?? '';
-  return [...list.matchAll(/(\d+) ([a-z ]+?)(?:, code ([\w.-]+))?(?: \(([^()]*)\))?(?=[;.])/g)].flatMap(
+  return [...list.matchAll(/\b(\d+) ([a-z ]+?)(?:, code ([\w.-]+))?(?: \(([^()]*)\))?(?=[;.])/g)].flatMap(
     ([, count, words, code, ids = '']) => {
       const cause = causes.find((candidate) => failureCauses[candidate].words === words);
       if (!cause) return [];
