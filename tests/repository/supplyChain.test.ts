@@ -13,6 +13,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { unzipSync } from 'fflate';
 
 interface LockedPackage {
   readonly version?: string;
@@ -120,6 +121,29 @@ test('the licences of the bundled packages are shipped with the bundle', () => {
     (path) => !text.includes(`${nameOf(path)} ${packages[path]?.version ?? ''} (`),
   );
   expect(missing).toEqual([]);
+});
+
+test('npm run package packs licences and notices, and lists in an SBOM what the app depends on', () => {
+  const { status, stdout } = spawnSync(
+    process.execPath,
+    ['--import', './scripts/typescript.mjs', 'scripts/package.ts'],
+    { cwd: root, encoding: 'utf8' },
+  );
+  expect(status).toBe(0);
+  expect(stdout).toMatch(
+    /dist\/LICENSES\.txt: the licences of \d+ packages\n.*dist\/NOTICES\.txt: the notices of \d+ packages\ndist\/sbom\.cdx\.json: SBOM \(CycloneDX [\d.]+\) of \d+ packages\n/,
+  );
+  const packed = Object.keys(unzipSync(readFileSync(join(root, 'dist/access-expiry-jobs.zip'))));
+  expect(packed).toEqual(expect.arrayContaining(['dist/main.mjs', 'dist/LICENSES.txt', 'dist/NOTICES.txt']));
+  const { metadata, components } = JSON.parse(readFileSync(join(root, 'dist/sbom.cdx.json'), 'utf8')) as {
+    metadata: { component: object };
+    components: { name: string; version: string; hashes: { content: string }[] }[];
+  };
+  expect(metadata.component).toMatchObject({ name: 'access-expiry-jobs', type: 'application' });
+  const versions = production.map((path) => `${nameOf(path)}@${packages[path]?.version ?? ''}`);
+  const listed = components.map(({ name, version }) => `${name}@${version}`);
+  expect(listed.sort()).toEqual([...new Set(versions)].sort());
+  expect(components.filter(({ hashes }) => hashes.length === 0)).toEqual([]);
 });
 
 test('no package runs a script when npm installs it', () => {
