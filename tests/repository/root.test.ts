@@ -21,6 +21,8 @@ const allowed = [
   '.gitignore',
   // Pipelines.
   'azure-pipelines.yml',
+  // What keeps versions moving.
+  'renovate.json',
   // The Azure Developer CLI.
   'azure.yaml',
   // For readers.

@@ -191,6 +191,34 @@ test("npm's scripts run on a Node.js that the lock file pins, and say so where i
   );
 });
 
+test('the rules of renovate.json are for packages and images that there are', () => {
+  const { packageRules } = JSON.parse(readFileSync(join(root, 'renovate.json'), 'utf8')) as {
+    packageRules: { matchPackageNames?: string[]; versioning?: string }[];
+  };
+  const images = ['azure-pipelines.yml', '.devcontainer/devcontainer.json']
+    .flatMap((file) => [
+      ...readFileSync(join(root, file), 'utf8').matchAll(/mcr\.microsoft\.com\/\S+:[\w.-]+/g),
+    ])
+    .map(([image]) => image.split(':') as [string, string]);
+  const names = [
+    // engines
+    'node',
+    ...Object.keys({
+      ...manifest.dependencies,
+      ...manifest.devDependencies,
+      ...manifest.optionalDependencies,
+    }),
+    ...images.map(([name]) => name),
+  ];
+  const ruled = packageRules.flatMap(({ matchPackageNames = [] }) => matchPackageNames);
+  expect(ruled).toContain('mcr.microsoft.com/mssql/server');
+  expect(ruled.filter((name) => !names.includes(name))).toEqual([]);
+  const tags = images.flatMap(([name, tag]) => (name.endsWith('/mssql/server') ? [tag] : []));
+  const { versioning = '' } = packageRules.find((rule) => rule.versioning) ?? {};
+  const pattern = new RegExp(versioning.replace('regex:', ''));
+  expect(tags.map((tag) => pattern.exec(tag)?.groups?.major)).toEqual(['2022', '2025']);
+});
+
 test('versions of direct dependencies are exact', () => {
   const all = Object.entries({
     ...manifest.dependencies,
