@@ -83,7 +83,7 @@ const ENDS_BATCH = new Set([
   ...[
     102, 105, 109, 110, 111, 120, 121, 130, 134, 137, 174, 205, 207, 208, 209, 239, 248, 319, 402, 468, 544,
   ],
-  ...[1033, 4104, 4145, 4413, 8102, 8120, 8155, 13609, 50000],
+  ...[1033, 4104, 4145, 4413, 8102, 8120, 8155, 13609, 40514],
 ]);
 
 /** An error that a client gets as an ERROR token: SQL Server's number, message and severity class. */
@@ -119,5 +119,5 @@ export function sqlError(number: number, ...values: readonly (string | number)[]
 /** SQL that is not served: never guessed at, always named. */
 export function notServed(what: string, statement?: string): SqlError {
   const quoted = statement === undefined ? '' : `: ${statement.trim().slice(0, 1500)}`;
-  return new SqlError(50000, `The SQL stand-in does not serve ${what}${quoted}`);
+  return new SqlError(40514, `The SQL stand-in does not serve ${what}${quoted}`);
 }

@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { singleLine } from '../singleLine';
+import { isHost, isLinkTemplate, isRenewalTemplate, parseHttpsAddress } from './addresses';
 import { NcrontabError, parseNcrontab } from './ncrontab';
 import { readAppServiceSettings, type AppServiceSettings } from './appService';
 import {
@@ -124,8 +125,6 @@ const lineOfText = (max: number) =>
     .max(max)
     .refine((text) => singleLine(text) === text);
 
-const httpsAddress = z.url({ protocol: /^https$/ });
-
 const schedule = z.string().superRefine((text, context) => {
   try {
     parseNcrontab(text.trim());
@@ -146,7 +145,7 @@ const scheduleRow = (setting: ScheduleSetting) => ({
 const table = {
   SQL_SERVER: {
     group: 'database',
-    schema: z.string().regex(/^[^\s:/,;]+$/),
+    schema: z.string().refine(isHost),
     expected: "the server's host name alone",
     example: 'my-server.database.windows.net',
     required: true,
@@ -189,8 +188,12 @@ const table = {
   },
   EMAIL_ENDPOINT: {
     group: 'email',
-    schema: httpsAddress.transform((url) => url.replace(/\/+$/, '')),
-    expected: 'an https address',
+    schema: z
+      .string()
+      .transform(parseHttpsAddress)
+      .refine((url) => url?.href === `${url?.origin}/`)
+      .transform((url) => url?.origin ?? ''),
+    expected: 'an https address without a path',
     example: 'https://my-email.communication.azure.com',
     required: true,
   },
@@ -209,17 +212,13 @@ const table = {
   },
   RENEWAL_URL_TEMPLATE: {
     group: 'email',
-    schema: z
-      .string()
-      .refine(
-        (text) => text.includes('{requestNumber}') && URL.canParse(text) && text.startsWith('https://'),
-      ),
-    expected: 'an https address with {requestNumber} in it',
+    schema: z.string().refine(isRenewalTemplate),
+    expected: 'an https address with {requestNumber} in its path or query',
     example: 'https://portal.example.com/requests/{requestNumber}/renew',
   },
   REQUEST_URL_TEMPLATE: {
     group: 'email',
-    schema: httpsAddress,
+    schema: z.string().refine(isLinkTemplate),
     expected: 'an https address, with or without {requestNumber} in it',
     example: 'https://portal.example.com/requests/new?like={requestNumber}',
   },

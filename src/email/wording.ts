@@ -1,6 +1,7 @@
 /** The wording of a digest, which its HTML and its plain text share: its subject and every sentence in it. */
 import { formatNumber } from '../format';
 import { singleLine } from '../singleLine';
+import { requestLink } from '../config/addresses';
 import type { DigestOptions, DueGrant } from './digest';
 import { formatEnd, shortDay, type End } from './ends';
 import { isolate, withNeededIsolates } from './isolates';
@@ -92,7 +93,7 @@ function toEntry(grant: DueGrant, { lastLeadDays, email }: DigestOptions): Entry
     requestNumber: shorten(requestNumber, maxRequestNumber),
     end: formatEnd(grant.expiresAt, email.timeZone),
     lastReminder: grant.leadDays === lastLeadDays && grant.remindedBefore,
-    url: linkFor(requestNumber, template),
+    url: template === undefined ? undefined : requestLink(template, requestNumber),
   };
 }
 
@@ -245,13 +246,6 @@ function listResources(entries: readonly Entry[]): string {
     .map(({ resource }) => isolate(shorten(resource, maxSubjectResource)));
   const more = entries.length - named.length;
   return more > 0 ? `${named.join(', ')} and ${formatNumber(more)} more` : named.join(', ');
-}
-
-/** A link that needs a request's number leads nowhere without one. */
-function linkFor(requestNumber: string, template: string | undefined): string | undefined {
-  if (template === undefined || (requestNumber === '' && template.includes('{requestNumber}')))
-    return undefined;
-  return template.replaceAll('{requestNumber}', () => encodeURIComponent(requestNumber));
 }
 
 /** At most so many UTF-16 units, the last of them "…" if something is left out. Cuts no surrogate pair. */

@@ -1,4 +1,4 @@
-import type { HttpRequest } from '@azure/functions';
+import type { HttpRequest, HttpResponseInit } from '@azure/functions';
 import { deadlineIn } from '../clock';
 import { formatUtc } from '../format';
 import type { Purpose } from '../database/database';
@@ -40,7 +40,7 @@ const heldRetryAfter = '30';
  * POST /api/jobs/{jobType}/runs: runs the job and answers with the finished run; with dryRun=true what it would do; with
  * resend={requestId} sends that one reminder again.
  */
-export const postRun = withErrorResponses(async (request, context) => {
+export const postRun = withErrorResponses(async (request) => {
   const job = requireJob(request);
   const parameters = await readParameters(request, [
     'dryRun',
@@ -61,7 +61,7 @@ export const postRun = withErrorResponses(async (request, context) => {
   if (resend !== undefined) await requireGrant(job, resend);
 
   const operator = await readOperator(request);
-  const result = await runTracked(context, job, {
+  const result = await runTracked(job, {
     trigger: 'http',
     ...(operator !== undefined && { operator }),
     allowMassRevocation,
@@ -228,10 +228,10 @@ export function unknownRun(job: Job, jobId: string): RequestError {
 }
 
 /** Turns what a handler throws into a problem document. */
-export function withErrorResponses(handler: Handler): Handler {
+export function withErrorResponses(handler: (request: HttpRequest) => Promise<HttpResponseInit>): Handler {
   return async (request, context) => {
     try {
-      return await handler(request, context);
+      return await handler(request);
     } catch (error) {
       if (!(error instanceof RequestError)) context.error(error);
       return toProblemResponse(error);

@@ -2,6 +2,7 @@ import { app, type InvocationContext } from '@azure/functions';
 import { createShutdown } from '../clock';
 import type { Job } from '../jobs/catalogue';
 import type { RunOptions, RunResult, Services } from '../jobs/runJob';
+import { log } from './log';
 
 let services: Promise<Services> | undefined;
 
@@ -10,8 +11,7 @@ let services: Promise<Services> | undefined;
  * and logs once what is wrong with the settings.
  */
 export async function getServices(): Promise<Services> {
-  // They outlive the invocation, whose context takes no logs after its end.
-  services ??= createLoggedServices((message) => console.warn(message));
+  services ??= createLoggedServices();
   try {
     return await services;
   } catch (error) {
@@ -20,14 +20,15 @@ export async function getServices(): Promise<Services> {
   }
 }
 
-async function createLoggedServices(log: (message: string) => void): Promise<Services> {
+async function createLoggedServices(): Promise<Services> {
   const [{ createServices }, { SettingsError }] = await Promise.all([
     import('../services'),
     import('../config/settings'),
   ]);
-  const created = await createServices(process.env, log);
+  const warn = (message: string): void => log(message, 'warning');
+  const created = await createServices(process.env, warn);
   const { problems } = created.settings;
-  if (problems.length > 0) log(new SettingsError(problems).message);
+  if (problems.length > 0) warn(new SettingsError(problems).message);
   return created;
 }
 
@@ -42,17 +43,12 @@ const running = new Set<Promise<unknown>>();
 
 /** Runs a job so that a shutdown of the app stops it early and waits until its row is finished. */
 export async function runTracked(
-  context: InvocationContext,
   job: Job,
   options: Pick<RunOptions, 'trigger' | 'operator' | 'allowMassRevocation'>,
 ): Promise<RunResult> {
   const run = (async () => {
     const [{ runJob }, theServices] = await Promise.all([import('../jobs/runJob'), getServices()]);
-    return runJob(theServices, job, {
-      ...options,
-      shutdown,
-      log: (message) => context.log(message),
-    });
+    return runJob(theServices, job, { ...options, shutdown, log });
   })();
   running.add(run);
   try {

@@ -226,7 +226,7 @@ function obstacleOf(error: unknown): FailureCause | undefined {
   if (error.number === sqlErrors.lockTimeout) return 'locked';
   // A request that was deleted between the view's row and the key's check is not in the view the next time.
   const isKeyConflict =
-    error.number === sqlErrors.constraintConflict && error.serverMessage.includes('FOREIGN KEY');
+    error.number === sqlErrors.constraintConflict && error.message.includes('FOREIGN KEY');
   return isKeyConflict ? 'refused' : undefined;
 }
 

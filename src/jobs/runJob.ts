@@ -44,6 +44,9 @@ export interface Services {
   readonly clock: Clock;
 }
 
+/** Writes one record, as information where no level is given. */
+export type Log = (message: string, level?: 'warning' | 'error') => void;
+
 export interface RunOptions {
   readonly trigger: Trigger;
   /** Who runs it by hand, where that is known. */
@@ -54,7 +57,7 @@ export interface RunOptions {
   readonly resend?: RequestId;
   /** The app is stopped: the run stops and finishes its row. */
   readonly shutdown?: Shutdown;
-  readonly log: (message: string) => void;
+  readonly log: Log;
 }
 
 /** What came of trying to run a job. */
@@ -119,7 +122,8 @@ export async function runJob(services: Services, job: Job, options: RunOptions):
         const result = await runUnderLock(services, job, options, attempt);
         if (result.kind === 'finished' && result.error) trackError(result.error);
         track(toEvent(result, attempt.outcome));
-        options.log(`${job.type} ${describeResult(result)}`);
+        const failed = result.kind === 'finished' && result.run.status === 'Failed';
+        options.log(`${job.type} ${describeResult(result)}`, failed ? 'error' : undefined);
         if (!options.shutdown?.signal.aborted)
           await telemetry.trackJobStates(() => readStateEvents(services));
         return result;
@@ -167,7 +171,8 @@ async function runUnderLock(
     );
     if (acquisition.kind === 'held') return acquisition;
     const { run } = acquisition;
-    const outcome = await executeJob({ run, platform: job.platform, connection, deadline, log: options.log });
+    const warn = (message: string): void => options.log(message, 'warning');
+    const outcome = await executeJob({ run, platform: job.platform, connection, deadline, log: warn });
     attempt.outcome = outcome;
     const finished = await connection.withRetries(extendedForRow(deadline, finishingGraceMs), (session) =>
       finishRun(session, run, toCompletion(job, options, outcome)),

@@ -431,6 +431,38 @@ test('without a template, or for a request without a number, there is no link, a
   expect(create([unnumbered]).plainText).not.toMatch(/request:/i);
 });
 
+test.each([
+  ['https://portal.example.com/requests/{requestNumber}/renew', '..'],
+  ['https://portal.example.com/requests/{requestNumber}/renew', '.'],
+  ['https://portal.example.com/requests/{requestNumber}', '..'],
+  ['https://portal.example.com/requests/{requestNumber}', '.'],
+  ['https://portal.example.com/requests/.{requestNumber}', '.'],
+  ['https://portal.example.com/requests/%2e{requestNumber}', '.'],
+])(
+  '%s has no link for the request number %s, which would leave its place',
+  (renewalUrlTemplate, requestNumber) => {
+    const { html, plainText } = create([{ ...grant, requestNumber }], { ...plain, renewalUrlTemplate });
+    expect(html).not.toContain('href');
+    expect(plainText).not.toContain('https:');
+    expect(plainText).toMatch(/ask for a renewal/i);
+  },
+);
+
+test.each(['...', '../..', '..\\', '?', '#', '%2e%2e', 'a/b'])(
+  'the request number %s stays one segment of the path',
+  (requestNumber) => {
+    const { plainText } = create([{ ...grant, requestNumber }]);
+    const [link = ''] = /https:\S+/.exec(plainText) ?? [];
+    const [, requests, number = '', renew, ...others] = new URL(link).pathname.split('/');
+    expect([requests, decodeURIComponent(number), renew, others]).toEqual([
+      'requests',
+      requestNumber,
+      'renew',
+      [],
+    ]);
+  },
+);
+
 describe('a digest too large for the service', () => {
   test('of 12,000 grants becomes several messages, each well under 10 MB, with each grant in one of them', () => {
     const grants = many(12_000, 60_000);
