@@ -1,6 +1,6 @@
 /** What the built app sends to Application Insights, read at a loopback ingestion endpoint. */
 import { randomUUID } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -225,6 +225,37 @@ test('a run whose settings are wrong has no row, and sends the states all the sa
     { status: 'Failed', errorName: 'SettingsError', hasRow: 'false' },
   ]);
   expect(eventsNamed('JobState')).toHaveLength(4);
+});
+
+describe('docs/operating.md says how many items the app sends', () => {
+  const counters: Readonly<Record<string, () => number>> = {
+    'dependency, named as the job': () => runSpans().length,
+    'event `JobRun`': () => events().length,
+    'event `JobState`': () => eventsNamed('JobState').length,
+    exception: () => ingestion.ofType('ExceptionData').length,
+  };
+  const documented = [
+    ...readFileSync(join(__dirname, '../../docs/operating.md'), 'utf8').matchAll(
+      /^\| (.+?) +\| the app +\| (\d+) +\| (\d+) +\|$/gm,
+    ),
+  ].map(([, item = '', completed, failed]) => ({
+    item,
+    completed: Number(completed),
+    failed: Number(failed),
+  }));
+  const sent = (): unknown => documented.map(({ item }) => [item, counters[item]?.()]);
+
+  test.each(['first', 'later'] as const)('of the %s run of a process', async (which) => {
+    expect(documented.map(({ item }) => item)).toEqual(Object.keys(counters));
+    const completed = which === 'first' ? await sample.startApp(settings) : app;
+    const failed = which === 'first' ? await sample.startApp(settings) : app;
+    await run('RevokeExpiredDatabricksRequests', completed);
+    expect(sent()).toEqual(documented.map((row) => [row.item, row.completed]));
+    ingestion.forget();
+    sample.standIns.sql.order({ kind: 'error', match: /INSERT INTO #Due/, number: 208, message: 'No view' });
+    await run('RevokeExpiredDatabricksRequests', failed);
+    expect(sent()).toEqual(documented.map((row) => [row.item, row.failed]));
+  });
 });
 
 describe('one request and one operation a run: the host reports the request', () => {
