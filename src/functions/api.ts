@@ -79,7 +79,7 @@ export const postRun = withErrorResponses(async (request, context) => {
     );
   }
   const run = { ...result.run, stoppedEarly: result.stoppedEarly, ...result.backlog };
-  if (run.status === 'Failed') return problemResponse(500, 'The job failed', run.errorMessage ?? '', { run });
+  if (run.status === 'Failed') return problemResponse(500, 'The job failed', run.message ?? '', { run });
   return { jsonBody: run };
 });
 

@@ -14,7 +14,7 @@ export function registerTimers(): void {
           // Thrown so that the host counts the invocation as failed; the next slot fires all the same.
           if (result.kind === 'finished' && result.run.status === 'Failed') {
             const { run, error } = result;
-            throw new Error(`Run ${run.jobId} failed: ${run.errorMessage ?? ''}`, { cause: error });
+            throw new Error(`Run ${run.jobId} failed: ${run.message ?? ''}`, { cause: error });
           }
         }),
     });

@@ -26,13 +26,13 @@ export async function finishRun(
     name: 'finishRun',
     sql: `UPDATE dbo.JobRun
 SET Status = @status, Completed_At = GETUTCDATE(), Processed_Count = COALESCE(Processed_Count, 0),
-  Failed_Count = ${failedCount === undefined ? 'NULL' : '@failedCount'}, Error_Message = @errorMessage
+  Failed_Count = ${failedCount === undefined ? 'NULL' : '@failedCount'}, Error_Message = @message
 WHERE Id = @runId AND Status = 'InProgress';
 SELECT ${jobRunColumns('r')} FROM dbo.JobRun AS r WHERE r.Id = @runId;`,
     parameters: {
       runId: int(id),
       status: varChar(20, completion.status),
-      errorMessage: varChar(500, message ? writeRunMessage(message) : null),
+      message: varChar(500, message ? writeRunMessage(message) : null),
       ...(failedCount !== undefined && { failedCount: int(failedCount) }),
     },
   });

@@ -23,7 +23,7 @@ export interface JobRun {
   /** Notification jobs: grants whose message failed. */
   readonly failedCount: number | null;
   /** Why the run failed; of a completed one, why it stopped early and what it left. In sentences. */
-  readonly errorMessage: string | null;
+  readonly message: string | null;
   /** The same in codes. */
   readonly facts: RunFacts;
 }
@@ -31,8 +31,8 @@ export interface JobRun {
 /** How the message of a run ends that sent one reminder again: it says nothing of how the job does. */
 export const resendMark = 'sent again on purpose.';
 
-export function isResend({ errorMessage }: JobRun): boolean {
-  return errorMessage?.endsWith(resendMark) ?? false;
+export function isResend({ message }: JobRun): boolean {
+  return message?.endsWith(resendMark) ?? false;
 }
 
 /** The contrary in SQL, of the table under its alias. */
@@ -81,7 +81,7 @@ export function toJobRun(row: Row): JobRun {
     completedAt: row.Completed_At as Date | null,
     processedCount: row.Processed_Count as number | null,
     failedCount: row.Failed_Count as number | null,
-    errorMessage: sentences === '' ? null : sentences,
+    message: sentences === '' ? null : sentences,
     facts,
   };
 }

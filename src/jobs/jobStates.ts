@@ -275,7 +275,7 @@ function judgeNoRun({ next }: Evidence): Judgement {
 }
 
 function judgeLastRun({ job, failures, earlyStops, safetyStop, now }: Evidence, lastRun: JobRun): Judgement {
-  const { status, failedCount, processedCount, startedAt, errorMessage, facts } = lastRun;
+  const { status, failedCount, processedCount, startedAt, message, facts } = lastRun;
   const firstFailure = failures.at(-1);
   if (status === 'Failed' && firstFailure)
     return {
@@ -293,7 +293,7 @@ function judgeLastRun({ job, failures, earlyStops, safetyStop, now }: Evidence, 
       state: 'Attention',
       stateReason: sentences(
         `${formatNumber(failedCount)} of ${formatCount(failedCount + (processedCount ?? 0), 'grant')} failed in the last run, ${ago(startedAt, now)}.`,
-        errorMessage,
+        message,
       ),
       since: endOf(lastRun),
     };
@@ -303,7 +303,7 @@ function judgeLastRun({ job, failures, earlyStops, safetyStop, now }: Evidence, 
       state: 'Attention',
       stateReason: sentences(
         `The last ${formatCount(earlyStops.length, 'run')} stopped early: more is due than they can do.`,
-        errorMessage,
+        message,
       ),
       since: endOf(firstEarly),
     };
@@ -340,8 +340,8 @@ function describeUseless(schedule: Schedule | NcrontabError): string {
   return `is malformed (${schedule.expression}): its timer never fires.`;
 }
 
-function describeFailure({ startedAt, errorMessage }: JobRun, now: Date): string {
-  return `The last run, ${ago(startedAt, now)}, failed${errorMessage === null ? '.' : `: ${errorMessage}`}`;
+function describeFailure({ startedAt, message }: JobRun, now: Date): string {
+  return `The last run, ${ago(startedAt, now)}, failed${message === null ? '.' : `: ${message}`}`;
 }
 
 function ago(date: Date, now: Date): string {

@@ -259,7 +259,7 @@ function describeRun(options: RunOptions, outcome: Outcome): RunMessage {
   return {
     sentences: sentences.filter(Boolean).join(' '),
     facts: {
-      stopped: error ? undefined : stopped,
+      stopped,
       ended: error instanceof SafetyStopError ? 'safetyStop' : undefined,
       manual: trigger === 'timer' ? undefined : { trigger, operator },
       withoutCeiling: allowMassRevocation,
@@ -294,9 +294,9 @@ function describeResult(result: RunResult): string {
     const { jobId, startedAt } = result.activeRun;
     return `is held by run ${jobId} since ${startedAt.toISOString()}, until ${lockExpiresAt(startedAt).toISOString()} at most`;
   }
-  const { jobId, status, processedCount, failedCount: failed, errorMessage } = result.run;
+  const { jobId, status, processedCount, failedCount: failed, message } = result.run;
   const counts = `${processedCount ?? 0} processed${failed === null ? '' : `, ${failed} failed`}`;
-  return `run ${jobId} ${status}: ${counts}${errorMessage === null ? '' : `. ${errorMessage}`}`;
+  return `run ${jobId} ${status}: ${counts}${message === null ? '' : `. ${message}`}`;
 }
 
 function toError(error: unknown): Error {

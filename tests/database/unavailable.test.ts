@@ -109,7 +109,7 @@ test('a database that stays away is told within the time budget of the run', asy
   const { services: arranged, clock } = await services();
   expect(finished(await environment.run(job, arranged))).toMatchObject({
     status: 'Failed',
-    errorMessage: expect.stringContaining('SQL error 3906') as string,
+    message: expect.stringContaining('SQL error 3906') as string,
   });
   expect(clock.slept).toEqual([5_000, 10_000, 20_000, 30_000, 60_000]);
 });

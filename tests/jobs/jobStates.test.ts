@@ -22,7 +22,7 @@ function run(ago: number, given: Partial<JobRun> = {}): JobRun {
     completedAt: given.status === 'InProgress' ? null : new Date(startedAt.getTime() + 1000),
     processedCount: 12,
     failedCount: null,
-    errorMessage: null,
+    message: null,
     facts: { failures: [] },
     ...given,
   };
@@ -56,7 +56,7 @@ describe('what used to be shown as healthy', () => {
 
   test('a run that could not send 412 of 415 mails needs attention', () => {
     const message = 'Failed: 412 rejected by the email service, code EmailDropped (1, 2, …).';
-    const last = run(30 * minute, { processedCount: 3, failedCount: 412, errorMessage: message });
+    const last = run(30 * minute, { processedCount: 3, failedCount: 412, message: message });
     expect(stateOf([last], { job: notification })).toMatchObject({
       state: 'Attention',
       stateReason: `412 of 415 grants failed in the last run, 30 min ago. ${message}`,
@@ -66,7 +66,7 @@ describe('what used to be shown as healthy', () => {
   test('three runs in a row that stopped early need attention, two do not', () => {
     const early = (ago: number): JobRun =>
       run(ago, {
-        errorMessage: 'Stopped early: its time budget is spent. More is left; the next run continues.',
+        message: 'Stopped early: its time budget is spent. More is left; the next run continues.',
         facts: { stopped: 'time', failures: [] },
       });
     const runs = [early(30 * minute), early(90 * minute), early(150 * minute)];
@@ -129,7 +129,7 @@ test('a job that pauses at night is not overdue then', () => {
 
 test('a failed run is failed, with its message', () => {
   const state = stateOf([
-    run(30 * minute, { status: 'Failed', errorMessage: 'Safety stop: 4,000 due.' }),
+    run(30 * minute, { status: 'Failed', message: 'Safety stop: 4,000 due.' }),
     run(hour),
   ]);
   expect(state).toMatchObject({
@@ -139,7 +139,7 @@ test('a failed run is failed, with its message', () => {
 });
 
 test('a failed run that is overdue too says both', () => {
-  const { state, stateReason } = stateOf([run(day, { status: 'Failed', errorMessage: 'Broken.' })]);
+  const { state, stateReason } = stateOf([run(day, { status: 'Failed', message: 'Broken.' })]);
   expect(state).toBe('Overdue');
   expect(stateReason).toContain('The last run, 24 h ago, failed: Broken.');
 });

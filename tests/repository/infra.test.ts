@@ -172,6 +172,7 @@ describeEvaluated('the deployment', () => {
       'AzureWebJobsStorage__accountName',
       'AzureWebJobsStorage__clientId',
       'AzureWebJobsStorage__credential',
+      'FUNCTIONS_REQUEST_BODY_SIZE_LIMIT',
       'OVERRIDE_USE_MI_FIC_ASSERTION_CLIENTID',
       'WEBSITE_AUTH_AAD_ALLOWED_TENANTS',
     ];
@@ -228,6 +229,13 @@ describeEvaluated('the deployment', () => {
     test('the Node.js version that the pipeline builds with', () => {
       const [, major] = /nodeVersion: (\d+)\.x/.exec(read('azure-pipelines.yml')) ?? [];
       expect(site('leastParameters').functionAppConfig.runtime).toEqual({ name: 'node', version: major });
+    });
+
+    test('as many requests at once as the host hands to the app', () => {
+      const { extensions } = json('host.json') as { extensions: { http: Record<string, number> } };
+      expect(site('leastParameters').functionAppConfig.scaleAndConcurrency).toMatchObject({
+        triggers: { http: { perInstanceConcurrency: extensions.http.maxConcurrentRequests } },
+      });
     });
 
     test('the memory, instances and subnet that the site asks for', () => {

@@ -52,7 +52,7 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
       status: 'Completed',
       processedCount: 1,
       failedCount: 0,
-      errorMessage: 'Started by hand.',
+      message: 'Started by hand.',
     });
     expect(await recorded()).toMatchObject([
       { RequestId: id, Notification_Sent_To: 'ada@example.com', Notification_Sent_By: job.type },
@@ -216,7 +216,9 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
     const services = environment.services();
     const failed = finished(await environment.run(job, services));
     expect(failed).toMatchObject({ status: 'Completed', processedCount: 0, failedCount: 1 });
-    expect(failed.errorMessage).toContain(', code EmailDroppedAllRecipientsSuppressed (');
+    expect(failed.facts.failures).toMatchObject([
+      { cause: 'rejected', code: 'EmailDroppedAllRecipientsSuppressed', count: 1 },
+    ]);
     expect(await recorded()).toEqual([]);
     environment.email.clearFaults();
     expect(finished(await environment.run(job, services))).toMatchObject({
@@ -301,7 +303,7 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
     environment.email.order({ kind: 'error', status: 429, retryAfter: 3_600, times: 2 });
     const run = finished(await environment.run(job));
     expect(run).toMatchObject({ status: 'Completed', processedCount: 0, failedCount: 0, stoppedEarly: true });
-    expect(run.errorMessage).toMatch(/^Stopped early: the email service asks to wait/);
+    expect(run.message).toMatch(/^Stopped early: the email service asks to wait/);
     environment.email.clearFaults();
     expect(finished(await environment.run(job)).processedCount).toBe(2);
   });
@@ -314,7 +316,7 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
     environment.email.order({ ...fault, times: 1_000 });
     const run = finished(await environment.run(job));
     expect(run).toMatchObject({ status: 'Failed', processedCount: 0 });
-    expect(run.errorMessage).toMatch(/email service took none of the last 5 messages/);
+    expect(run.message).toMatch(/email service took none of the last 5 messages/);
     expect(run.failedCount).toBeLessThan(30);
     environment.email.clearFaults();
     expect(finished(await environment.run(job)).processedCount).toBe(60);
@@ -337,7 +339,7 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
       beforeStatement('readDueReminders', 1, () => environment.query(`DROP TABLE ${notificationTable};`));
       const run = finished(await environment.run(job));
       expect(run.status).toBe('Failed');
-      expect(run.errorMessage).toContain(notificationTable);
+      expect(run.message).toContain(notificationTable);
       expect(environment.email.requests).toEqual([]);
     } finally {
       jest.restoreAllMocks();
@@ -359,7 +361,7 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
       environment.query("UPDATE dbo.JobRun SET Status = 'Failed', Error_Message = 'Abandoned: by a test';"),
     );
     const run = finished(await environment.run(job, services));
-    expect(run).toMatchObject({ status: 'Failed', errorMessage: 'Abandoned: by a test' });
+    expect(run).toMatchObject({ status: 'Failed', message: 'Abandoned: by a test' });
     expect(services.telemetry.exceptions[0]?.error.name).toBe('LockLostError');
     const sent = environment.email.messages.length;
     expect(sent).toBeLessThanOrEqual(10);
@@ -374,7 +376,7 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
     );
     const run = finished(await environment.run(job));
     expect(run.status).toBe('Failed');
-    expect(run.errorMessage).toMatch(/^Lock lost/);
+    expect(run.message).toMatch(/^Lock lost/);
     expect(environment.email.messages.length).toBeLessThanOrEqual(10);
     expect(await recorded()).toHaveLength(environment.email.messages.length);
   });
@@ -403,6 +405,58 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
     expect(environment.email.messages).toEqual([]);
   });
 
+  test('a request that is deleted while its message is sent is left out of the record, and named', async () => {
+    const ids = await add(
+      ...Array.from({ length: 5 }, () => ({ endsIn: inDays(2), email: 'ada@example.com' })),
+    );
+    const [, deleted = 0, , alsoDeleted = 0] = ids;
+    beforeStatement('recordNotification', 2, async () => {
+      for (const id of [deleted, alsoDeleted]) await environment.deleteRequest(job, id);
+    });
+    const run = finished(await environment.run(job));
+    expect(run).toMatchObject({ status: 'Completed', processedCount: 3, failedCount: 0 });
+    expect(run.message).toContain(`2 sent and not recorded (${deleted}, ${alsoDeleted})`);
+    expect(new Set((await recorded()).map(({ RequestId }) => RequestId))).toEqual(
+      new Set(ids.filter((id) => id !== deleted && id !== alsoDeleted)),
+    );
+    await environment.run(job);
+    expect(environment.email.messages).toHaveLength(1);
+  });
+
+  test('a view whose ids are not those of the table fails the run', async () => {
+    await add({ endsIn: inDays(2) });
+    const other =
+      job.platform.name === 'Databricks'
+        ? `${viewColumns(job).RequestId} + 1000000`
+        : "CAST('99999999-0000-4000-8000-000000000001' AS UNIQUEIDENTIFIER)";
+    await replaceView(environment, job, { columns: { RequestId: other } });
+    const run = finished(await environment.run(job));
+    expect(run).toMatchObject({ status: 'Failed', processedCount: 0 });
+    expect(run.message).toContain('(SQL error 547 in recordNotification)');
+  });
+
+  test('a reminder whose run died before its record is sent under the same id, whatever it then looks like', async () => {
+    await add({ endsIn: inDays(2) }, { endsIn: inDays(3) });
+    beforeStatement('recordNotification', 2, () => environment.query(`DROP TABLE ${notificationTable};`));
+    expect(finished(await environment.run(job)).status).toBe('Failed');
+    jest.restoreAllMocks();
+    await createDatabase(environment.session);
+    const sent = environment.email.messages.length;
+    expect(sent).toBeGreaterThan(0);
+    await environment.query(
+      job.platform.name === 'Databricks'
+        ? "UPDATE dbo.DataAccessDeltaRequests SET requested_by = N'Renamed';"
+        : "UPDATE dbo.DataAccessPalantirRequests SET RequestedBy = N'Renamed';",
+    );
+    const email = { ...environment.settings.email, contactText: 'Ask the data team.' };
+    expect(finished(await environment.run(job, environment.services({ email })))).toMatchObject({
+      status: 'Completed',
+      processedCount: 2,
+      failedCount: 0,
+    });
+    expect(environment.email.messages).toHaveLength(2);
+  });
+
   test('a message says how many failed of which kind, with the first requests', async () => {
     const [missing, malformed, question, rejected] = await add(
       { endsIn: inDays(2), email: null },
@@ -414,10 +468,20 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
     environment.email.order({ kind: 'error', status: 400, recipient: 'bad@example.com' });
     const run = finished(await environment.run(job));
     expect(run).toMatchObject({ status: 'Completed', processedCount: 1, failedCount: 4 });
-    expect(run.errorMessage).toContain(`2 address malformed (`);
-    expect(run.errorMessage).toContain(`1 address missing (${String(missing)})`);
-    expect(run.errorMessage).toMatch(/1 rejected by the email service, code [\w-]+ \(/);
-    for (const id of [malformed, question, rejected]) expect(run.errorMessage).toContain(String(id));
+    const { failures } = run.facts;
+    expect(failures.map(({ cause, count }) => [cause, count])).toEqual([
+      ['addressMalformed', 2],
+      ['addressMissing', 1],
+      ['rejected', 1],
+    ]);
+    expect(failures.map(({ requestIds }) => new Set(requestIds))).toEqual([
+      new Set([String(malformed), String(question)]),
+      new Set([String(missing)]),
+      new Set([String(rejected)]),
+    ]);
+    expect(run.message).toMatch(
+      /^Failed: 2 address malformed; 1 address missing; 1 rejected by the email service, code [\w-]+\. /,
+    );
   });
 
   test('a request that the view yields more than once is reminded by nobody’s guess: the run fails and names it', async () => {
@@ -449,8 +513,12 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
     });
     const run = finished(await environment.run(job));
     expect(run).toMatchObject({ status: 'Failed', processedCount: 1, failedCount: 0 });
-    expect(run.errorMessage).toMatch(/^2 grants were due and left alone\. Failed: .*without a request id/);
-    expect(run.errorMessage).toContain(`in the view more than once (${String(twice)})`);
+    expect(run.message).toMatch(/^2 grants were due and left alone\. Failed: .*without a request id/);
+    expect(run.facts.failures).toContainEqual({
+      cause: 'duplicated',
+      count: 1,
+      requestIds: [String(twice)],
+    });
     expect(environment.email.messages.map(({ to }) => to)).toEqual([['b@example.com']]);
     expect(await recorded()).toMatchObject([{ RequestId: only }]);
   });
@@ -462,7 +530,7 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
     });
     const run = finished(await environment.run(job));
     expect(run).toMatchObject({ status: 'Failed', processedCount: 0 });
-    expect(run.errorMessage).toMatch(/Failed: 2 with an end that compares unequal to itself/);
+    expect(run.message).toMatch(/Failed: 2 with an end that compares unequal to itself/);
   });
 
   test('access that goes on by another request is not announced as ending', async () => {
@@ -539,7 +607,7 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
       expect.not.objectContaining({ dueCount: expect.anything() as number }),
     ]);
     expect(run).toMatchObject({ status: 'Completed', processedCount: 1, failedCount: 0 });
-    expect(run.errorMessage).toContain(String(id));
+    expect(run.message).toContain(String(id));
     expect(environment.email.messages).toHaveLength(before + 1);
     const ids = environment.email.messages.map(({ operationId }) => operationId);
     expect(new Set(ids).size).toBe(ids.length);

@@ -222,7 +222,7 @@ describe('A request that somebody’s transaction holds', () => {
         ...(versioned
           ? {
               processedCount: 49,
-              errorMessage: expect.stringContaining('1 locked by another transaction') as string,
+              message: expect.stringContaining('1 locked by another transaction') as string,
             }
           : { processedCount: 0 }),
       });

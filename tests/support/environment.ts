@@ -8,6 +8,7 @@ import { startSqlServer, type SqlServer } from '../../local/sqlServer';
 import type { Clock } from '../../src/clock';
 import { readSettings, type Settings } from '../../src/config/settings';
 import { Database } from '../../src/database/database';
+import { SqlError, sqlErrors } from '../../src/database/errors';
 import { Session, type Row } from '../../src/database/session';
 import type { Statement } from '../../src/database/statement';
 import { EmailClient, type EmailTimings } from '../../src/email/emailClient';
@@ -122,6 +123,8 @@ export interface TestEnvironment {
     id: number | string,
     change: { readonly endsAt: Date; readonly granted: boolean },
   ): Promise<void>;
+  /** Deletes a request as the site's own system would; false where a row refers to it. */
+  deleteRequest(job: Job, id: number | string): Promise<boolean>;
   /** Runs a job in this process, by hand over HTTP unless told otherwise. */
   run(job: Job, services?: TestServices, options?: Partial<RunOptions>): Promise<RunResult>;
   /** The rows of JobRun of a type, newest first. */
@@ -270,6 +273,19 @@ export async function startTestEnvironment({ ignoreLockHints = false } = {}): Pr
           ? `UPDATE dbo.DataAccessDeltaRequests SET access_end_dt = ${end}, request_status = '${status}' WHERE id = ${id};`
           : `UPDATE dbo.DataAccessPalantirRequests SET AccessEndDate = ${end}, Status = '${status}' WHERE RequestId = '${id}';`,
       );
+    },
+    async deleteRequest({ platform }, id) {
+      try {
+        await query(
+          platform.name === 'Databricks'
+            ? `DELETE FROM dbo.DataAccessDeltaRequests WHERE id = ${id};`
+            : `DELETE FROM dbo.DataAccessPalantirRequests WHERE RequestId = '${id}';`,
+        );
+        return true;
+      } catch (error) {
+        if (!(error instanceof SqlError) || error.number !== sqlErrors.constraintConflict) throw error;
+        return false;
+      }
     },
     run: (job, theServices = services(), options = {}) =>
       runJob(theServices, job, { trigger: 'http', log: () => undefined, ...options }),

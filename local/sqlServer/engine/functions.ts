@@ -1,7 +1,7 @@
 import { hash, randomUUID } from 'node:crypto';
 import type { DatabaseSync, SQLOutputValue } from 'node:sqlite';
 import { parseType } from '../dialect/tokenReader';
-import { notServed, sqlError } from '../errors';
+import { sqlError } from '../errors';
 import { NULL_TYPE, type SqlType, type SqlValue } from '../sqlTypes';
 import { convert } from './convert';
 import { dateAdd, dateDiff } from './dates';
@@ -27,12 +27,6 @@ function divide(op: Value, a: bigint, b: bigint): bigint {
   return op === '/' ? a / b : a % b;
 }
 
-/** A NVARCHAR is hashed as UTF-16, so the same text as a VARCHAR has another hash. */
-function hashBytes(algorithm: string, text: string, type: string): Uint8Array {
-  if (algorithm.toUpperCase() !== 'SHA2_256') throw notServed(`HASHBYTES with ${algorithm}`);
-  return hash('sha256', Buffer.from(text, type.startsWith('nvarchar') ? 'utf16le' : 'latin1'), 'buffer');
-}
-
 /** Those whose result depends on their arguments alone. */
 const PURE: Readonly<Record<string, (...args: SqlValue[]) => SqlValue>> = {
   _convert: (value = null, from = null, to = null) => convert(value, typeOf(from), typeOf(to)),
@@ -41,7 +35,9 @@ const PURE: Readonly<Record<string, (...args: SqlValue[]) => SqlValue>> = {
   ),
   _datediff: strict((part, from, to) => diff(part, from, to)),
   _divide: strict((op, a, b) => divide(op, a as bigint, b as bigint)),
-  _hashbytes: strict((algorithm, text, type) => hashBytes(String(algorithm), String(text), String(type))),
+  _sha256: strict((text, encoding) =>
+    hash('sha256', Buffer.from(String(text), encoding as BufferEncoding), 'buffer'),
+  ),
   _lower: strict((text) => String(text).toLowerCase()),
 };
 

@@ -49,7 +49,7 @@ function renderRuns(
     const previous = isResend(run)
       ? undefined
       : [...runs.slice(index + 1), older].find((one) => one && !isResend(one));
-    return html`<tr id="run-${run.jobId}" ${run.errorMessage === null ? null : html` class="explained"`}>
+    return html`<tr id="run-${run.jobId}" ${run.message === null ? null : html` class="explained"`}>
         <th scope="row">
           <a href="${link({ run: run.jobId })}">${timeTag(run.startedAt)}</a>
         </th>
@@ -61,10 +61,10 @@ function renderRuns(
         <td data-label="Host">${hostTag(run.startedBy)}</td>
       </tr>
       ${
-        run.errorMessage === null
+        run.message === null
           ? null
           : html`<tr class="message">
-              <td colspan="${counted ? 7 : 6}"><p>${run.errorMessage}</p></td>
+              <td colspan="${counted ? 7 : 6}"><p>${run.message}</p></td>
             </tr>`
       }`;
   });
