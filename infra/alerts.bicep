@@ -57,7 +57,7 @@ var rules = [
   }
   {
     name: 'failed-twice'
-    description: 'The newest two runs of a job failed.'
+    description: 'The newest two runs of a job failed, and no safety stop stands.'
     severity: warning
     query: loadTextContent('queries/jobStates.kql')
     measure: 'failuresInARow'
