@@ -5,6 +5,7 @@
  *
  * Exit code 0: the job completed (or the dry run was printed); 1: it failed, or its lock is held.
  */
+import { createShutdown } from '../src/clock';
 import { findJob, jobs } from '../src/jobs/catalogue';
 import { previewJob } from '../src/jobs/previewJob';
 import { runJob } from '../src/jobs/runJob';
@@ -42,12 +43,12 @@ runCommand(async () => {
     console.log(JSON.stringify(await previewJob(services, job), undefined, 2));
     return true;
   }
-  const shutdown = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => shutdown.abort());
+  const { shutdown, begin } = createShutdown();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, begin);
   const result = await runJob(services, job, {
     trigger: 'cli',
     allowMassRevocation,
-    signal: shutdown.signal,
+    shutdown,
     log,
   });
   console.log(JSON.stringify(result, undefined, 2));

@@ -1,7 +1,7 @@
 import type { TokenCredential } from '@azure/identity';
 import type { Settings } from '../config/settings';
 import { hasTimeFor, type Deadline } from '../clock';
-import { DatabaseError, DatabaseUnavailableError, StatementTimeoutError } from './errors';
+import { AbandonedError, DatabaseError, DatabaseUnavailableError, StatementTimeoutError } from './errors';
 import { Session } from './session';
 import { Slots } from './slots';
 
@@ -84,6 +84,8 @@ export class Database {
 export class DatabaseConnection {
   #session: Promise<Session> | undefined;
   #wasOpen = false;
+  /** The app is being stopped, and the session that some work waited for was closed. */
+  #abandoned = false;
 
   constructor(
     private readonly open: () => Promise<Session>,
@@ -96,6 +98,7 @@ export class DatabaseConnection {
    * A new session is another object: temporary tables of the earlier one are gone.
    * A slow statement that outruns its time is tried once more: it had its longest time, and a third try of several is
    * no faster than the second.
+   * @throws AbandonedError once the app is being stopped and there is no time left to wait
    * @throws DatabaseError when the fault does not pass
    */
   async withRetries<T>(deadline: Deadline, work: (session: Session) => Promise<T>): Promise<T> {
@@ -105,11 +108,18 @@ export class DatabaseConnection {
       const startedAt = deadline.clock.elapsed();
       const current = (this.#session ??= this.open());
       try {
-        const session = await current;
-        this.#wasOpen = true;
-        return await work(session);
+        return await unlessAborted(deadline.abandon, async () => {
+          const session = await current;
+          this.#wasOpen = true;
+          return work(session);
+        });
       } catch (error) {
-        await this.#discard(current);
+        const discarded = this.#discard(current);
+        if (error instanceof AbandonedError) {
+          this.#abandoned = true;
+          throw error;
+        }
+        await discarded;
         if (!this.#mayPass(error)) throw error;
         if (error instanceof StatementTimeoutError && error.statement.slow) {
           if (error.statement.name === timedOut) throw error;
@@ -118,7 +128,8 @@ export class DatabaseConnection {
         if (deadline.clock.elapsed() - startedAt > resetAfterMs) tries = 0;
         const delay = retryDelaysMs[tries++];
         if (delay === undefined || !hasTimeFor(deadline, delay)) throw error;
-        await deadline.clock.sleep(delay, deadline.signal);
+        // Of a session that was closed since others had to give up, there is nothing to recover from, and no time.
+        if (!this.#abandoned) await deadline.clock.sleep(delay, deadline.signal);
       }
     }
   }
@@ -140,5 +151,21 @@ export class DatabaseConnection {
       (session) => session.close(),
       () => undefined, // It never opened; whoever opened it has the error.
     );
+  }
+}
+
+/** @throws AbandonedError once the signal is aborted; the work is then left to itself */
+async function unlessAborted<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
+  if (!signal) return work();
+  if (signal.aborted) throw new AbandonedError();
+  const aborted = Promise.withResolvers<never>();
+  const abort = (): void => aborted.reject(new AbandonedError());
+  signal.addEventListener('abort', abort, { once: true });
+  const result = work();
+  result.catch(() => undefined); // Nobody waits for an error that comes after the abort.
+  try {
+    return await Promise.race([result, aborted.promise]);
+  } finally {
+    signal.removeEventListener('abort', abort);
   }
 }

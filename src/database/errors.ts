@@ -130,6 +130,16 @@ export class ConnectionLostError extends DatabaseError {
   readonly transient = true;
 }
 
+/** The app is being stopped: what was under way is not waited for, and whether it was executed is not known. */
+export class AbandonedError extends DatabaseError {
+  override readonly name = 'AbandonedError';
+  readonly unavailable = true;
+  readonly transient = false;
+  constructor() {
+    super('The app is shutting down: the database was not waited for.');
+  }
+}
+
 /** The server did not answer a statement in time: whether it was executed is not known. */
 export class StatementTimeoutError extends DatabaseError {
   override readonly name = 'StatementTimeoutError';

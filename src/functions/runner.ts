@@ -1,4 +1,5 @@
 import { app, type InvocationContext } from '@azure/functions';
+import { createShutdown } from '../clock';
 import type { Job } from '../jobs/catalogue';
 import type { RunOptions, RunResult, Services } from '../jobs/runJob';
 
@@ -36,7 +37,7 @@ export async function inInvocation<T>(context: InvocationContext, work: () => Pr
   return telemetry.inInvocation(context, work);
 }
 
-const shutdown = new AbortController();
+const { shutdown, begin: beginShutdown } = createShutdown();
 const running = new Set<Promise<unknown>>();
 
 /** Runs a job so that a shutdown of the app stops it early and waits until its row is finished. */
@@ -49,7 +50,7 @@ export async function runTracked(
     const [{ runJob }, theServices] = await Promise.all([import('../jobs/runJob'), getServices()]);
     return runJob(theServices, job, {
       ...options,
-      signal: shutdown.signal,
+      shutdown,
       log: (message) => context.log(message),
     });
   })();
@@ -64,7 +65,7 @@ export async function runTracked(
 /** Stops the running jobs and waits for their ends; skipped by the platform when it kills the process. */
 export function registerShutdown(): void {
   app.hook.appTerminate(async () => {
-    shutdown.abort();
+    beginShutdown();
     await Promise.allSettled(running);
   });
 }

@@ -124,15 +124,18 @@ ${candidatesSql(platform)}`,
   };
 }
 
-/** Grants that have ended, with the last revocation of each, where it is recent. */
+/**
+ * Grants that have ended, with the last revocation of each, where it is recent. A revocation of the past settles an end of
+ * the past, so nothing more is asked of the end: its index would tempt to read all that ever ended.
+ */
 function endedSql({ grantView, revocationTable, requestColumn }: Platform): string {
   return `
 Ended AS (
   SELECT ${grantColumns}, g.AccessKey, ${recipientSql} AS Recipient, CAST(NULL AS INT) AS LeadDays,
     CAST(r.Revoked_Dt AS DATETIME2(7)) AS DueSince
-  FROM ${grantView} AS g
-  JOIN ${revocationTable} AS r ON r.${requestColumn} = g.RequestId AND r.Revoked_Dt >= CAST(g.ExpiresAt AS DATETIME2(7))
-  WHERE ${hasEndedSql} AND r.Revoked_Dt >= DATEADD(DAY, -${revokedWithinDays}, GETUTCDATE())
+  FROM ${revocationTable} AS r
+  JOIN ${grantView} AS g ON g.RequestId = r.${requestColumn} AND CAST(g.ExpiresAt AS DATETIME2(7)) <= r.Revoked_Dt
+  WHERE r.Revoked_Dt BETWEEN DATEADD(DAY, -${revokedWithinDays}, GETUTCDATE()) AND GETUTCDATE()
     AND NOT EXISTS (
       SELECT 1 FROM ${revocationTable} AS later WHERE later.${requestColumn} = r.${requestColumn} AND later.Id > r.Id)
 ),`;

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
-import { deadlineIn, extended, stopWords, type Clock, type Deadline } from '../clock';
+import { deadlineIn, extendedForRow, stopWords, type Clock, type Deadline, type Shutdown } from '../clock';
 import type { Settings } from '../config/settings';
 import type { Database } from '../database/database';
 import { DatabaseError } from '../database/errors';
@@ -53,8 +53,8 @@ export interface RunOptions {
   readonly allowMassRevocation?: boolean;
   /** Notification: sends the reminder of this request again, due or not, and nothing else. */
   readonly resend?: RequestId;
-  /** Aborted when the app shuts down: the run stops and finishes its row. */
-  readonly signal?: AbortSignal;
+  /** The app is stopped: the run stops and finishes its row. */
+  readonly shutdown?: Shutdown;
   readonly log: (message: string) => void;
 }
 
@@ -140,8 +140,8 @@ export async function runJob(services: Services, job: Job, options: RunOptions):
   }
 }
 
-async function trackStates(services: Services, { signal }: RunOptions): Promise<void> {
-  if (!signal?.aborted) await services.telemetry.trackJobStates(() => readStateEvents(services));
+async function trackStates(services: Services, { shutdown }: RunOptions): Promise<void> {
+  if (!shutdown?.signal.aborted) await services.telemetry.trackJobStates(() => readStateEvents(services));
 }
 
 /** The states of all four jobs: one that does not run any more is told by the others. */
@@ -167,7 +167,7 @@ async function runUnderLock(
 ): Promise<RunResult> {
   const deadline: Deadline = {
     ...deadlineIn(services.clock, timeBudgetsMs[options.trigger]),
-    ...(options.signal && { signal: options.signal }),
+    ...options.shutdown,
   };
   const executeJob = prepare(services, job, options);
   return services.database.connect('run', async (connection) => {
@@ -180,7 +180,7 @@ async function runUnderLock(
     if (abandoned) services.telemetry.trackAbandonedRun(describeAbandoned(abandoned, run));
     const outcome = await executeJob({ run, platform: job.platform, connection, deadline, log: options.log });
     attempt.outcome = outcome;
-    const finished = await connection.withRetries(extended(deadline, finishingGraceMs), (session) =>
+    const finished = await connection.withRetries(extendedForRow(deadline, finishingGraceMs), (session) =>
       finishRun(session, run, toCompletion(job, options, outcome)),
     );
     const error = errorOf(outcome);

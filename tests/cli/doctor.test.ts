@@ -604,6 +604,7 @@ describe('as SQL Server describes its objects', () => {
         expect(textOf(findings).map((line) => line.replace(/ →.*/, ''))).toEqual([
           `${sign} index PK_RevokedAccess_Palantir: ${text}`,
           `${sign} index IX_RevokedAccess_Palantir_PalantirRequestId_Revoked_Dt: ${text}`,
+          `${sign} index IX_RevokedAccess_Palantir_Revoked_Dt: ${text}`,
           `${sign} constraint FK_RevokedAccess_Palantir_DataAccessPalantirRequests: ${text}`,
         ]);
       },
@@ -1036,8 +1037,8 @@ describe('what sql/ defines', () => {
     ).toEqual([
       ['dbo.ExpiryNotification_Databricks', 5, 2, 1],
       ['dbo.ExpiryNotification_Palantir', 5, 2, 1],
-      ['dbo.RevokedAccess_Databricks', 4, 2, 1],
-      ['dbo.RevokedAccess_Palantir', 4, 2, 1],
+      ['dbo.RevokedAccess_Databricks', 4, 3, 1],
+      ['dbo.RevokedAccess_Palantir', 4, 3, 1],
       ['dbo.JobRun', 10, 4, 2],
     ]);
     expect(schema.grants.flatMap(({ permissions }) => permissions)).toHaveLength(17);
