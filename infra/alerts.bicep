@@ -1,12 +1,15 @@
-// The alert rules and whom they notify. Each rule compares one number of a query, per job, with a threshold; docs/operating.md has a
-// section for each, named as the rule.
+// The alert rules and whom they notify. Each rule compares one number of a query, per job, with a threshold; docs/operating.md
+// has a section for each, named as the rule. The state of a job is worked out by the app: the rules read what it reported
+// last.
 param environmentName string
 param location string
 param tags object
 param applicationInsightsId string
 param operatorsEmail string
 param documentationUrl string
-param deployedAt string
+
+@description('For how many hours no run may report anything.')
+param silenceHours int
 
 var error = 1
 var warning = 2
@@ -15,65 +18,85 @@ var informational = 3
 var allJobs = ['*']
 var revocationJobs = ['RevokeExpiredDatabricksRequests', 'RevokeExpiredPalantirRequests']
 
+// The longest that Azure allows: so far back the newest state is looked for.
+var longest = 'P2D'
+
 var rules = [
   {
-    name: 'no-completed-run'
-    description: 'A job has completed no run for too long: expired access is still open, or reminders are not sent.'
+    name: 'silence'
+    description: 'No run of any job has reported for ${silenceHours} hours: the app does not run, does not reach the database, or its telemetry does not arrive.'
+    severity: error
+    query: loadTextContent('queries/silence.kql')
+    measure: 'silences'
+    threshold: 0
+    jobTypes: []
+    window: silenceHours < 24 ? 'PT${silenceHours}H' : 'P${silenceHours / 24}D'
+    every: 'PT15M'
+  }
+  {
+    name: 'overdue'
+    description: 'A job has not run at a time of its schedule, and for an hour after it: expired access is still open, or reminders are not sent.'
     severity: error
     query: loadTextContent('queries/jobStates.kql')
     measure: 'hoursOverdue'
-    threshold: 0
+    threshold: 1
     jobTypes: allJobs
+    window: longest
     every: 'PT15M'
   }
   {
     name: 'safety-stop'
-    description: 'The newest run of a revocation job found more grants due than REVOCATION_CEILING and revoked none.'
+    description: 'A revocation job found more grants due than REVOCATION_CEILING and revoked none; no run has completed since.'
     severity: error
-    query: loadTextContent('queries/safetyStops.kql')
+    query: loadTextContent('queries/jobStates.kql')
     measure: 'safetyStops'
     threshold: 0
     jobTypes: revocationJobs
+    window: longest
     every: 'PT15M'
   }
   {
     name: 'failed-twice'
-    description: 'The newest two runs of a job failed.'
+    description: 'The newest two runs of a job failed, and no safety stop stands.'
     severity: warning
-    query: loadTextContent('queries/failuresInARow.kql')
-    measure: 'failures'
+    query: loadTextContent('queries/jobStates.kql')
+    measure: 'failuresInARow'
     threshold: 1
     jobTypes: allJobs
+    window: longest
     every: 'PT15M'
   }
   {
     name: 'late-revocation'
-    description: 'The newest run of a revocation job found a grant that had expired more than 3 hours before.'
+    description: 'The newest run of a revocation job that looked found a grant that had expired more than 3 hours before.'
     severity: warning
     query: loadTextContent('queries/lateness.kql')
     measure: 'oldestDueMinutes'
     threshold: 180
     jobTypes: revocationJobs
+    window: longest
     every: 'PT15M'
   }
   {
     name: 'rejected-mails'
-    description: 'The email service refused five reminders or more, and more than 10 % of those of the last day.'
+    description: 'In the newest run the email service refused five reminders or more, and more than 10 % of those of the last two days.'
     severity: warning
     query: loadTextContent('queries/failedMails.kql')
     measure: 'rejectedPercent'
     threshold: 10
     jobTypes: allJobs
+    window: longest
     every: 'PT15M'
   }
   {
     name: 'stopped-early'
     description: 'The newest three runs of a job stopped before everything due was done.'
     severity: warning
-    query: loadTextContent('queries/earlyStopsInARow.kql')
-    measure: 'earlyStops'
+    query: loadTextContent('queries/jobStates.kql')
+    measure: 'earlyStopsInARow'
     threshold: 2
     jobTypes: allJobs
+    window: longest
     every: 'PT15M'
   }
   {
@@ -84,6 +107,7 @@ var rules = [
     measure: 'undeliverable'
     threshold: 0
     jobTypes: allJobs
+    window: longest
     every: 'P1D'
   }
 ]
@@ -120,21 +144,22 @@ resource alertRules 'Microsoft.Insights/scheduledQueryRules@2026-03-01' = [
         applicationInsightsId
       ]
       evaluationFrequency: rule.every
-      windowSize: 'P1D'
+      windowSize: rule.window
       criteria: {
         allOf: [
           {
-            // Nothing is said of the time before this deployment.
-            query: replace(rule.query, 'datetime(2000-01-01)', 'datetime(${deployedAt})')
+            query: rule.query
             timeAggregation: 'Maximum'
             metricMeasureColumn: rule.measure
-            dimensions: [
-              {
-                name: 'jobType'
-                operator: 'Include'
-                values: rule.jobTypes
-              }
-            ]
+            dimensions: empty(rule.jobTypes)
+              ? []
+              : [
+                  {
+                    name: 'jobType'
+                    operator: 'Include'
+                    values: rule.jobTypes
+                  }
+                ]
             operator: 'GreaterThan'
             threshold: rule.threshold
             failingPeriods: {

@@ -77,8 +77,18 @@ param inboundRanges string = ''
 @description('Address of docs/operating.md, for the links in alerts.')
 param documentationUrl string = 'docs/operating.md'
 
-@description('Time of this deployment, UTC. Alerts about missing runs count from it.')
-param deployedAt string = utcNow('yyyy-MM-ddTHH:mm:ss')
+@description('For how many hours no run may report anything before an alert rings. More than the longest gap between two runs of whichever jobs; Azure allows no other lengths.')
+@allowed([
+  1
+  2
+  3
+  4
+  5
+  6
+  24
+  48
+])
+param silenceHours int = 3
 
 var suffix = toLower(uniqueString(subscription().id, environmentName, location))
 var tags = {
@@ -176,7 +186,7 @@ module alerts 'alerts.bicep' = {
     applicationInsightsId: monitoring.outputs.applicationInsightsId
     operatorsEmail: operatorsEmail
     documentationUrl: documentationUrl
-    deployedAt: deployedAt
+    silenceHours: silenceHours
   }
   // A rule that Azure refuses must not keep the app from being created.
   dependsOn: [
@@ -194,6 +204,7 @@ module workbook 'workbook.bicep' = {
     applicationInsightsId: monitoring.outputs.applicationInsightsId
     workspaceId: monitoring.outputs.workspaceId
     appAddress: functionApp.outputs.address
+    silenceHours: silenceHours
   }
 }
 

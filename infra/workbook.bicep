@@ -6,6 +6,7 @@ param tags object
 param applicationInsightsId string
 param workspaceId string
 param appAddress string
+param silenceHours int
 
 var jobs = [
   'RevokeExpiredDatabricksRequests'
@@ -18,23 +19,27 @@ var jobs = [
 var addressPlaceholder = 'https://app.invalid'
 
 // Milliseconds.
-var day = 86400000
+var hour = 3600000
+var day = 24 * hour
 
 // What each query has in common, and numbers that the portal's own workbooks use for the looks of a column.
 var events = {
   version: 'KqlItem/1.0'
   size: 0
-  noDataMessage: 'None in this time range.'
-  timeContextFromParameter: 'TimeRange'
   queryType: 0
   resourceType: 'microsoft.insights/components'
   crossComponentResources: [applicationInsightsId]
 }
-var mailLogs = union(events, {
+var inTimeRange = union(events, {
+  noDataMessage: 'None in this time range.'
+  timeContextFromParameter: 'TimeRange'
+})
+var mailLogs = union(inTimeRange, {
   resourceType: 'microsoft.operationalinsights/workspaces'
   crossComponentResources: [workspaceId]
 })
 var text = 1
+var hidden = 5
 var link = 7
 var heatmap = 8
 var icons = 18
@@ -51,11 +56,22 @@ var outcomeColours = {
 var stateIcons = {
   thresholdsOptions: 'icons'
   thresholdsGrid: [
-    { operator: '==', thresholdValue: 'Healthy', representation: 'success', text: '{0}{1}' }
-    { operator: '==', thresholdValue: 'Attention', representation: '2', text: '{0}{1}' }
-    { operator: '==', thresholdValue: 'Failed', representation: '4', text: '{0}{1}' }
-    { operator: '==', thresholdValue: 'Overdue', representation: '4', text: '{0}{1}' }
+    { operator: '==', thresholdValue: 'Healthy', representation: 'success', text: 'Healthy' }
+    { operator: '==', thresholdValue: 'Running', representation: 'success', text: 'Running' }
+    { operator: '==', thresholdValue: 'Attention', representation: '2', text: 'Needs attention' }
+    { operator: '==', thresholdValue: 'Failed', representation: '4', text: 'Failed' }
+    { operator: '==', thresholdValue: 'Overdue', representation: '4', text: 'Overdue' }
+    { operator: '==', thresholdValue: 'Paused', representation: 'unknown', text: 'Paused' }
+    { operator: '==', thresholdValue: 'NeverRun', representation: 'unknown', text: 'Never run' }
     { operator: 'Default', representation: 'unknown', text: '{0}{1}' }
+  ]
+}
+
+// The column `run` links to the address in the other one; where it is empty there is nothing to click on.
+var linksToRuns = {
+  formatters: [
+    { columnMatch: 'run', formatter: link, formatOptions: { linkTarget: 'Url', linkColumn: 'address' } }
+    { columnMatch: 'address', formatter: hidden }
   ]
 }
 
@@ -124,14 +140,17 @@ var content = {
       type: 3
       name: 'jobStates'
       content: union(events, {
-        title: 'The four jobs'
+        title: 'The four jobs as they were last reported'
         query: loadTextContent('queries/jobStates.kql')
+        // Of now, whatever the time range: where the rule silence rings there is nothing to show.
+        timeContext: { durationMs: silenceHours * hour }
+        noDataMessage: 'No run has reported for ${silenceHours} hours. The status page says more, if the app runs.'
         visualization: 'tiles'
         size: 4
         tileSettings: {
           titleContent: { columnMatch: 'jobType', formatter: text }
           leftContent: { columnMatch: 'state', formatter: icons, formatOptions: stateIcons }
-          secondaryContent: { columnMatch: 'lastRun', formatter: text }
+          secondaryContent: { columnMatch: 'timestamp', formatter: text }
           showBorder: true
         }
       })
@@ -140,7 +159,7 @@ var content = {
       type: 3
       name: 'runs'
       customWidth: '50'
-      content: union(events, {
+      content: union(inTimeRange, {
         title: 'Attempts by outcome'
         query: loadTextContent('queries/runs.kql')
         visualization: 'barchart'
@@ -151,23 +170,17 @@ var content = {
       type: 3
       name: 'grants'
       customWidth: '50'
-      content: union(events, {
-        title: 'Grants processed and failed'
+      content: union(inTimeRange, {
+        title: 'Grants processed'
         query: loadTextContent('queries/grants.kql')
         visualization: 'barchart'
-        chartSettings: {
-          seriesLabelSettings: [
-            { seriesName: 'Processed', color: 'green' }
-            { seriesName: 'Failed', color: 'redBright' }
-          ]
-        }
       })
     }
     {
       type: 3
       name: 'due'
       customWidth: '50'
-      content: union(events, {
+      content: union(inTimeRange, {
         title: 'Grants due when a run began'
         query: loadTextContent('queries/due.kql')
         visualization: 'timechart'
@@ -177,7 +190,7 @@ var content = {
       type: 3
       name: 'latenessOverTime'
       customWidth: '50'
-      content: union(events, {
+      content: union(inTimeRange, {
         title: 'Minutes that the oldest of them had been due'
         query: loadTextContent('queries/latenessOverTime.kql')
         visualization: 'timechart'
@@ -186,23 +199,29 @@ var content = {
     {
       type: 3
       name: 'failedRuns'
-      content: union(events, {
+      content: union(inTimeRange, {
         title: 'Failed runs'
         query: loadTextContent('queries/failedRuns.kql')
         visualization: 'table'
-        gridSettings: {
-          formatters: [
-            { columnMatch: 'run', formatter: link, formatOptions: { linkTarget: 'Url', linkLabel: 'Open the run' } }
-          ]
-        }
+        gridSettings: linksToRuns
+      })
+    }
+    {
+      type: 3
+      name: 'abandonedRuns'
+      content: union(inTimeRange, {
+        title: 'Runs that were cut off'
+        query: loadTextContent('queries/abandonedRuns.kql')
+        visualization: 'table'
+        gridSettings: linksToRuns
       })
     }
     {
       type: 3
       name: 'failedMails'
       customWidth: '50'
-      content: union(events, {
-        title: 'Reminders that failed'
+      content: union(inTimeRange, {
+        title: 'Reminders that failed in the newest run'
         query: loadTextContent('queries/failedMails.kql')
         visualization: 'table'
       })
@@ -220,7 +239,7 @@ var content = {
     {
       type: 3
       name: 'durations'
-      content: union(events, {
+      content: union(inTimeRange, {
         title: 'Durations in minutes'
         query: loadTextContent('queries/durations.kql')
         visualization: 'table'

@@ -170,7 +170,10 @@ inline rollBackRows() {
 #define keyChanges(row) (lockedByOther(row) && newStatus[row] != status[row])
 #define inTheWay(row) (row != own && sees(row) == IN_PROGRESS)
 
-/* UPDATE ... SET Status = 'Failed' WHERE Status = 'InProgress' AND it is stale. */
+/*
+ * UPDATE ... SET Status = 'Failed' WHERE Status = 'InProgress', of the row that a read of the lock's index found stale.
+ * Between the two the row can only end, and then nothing is closed.
+ */
 inline acquireLock_closeStale() {
   d_step {
     step[me] == CLOSE_STALE && !inAnyRow(waitsToClose) ->

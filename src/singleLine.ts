@@ -10,7 +10,7 @@ const breaks = /[\p{Cc}\p{Zl}\p{Zp}]+/gu;
 const harmful =
   /(\u{1F3F4}[\u{E0030}-\u{E0039}\u{E0061}-\u{E007A}]{3,6}\u{E007F})|[\u202A-\u202E\u2066-\u206F\uFFF9-\uFFFB\u{E0000}-\u{E007F}]/gu;
 
-const blankEnds = /^[\s\u00AD\u200B\u2060]+|[\s\u00AD\u200B\u2060]+$/gu;
+const blankEnds = /^[\s\u00AD\u200B\u2060]+|(?<![\s\u00AD\u200B\u2060])[\s\u00AD\u200B\u2060]+$/gu;
 const invisible = /^[\s\p{Default_Ignorable_Code_Point}]*$/u;
 
 /**

@@ -33,7 +33,7 @@ const faults: readonly (readonly [fault: string, found: (text: string) => boolea
     'a character outside ASCII (domains are written in their xn-- form)',
     (text) => /[^\p{ASCII}]/u.test(text),
   ],
-  ['no top-level domain', (text) => !/@.*\../.test(text)],
+  ['no top-level domain', (text) => !/\../.test(text.slice(text.lastIndexOf('@')))],
   [`more than ${maxAddressLength} characters`, (text) => text.length > maxAddressLength],
 ];
 

@@ -1,12 +1,17 @@
 import { SqlError, sqlErrors } from '../database/errors';
-import type { Session } from '../database/session';
+import type { Row, Session } from '../database/session';
 import { uniqueIdentifier, varChar } from '../database/statement';
 import type { ActiveRun, JobType } from './jobRun';
 import { leaseIsFreshSql, staleAfterMinutes } from './lease';
 import { writeRunMessage } from './runMessage';
 
 export type Acquisition =
-  | { readonly kind: 'acquired'; readonly run: ActiveRun }
+  | {
+      readonly kind: 'acquired';
+      readonly run: ActiveRun;
+      /** The dead run whose row was closed; absent too where an earlier try closed it and its answer was lost. */
+      readonly abandoned?: ActiveRun;
+    }
   | { readonly kind: 'held'; readonly activeRun: ActiveRun };
 
 /**
@@ -40,41 +45,51 @@ export async function acquireLock(
   startedBy: string,
 ): Promise<Acquisition> {
   for (let attempt = 0; attempt < attempts; attempt++) {
-    const run = await closeStaleAndInsert(session, jobType, jobId, startedBy);
-    if (run) return run.jobId === jobId ? { kind: 'acquired', run } : { kind: 'held', activeRun: run };
+    const { run, abandoned } = await closeStaleAndInsert(session, jobType, jobId, startedBy);
+    if (run && run.jobId !== jobId) return { kind: 'held', activeRun: run };
+    if (run) return { kind: 'acquired', run, ...(abandoned && { abandoned }) };
   }
   throw new Error(`The lock of ${jobType} changed hands ${attempts} times while it was being taken`);
 }
 
 /**
- * Steps 1 to 3, in one call. Each statement names the lock's index, which holds the rows in progress alone with all that
- * is read: on a small table a scan might be cheaper, and would lock the rows of other job types. Where a type has no row
+ * Steps 1 to 3, in one call. Each search names the lock's index, which holds the rows in progress alone with all that is
+ * read: on a small table a scan might be cheaper, and would lock the rows of other job types. Where a type has no row
  * in progress, the range lock reaches to the next type's key for the length of this transaction, so that two types
  * may wait for each other that long.
  *
  * The check carries UPDLOCK and HOLDLOCK so that a second session queues and then sees the first one's row. Nothing rests
  * on that: the unique index makes two rows impossible (oneRunInProgress in model/).
- * @returns the run in progress afterwards
+ * @returns the run in progress afterwards, and the one that was closed
  */
 async function closeStaleAndInsert(
   session: Session,
   jobType: JobType,
   jobId: string,
   startedBy: string,
-): Promise<ActiveRun | undefined> {
+): Promise<{ readonly run?: ActiveRun | undefined; readonly abandoned?: ActiveRun | undefined }> {
   const sql = `SET XACT_ABORT ON;
+DECLARE @staleId INT;
 BEGIN TRANSACTION;
-UPDATE r
-SET Status = 'Failed', Completed_At = GETUTCDATE(), Error_Message = @abandoned
-FROM dbo.JobRun AS r WITH (INDEX (UX_JobRun_Job_Type_InProgress))
-WHERE r.Job_Type = @jobType AND r.Status = 'InProgress' AND NOT (${leaseIsFreshSql});
+SET @staleId = (
+  SELECT r.Id FROM dbo.JobRun AS r WITH (INDEX (UX_JobRun_Job_Type_InProgress))
+  WHERE r.Job_Type = @jobType AND r.Status = 'InProgress' AND NOT (${leaseIsFreshSql}));
+IF @staleId IS NOT NULL
+BEGIN
+  UPDATE dbo.JobRun
+  SET Status = 'Failed', Completed_At = GETUTCDATE(), Error_Message = @abandoned
+  WHERE Id = @staleId AND Status = 'InProgress';
+  IF @@ROWCOUNT = 0 SET @staleId = NULL;
+END;
 INSERT INTO dbo.JobRun (Job_Id, Job_Type, Status, Started_At, Started_By)
 SELECT @jobId, @jobType, 'InProgress', GETUTCDATE(), @startedBy
 WHERE NOT EXISTS (
   SELECT 1 FROM dbo.JobRun WITH (UPDLOCK, HOLDLOCK, INDEX (UX_JobRun_Job_Type_InProgress))
   WHERE Job_Type = @jobType AND Status = 'InProgress' AND ${leaseIsFreshSql});
 COMMIT TRANSACTION;
-${activeRunSql}`;
+${activeRunSql}
+IF @staleId IS NOT NULL
+  SELECT 1 AS Abandoned, r.Id, r.Job_Id, r.Started_At, r.Started_By FROM dbo.JobRun AS r WHERE r.Id = @staleId;`;
   try {
     const rows = await session.query({
       name: 'acquireLock',
@@ -92,35 +107,34 @@ ${activeRunSql}`;
         ),
       },
     });
-    return toActiveRun(rows, jobType);
+    const run = rows.find(({ Abandoned }) => Abandoned === undefined);
+    const abandoned = rows.find(({ Abandoned }) => Abandoned !== undefined);
+    return { run: run && toActiveRun(run, jobType), abandoned: abandoned && toActiveRun(abandoned, jobType) };
   } catch (error) {
     const duplicate =
       error instanceof SqlError &&
       (error.number === sqlErrors.duplicateInIndex || error.number === sqlErrors.duplicateInConstraint);
     if (!duplicate) throw error;
-    return findActiveRun(session, jobType);
+    return { run: await findActiveRun(session, jobType) };
   }
 }
 
 /** The run in progress of a job type, stale or not. */
 async function findActiveRun(session: Session, jobType: JobType): Promise<ActiveRun | undefined> {
-  const rows = await session.query({
+  const [row] = await session.query({
     name: 'findActiveRun',
     sql: activeRunSql,
     parameters: { jobType: varChar(50, jobType) },
   });
-  return toActiveRun(rows, jobType);
+  return row && toActiveRun(row, jobType);
 }
 
-function toActiveRun(rows: Awaited<ReturnType<Session['query']>>, jobType: JobType): ActiveRun | undefined {
-  const [row] = rows;
-  return (
-    row && {
-      id: row.Id as number,
-      jobId: row.Job_Id as string,
-      jobType,
-      startedAt: row.Started_At as Date,
-      startedBy: row.Started_By as string,
-    }
-  );
+function toActiveRun(row: Row, jobType: JobType): ActiveRun {
+  return {
+    id: row.Id as number,
+    jobId: row.Job_Id as string,
+    jobType,
+    startedAt: row.Started_At as Date,
+    startedBy: row.Started_By as string,
+  };
 }

@@ -102,8 +102,8 @@ function longestThatFits(
 function readCodes(line: string): RunFacts {
   const items = new Map(
     line.split(' ').map((item): [string, string] => {
-      const [, name = '', value = ''] = /^([^=]*)=?(.*)$/.exec(item) ?? [];
-      return [name, value];
+      const [name = '', ...value] = item.split('=');
+      return [name, value.join('=')];
     }),
   );
   const trigger = triggers.find((name) => items.has(name));
@@ -158,5 +158,5 @@ function truncate(text: string, most: number): string {
   const start = bytes.subarray(0, most - ellipsis.length - keptEndBytes).toString();
   const end = bytes.subarray(-keptEndBytes).toString();
   // A character at either cut may have been halved.
-  return start.replace(/\uFFFD+$/, '') + ellipsis + end.replace(/^\uFFFD+/, '');
+  return start.replace(/(?<!\uFFFD)\uFFFD+$/, '') + ellipsis + end.replace(/^\uFFFD+/, '');
 }

@@ -120,9 +120,14 @@ export function failedCount(failures: readonly Failure[]): number {
   return sum(failures.filter(({ cause }) => cause !== 'deleted' && !failingCauses.includes(cause)));
 }
 
-/** Of those, the ones whose address is missing or malformed; the others were refused by the email service. */
+/** Grants of some causes. */
+export function countOf(failures: readonly Failure[], ...causes: readonly FailureCause[]): number {
+  return sum(failures.filter(({ cause }) => causes.includes(cause)));
+}
+
+/** Grants whose address is missing or malformed. */
 export function undeliverableCount(failures: readonly Failure[]): number {
-  return sum(failures.filter(({ cause }) => cause === 'addressMissing' || cause === 'addressMalformed'));
+  return countOf(failures, 'addressMissing', 'addressMalformed');
 }
 
 /** Grants that were due and left, which fails a run. */

@@ -3,16 +3,17 @@ import { hostname } from 'node:os';
 import { deadlineIn, extendedForRow, stopWords, type Clock, type Deadline, type Shutdown } from '../clock';
 import type { Settings } from '../config/settings';
 import type { Database } from '../database/database';
+import { DatabaseError } from '../database/errors';
 import type { EmailClient } from '../email/emailClient';
 import { acquireLock } from '../jobRun/acquire';
 import { finishRun, type Completion } from '../jobRun/finish';
 import type { RunMessage } from '../jobRun/runMessage';
 import { resendMark, type ActiveRun, type JobRun } from '../jobRun/jobRun';
 import { lockExpiresAt } from '../jobRun/lease';
-import type { JobRunEvent, JobStateEvent, Telemetry } from '../telemetry/telemetry';
+import type { AbandonedRunEvent, JobRunEvent, JobStateEvent, Telemetry } from '../telemetry/telemetry';
 import type { Job } from './catalogue';
 import type { Backlog } from './dueSql';
-import { describeFailures, failedCount, leftCount, undeliverableCount } from './failures';
+import { countOf, describeFailures, failedCount, leftCount, undeliverableCount } from './failures';
 import { readJobStates, runsForState } from './jobStates';
 import { notifyExpiring } from './notification';
 import type { Outcome, RunContext } from './outcome';
@@ -86,6 +87,8 @@ export class GrantsLeftError extends Error {
 interface Attempt {
   readonly jobId: string;
   readonly startedBy: string;
+  /** The lock was taken: there is a row. */
+  hasRow: boolean;
   outcome?: Outcome;
 }
 
@@ -99,9 +102,9 @@ interface Attempt {
 export async function runJob(services: Services, job: Job, options: RunOptions): Promise<RunResult> {
   const { clock, telemetry } = services;
   const startedAt = clock.elapsed();
-  const attempt: Attempt = { jobId: randomUUID(), startedBy: hostname() };
+  const attempt: Attempt = { jobId: randomUUID(), startedBy: hostname(), hasRow: false };
   const track = (event: JobRunEvent): void => {
-    const { jobId, startedBy } = attempt;
+    const { jobId, startedBy, hasRow } = attempt;
     const durationMs = Math.round(clock.elapsed() - startedAt);
     telemetry.trackJobRun({
       jobId,
@@ -110,6 +113,7 @@ export async function runJob(services: Services, job: Job, options: RunOptions):
       ...(options.operator !== undefined && { operator: options.operator }),
       ...(options.resend !== undefined && { resend: true }),
       startedBy,
+      hasRow,
       durationMs,
       ...event,
     });
@@ -124,19 +128,24 @@ export async function runJob(services: Services, job: Job, options: RunOptions):
         track(toEvent(result, attempt.outcome));
         const failed = result.kind === 'finished' && result.run.status === 'Failed';
         options.log(`${job.type} ${describeResult(result)}`, failed ? 'error' : undefined);
-        if (!options.shutdown?.signal.aborted)
-          await telemetry.trackJobStates(() => readStateEvents(services));
+        await trackStates(services, options);
         return result;
       } catch (thrown) {
         const error = toError(thrown);
         trackError(error);
         track({ status: 'Failed', stoppedEarly: false, errorName: error.name });
+        // A database that failed the run, after all its retries, has no states to give.
+        if (!(error instanceof DatabaseError)) await trackStates(services, options);
         throw thrown;
       }
     });
   } finally {
     await telemetry.flush();
   }
+}
+
+async function trackStates(services: Services, { shutdown }: RunOptions): Promise<void> {
+  if (!shutdown?.signal.aborted) await services.telemetry.trackJobStates(() => readStateEvents(services));
 }
 
 /** The states of all four jobs: one that does not run any more is told by the others. */
@@ -170,7 +179,9 @@ async function runUnderLock(
       acquireLock(session, job.type, attempt.jobId, attempt.startedBy),
     );
     if (acquisition.kind === 'held') return acquisition;
-    const { run } = acquisition;
+    const { run, abandoned } = acquisition;
+    attempt.hasRow = true;
+    if (abandoned) services.telemetry.trackAbandonedRun(describeAbandoned(abandoned, run));
     const warn = (message: string): void => options.log(message, 'warning');
     const outcome = await executeJob({ run, platform: job.platform, connection, deadline, log: warn });
     attempt.outcome = outcome;
@@ -186,6 +197,14 @@ async function runUnderLock(
       ...(error && { error }),
     };
   });
+}
+
+function describeAbandoned(
+  { jobId, jobType, startedBy, startedAt }: ActiveRun,
+  run: ActiveRun,
+): AbandonedRunEvent {
+  const ageMinutes = Math.round((run.startedAt.getTime() - startedAt.getTime()) / 60_000);
+  return { jobId, jobType, startedBy, ageMinutes, closedBy: run.jobId };
 }
 
 /** The job with its settings, which are read before the lock is taken. */
@@ -258,18 +277,20 @@ function describeRun(options: RunOptions, outcome: Outcome): RunMessage {
 function toEvent(result: RunResult, outcome: Outcome | undefined): JobRunEvent {
   if (result.kind === 'held') return { status: 'Conflict', stoppedEarly: false };
   const { run, stoppedEarly, backlog, error } = result;
-  const undeliverable = undeliverableCount(outcome?.failures ?? []);
+  const failures = outcome?.failures ?? [];
   return {
     status: run.status === 'Completed' ? 'Completed' : 'Failed',
     stoppedEarly,
     ...(error && { errorName: error.name }),
     ...backlog,
     ...(run.processedCount !== null && { processedCount: run.processedCount }),
-    ...(run.failedCount !== null && {
-      failedCount: run.failedCount,
-      rejectedCount: run.failedCount - undeliverable,
-      undeliverableCount: undeliverable,
-    }),
+    ...(run.failedCount !== null && { failedCount: run.failedCount }),
+    ...(run.failedCount !== null &&
+      backlog && {
+        rejectedCount: countOf(failures, 'rejected'),
+        unansweredCount: countOf(failures, 'unavailable', 'unknown'),
+        undeliverableCount: undeliverableCount(failures),
+      }),
   };
 }
 

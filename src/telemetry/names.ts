@@ -14,9 +14,10 @@ export const jobRunEvent = 'JobRun';
  * `resend`: true where the run sent one reminder again, which says nothing of how the job does, absent otherwise;
  * `errorName`: the class of the error that failed the run, absent otherwise. The counts are absent where the run has
  * none: `dueCount`, grants that were due when the run began; `oldestDueMinutes`, how long the oldest of them had been
- * due then; `processedCount`; `failedCount`, of which `rejectedCount` are grants whose message the email service refused
- * and `undeliverableCount` grants whose address is missing or malformed. `durationMs`: from the attempt's start to its
- * end.
+ * due then; `processedCount`; `failedCount`, which is the sum of `rejectedCount`, grants whose message the email service
+ * refused, `unansweredCount`, grants whose message it did not answer or could not take, and `undeliverableCount`, grants
+ * whose address is missing or malformed: these three only of a run that found out what was due. `hasRow`: true or false,
+ * whether JobRun has a row of it. `durationMs`: from the attempt's start to its end.
  */
 export const jobRunProperties = [
   'jobId',
@@ -33,7 +34,9 @@ export const jobRunProperties = [
   'processedCount',
   'failedCount',
   'rejectedCount',
+  'unansweredCount',
   'undeliverableCount',
+  'hasRow',
   'durationMs',
 ] as const;
 
@@ -55,6 +58,16 @@ export const jobStateProperties = [
   'safetyStop',
 ] as const;
 
+/** The custom event of a run that found the row of a dead one of its job, and closed it. */
+export const abandonedRunEvent = 'AbandonedRun';
+
+/**
+ * Properties of the event. `jobId`, `jobType`, `startedBy`: of the dead run, which has no other item in telemetry after
+ * the moment in which it was cut off; `ageMinutes`: from its start to the start of the run that closed its row, negative
+ * where it was dated in the future; `closedBy`: the jobId of that run.
+ */
+export const abandonedRunProperties = ['jobId', 'jobType', 'startedBy', 'ageMinutes', 'closedBy'] as const;
+
 /** How an attempt can end. Conflict: the job was held by another run, and nothing was done. */
 export const attemptStatuses = ['Completed', 'Failed', 'Conflict'] as const;
 
@@ -67,5 +80,6 @@ export const metricProperties = ['jobType'] as const;
 export const exceptionProperties = ['jobId', 'jobType'] as const;
 
 export type JobStateProperty = (typeof jobStateProperties)[number];
+export type AbandonedRunProperty = (typeof abandonedRunProperties)[number];
 export type JobRunProperty = (typeof jobRunProperties)[number];
 export type ExceptionProperty = (typeof exceptionProperties)[number];

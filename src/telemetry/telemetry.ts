@@ -5,9 +5,11 @@ import type { TelemetryClient } from 'applicationinsights';
 import { errorText } from '../errorText';
 import { activeOperation, inOperation, operationLogProcessor, operationSpanProcessor } from './operation';
 import {
+  abandonedRunEvent,
   jobRunEvent,
   jobRunMetrics,
   jobStateEvent,
+  type AbandonedRunProperty,
   type ExceptionProperty,
   type JobRunProperty,
   type JobStateProperty,
@@ -15,6 +17,7 @@ import {
 
 type Value = string | number | boolean;
 export type JobRunEvent = Readonly<Partial<Record<JobRunProperty, Value>>>;
+export type AbandonedRunEvent = Readonly<Record<AbandonedRunProperty, Value>>;
 export type JobStateEvent = Readonly<Partial<Record<JobStateProperty, Value>>>;
 
 /** An invocation as the Functions host reports it: its request item is the host's. */
@@ -36,6 +39,8 @@ export interface Telemetry {
   inSpan<T>(name: string, work: () => Promise<T>): Promise<T>;
   /** One event an attempt, and its metrics. */
   trackJobRun(event: JobRunEvent): void;
+  /** One event for each run that was cut off: it could send nothing itself. */
+  trackAbandonedRun(event: AbandonedRunEvent): void;
   /**
    * One event for each job.
    * @param read asked only where there is telemetry; may throw, which is logged
@@ -66,6 +71,7 @@ const noopTelemetry: Telemetry = {
   inInvocation: (_invocation, work) => work(),
   inSpan: (_name, work) => work(),
   trackJobRun: () => undefined,
+  trackAbandonedRun: () => undefined,
   trackJobStates: () => Promise.resolve(),
   trackException: () => undefined,
   flush: () => Promise.resolve(),
@@ -155,6 +161,10 @@ class ApplicationInsights implements Telemetry {
           this.client.trackMetric({ name, value, properties: { jobType: String(event.jobType) } });
       }
     });
+  }
+
+  trackAbandonedRun(event: AbandonedRunEvent): void {
+    this.#guard(() => this.client.trackEvent({ name: abandonedRunEvent, properties: toTexts(event) }));
   }
 
   async trackJobStates(read: () => Promise<readonly JobStateEvent[]>): Promise<void> {

@@ -20,7 +20,7 @@ param signInClientId = '7c9e6679-7425-40de-944b-e07fc1f90ae7'
 param disabledJobs = 'RevokeExpiredDatabricksRequests, ExpiryNotificationPalantirRequests'
 param inboundRanges = '203.0.113.0/24, 198.51.100.7/32'
 param documentationUrl = 'https://example.com/operating.md'
-param deployedAt = '2026-11-24T08:00:00'
+param silenceHours = 48
 param settings = {
   EMAIL_REPLY_TO: 'access-team@example.com'
   RENEWAL_URL_TEMPLATE: 'https://portal.example.com/requests/{requestNumber}/renew'

@@ -1,151 +1,140 @@
-/** The alert rules as they are deployed, each over the events of some runs: when it rings, and when it is silent. */
+/** The alert rules and the workbook as they are deployed, each over the events of some runs: what rings, what is shown. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { jobRunProperties } from '../../src/telemetry/names';
-import { describeEvaluated, readAlertRules, type AlertRule } from '../support/deployments';
+import type { JobRunProperty, JobStateProperty } from '../../src/telemetry/names';
+import { alertRule, allTogether, ringing, storedEvent } from '../support/alerts';
+import { describeEvaluated } from '../support/deployments';
 import { runQuery, type Row } from '../support/kustoRows';
 
-const infra = join(__dirname, '../../infra');
 const now = new Date('2026-11-24T12:00:00Z');
 const minutesAgo = (minutes: number): Date => new Date(now.getTime() - minutes * 60_000);
 const hours = 60;
-const days = 24 * hours;
 
 const revocation = 'RevokeExpiredDatabricksRequests';
 const notification = 'ExpiryNotificationPalantirRequests';
-const allJobs = [
-  'RevokeExpiredDatabricksRequests',
-  'RevokeExpiredPalantirRequests',
-  'ExpiryNotificationDatabricksRequests',
-  'ExpiryNotificationPalantirRequests',
-];
 
-type Properties = Partial<Record<(typeof jobRunProperties)[number], string | number | boolean>>;
+type Properties<Name extends string> = Partial<Record<Name, string | number | boolean>>;
 
-/** The event of an attempt. Application Insights keeps its properties as texts. */
-function attempt(ago: number, properties: Properties = {}): Row {
-  const all: Properties = { jobType: revocation, status: 'Completed', stoppedEarly: false, ...properties };
-  return {
-    timestamp: minutesAgo(ago),
-    name: 'JobRun',
-    itemCount: 1,
-    customDimensions: Object.fromEntries(Object.entries(all).map(([name, value]) => [name, String(value)])),
-  };
+let jobIds = 0;
+/** The event of an attempt. */
+const attempt = (ago: number, properties: Properties<JobRunProperty> = {}): Row =>
+  storedEvent('JobRun', minutesAgo(ago), {
+    jobId: `run-${++jobIds}`,
+    jobType: revocation,
+    status: 'Completed',
+    stoppedEarly: false,
+    hasRow: true,
+    ...properties,
+  });
+/** A run that failed before it took its lock. */
+const failedAtOnce = (ago: number, properties: Properties<JobRunProperty> = {}): Row =>
+  attempt(ago, {
+    status: 'Failed',
+    errorName: 'SettingsError',
+    hasRow: false,
+    durationMs: 12,
+    ...properties,
+  });
+
+/** A job's state as a run reports it, of this job or of another. */
+const state = (ago: number, properties: Properties<JobStateProperty> = {}): Row =>
+  storedEvent('JobState', minutesAgo(ago), {
+    jobType: revocation,
+    state: 'Healthy',
+    hoursOverdue: 0,
+    failuresInARow: 0,
+    earlyStopsInARow: 0,
+    safetyStop: false,
+    ...properties,
+  });
+
+const rings = (name: string, events: readonly Row[], site?: string): string[] =>
+  ringing(alertRule(name, site), events, now);
+
+/** What a query of the workbook shows. */
+function shown(name: string, tables: Readonly<Record<string, readonly Row[]>>): Row[] {
+  const query = readFileSync(join(__dirname, `../../infra/queries/${name}.kql`), 'utf8')
+    .replaceAll('{Jobs}', `'${revocation}','${notification}'`)
+    .replaceAll('{TimeRange:grain}', '1h')
+    .replaceAll('{AppAddress}', 'https://func.example.net');
+  return runQuery(query, tables);
 }
-const resend = (ago: number, properties: Properties = {}): Row =>
-  attempt(ago, { resend: true, ...properties });
-const failed = (ago: number, properties: Properties = {}): Row =>
-  attempt(ago, { status: 'Failed', errorName: 'SqlError', ...properties });
-const safetyStop = (ago: number): Row => failed(ago, { errorName: 'SafetyStopError' });
-const conflict = (ago: number): Row => attempt(ago, { status: 'Conflict' });
 
-let rules: readonly AlertRule[] | undefined;
+describeEvaluated('silence', () => {
+  test('rings while no run has reported for as long as the site says, 3 hours by default, and not per job', () => {
+    expect(rings('silence', [])).toEqual([allTogether]);
+    expect(rings('silence', [state(3 * hours + 1)])).toEqual([allTogether]);
+    expect(rings('silence', [state(3 * hours - 1)])).toEqual([]);
+    expect(rings('silence', [state(47 * hours)], 'allParameters')).toEqual([]);
+    expect(rings('silence', [state(48 * hours + 1)], 'allParameters')).toEqual([allTogether]);
+  });
 
-/** The jobs for which the rule rings, as Azure would evaluate it: over one day, by the threshold, split by job. */
-function ringing(name: string, events: readonly Row[], deployedAt = minutesAgo(30 * days)): string[] {
-  rules ??= readAlertRules('leastParameters');
-  const rule = rules.find((one) => one.name === name);
-  if (!rule) throw new Error(`There is no rule ${name}`);
-  const query = rule.query.replace(
-    /^let deployedAt = datetime\(.*\);$/m,
-    `let deployedAt = datetime(${deployedAt.toISOString().slice(0, 19)});`,
-  );
-  const inWindow = events.filter(({ timestamp }) => Number(timestamp) > Number(minutesAgo(days)));
-  return runQuery(query, { customEvents: inWindow }, now)
-    .filter(({ jobType }) => rule.jobTypes.includes('*') || rule.jobTypes.includes(jobType as string))
-    .filter((row) => Number(row[rule.measure] ?? 0) > rule.threshold)
-    .map(({ jobType }) => jobType as string);
-}
-
-/** A completed run of each job but the given ones, a few minutes ago. */
-const othersWell = (...but: string[]): Row[] =>
-  allJobs.filter((jobType) => !but.includes(jobType)).map((jobType) => attempt(5, { jobType }));
-
-describe('the states that the workbook shows', () => {
-  const early = (ago: number): Row => attempt(ago, { stoppedEarly: true });
-
-  test.each([
-    ['Never run', []],
-    ['Healthy', [attempt(30)]],
-    ['Healthy', [attempt(30, { failedCount: 0 }), conflict(5)]],
-    ['Attention', [attempt(30, { failedCount: 1 })]],
-    ['Healthy', [attempt(90), early(60), early(30)]],
-    ['Attention', [attempt(120), early(90), early(60), early(30)]],
-    ['Failed', [attempt(60), failed(30)]],
-    ['Overdue', [attempt(4 * hours), failed(30)]],
-    ['Failed', [failed(30), resend(20)]],
-    ['Healthy', [attempt(30), resend(20, { failedCount: 1 })]],
-    ['Overdue', [attempt(4 * hours), resend(30)]],
-    ['Attention', [early(120), early(90), early(60), resend(30)]],
-  ])('%s, as the console calls it', (state, events) => {
-    const query = readFileSync(join(infra, 'queries/jobStates.kql'), 'utf8').replace(
-      'datetime(2000-01-01)',
-      `datetime(${minutesAgo(60).toISOString().slice(0, 19)})`,
-    );
-    const shown = runQuery(query, { customEvents: events }, now);
-    expect(shown.find(({ jobType }) => jobType === revocation)?.state).toBe(state);
+  test('rings where runs fail that do not reach the database: they report no state', () => {
+    const failed = [150, 90, 30].map((ago) => failedAtOnce(ago, { errorName: 'DatabaseUnavailableError' }));
+    expect(rings('silence', failed)).toEqual([allTogether]);
   });
 });
 
-describeEvaluated('no-completed-run', () => {
+describeEvaluated('overdue', () => {
   test.each([
-    ['a revocation that completed 2 h 59 min ago', revocation, 3 * hours - 1, []],
-    ['a revocation that completed 3 h 1 min ago', revocation, 3 * hours + 1, [revocation]],
-    ['a notification that completed 14 h 59 min ago', notification, 15 * hours - 1, []],
-    ['a notification that completed 15 h 1 min ago', notification, 15 * hours + 1, [notification]],
-  ])('%s', (_, jobType, ago, rings) => {
-    expect(ringing('no-completed-run', [...othersWell(jobType), attempt(ago, { jobType })])).toEqual(rings);
+    ['half an hour: the next run closes the row of a dead one', 0.5, []],
+    ['an hour', 1, []],
+    ['longer', 1.01, [revocation]],
+    ['ten days, reported by the other jobs, whatever is deployed meanwhile', 240, [revocation]],
+  ])('%s', (_, hoursOverdue, expected) => {
+    const others = [state(5, { jobType: notification }), state(65, { jobType: notification })];
+    const told = (ago: number) => state(ago, { state: 'Overdue', hoursOverdue });
+    expect(rings('overdue', [...others, told(65), told(5)])).toEqual(expected);
   });
 
-  test('a run that failed, was turned away or sent one reminder again is none; one that stopped early is', () => {
-    const before = [...othersWell(revocation), attempt(4 * hours)];
-    expect(ringing('no-completed-run', [...before, failed(60), conflict(30)])).toEqual([revocation]);
-    expect(ringing('no-completed-run', [...before, resend(60)])).toEqual([revocation]);
-    expect(ringing('no-completed-run', [...before, attempt(60, { stoppedEarly: true })])).toEqual([]);
-  });
-
-  test('an app that has been silent for days rings for all four', () => {
-    expect(ringing('no-completed-run', [attempt(3 * days)])).toEqual(allJobs);
-  });
-
-  test('after a deployment it is quiet until the jobs had their time, then not', () => {
-    const deployed = (ago: number) => ringing('no-completed-run', [], minutesAgo(ago));
-    expect(deployed(0)).toEqual([]);
-    expect(deployed(3 * hours - 1)).toEqual([]);
-    expect(deployed(4 * hours)).toEqual(allJobs.slice(0, 2));
-    expect(deployed(16 * hours)).toEqual(allJobs);
+  test('ends with the first report that says so, and holds as long as a rare schedule is silent', () => {
+    const overdue = { state: 'Overdue', hoursOverdue: 30 };
+    expect(rings('overdue', [state(65, overdue), state(5)])).toEqual([]);
+    expect(rings('overdue', [state(40 * hours, overdue)])).toEqual([revocation]);
   });
 });
 
 describeEvaluated('safety-stop', () => {
-  test('rings while the newest run is a safety stop', () => {
-    expect(ringing('safety-stop', [attempt(90), safetyStop(30)])).toEqual([revocation]);
-    expect(ringing('safety-stop', [attempt(90), safetyStop(30), conflict(10)])).toEqual([revocation]);
-    expect(ringing('safety-stop', [safetyStop(90), attempt(30)])).toEqual([]);
+  test('rings while one stands, whatever fails after it, and keeps failed-twice silent', () => {
+    const stopped = state(90, { state: 'Failed', failuresInARow: 1, safetyStop: true });
+    const failedSince = state(30, { state: 'Failed', failuresInARow: 2, safetyStop: true });
+    expect(rings('safety-stop', [stopped])).toEqual([revocation]);
+    expect(rings('safety-stop', [stopped, failedSince])).toEqual([revocation]);
+    expect(rings('failed-twice', [stopped, failedSince])).toEqual([]);
+    expect(rings('safety-stop', [stopped, failedSince, state(5)])).toEqual([]);
   });
 
   test('is silent about other failures', () => {
-    expect(ringing('safety-stop', [failed(90), failed(30)])).toEqual([]);
+    expect(rings('safety-stop', [state(30, { state: 'Failed', failuresInARow: 3 })])).toEqual([]);
   });
 });
 
 describeEvaluated('failed-twice', () => {
+  const failed = (ago: number, failuresInARow: number, jobType = revocation): Row =>
+    state(ago, { jobType, state: 'Failed', failuresInARow });
+
   test.each([
-    ['one failure', [failed(30)], []],
-    ['one failure after a completed run', [attempt(90), failed(30)], []],
-    ['two in a row', [attempt(150), failed(90), failed(30)], [revocation]],
+    ['one failure', [failed(30, 1)], []],
+    ['one failure, delivered twice', [failed(30, 1), failed(30, 1)], []],
+    ['two in a row', [failed(90, 1), failed(30, 2)], [revocation]],
     [
-      'two in a row with an attempt between that was turned away',
-      [failed(90), conflict(60), failed(30)],
+      'two in a row of a daily job, which the others report',
+      [failed(26 * hours, 1), failed(30, 2)],
       [revocation],
     ],
-    ['two in a row with a resend between', [failed(90), resend(60), failed(30)], [revocation]],
-    ['two with a completed run between', [failed(150), attempt(90), failed(30)], []],
-    ['two in a row, then a completed run', [failed(150), failed(90), attempt(30)], []],
-    ['two safety stops, which have a rule of their own', [safetyStop(90), safetyStop(30)], []],
-    ['one of each of two jobs', [failed(90), failed(30, { jobType: notification })], []],
-  ])('%s', (_, events, rings) => {
-    expect(ringing('failed-twice', events)).toEqual(rings);
+    ['two in a row, then a completed run', [failed(90, 2), state(30)], []],
+    ['one of each of two jobs', [failed(30, 1), failed(30, 1, notification)], []],
+  ])('%s', (_, events, expected) => {
+    expect(rings('failed-twice', events)).toEqual(expected);
+  });
+});
+
+describeEvaluated('stopped-early', () => {
+  test.each([
+    ['twice in a row', 2, []],
+    ['three times in a row, every 12 hours', 3, [revocation]],
+  ])('%s', (_, earlyStopsInARow, expected) => {
+    expect(rings('stopped-early', [state(12 * hours, { earlyStopsInARow })])).toEqual(expected);
   });
 });
 
@@ -159,104 +148,216 @@ describeEvaluated('late-revocation', () => {
       [],
     ],
     [
-      'one before a run that did not get so far',
-      [attempt(90, { oldestDueMinutes: 500 }), failed(30)],
+      'one before runs that did not get so far or were turned away',
+      [attempt(90, { oldestDueMinutes: 500 }), failedAtOnce(30), attempt(20, { status: 'Conflict' })],
       [revocation],
     ],
     ['a reminder due since the morning', [attempt(30, { jobType: notification, oldestDueMinutes: 700 })], []],
-  ])('%s', (_, events, rings) => {
-    expect(ringing('late-revocation', events)).toEqual(rings);
-  });
-
-  test('is silent about what the first hours after a deployment find', () => {
-    const backlog = [attempt(30, { oldestDueMinutes: 500_000 })];
-    expect(ringing('late-revocation', backlog, minutesAgo(2 * hours))).toEqual([]);
-    expect(ringing('late-revocation', backlog, minutesAgo(4 * hours))).toEqual([revocation]);
+  ])('%s', (_, events, expected) => {
+    expect(rings('late-revocation', events)).toEqual(expected);
   });
 });
 
+/** A run of a notification job that found out what was due. */
+function sent(ago: number, processedCount: number, counts: Properties<JobRunProperty> = {}): Row {
+  const causes = { rejectedCount: 0, unansweredCount: 0, undeliverableCount: 0, ...counts };
+  const failedCount = [
+    causes.rejectedCount,
+    causes.unansweredCount,
+    causes.undeliverableCount,
+  ].reduce<number>((sum, count) => sum + Number(count), 0);
+  return attempt(ago, { jobType: notification, dueCount: 9, processedCount, failedCount, ...causes });
+}
+const outage = (ago: number, unansweredCount: number): Row =>
+  sent(ago, 0, { status: 'Failed', errorName: 'EmailServiceError', unansweredCount });
+
 describeEvaluated('rejected-mails', () => {
-  const sent = (ago: number, processedCount: number, rejectedCount: number) =>
-    attempt(ago, {
-      jobType: notification,
-      processedCount,
-      failedCount: rejectedCount,
-      rejectedCount,
-      undeliverableCount: 0,
-    });
+  const fiveRefused = Array.from({ length: 12 }, (_, i) => sent(30 + i * 60, 5, { rejectedCount: 5 }));
 
   test.each([
-    ['all of 4 refused: too few', [sent(30, 0, 4)], []],
-    ['5 of 45 refused', [sent(30, 40, 5)], [notification]],
-    ['5 of 50 refused: a tenth', [sent(30, 45, 5)], []],
+    ['all of 4 refused: too few', [sent(30, 0, { rejectedCount: 4 })], []],
+    ['5 of 45 refused', [sent(30, 40, { rejectedCount: 5 })], [notification]],
+    ['5 of 50 refused: a tenth', [sent(30, 45, { rejectedCount: 5 })], []],
+    ['the same 5 refused by every run of the day, 60 sent', fiveRefused, []],
     [
-      'the same 5 refused by every run of the day, 60 sent',
-      Array.from({ length: 12 }, (_, i) => sent(30 + i * 60, 5, 5)),
-      [],
+      '45 sent by a run whose event is delivered twice',
+      [sent(90, 40), sent(30, 0, { rejectedCount: 5 })].flatMap((event) => [event, event]),
+      [notification],
     ],
+    ['12 unanswered messages between two good runs', [sent(90, 1), outage(60, 12), sent(30, 1)], []],
+    ['refused ones that the newest run sent', [sent(90, 0, { rejectedCount: 9 }), sent(30, 9)], []],
     [
-      'bad addresses alone',
-      [
-        attempt(30, {
-          jobType: notification,
-          processedCount: 1,
-          failedCount: 9,
-          rejectedCount: 0,
-          undeliverableCount: 9,
-        }),
-      ],
-      [],
+      'refused ones before runs that gave the service up or never looked',
+      [sent(90, 0, { rejectedCount: 9 }), outage(60, 5), failedAtOnce(30, { jobType: notification })],
+      [notification],
     ],
-  ])('%s', (_, events, rings) => {
-    expect(ringing('rejected-mails', events)).toEqual(rings);
+    ['bad addresses alone', [sent(30, 1, { undeliverableCount: 9 })], []],
+  ])('%s', (_, events, expected) => {
+    expect(rings('rejected-mails', events)).toEqual(expected);
   });
 });
 
 describeEvaluated('undeliverable-mails', () => {
   test.each([
-    ['one bad address', 1, [notification]],
-    ['none', 0, []],
-  ])('%s', (_, undeliverableCount, rings) => {
-    const run = {
-      jobType: notification,
-      processedCount: 9,
-      failedCount: 3,
-      rejectedCount: 2,
-      undeliverableCount,
-    };
-    expect(ringing('undeliverable-mails', [attempt(30, run)])).toEqual(rings);
+    ['one bad address', [sent(30, 9, { undeliverableCount: 1 })], [notification]],
+    ['none', [sent(30, 9, { rejectedCount: 2 })], []],
+    [
+      'one that was mended this morning',
+      [sent(5 * hours, 9, { undeliverableCount: 1 }), sent(4 * hours, 1), sent(30, 0)],
+      [],
+    ],
+    [
+      'one before runs that did not look',
+      [sent(90, 9, { undeliverableCount: 1 }), failedAtOnce(30, { jobType: notification })],
+      [notification],
+    ],
+  ])('%s', (_, events, expected) => {
+    expect(rings('undeliverable-mails', events)).toEqual(expected);
   });
 });
 
-describeEvaluated('stopped-early', () => {
-  const early = (ago: number) => attempt(ago, { stoppedEarly: true });
-  test.each([
-    ['twice in a row', [attempt(150), early(90), early(30)], []],
-    ['three times in a row', [early(150), early(90), early(30)], [revocation]],
-    [
-      'three times in a row, with one that was turned away and a resend between',
-      [early(150), early(90), conflict(60), resend(50), early(30)],
-      [revocation],
-    ],
-    ['three times with a run between that did all', [early(210), early(150), attempt(90), early(30)], []],
-  ])('%s', (_, events, rings) => {
-    expect(ringing('stopped-early', events)).toEqual(rings);
+describe('the workbook', () => {
+  test('shows the newest state of each job that was reported', () => {
+    const events = [
+      state(70, { state: 'Failed' }),
+      state(10),
+      state(10, { jobType: notification, state: 'Paused' }),
+    ];
+    const tiles = shown('jobStates', { customEvents: events });
+    expect(tiles.map((tile) => [tile.jobType, tile.state, tile.timestamp])).toEqual([
+      [revocation, 'Healthy', minutesAgo(10)],
+      [notification, 'Paused', minutesAgo(10)],
+    ]);
+  });
+
+  test('adds up what was done, and not one bad address once a run', () => {
+    const day = Array.from({ length: 13 }, (_, i) => sent(5 + i * 60, 2, { undeliverableCount: 5 }));
+    const twice = [...day, ...day, attempt(3, { status: 'Conflict' })];
+    const grants = shown('grants', { customEvents: twice }).map((bar) => Number(bar.grants));
+    expect(grants.reduce((sum, count) => sum + count)).toBe(26);
+    expect(shown('failedMails', { customEvents: twice })).toMatchObject([
+      { jobType: notification, sent: 26n, rejected: 0n, unanswered: 0n, undeliverable: 5n },
+    ]);
+  });
+
+  test('counts an attempt once, however often its event is delivered', () => {
+    const early = attempt(5, { stoppedEarly: true });
+    const events = [early, early, attempt(6), failedAtOnce(7), attempt(8, { status: 'Conflict' })];
+    expect(shown('runs', { customEvents: events })).toEqual(
+      ['Stopped early', 'Completed', 'Failed', 'Conflict'].map((outcome) => ({
+        timestamp: minutesAgo(60),
+        outcome,
+        attempts: 1n,
+      })),
+    );
+  });
+
+  test('gives the durations of runs that did something: 13 of 4 minutes, 10 that failed at once', () => {
+    const events = [
+      ...Array.from({ length: 13 }, (_, i) => attempt(i * 60, { dueCount: 4, durationMs: 240_000 })),
+      ...Array.from({ length: 10 }, (_, i) => failedAtOnce(i * 60)),
+      attempt(2, { status: 'Failed', errorName: 'SafetyStopError', dueCount: 5_000, durationMs: 900 }),
+      attempt(1, { status: 'Conflict', hasRow: false, durationMs: 30 }),
+    ];
+    expect(shown('durations', { customEvents: events })).toEqual([
+      { jobType: revocation, runs: 13n, p50Minutes: 4, p95Minutes: 4, maxMinutes: 4 },
+    ]);
+  });
+
+  test('opens a failed run where it has a row, and gives its exception', () => {
+    const left = attempt(30, { jobId: 'one', status: 'Failed', errorName: 'GrantsLeftError' });
+    const atOnce = failedAtOnce(20, { jobId: 'two' });
+    const exceptions = [
+      {
+        timestamp: minutesAgo(20),
+        type: 'SettingsError',
+        outerMessage: 'SQL_SERVER is missing',
+        customDimensions: { jobId: 'two' },
+      },
+    ];
+    const rows = shown('failedRuns', { customEvents: [left, left, atOnce], exceptions });
+    expect(rows.map(({ errorName, message, run }) => [errorName, message, run])).toEqual([
+      ['SettingsError', 'SQL_SERVER is missing', ''],
+      ['GrantsLeftError', '', 'Open the run'],
+    ]);
+    expect(rows[1]?.address).toBe(`https://func.example.net/api/jobs/${revocation}/runs/one`);
+  });
+
+  test('lists a run that was cut off once', () => {
+    const dead = {
+      jobId: 'dead',
+      jobType: revocation,
+      startedBy: 'machine-1',
+      ageMinutes: 60,
+      closedBy: 'next',
+    };
+    const event = storedEvent('AbandonedRun', minutesAgo(5), dead);
+    expect(shown('abandonedRuns', { customEvents: [event, event] })).toEqual([
+      {
+        closedAt: minutesAgo(5),
+        jobType: revocation,
+        startedBy: 'machine-1',
+        ageMinutes: 60n,
+        run: 'Open the run',
+        address: `https://func.example.net/api/jobs/${revocation}/runs/dead`,
+      },
+    ]);
+  });
+
+  test('takes a message to a distribution list for delivered', () => {
+    const status = (DeliveryStatus: string, CorrelationId: string): Row => ({
+      TimeGenerated: minutesAgo(5),
+      CorrelationId,
+      RecipientId: 'somebody',
+      DeliveryStatus,
+      EnhancedSmtpStatusCode: '',
+      FailureReason: '',
+    });
+    const log = [status('Expanded', 'a'), status('Delivered', 'b'), status('OutForDelivery', 'c')];
+    const bounced = [status('Bounced', 'd'), status('Bounced', 'd'), status('Bounced', 'e')];
+    const rows = shown('bounces', { ACSEmailStatusUpdateOperational: [...log, ...bounced] });
+    expect(rows).toMatchObject([{ DeliveryStatus: 'Bounced', messages: 2n }]);
   });
 });
 
 describe('what stands in for Kusto', () => {
-  const run = (text: string) => runQuery(text, { customEvents: [attempt(5), failed(1)] }, now);
+  const events = [attempt(5, { durationMs: '12.7', dueCount: 'many' })];
+  const run = (text: string) => runQuery(text, { customEvents: events });
+  const value = (expression: string) => run(`customEvents | project x = ${expression}`)[0]?.x;
 
   test.each([
     'customEvents | distinct name',
     'customEvents | extend x = strlen(name)',
-    'customEvents | where name =~ "x"',
-  ])('refuses what it does not know: %s', (text) =>
-    expect(() => run(text)).toThrow(/^This is not understood/),
-  );
+    "customEvents | where name =~ 'x'",
+    "let x = 'JobRun'; customEvents | where name == x",
+    'customEvents | partition by name (top 1 by timestamp desc)',
+    'customEvents | where timestamp > ago(1h)',
+    'customEvents | top 1 by timestamp asc',
+    'customEvents | extend x = 1 / 0',
+    "customEvents | where tolong(customDimensions.nothing) < 1 and name == 'x'",
+    'customEvents | summarize x = sum(tolong(customDimensions.nothing))',
+  ])('refuses what it does not know: %s', (text) => expect(() => run(text)).toThrow(/understood/));
 
-  test('a comparison with what is not there is neither true nor false', () => {
-    expect(run("customEvents | where customDimensions.nothing != 'x'")).toEqual([]);
-    expect(run("customEvents | where customDimensions.nothing == 'x'")).toEqual([]);
+  // https://learn.microsoft.com/kusto/query/scalar-data-types/null-values, and numerical-operators.
+  test.each([
+    ["customDimensions.nothing != 'x'", true],
+    ["customDimensions.nothing == 'x'", false],
+    ["customDimensions.status == 'Completed'", true],
+    ['tostring(customDimensions.nothing)', ''],
+    ['isnotempty(customDimensions.nothing)', false],
+    ['tolong(customDimensions.nothing) < 1', null],
+    ['181 / 60', 3n],
+    ['181 / 60.0', 181 / 60],
+    ['tolong(customDimensions.durationMs)', 12n],
+    ['todouble(customDimensions.durationMs)', 12.7],
+    ['tolong(customDimensions.dueCount)', null],
+    ["iff(tolong(customDimensions.nothing) > 1, 'a', 'b')", 'b'],
+    ['bin(timestamp, 1h)', minutesAgo(60)],
+  ])('as documented: %s', (expression, expected) => expect(value(expression)).toEqual(expected));
+
+  test('without keys it sums up to one row, with keys to one a group', () => {
+    const none = { customEvents: [] };
+    expect(runQuery('customEvents | summarize x = count()', none)).toEqual([{ x: 0n }]);
+    expect(runQuery('customEvents | summarize x = count() by name', none)).toEqual([]);
   });
 });

@@ -136,7 +136,12 @@ test('the row of a dead run is closed as failed and abandoned when its lock is t
   const successor = newGuid();
   await acquireLock(session, revoke, dead, 'machine-1');
   await age(11);
-  await acquireLock(session, revoke, successor, 'machine-2');
+  const acquisition = await acquireLock(session, revoke, successor, 'machine-2');
+  expect(acquisition).toMatchObject({
+    kind: 'acquired',
+    run: { jobId: successor },
+    abandoned: { jobId: dead, jobType: revoke, startedBy: 'machine-1', startedAt: expect.any(Date) as Date },
+  });
   const [newest, oldest] = await listRuns(session, revoke, 10);
   expect(newest).toMatchObject({ jobId: successor, status: 'InProgress' });
   expect(oldest).toMatchObject({ jobId: dead, status: 'Failed' });
@@ -144,9 +149,11 @@ test('the row of a dead run is closed as failed and abandoned when its lock is t
   expect(oldest?.completedAt).toBeInstanceOf(Date);
 });
 
-test('a lock that was finished can be taken at once', async () => {
+test('a lock that was finished can be taken at once, and closes no row', async () => {
   await finishRun(session, await acquire(), { status: 'Completed' });
-  expect((await acquireLock(session, revoke, newGuid(), 'machine-1')).kind).toBe('acquired');
+  const acquisition = await acquireLock(session, revoke, newGuid(), 'machine-1');
+  expect(acquisition).toMatchObject({ kind: 'acquired' });
+  expect(acquisition).not.toHaveProperty('abandoned');
 });
 
 test('of 8 sessions at once exactly one acquires, in every round', async () => {

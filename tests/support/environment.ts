@@ -65,6 +65,9 @@ export class RecordingTelemetry implements Telemetry {
   trackJobRun(event: JobRunEvent): void {
     this.events.push(event);
   }
+  trackAbandonedRun(): void {
+    return;
+  }
   trackJobStates(): Promise<void> {
     return Promise.resolve();
   }

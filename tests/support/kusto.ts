@@ -70,9 +70,7 @@ const { GlobalState, KustoCode, Symbols, Syntax } = bridge.global.Kusto.Language
  * https://learn.microsoft.com/azure/azure-monitor/reference/tables/acsemailstatusupdateoperational
  */
 const tables = {
-  customEvents: '(timestamp: datetime, name: string, itemCount: int, customDimensions: dynamic)',
-  customMetrics:
-    '(timestamp: datetime, name: string, valueSum: real, valueCount: int, customDimensions: dynamic)',
+  customEvents: '(timestamp: datetime, name: string, customDimensions: dynamic)',
   exceptions: '(timestamp: datetime, type: string, outerMessage: string, customDimensions: dynamic)',
   ACSEmailStatusUpdateOperational:
     '(TimeGenerated: datetime, CorrelationId: string, RecipientId: string, DeliveryStatus: string, EnhancedSmtpStatusCode: string, FailureReason: string)',

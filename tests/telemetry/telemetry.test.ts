@@ -1,5 +1,6 @@
 /** What the built app sends to Application Insights, read at a loopback ingestion endpoint. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { randomUUID } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -110,6 +111,8 @@ test('a run emits one event with its properties and metrics of the same names, a
       dueCount: String((body.processedCount as number) + (body.failedCount as number)),
       oldestDueMinutes: expect.stringMatching(/^[1-9]\d*$/) as string,
       rejectedCount: '0',
+      unansweredCount: '0',
+      hasRow: 'true',
       undeliverableCount: String(body.failedCount),
     },
   ]);
@@ -180,6 +183,79 @@ test('a run, and one that finds its job held, sends the states of all four jobs 
       .flatMap((state) => Object.keys(state))
       .filter((name) => !(jobStateProperties as readonly string[]).includes(name)),
   ).toEqual([]);
+});
+
+test('the run that closes the row of one that was cut off sends its id, type and age', async () => {
+  const dead = randomUUID();
+  await sample.query(
+    `INSERT INTO dbo.JobRun (Job_Id, Job_Type, Status, Started_At, Started_By) VALUES ('${dead}', 'RevokeExpiredPalantirRequests', 'InProgress', DATEADD(MINUTE, -60, GETUTCDATE()), 'machine-1');`,
+  );
+  const { body } = await run('RevokeExpiredPalantirRequests');
+  await run('RevokeExpiredPalantirRequests');
+  expect(eventsNamed('AbandonedRun').map(properties)).toEqual([
+    {
+      jobId: dead,
+      jobType: 'RevokeExpiredPalantirRequests',
+      startedBy: 'machine-1',
+      ageMinutes: '60',
+      closedBy: body.jobId,
+    },
+  ]);
+});
+
+test('what the email service leaves unanswered or refuses is counted by its cause', async () => {
+  const { email } = sample.standIns;
+  for (let at = 1; at <= 2; at++) email.order({ kind: 'error', at, status: 400 });
+  email.order({ kind: 'error', at: 3, status: 500, times: 1_000 });
+  await run('ExpiryNotificationPalantirRequests');
+  const [event] = events().map(properties);
+  const counts = ['rejectedCount', 'unansweredCount', 'undeliverableCount'].map((name) =>
+    Number(event?.[name]),
+  );
+  expect(event).toMatchObject({ status: 'Failed', errorName: 'EmailServiceError' });
+  expect(counts[0]).toBeGreaterThanOrEqual(2);
+  expect(counts[1]).toBeGreaterThanOrEqual(5);
+  expect(counts.reduce((sum, count) => sum + count)).toBe(Number(event?.failedCount));
+});
+
+test('a run whose settings are wrong has no row, and sends the states all the same', async () => {
+  const wrong = await sample.startApp({ ...settings, EMAIL_ENDPOINT: 'none' });
+  expect((await run('ExpiryNotificationPalantirRequests', wrong)).status).toBe(500);
+  expect(events().map(properties)).toMatchObject([
+    { status: 'Failed', errorName: 'SettingsError', hasRow: 'false' },
+  ]);
+  expect(eventsNamed('JobState')).toHaveLength(4);
+});
+
+describe('docs/operating.md says how many items the app sends', () => {
+  const counters: Readonly<Record<string, () => number>> = {
+    'dependency, named as the job': () => runSpans().length,
+    'event `JobRun`': () => events().length,
+    'event `JobState`': () => eventsNamed('JobState').length,
+    exception: () => ingestion.ofType('ExceptionData').length,
+  };
+  const documented = [
+    ...readFileSync(join(__dirname, '../../docs/operating.md'), 'utf8').matchAll(
+      /^\| (.+?) +\| the app +\| (\d+) +\| (\d+) +\|$/gm,
+    ),
+  ].map(([, item = '', completed, failed]) => ({
+    item,
+    completed: Number(completed),
+    failed: Number(failed),
+  }));
+  const sent = (): unknown => documented.map(({ item }) => [item, counters[item]?.()]);
+
+  test.each(['first', 'later'] as const)('of the %s run of a process', async (which) => {
+    expect(documented.map(({ item }) => item)).toEqual(Object.keys(counters));
+    const completed = which === 'first' ? await sample.startApp(settings) : app;
+    const failed = which === 'first' ? await sample.startApp(settings) : app;
+    await run('RevokeExpiredDatabricksRequests', completed);
+    expect(sent()).toEqual(documented.map((row) => [row.item, row.completed]));
+    ingestion.forget();
+    sample.standIns.sql.order({ kind: 'error', match: /INSERT INTO #Due/, number: 208, message: 'No view' });
+    await run('RevokeExpiredDatabricksRequests', failed);
+    expect(sent()).toEqual(documented.map((row) => [row.item, row.failed]));
+  });
 });
 
 describe('one request and one operation a run: the host reports the request', () => {

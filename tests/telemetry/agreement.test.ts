@@ -1,0 +1,251 @@
+/** What the API, the status page, the doctor, the workbook and the alerts say of one table, over generated histories. */
+import { randomUUID } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { examined, readFacts, type ExaminedDatabase } from '../../cli/doctor/database';
+import { checkJobStates } from '../../cli/doctor/jobStates';
+import { readSettings, type Settings } from '../../src/config/settings';
+import { jobs } from '../../src/jobs/catalogue';
+import { stateWords, type StateName } from '../../src/jobs/jobStates';
+import { lockExpiresAt } from '../../src/jobRun/lease';
+import { writeRunMessage, type RunFacts } from '../../src/jobRun/runMessage';
+import { alertRule, ringing, storedEvent } from '../support/alerts';
+import { startSample, type App, type Sample } from '../support/app';
+import { describeEvaluated } from '../support/deployments';
+import { startIngestion, type Ingestion } from '../support/ingestion';
+import { runQuery, type Row } from '../support/kustoRows';
+
+const minute = 60_000;
+const hour = 60 * minute;
+
+/** How a run ended, or that it has not. */
+const endings = {
+  completed: { status: 'Completed', facts: {} },
+  someFailed: { status: 'Completed', facts: {}, failedCount: 3 },
+  early: { status: 'Completed', facts: { stopped: 'time' } },
+  failed: { status: 'Failed', facts: {} },
+  abandoned: { status: 'Failed', facts: { ended: 'abandoned' } },
+  safetyStop: { status: 'Failed', facts: { ended: 'safetyStop' } },
+  inProgress: { status: 'InProgress', facts: {} },
+} as const satisfies Record<
+  string,
+  { status: string; facts: Omit<RunFacts, 'failures'>; failedCount?: number }
+>;
+type Ending = keyof typeof endings;
+
+interface GeneratedRun {
+  /** Minutes between its start and that of the next run, or now. */
+  readonly gap: number;
+  readonly ending: Ending;
+}
+
+const ended = fc.constantFrom<Ending>(
+  'completed',
+  'someFailed',
+  'early',
+  'failed',
+  'abandoned',
+  'safetyStop',
+);
+/** Newest first. Many in a row end alike: that is what rules count. */
+const runs = fc
+  .tuple(
+    fc.option(fc.integer({ min: 1, max: 130 }), { freq: 3 }),
+    fc.array(fc.tuple(ended, fc.integer({ min: 1, max: 4 }), fc.integer({ min: 5, max: 200 })), {
+      maxLength: 3,
+    }),
+  )
+  .map(([inProgress, groups]): GeneratedRun[] => [
+    ...(inProgress === null ? [] : [{ gap: inProgress, ending: 'inProgress' as const }]),
+    ...groups.flatMap(([ending, count, gap]) => Array.from({ length: count }, () => ({ gap, ending }))),
+  ]);
+const histories = fc.tuple(runs, runs, runs, runs);
+
+interface Written extends GeneratedRun {
+  readonly startedAt: Date;
+  readonly endedAt: Date;
+}
+
+let sample: Sample;
+let ingestion: Ingestion;
+let app: App;
+let directory: string;
+let database: ExaminedDatabase;
+let settings: Settings;
+
+beforeAll(async () => {
+  sample = await startSample();
+  ingestion = await startIngestion();
+  directory = mkdtempSync(join(tmpdir(), 'agreement-'));
+  const authorities = join(directory, 'authorities.pem');
+  writeFileSync(authorities, `${sample.standIns.authority}\n${ingestion.authority}`);
+  const hourly = {
+    SCHEDULE_NOTIFY_DATABRICKS: '0 30 * * * *',
+    SCHEDULE_NOTIFY_PALANTIR: '0 45 * * * *',
+  };
+  app = await sample.startApp({
+    ...hourly,
+    NODE_EXTRA_CA_CERTS: authorities,
+    APPLICATIONINSIGHTS_CONNECTION_STRING: ingestion.connectionString,
+    TMPDIR: directory,
+    FUNCTIONS_EXTENSION_VERSION: '~4',
+    WEBSITE_SITE_NAME: 'func-access-expiry-jobs',
+    // Reminders fail before they take their lock: the table stays as it is, and the states are sent.
+    EMAIL_ENDPOINT: 'none',
+  });
+  database = examined(sample.session, await readFacts(sample.session));
+  settings = readSettings({ ...sample.standIns.environment, ...hourly });
+});
+afterAll(async () => {
+  await sample.close();
+  await ingestion.close();
+  rmSync(directory, { recursive: true });
+});
+
+/** Writes the rows of a history, oldest first, as the runs would have. */
+async function write(history: readonly (readonly GeneratedRun[])[], now: number): Promise<Written[][]> {
+  const written = history.map((ofJob) => {
+    let at = now;
+    return ofJob.map((run): Written => {
+      at -= run.gap * minute;
+      return { ...run, startedAt: new Date(at), endedAt: new Date(at + 20_000) };
+    });
+  });
+  const text = (date: Date): string => `'${date.toISOString().slice(0, -1)}'`;
+  const rows = written
+    .flatMap((ofJob, index) => ofJob.map((run) => ({ ...run, jobType: jobs[index]?.type ?? '' })))
+    .sort((a, b) => a.startedAt.getTime() - b.startedAt.getTime())
+    .map(({ jobType, startedAt, endedAt, ending }) => {
+      const { status, facts, failedCount = 0 } = { failedCount: undefined, ...endings[ending] };
+      const message = writeRunMessage({ sentences: ending, facts: { ...facts, failures: [] } }) ?? '';
+      const end = status === 'InProgress' ? 'NULL' : text(endedAt);
+      return `('${randomUUID()}', '${jobType}', '${status}', ${text(startedAt)}, 'machine-1', ${end}, 1, ${failedCount}, '${message}')`;
+    });
+  await sample.query(
+    `DELETE FROM dbo.JobRun;${rows.map((row) => `\nINSERT INTO dbo.JobRun (Job_Id, Job_Type, Status, Started_At, Started_By, Completed_At, Processed_Count, Failed_Count, Error_Message) VALUES ${row};`).join('')}`,
+  );
+  return written;
+}
+
+type Words = Readonly<Record<string, string>>;
+
+async function askApi(): Promise<Words> {
+  const { jobs: states } = (await (await app.call('/api/jobs')).json()) as {
+    jobs: { jobType: string; state: StateName }[];
+  };
+  return Object.fromEntries(states.map(({ jobType, state }) => [jobType, stateWords[state]]));
+}
+
+async function askPage(): Promise<Words> {
+  const page = await (await app.call('/api/status')).text();
+  return Object.fromEntries(
+    [...page.matchAll(/id="state-(\w+)">([^<]+)</g)].map(([, type = '', word = '']) => [type, word]),
+  );
+}
+
+async function askDoctor(): Promise<Words> {
+  const findings = await checkJobStates(database, settings);
+  return Object.fromEntries(
+    findings.map(({ subject, message }) => [subject.replace('job ', ''), message.split('.')[0] ?? '']),
+  );
+}
+
+/** What a run reports, each event delivered twice. */
+async function askRun(): Promise<Row[]> {
+  ingestion.forget();
+  await app.call('/api/jobs/ExpiryNotificationPalantirRequests/runs', { method: 'POST' });
+  return ingestion.ofType('EventData').flatMap(({ data: { baseData }, time }) => {
+    const event = storedEvent(baseData.name as 'JobState', new Date(time), baseData.properties ?? {});
+    return [event, event];
+  });
+}
+
+function askWorkbook(events: readonly Row[]): Words {
+  const query = readFileSync(join(__dirname, '../../infra/queries/jobStates.kql'), 'utf8');
+  return Object.fromEntries(
+    runQuery(query, { customEvents: events }).map(({ jobType, state }) => [
+      jobType as string,
+      stateWords[state as StateName],
+    ]),
+  );
+}
+
+/** How many of the newest runs that have ended pass. */
+function leading(ofJob: readonly Written[], condition: (ending: Ending) => boolean): Written[] {
+  const over = ofJob.filter(({ ending }) => ending !== 'inProgress');
+  const end = over.findIndex(({ ending }) => !condition(ending));
+  return end < 0 ? over : over.slice(0, end);
+}
+
+/** The next time of a job's schedule, once an hour at its minute, after a moment. */
+function nextSlot(index: number, after: number): number {
+  const offset = [0, 15, 30, 45][index] ?? 0;
+  return Math.floor((after - offset * minute) / hour) * hour + hour + offset * minute;
+}
+
+/** By the rules of docs/operating.md, from the history itself. */
+function expected(written: readonly (readonly Written[])[], now: number): Record<string, string[]> {
+  const first = Math.min(...written.flat().map(({ startedAt }) => startedAt.getTime()));
+  const rings = (condition: (ofJob: readonly Written[], index: number) => boolean): string[] =>
+    jobs.filter((_, index) => condition(written[index] ?? [], index)).map(({ type }) => type);
+  const failed = (ofJob: readonly Written[]) =>
+    leading(ofJob, (ending) => endings[ending].status === 'Failed');
+  const standing = (ofJob: readonly Written[]) => failed(ofJob).some(({ ending }) => ending === 'safetyStop');
+  return {
+    'safety-stop': rings((ofJob, index) => jobs[index]?.kind === 'revocation' && standing(ofJob)),
+    'failed-twice': rings((ofJob) => failed(ofJob).length >= 2 && !standing(ofJob)),
+    'stopped-early': rings((ofJob) => leading(ofJob, (ending) => ending === 'early').length >= 3),
+    overdue: rings((ofJob, index) => {
+      const [newest] = ofJob;
+      if (newest?.ending === 'inProgress')
+        return now - lockExpiresAt(newest.startedAt).getTime() > 1.005 * hour;
+      const lastSign = newest ? newest.endedAt.getTime() : first;
+      return Number.isFinite(lastSign) && now - nextSlot(index, lastSign + minute) > 1.005 * hour;
+    }),
+    silence: [],
+  };
+}
+
+describeEvaluated('API, status page, doctor, workbook and alerts', () => {
+  test('say the same of the same table', async () => {
+    const seen = new Set<string>();
+    await fc.assert(
+      fc.asyncProperty(histories, async (history) => {
+        // Time goes on: what a reading may see before or after a moment of the clock is read again.
+        for (;;) {
+          const began = Date.now();
+          const written = await write(history, began);
+          const before = await askApi();
+          const [page, doctor, events] = [await askPage(), await askDoctor(), await askRun()];
+          const after = await askApi();
+          const rules = expected(written, began);
+          const now = new Date();
+          const changed =
+            JSON.stringify([after, expected(written, now.getTime())]) !== JSON.stringify([before, rules]);
+          if (changed) continue;
+          expect({ page, doctor, workbook: askWorkbook(events) }).toEqual({
+            page: before,
+            doctor: before,
+            workbook: before,
+          });
+          const rung = Object.keys(rules).map((name) => [name, ringing(alertRule(name), events, now)]);
+          expect(Object.fromEntries(rung)).toEqual(rules);
+          for (const word of Object.values(before)) seen.add(word);
+          for (const [name, types] of Object.entries(rules)) if (types.length > 0) seen.add(name);
+          return;
+        }
+      }),
+      // The first: an empty table.
+      { numRuns: 40, seed: 20_261_130, examples: [[[[], [], [], []]]] },
+    );
+    // They were histories of all kinds.
+    expect([...seen].sort()).toEqual(
+      [
+        ...['Failed', 'Healthy', 'Needs attention', 'Never run', 'Overdue', 'Running'],
+        ...['failed-twice', 'overdue', 'safety-stop', 'stopped-early'],
+      ].sort(),
+    );
+  });
+});
