@@ -1,7 +1,9 @@
 /** What differs between the platforms: names in the database, in SQL and in emails. Identifiers come from here alone. */
 export interface Platform {
   readonly name: 'Databricks' | 'Palantir';
-  /** The view that yields the grants of this platform; a site edits it in sql/06_AccessGrant_views.sql. */
+  /** The view of all requests, granted or not; a site maps it in sql/06_AccessGrant_views.sql. It may be missing. */
+  readonly requestView: string;
+  /** The view of the requests that are granted at present and have an end, in the same file. */
   readonly grantView: string;
   readonly revocationTable: string;
   readonly notificationTable: string;
@@ -13,6 +15,7 @@ export interface Platform {
 
 export const databricks: Platform = {
   name: 'Databricks',
+  requestView: 'dbo.AccessRequest_Databricks',
   grantView: 'dbo.AccessGrant_Databricks',
   revocationTable: 'dbo.RevokedAccess_Databricks',
   notificationTable: 'dbo.ExpiryNotification_Databricks',
@@ -22,6 +25,7 @@ export const databricks: Platform = {
 
 export const palantir: Platform = {
   name: 'Palantir',
+  requestView: 'dbo.AccessRequest_Palantir',
   grantView: 'dbo.AccessGrant_Palantir',
   revocationTable: 'dbo.RevokedAccess_Palantir',
   notificationTable: 'dbo.ExpiryNotification_Palantir',
