@@ -95,7 +95,7 @@ export async function readBacklog(session: Session, { sql, parameters, dueSince 
   return toBacklog(row);
 }
 
-/** Reads what grantColumns selected. A site's view may yield numbers or nulls where text is meant. */
+/** Reads what grantColumns selected. */
 export function toGrant(row: Row): Grant {
   return {
     requestId: row.RequestId as RequestId,
@@ -106,7 +106,8 @@ export function toGrant(row: Row): Grant {
   };
 }
 
-function text(value: unknown): string {
+/** A site's view may yield numbers or nulls where text is meant. */
+export function text(value: unknown): string {
   return typeof value === 'string' || typeof value === 'number' ? String(value) : '';
 }
 

@@ -37,3 +37,13 @@ export const platforms: readonly Platform[] = [databricks, palantir];
 
 /** The id of a request: a number on Databricks, a GUID in lower case on Palantir. */
 export type RequestId = number | string;
+
+const guidPattern = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i;
+
+/** The id of a request of that platform as it was written; undefined if it is none. */
+export function parseRequestId(written: string, { requestIdType }: Platform): RequestId | undefined {
+  if (requestIdType === 'UNIQUEIDENTIFIER')
+    return guidPattern.test(written) ? written.toLowerCase() : undefined;
+  const id = /^-?\d{1,10}$/.test(written) ? Number(written) : NaN;
+  return id >= -(2 ** 31) && id < 2 ** 31 ? id : undefined;
+}

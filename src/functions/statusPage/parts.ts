@@ -3,6 +3,8 @@ import { formatDuration, formatNumber, formatUtc } from '../../format';
 import { html, type SafeHtml } from '../../html';
 import type { Job } from '../../jobs/catalogue';
 import { stoppedEarly } from '../../jobs/jobStates';
+import type { Platform, RequestId } from '../../jobs/platforms';
+import type { AccessRequest } from '../../jobs/requests';
 import type { JobRun } from '../../jobRun/jobRun';
 
 /** What the page's own address may hold: the job whose panel is open, and what the panel shows. */
@@ -11,6 +13,8 @@ export interface Address {
   /** A Job_Id. */
   readonly run?: string;
   readonly preview?: 'soonest' | 'latest';
+  /** A platform in lower case and a request's id, for example "databricks/17". */
+  readonly request?: string;
   /** Where a list goes on. */
   readonly before?: string;
   readonly after?: string;
@@ -30,6 +34,20 @@ export function linkWith(code: string | null): View['link'] {
     const query = new URLSearchParams({ ...address, ...(code !== null && { code }) });
     return `?${query.toString()}`;
   };
+}
+
+/** A link to a request's story: its number, or its id where no more is known of it. */
+export function requestLink(
+  { name }: Platform,
+  requestId: RequestId,
+  request: AccessRequest | undefined,
+  { link }: View,
+): SafeHtml {
+  return html`<a
+    href="${link({ request: `${name.toLowerCase()}/${requestId}` })}"
+    title="${name} request ${requestId}"
+    >${request?.requestNumber ?? requestId}</a
+  >`;
 }
 
 /** A time in UTC; the script adds the reader's own zone. */
