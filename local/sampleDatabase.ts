@@ -5,7 +5,7 @@ import { readSettings } from '../src/config/settings';
 import { deployScripts, splitBatches } from '../cli/deployScripts';
 import { Session } from '../src/database/session';
 import { jobs, type Job } from '../src/jobs/catalogue';
-import { readBacklog } from '../src/jobs/grants';
+import { readBacklog } from '../src/jobs/dueSql';
 import { databricks, palantir, platforms, type Platform } from '../src/jobs/platforms';
 import { dueSql } from '../src/jobs/previewJob';
 import { createCredential } from '../src/services';

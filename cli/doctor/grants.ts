@@ -1,7 +1,7 @@
 import { int, uniqueIdentifier, type Parameter } from '../../src/database/statement';
 import { isEmailAddress } from '../../src/email/address';
 import { formatUtc } from '../../src/format';
-import { addressColumn } from '../../src/jobs/dueReminders';
+import { addressColumn } from '../../src/jobs/dueSql';
 import type { Platform, RequestId } from '../../src/jobs/platforms';
 import type { ExaminedDatabase } from './database';
 import { failed, ok, warning, type Finding } from './finding';

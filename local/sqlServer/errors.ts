@@ -15,9 +15,11 @@ const MESSAGES: Readonly<Record<number, string>> = {
   207: "Invalid column name '%'.",
   208: "Invalid object name '%'.",
   209: "Ambiguous column name '%'.",
+  239: "Duplicate common table expression name '%' was specified.",
   241: 'Conversion failed when converting date and/or time from character string.',
   245: "Conversion failed when converting the % value '%' to data type %.",
   248: "The conversion of the % value '%' overflowed an int column.",
+  319: "Incorrect syntax near the keyword 'with'. If this statement is a common table expression, the previous statement must be terminated with a semicolon.",
   402: 'The data types % and % are incompatible in the % operator.',
   468: 'Cannot resolve the collation conflict in the % operation.',
   515: "Cannot insert the value NULL into column '%', table 'access.dbo.%'; column does not allow nulls. % fails.",
@@ -70,7 +72,7 @@ const MESSAGES: Readonly<Record<number, string>> = {
 
 /** The severity (class) of the numbers that are not 16. */
 const CLASSES = new Map([
-  ...[102, 105, 137].map((number) => [number, 15] as const),
+  ...[102, 105, 137, 319].map((number) => [number, 15] as const),
   ...[229, 2601, 2627, 18456].map((number) => [number, 14] as const),
   ...[40197, 40613].map((number) => [number, 17] as const),
   ...([
@@ -86,7 +88,9 @@ const ROLLS_BACK = new Set([241, 245, 8114, 8169]);
 /** What SQL Server finds while it compiles, and what is not served, ends the batch. */
 const ENDS_BATCH = new Set([
   ...ROLLS_BACK,
-  ...[102, 105, 109, 110, 111, 120, 121, 130, 134, 137, 174, 205, 207, 208, 209, 248, 402, 468, 544],
+  ...[
+    102, 105, 109, 110, 111, 120, 121, 130, 134, 137, 174, 205, 207, 208, 209, 239, 248, 319, 402, 468, 544,
+  ],
   ...[1033, 4104, 4145, 4413, 8102, 8120, 8155, 13609, 50000],
 ]);
 

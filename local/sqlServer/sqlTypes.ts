@@ -27,6 +27,7 @@ const TRAITS = {
   int: { kind: 'integer', id: 56, bytes: 4, token: 0x26 },
   bigint: { kind: 'integer', id: 127, bytes: 8, token: 0x26 },
   date: { kind: 'date', id: 40, bytes: 3, token: 0x28 },
+  smalldatetime: { kind: 'date', id: 58, bytes: 4, token: 0x6f },
   datetime: { kind: 'date', id: 61, bytes: 8, token: 0x6f },
   datetime2: { kind: 'date', id: 42, bytes: 8, token: 0x2a },
 } as const satisfies Record<string, Traits>;

@@ -4,45 +4,19 @@ import type { Row, Session } from '../database/session';
 import { int, nVarChar } from '../database/statement';
 import { isEmailAddress, maxAddressLength } from '../email/address';
 import type { Digest, DueGrant } from '../email/digest';
-import type { Failure } from './failures';
 import {
   backlogColumns,
-  coveredUntilSql,
-  grantColumns,
-  isDueSql,
-  isRevokedSql,
+  notifiableSql,
   nowSql,
-  requestIdParameter,
+  recipientSql,
   toBacklog,
-  toGrant,
   viewRowsSql,
   type Backlog,
-  type DueSql,
-} from './grants';
+  type NotificationOptions,
+} from './dueSql';
+import type { Failure } from './failures';
+import { grantColumns, requestIdParameter, toGrant } from './grants';
 import type { Platform, RequestId } from './platforms';
-
-/** Which notifications a site wants. */
-export interface NotificationOptions {
-  /** When reminders begin: days before a grant's last day, ascending, each once. */
-  readonly leadDays: readonly number[];
-  /** Whether people are told of access that has ended. */
-  readonly notifyRevoked: boolean;
-}
-
-/** How far back people are told of access that has ended: switching it on tells nobody of last year. */
-const revokedWithinDays = 7;
-
-/**
- * The address of a grant in SQL, of the view under its alias `g`: trimmed, and at most one character longer than an
- * address may be, so that one that is too long stays recognisable.
- */
-export const addressColumn = `LEFT(LTRIM(RTRIM(COALESCE(g.RequesterEmail, N''))), ${maxAddressLength + 1})`;
-
-/** Byte by byte (BIN2) and in lower case: one person's grants are together under any collation of the database. */
-const recipientSql = `LOWER(${addressColumn} COLLATE Latin1_General_BIN2)`;
-
-/** The day after the last one for whose ends a lead has begun. */
-const endOfLeadsSql = 'DATEADD(DAY, @firstDayAfter, CAST(GETUTCDATE() AS DATE))';
 
 /** Why no message can go to an address, or null if one can. */
 export function addressFailure(recipient: string): 'addressMissing' | 'addressMalformed' | null {
@@ -52,56 +26,6 @@ export function addressFailure(recipient: string): 'addressMissing' | 'addressMa
 
 /** Rows that are read at a time: memory does not grow with their number, and each is read shortly before its message. */
 const pageSize = 100;
-
-/**
- * The grants whose holders are to be told and have not been since, in SQL: `FROM … AS g`, with the columns of a
- * DueGrant, Recipient, ViewRows and CoveredUntil. Of these, what `isDueSql` says is due.
- *
- * A reminder is due for the smallest lead that has begun. A lead begins at 00:00 UTC of the day that lies that many days
- * before the grant's last day, so it is the smallest that is at least the number of midnights left (DATEDIFF counts
- * boundaries).
- */
-export function notifiableSql(platform: Platform, { leadDays, notifyRevoked }: NotificationOptions): DueSql {
-  const { grantView, notificationTable, revocationTable, requestColumn } = platform;
-  const cases = leadDays.map(
-    (_, index) => `WHEN DATEDIFF(DAY, GETUTCDATE(), g.ExpiresAt) <= @lead${index} THEN @lead${index}`,
-  );
-  // A revocation dated at or after a grant's end settles it; an earlier one belongs to an earlier end, since the views
-  // yield only what is granted at present.
-  const ending = `SELECT ${grantColumns}, g.AccessKey, g.Recipient, g.LeadDays,
-      CAST(DATEADD(DAY, -g.LeadDays, CAST(g.ExpiresAt AS DATE)) AS DATETIME2(7)) AS DueSince
-    FROM (
-      SELECT ${grantColumns}, g.AccessKey, ${recipientSql} AS Recipient, CASE ${cases.join(' ')} END AS LeadDays
-      FROM ${grantView} AS g
-      WHERE g.ExpiresAt > ${nowSql} AND g.ExpiresAt < ${endOfLeadsSql}
-    ) AS g
-    WHERE NOT ${isRevokedSql(platform)}`;
-  const ended = `
-    UNION ALL
-    SELECT ${grantColumns}, g.AccessKey, ${recipientSql} AS Recipient, CAST(NULL AS INT) AS LeadDays,
-      CAST(e.Revoked_Dt AS DATETIME2(7)) AS DueSince
-    FROM ${grantView} AS g
-    JOIN ${revocationTable} AS e ON e.${requestColumn} = g.RequestId AND e.Revoked_Dt >= CAST(g.ExpiresAt AS DATETIME2(7))
-    WHERE g.ExpiresAt <= ${nowSql} AND e.Revoked_Dt >= DATEADD(DAY, -${revokedWithinDays}, GETUTCDATE())
-      AND NOT EXISTS (
-        SELECT 1 FROM ${revocationTable} AS later WHERE later.${requestColumn} = e.${requestColumn} AND later.Id > e.Id)`;
-  const sql = `FROM (
-  SELECT ${grantColumns}, g.LeadDays, g.DueSince, g.Recipient, g.AccessKey, ${coveredUntilSql(platform, `c.ExpiresAt < ${endOfLeadsSql}`)} AS CoveredUntil,
-    ${viewRowsSql(platform)} AS ViewRows
-  FROM (
-    ${ending}${notifyRevoked ? ended : ''}
-  ) AS g
-  WHERE NOT EXISTS (
-    SELECT 1 FROM ${notificationTable} AS n
-    WHERE n.${requestColumn} = g.RequestId AND n.Notification_Sent_Dt >= g.DueSince)
-) AS g`;
-  const parameters = Object.fromEntries(leadDays.map((days, index) => [`lead${index}`, int(days)]));
-  return {
-    sql,
-    parameters: { ...parameters, firstDayAfter: int((leadDays.at(-1) ?? 0) + 1) },
-    dueSince: 'g.DueSince',
-  };
-}
 
 /** Grants with one address that no message can go to. */
 export interface Undeliverable {
@@ -223,13 +147,14 @@ CREATE TABLE #Due (
   Recipient NVARCHAR(${maxAddressLength + 1}) COLLATE Latin1_General_BIN2 NOT NULL,
   ViewRows INT NOT NULL);`,
   });
-  const { sql, parameters } = notifiableSql(platform, options);
+  const due = notifiableSql(platform, options);
   const [row = {}] = await session.query({
     name: 'collectDueReminders',
     slow: true,
-    sql: `INSERT INTO #Due (RequestId, ExpiresAt, LeadDays, DueSince, Recipient, ViewRows)
+    sql: `${due.with}
+INSERT INTO #Due (RequestId, ExpiresAt, LeadDays, DueSince, Recipient, ViewRows)
 SELECT g.RequestId, g.ExpiresAt, g.LeadDays, g.DueSince, g.Recipient, g.ViewRows
-${sql}
+FROM Candidates AS g
 WHERE g.CoveredUntil IS NULL${after === undefined ? '' : ' AND g.Recipient > @after'}
 ORDER BY g.Recipient, g.ExpiresAt, g.RequestId;
 SELECT ${backlogColumns('CASE WHEN ViewRows = 1 THEN DueSince END')},
@@ -237,7 +162,7 @@ SELECT ${backlogColumns('CASE WHEN ViewRows = 1 THEN DueSince END')},
   COUNT(DISTINCT CASE WHEN ViewRows > 1 THEN RequestId END) AS Duplicated
 FROM #Due;`,
     parameters: {
-      ...parameters,
+      ...due.parameters,
       ...(after !== undefined && { after: nVarChar(maxAddressLength + 1, after) }),
     },
   });
@@ -286,18 +211,19 @@ async function findUnreadable(
   platform: Platform,
   options: NotificationOptions,
 ): Promise<Failure | undefined> {
-  const { sql, parameters } = notifiableSql(platform, options);
+  const due = notifiableSql(platform, options);
   const rows = await session.query({
     name: 'findUnreadable',
     slow: true,
-    sql: `SELECT TOP (@maxIds) d.RequestId, COUNT(*) OVER () AS Total
+    sql: `${due.with}
+SELECT TOP (@maxIds) d.RequestId, COUNT(*) OVER () AS Total
 FROM #Due AS d
 WHERE d.ViewRows = 1
-  AND d.RequestId IN (SELECT g.RequestId ${sql} WHERE ${isDueSql})
+  AND d.RequestId IN (SELECT g.RequestId FROM Due AS g)
   AND NOT EXISTS (
     SELECT 1 FROM ${platform.grantView} AS g WHERE g.RequestId = d.RequestId AND g.ExpiresAt = d.ExpiresAt)
 ORDER BY d.Position;`,
-    parameters: { ...parameters, maxIds: int(maxLoggedRequestIds) },
+    parameters: { ...due.parameters, maxIds: int(maxLoggedRequestIds) },
   });
   const [first] = rows;
   return first && { cause: 'endUnstable', count: first.Total as number, requestIds: requestIds(rows) };

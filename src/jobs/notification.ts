@@ -6,9 +6,9 @@ import type { EmailClient } from '../email/emailClient';
 import type { Digest, DueGrant } from '../email/digest';
 import { createDigests, type DigestMessage } from '../email/message';
 import { isLeaseFresh, LockLostError, unfencedSql } from '../jobRun/lease';
-import { readDigests, readGrantToResend, type NotificationOptions, type Undeliverable } from './dueReminders';
+import { readDigests, readGrantToResend, type Undeliverable } from './dueReminders';
+import type { Backlog, NotificationOptions } from './dueSql';
 import { failureCauses, FailureLog, type FailureCause } from './failures';
-import type { Backlog } from './grants';
 import type { Outcome, RunContext } from './outcome';
 import type { RequestId } from './platforms';
 

@@ -1,8 +1,8 @@
 import type { Deadline } from '../clock';
 import type { DatabaseConnection } from '../database/database';
 import type { ActiveRun } from '../jobRun/jobRun';
+import type { Backlog } from './dueSql';
 import type { Failure } from './failures';
-import type { Backlog } from './grants';
 import type { Platform } from './platforms';
 
 /** What a job works with while it holds its lock. */

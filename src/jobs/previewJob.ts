@@ -4,23 +4,21 @@ import type { Session } from '../database/session';
 import { int, nVarChar, type Parameter } from '../database/statement';
 import type { DueGrant } from '../email/digest';
 import type { Job } from './catalogue';
-import { addressFailure, notifiableSql } from './dueReminders';
-import type { Failure, FailureCause } from './failures';
+import { addressFailure } from './dueReminders';
 import {
   backlogColumns,
-  grantColumns,
+  expiredSql,
   isDueSql,
+  notifiableSql,
   nowSql,
   readBacklog,
-  requestIdParameter,
   toBacklog,
-  toGrant,
   type Backlog,
   type DueSql,
-  type Grant,
-} from './grants';
+} from './dueSql';
+import type { Failure, FailureCause } from './failures';
+import { grantColumns, requestIdParameter, toGrant, type Grant } from './grants';
 import type { RequestId } from './platforms';
-import { expiredSql } from './revocation';
 import { timeBudgetsMs, type Services } from './runJob';
 
 /** Grants on one page of a preview, and request ids that are given for one cause. */
@@ -150,7 +148,7 @@ export async function readBacklogs(
 /** @param boundaries hours from now, ascending */
 async function summarise(
   session: Session,
-  { sql, parameters, dueSince }: DueSql,
+  due: DueSql,
   boundaries: readonly number[],
 ): Promise<Pick<Preview, 'readAt' | 'count' | 'oldestDueMinutes' | 'coveredCount' | 'ends'>> {
   const below = boundaries.map(
@@ -160,13 +158,14 @@ async function summarise(
   const [row = {}] = await session.query({
     name: 'previewSummary',
     slow: true,
-    sql: `SELECT GETUTCDATE() AS ReadAt,
-  ${backlogColumns(`CASE WHEN ${isDueSql} THEN ${dueSince} END`)},
+    sql: `${due.with}
+SELECT GETUTCDATE() AS ReadAt,
+  ${backlogColumns(`CASE WHEN ${isDueSql} THEN g.DueSince END`)},
   SUM(CASE WHEN g.CoveredUntil IS NOT NULL AND g.ViewRows = 1 THEN 1 ELSE 0 END) AS Covered,
   MIN(CASE WHEN ${isDueSql} THEN g.ExpiresAt END) AS Soonest, MAX(CASE WHEN ${isDueSql} THEN g.ExpiresAt END) AS Latest${below.join('')}
-${sql};`,
+FROM Candidates AS g;`,
     parameters: {
-      ...parameters,
+      ...due.parameters,
       ...Object.fromEntries(boundaries.map((hours, index) => [`hours${index}`, int(hours)])),
     },
   });
@@ -198,7 +197,7 @@ ${sql};`,
 async function readPage(
   session: Session,
   { kind, platform }: Job,
-  { sql, parameters }: DueSql,
+  due: DueSql,
   { order = 'soonest', after }: PreviewOptions,
 ): Promise<PreviewedGrant[]> {
   const [beyond, direction] = order === 'soonest' ? ['>', 'ASC'] : ['<', 'DESC'];
@@ -207,12 +206,17 @@ async function readPage(
   const rows = await session.query({
     name: 'previewPage',
     slow: true,
-    sql: `SELECT TOP (@rows) ${grantColumns}${kind === 'notification' ? ', g.LeadDays, g.Recipient' : ''}
-${sql}
-WHERE ${isDueSql}${after === undefined ? '' : ` AND (g.ExpiresAt ${beyond} ${end} OR (g.ExpiresAt = ${end} AND g.RequestId ${beyond} @after))`}
+    sql: `${due.with}
+SELECT TOP (@rows) ${grantColumns}${kind === 'notification' ? ', g.LeadDays, g.Recipient' : ''}
+FROM Due AS g${
+      after === undefined
+        ? ''
+        : `
+WHERE g.ExpiresAt ${beyond} ${end} OR (g.ExpiresAt = ${end} AND g.RequestId ${beyond} @after)`
+    }
 ORDER BY g.ExpiresAt ${direction}, g.RequestId ${direction};`,
     parameters: {
-      ...parameters,
+      ...due.parameters,
       rows: int(pageSize + 1),
       ...(after !== undefined && { after: requestIdParameter(after) }),
     },
@@ -230,21 +234,18 @@ ORDER BY g.ExpiresAt ${direction}, g.RequestId ${direction};`,
   });
 }
 
-async function readCovered(
-  session: Session,
-  { platform }: Job,
-  { sql, parameters }: DueSql,
-): Promise<Preview['covered']> {
+async function readCovered(session: Session, { platform }: Job, due: DueSql): Promise<Preview['covered']> {
   const rows = await session.query({
     name: 'previewCovered',
     slow: true,
-    sql: `SELECT TOP (@rows) g.RequestId, g.CoveredUntil, (
+    sql: `${due.with}
+SELECT TOP (@rows) g.RequestId, g.CoveredUntil, (
     SELECT MAX(c.RequestNumber) FROM ${platform.grantView} AS c WHERE c.AccessKey = g.AccessKey AND c.ExpiresAt = g.CoveredUntil
   ) AS CoveredBy
-${sql}
+FROM Candidates AS g
 WHERE g.CoveredUntil IS NOT NULL AND g.ViewRows = 1
 ORDER BY g.ExpiresAt, g.RequestId;`,
-    parameters: { ...parameters, rows: int(maxIds) },
+    parameters: { ...due.parameters, rows: int(maxIds) },
   });
   return rows.map((row) => ({
     requestId: row.RequestId as RequestId,
@@ -254,16 +255,17 @@ ORDER BY g.ExpiresAt, g.RequestId;`,
 }
 
 /** Rows without a request id, and requests that the view yields more than once. */
-async function findUnusableRows(session: Session, { sql, parameters }: DueSql): Promise<Failure[]> {
+async function findUnusableRows(session: Session, due: DueSql): Promise<Failure[]> {
   const rows = await session.query({
     name: 'previewUnusable',
     slow: true,
-    sql: `SELECT g.RequestId, COUNT(*) AS DueRows
-${sql}
+    sql: `${due.with}
+SELECT g.RequestId, COUNT(*) AS DueRows
+FROM Candidates AS g
 WHERE g.CoveredUntil IS NULL AND g.ViewRows <> 1
 GROUP BY g.RequestId
 ORDER BY g.RequestId;`,
-    parameters,
+    parameters: due.parameters,
   });
   const duplicated = rows.flatMap(({ RequestId }) => (RequestId as RequestId | null) ?? []);
   const withoutId = rows.find(({ RequestId }) => RequestId === null)?.DueRows as number | undefined;
@@ -278,19 +280,20 @@ ORDER BY g.RequestId;`,
 }
 
 /** Grants whose address is missing or malformed: the addresses are judged here, one row for each. */
-async function findUnusableAddresses(session: Session, { sql, parameters }: DueSql): Promise<Failure[]> {
+async function findUnusableAddresses(session: Session, due: DueSql): Promise<Failure[]> {
   const addresses = await session.query({
     name: 'previewAddresses',
     slow: true,
-    sql: `SELECT g.Recipient, COUNT(*) AS Grants ${sql} WHERE ${isDueSql} GROUP BY g.Recipient ORDER BY g.Recipient;`,
-    parameters,
+    sql: `${due.with}
+SELECT g.Recipient, COUNT(*) AS Grants FROM Due AS g GROUP BY g.Recipient ORDER BY g.Recipient;`,
+    parameters: due.parameters,
   });
   const failures: Failure[] = [];
   const unusable = Map.groupBy(addresses, ({ Recipient }) => addressFailure(Recipient as string));
   for (const [cause, rows] of unusable) {
     if (cause === null) continue;
     const some: Record<string, Parameter> = {
-      ...parameters,
+      ...due.parameters,
       rows: int(maxIds),
       recipients: nVarChar(
         'max',
@@ -300,8 +303,9 @@ async function findUnusableAddresses(session: Session, { sql, parameters }: DueS
     const requests = await session.query({
       name: 'previewUndeliverable',
       slow: true,
-      sql: `SELECT TOP (@rows) g.RequestId ${sql}
-WHERE ${isDueSql} AND g.Recipient IN (
+      sql: `${due.with}
+SELECT TOP (@rows) g.RequestId FROM Due AS g
+WHERE g.Recipient IN (
   SELECT j.Recipient COLLATE Latin1_General_BIN2 FROM OPENJSON(@recipients) WITH (Recipient NVARCHAR(400) '$') AS j)
 ORDER BY g.RequestId;`,
       parameters: some,

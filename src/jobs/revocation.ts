@@ -3,19 +3,8 @@ import { SqlError, sqlErrors } from '../database/errors';
 import type { Session } from '../database/session';
 import { int, varChar } from '../database/statement';
 import { fencedSql, LockLostError } from '../jobRun/lease';
+import { backlogColumns, expiredSql, readBacklog, toBacklog, viewRowsSql, type Backlog } from './dueSql';
 import { FailureLog, type FailureCause } from './failures';
-import {
-  backlogColumns,
-  coveredUntilSql,
-  grantColumns,
-  isRevokedSql,
-  nowSql,
-  readBacklog,
-  toBacklog,
-  viewRowsSql,
-  type Backlog,
-  type DueSql,
-} from './grants';
 import type { Outcome, RunContext } from './outcome';
 import type { Platform, RequestId } from './platforms';
 
@@ -44,20 +33,6 @@ export class SafetyStopError extends Error {
         'if not, correct the view in sql/06_AccessGrant_views.sql.',
     );
   }
-}
-
-/**
- * The grants that have expired and have no revocation at or after their end, in SQL: `FROM … AS g`, with the columns of
- * a grant, ViewRows and CoveredUntil. Of these, what `isDueSql` says is due.
- */
-export function expiredSql(platform: Platform): DueSql {
-  const sql = `FROM (
-  SELECT ${grantColumns}, g.AccessKey, ${coveredUntilSql(platform, `c.ExpiresAt <= ${nowSql}`)} AS CoveredUntil,
-    ${viewRowsSql(platform)} AS ViewRows
-  FROM ${platform.grantView} AS g
-  WHERE g.ExpiresAt <= ${nowSql} AND NOT ${isRevokedSql(platform)}
-) AS g`;
-  return { sql, parameters: {}, dueSince: 'g.ExpiresAt' };
 }
 
 /**
@@ -125,9 +100,10 @@ CREATE TABLE #Due (
   RequestId ${platform.requestIdType} NULL,
   ExpiresAt DATETIME2(7) NOT NULL,
   Locked INT NOT NULL DEFAULT 0);
+${expiredSql(platform).with}
 INSERT INTO #Due (RequestId, ExpiresAt)
 SELECT DISTINCT g.RequestId, g.ExpiresAt
-${expiredSql(platform).sql}
+FROM Candidates AS g
 WHERE g.CoveredUntil IS NULL
 ORDER BY g.RequestId;
 SELECT ${backlogColumns('CASE WHEN RequestId IS NOT NULL THEN ExpiresAt END')}, COUNT(*) - COUNT(RequestId) AS WithoutId
@@ -215,20 +191,21 @@ FROM #Due;`,
     const rows = await this.session.query({
       name: 'findLeft',
       slow: true,
-      sql: `SELECT l.Cause, l.Total, l.RequestId
+      sql: `${expiredSql(platform).with}
+SELECT l.Cause, l.Total, l.RequestId
 FROM (
   SELECT d.RequestId, d.Cause, SUM(d.DueRows) OVER (PARTITION BY d.Cause) AS Total,
     ROW_NUMBER() OVER (PARTITION BY d.Cause ORDER BY d.Position) AS Nth
   FROM (
     SELECT g.Position, g.RequestId,
       CASE WHEN g.RequestId IS NOT NULL THEN 1 ELSE (
-        SELECT COUNT(*) ${expiredSql(platform).sql} WHERE g.RequestId IS NULL AND g.CoveredUntil IS NULL) END AS DueRows,
+        SELECT COUNT(*) FROM Candidates AS c WHERE c.RequestId IS NULL AND c.CoveredUntil IS NULL) END AS DueRows,
       CASE WHEN g.RequestId IS NULL THEN 'idMissing' WHEN ${viewRowsSql(platform)} > 1 THEN 'duplicated'
         WHEN g.Locked = 1 THEN 'locked' ELSE 'endUnstable' END AS Cause
     FROM (
       SELECT RequestId, MIN(Position) AS Position, MAX(Locked) AS Locked FROM #Due GROUP BY RequestId
     ) AS g
-    WHERE g.RequestId IS NULL OR g.RequestId IN (SELECT g.RequestId ${expiredSql(platform).sql} WHERE g.CoveredUntil IS NULL)
+    WHERE g.RequestId IS NULL OR g.RequestId IN (SELECT c.RequestId FROM Candidates AS c WHERE c.CoveredUntil IS NULL)
   ) AS d
 ) AS l
 WHERE l.Nth <= @maxIds

@@ -323,9 +323,10 @@ VALUES (NEWID(), 'RevokeExpiredPalantirRequests', 'Failed', GETUTCDATE(), 'host'
 
   describe('a run that the jobs did not write so', () => {
     const insert = (type: string, status: string, minutesAhead: number): Promise<Row[]> =>
-      run(`INSERT INTO dbo.JobRun (Job_Id, Job_Type, Status, Started_At, Started_By)
-OUTPUT inserted.Job_Id
-SELECT NEWID(), '${type}', '${status}', DATEADD(MINUTE, ${minutesAhead}, GETUTCDATE()), 'host';`);
+      run(`DECLARE @jobId UNIQUEIDENTIFIER = NEWID();
+INSERT INTO dbo.JobRun (Job_Id, Job_Type, Status, Started_At, Started_By)
+SELECT @jobId, '${type}', '${status}', DATEADD(MINUTE, ${minutesAhead}, GETUTCDATE()), 'host';
+SELECT @jobId AS Job_Id;`);
 
     afterEach(async () => {
       await run('DROP TABLE dbo.JobRun;');

@@ -147,10 +147,10 @@ describe('transactions', () => {
     const sessions = await Promise.all(Array.from({ length: 8 }, () => open()));
     const acquire = `SET XACT_ABORT ON; BEGIN TRANSACTION;
       UPDATE dbo.JobRun SET Status = 'Failed' WHERE Job_Type = @type AND Status = 'InProgress' AND DATEDIFF(MINUTE, Started_At, GETUTCDATE()) > 10;
-      INSERT INTO dbo.JobRun (Job_Id, Job_Type, Status, Started_At) OUTPUT inserted.Started_At
+      INSERT INTO dbo.JobRun (Job_Id, Job_Type, Status, Started_At)
       SELECT @id, @type, 'InProgress', GETUTCDATE() WHERE NOT EXISTS (SELECT 1 FROM dbo.JobRun WITH (UPDLOCK, HOLDLOCK)
         WHERE Job_Type = @type AND Status = 'InProgress' AND DATEDIFF(MINUTE, Started_At, GETUTCDATE()) <= 10);
-      COMMIT TRANSACTION;`;
+      SELECT 1 AS Written WHERE @@ROWCOUNT = 1; COMMIT TRANSACTION;`;
     const attempt = () =>
       Promise.all(
         sessions.map((session) =>

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { jobs } from '../../src/jobs/catalogue';
 import { leftCount } from '../../src/jobs/failures';
-import { readBacklog } from '../../src/jobs/grants';
+import { readBacklog } from '../../src/jobs/dueSql';
 import { dueSql, previewJob } from '../../src/jobs/previewJob';
 import { finished, startTestEnvironment, type TestEnvironment } from '../support/environment';
 import { replaceView, restoreViews, viewColumns } from '../support/views';

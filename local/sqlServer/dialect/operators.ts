@@ -63,14 +63,8 @@ export function arithmetic(op: string, left: Emitted, right: Emitted): Emitted {
   const type = commonType(left.type, right.type);
   if (isString(type)) {
     if (op !== '+') throw sqlError(402, left.type.name, right.type.name, op);
-    const lengths = [left.type.length ?? 0, right.type.length ?? 0];
-    const most = isUnicode(type) ? 4000 : 8000;
-    const length = lengths.includes(-1)
-      ? -1
-      : Math.min(
-          lengths.reduce((sum, one) => sum + one),
-          most,
-        );
+    const [l = 0, r = 0] = [left.type.length, right.type.length];
+    const length = Math.min(l, r) < 0 ? -1 : Math.min(l + r, isUnicode(type) ? 4000 : 8000);
     return { sql: `(${left.sql} || ${right.sql})`, type: { name: type.name, length } };
   }
   const [l, r] = harmonise(left, right);

@@ -8,8 +8,8 @@ import { convertTo, predicate, sortable, value } from './operators';
 import { quote, quoteText, Scope } from './scope';
 import type { Emission, EmittedQuery, Expr, Name, NamedColumn, ReadFrom, ScopeSource } from './scope';
 
-/** The columns of a select list or of OUTPUT. */
-export type Items = (scope: Scope) => NamedColumn[];
+/** The columns of a select list. */
+type Items = (scope: Scope) => NamedColumn[];
 
 /** A source of FROM: adds its names to the scope and gives its SQL. */
 type Source = (scope: Scope) => string;
@@ -21,7 +21,7 @@ interface Select {
 type Into = NonNullable<Parameters<QueryReading>[1]>['into'];
 
 /** Not reserved, but they end the place where an alias may stand. */
-const NOT_ALIAS = new Set(['OUTPUT', 'APPLY']);
+const NOT_ALIAS = new Set(['APPLY']);
 
 export const tableSql = (name: string, readFrom: ReadFrom = 'main'): string =>
   `${name.startsWith('#') ? 'temp' : readFrom}.${quote(name)}`;
@@ -83,6 +83,23 @@ const limit = (top: Expr | undefined, emission: Emission): string =>
 export class QueryParser extends ExpressionParser {
   /** How many tables were read with a hint that asks for locks that are held. */
   protected lockHints = 0;
+  /** The common table expressions that the statement has named so far, by lower-case name. */
+  private named = new Map<string, QueryReading>();
+
+  /** WITH, before a SELECT or INSERT. As SQL Server does, each is expanded where it is used. */
+  protected commonTables(): void {
+    this.named = new Map();
+    if (!this.is('WITH')) return;
+    if (![undefined, ';', 'BEGIN'].includes(this.tokens[this.at - 1]?.value)) throw sqlError(319);
+    this.expect('WITH');
+    this.list(() => {
+      const name = this.identifier();
+      this.expect('AS');
+      const query = this.parenthesised(() => this.query());
+      if (this.named.has(name.toLowerCase())) throw sqlError(239, name);
+      this.named.set(name.toLowerCase(), query);
+    });
+  }
 
   query(): QueryReading {
     let body = this.select();
@@ -152,13 +169,17 @@ export class QueryParser extends ExpressionParser {
     return top;
   }
 
-  protected selectList(): Items {
+  private selectList(): Items {
     const items = this.list(() => this.selectItem());
     return (scope) => items.flatMap((item) => item(scope));
   }
 
   private selectItem(): Items {
-    if (this.accept('*')) return ({ sources }) => sources.flatMap(({ columns }) => columns);
+    const of = this.peek(1).value === '.' && this.peek(2).value === '*' ? this.identifier() : undefined;
+    if (of !== undefined) this.expect('.');
+    if (this.accept('*'))
+      return ({ sources }) =>
+        sources.filter(({ alias }) => alias === (of ?? alias)).flatMap(({ columns }) => columns);
     const expr = this.expr();
     const name = this.alias() ?? expr.column?.at(-1) ?? '';
     return (scope) => [{ ...value(expr, scope), name }];
@@ -192,7 +213,9 @@ export class QueryParser extends ExpressionParser {
     }
     if (this.accept('OPENJSON')) return this.openJson();
     const { name, alias, locks } = this.tableReference();
-    return (scope) => this.named(name, alias, locks, scope);
+    const common = name.schema === undefined && this.named.get(name.name.toLowerCase());
+    if (common) return (scope) => derived(common({ emission: scope.emission }), alias, scope);
+    return (scope) => this.object(name, alias, locks, scope);
   }
 
   protected tableReference(): { readonly name: Name; readonly alias: string; readonly locks: boolean } {
@@ -238,7 +261,7 @@ export class QueryParser extends ExpressionParser {
     return locking;
   }
 
-  private named({ schema, name }: Name, alias: string, locks: boolean, scope: Scope): string {
+  private object({ schema, name }: Name, alias: string, locks: boolean, scope: Scope): string {
     const { emission } = scope;
     const { catalogue, ignoreLockHints } = emission.context;
     if (schema?.toLowerCase() === 'sys') {

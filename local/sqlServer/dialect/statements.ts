@@ -58,6 +58,7 @@ class StatementParser extends WriteParser {
   }
 
   private statementBody(): StatementBody {
+    this.commonTables();
     if (this.is('SELECT')) {
       const seen = this.lockHints;
       const query = this.query();

@@ -78,7 +78,7 @@ const RESERVED = new Set(
 /** Reads a text's tokens in order. Throws SqlError 102 at an unexpected end, else 50000 quoting the statement. */
 export class TokenReader {
   protected readonly tokens: Token[];
-  private at = 0;
+  protected at = 0;
   protected statementStart = 0;
 
   constructor(protected readonly sql: string) {

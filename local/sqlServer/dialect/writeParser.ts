@@ -3,8 +3,8 @@ import { sqlError } from '../errors';
 import { compiling, type Compile } from './compile';
 import { DefinitionParser } from './definitionParser';
 import { assignTo, predicate, value } from './operators';
-import { parseExpression, tableSource, tableSql, type Items } from './queryParser';
-import { quote, Scope, type Emission, type Emitted, type EmittedQuery, type Expr } from './scope';
+import { parseExpression, tableSource, tableSql } from './queryParser';
+import { quote, Scope, type Emission, type Emitted, type Expr } from './scope';
 
 function requireColumn(table: Table, name: string): Column {
   const column = findColumn(table, name);
@@ -17,27 +17,13 @@ function defaultOf(column: Column, emission: Emission): string {
   return assignTo(value(expr, new Scope(emission)), column.type).sql;
 }
 
-/** OUTPUT, whose columns are those of the row as it is written (`inserted`) or was (`deleted`). */
-function outputOf(items: Items | undefined, table: Table, alias: string, emission: Emission): EmittedQuery {
-  if (items === undefined) return { sql: '', columns: [] };
-  const scope = new Scope(emission);
-  scope.sources.push({ ...tableSource(table, undefined), alias });
-  const columns = items(scope);
-  return { sql: ` RETURNING ${columns.map(({ sql }) => sql).join(', ')}`, columns };
-}
-
 /** Reads the statements that write rows. */
 export class WriteParser extends DefinitionParser {
-  private output(): Items | undefined {
-    return this.accept('OUTPUT') ? this.selectList() : undefined;
-  }
-
   protected insert(): Compile {
     this.accept('INTO');
     const name = this.objectName();
     this.hints();
     const names = this.is('(') && !this.is('(', 'SELECT') ? this.names() : undefined;
-    const output = this.output();
     const row = () => this.parenthesised(() => this.list(() => this.expr()));
     const rows = this.accept('VALUES') ? this.list(row) : undefined;
     const query = rows === undefined ? this.query() : undefined;
@@ -81,19 +67,17 @@ export class WriteParser extends DefinitionParser {
         source = `VALUES ${tuples?.join(', ') ?? ''}`;
       }
       const list = [...columns, ...defaults].map((column) => quote(column.name)).join(', ');
-      const returning = outputOf(output, table, 'inserted', emission);
-      const sql = `INSERT INTO ${tableSql(table.name)} (${list}) ${source}${returning.sql}`;
-      return { sql, columns: returning.columns, target: table };
+      return { sql: `INSERT INTO ${tableSql(table.name)} (${list}) ${source}`, columns: [], target: table };
     });
   }
 
   protected update(): Compile {
-    return this.change('UPDATE', 'inserted');
+    return this.change('UPDATE');
   }
 
   protected delete(): Compile {
     this.accept('FROM');
-    return this.change('DELETE FROM', 'deleted');
+    return this.change('DELETE FROM');
   }
 
   private assignment(): { readonly column: string; readonly expr: Expr } {
@@ -102,11 +86,10 @@ export class WriteParser extends DefinitionParser {
     return { column, expr: this.expr() };
   }
 
-  private change(verb: string, alias: string): Compile {
+  private change(verb: string): Compile {
     const name = this.objectName();
     this.hints();
     const set = verb === 'UPDATE' && this.accept('SET') ? this.list(() => this.assignment()) : [];
-    const output = this.output();
     const from = this.accept('FROM') ? this.tableReference() : undefined;
     if (from !== undefined && from.alias !== name.name) this.fail();
     const where = this.accept('WHERE') ? this.expr() : undefined;
@@ -122,9 +105,8 @@ export class WriteParser extends DefinitionParser {
       });
       const setting = changes.length === 0 ? '' : ` SET ${changes.join(', ')}`;
       const filter = where ? ` WHERE ${predicate(where, scope)}` : '';
-      const { sql, columns } = outputOf(output, table, alias, emission);
       const target = `${tableSql(table.name)} AS ${quote(known)}`;
-      return { sql: `${verb} ${target}${setting}${filter}${sql}`, columns, target: table };
+      return { sql: `${verb} ${target}${setting}${filter}`, columns: [], target: table };
     });
   }
 }

@@ -63,14 +63,9 @@ export class Connection {
     return this.mapped(compiled, 'SELECT', get)?.[0] ?? null;
   }
 
-  /** INSERT, UPDATE, DELETE: the rows that OUTPUT yields, and how many were affected. */
-  write(compiled: Compiled, values: Values, verb: string): { rows: SqlValue[][]; count: number } {
-    return this.mapped(compiled, verb, () => {
-      const statement = this.prepare(compiled.sql);
-      if (compiled.columns.length === 0) return { rows: [], count: Number(statement.run(values).changes) };
-      const rows = statement.all(values) as unknown as SqlValue[][];
-      return { rows, count: rows.length };
-    });
+  /** INSERT, UPDATE, DELETE: how many rows were affected. */
+  write(compiled: Compiled, values: Values, verb: string): number {
+    return this.mapped(compiled, verb, () => Number(this.prepare(compiled.sql).run(values).changes));
   }
 
   /** SQLite's plan, a line per step. */

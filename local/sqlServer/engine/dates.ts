@@ -51,12 +51,15 @@ export function formatMoment(moment: Moment): string {
 
 export const fromDate = (date: Date): string => `${date.toISOString().slice(0, 23).replace('T', ' ')}0000`;
 
-/** DATETIME counts 1/300 s. As DATETIME2 a third shows as .0033333 (compatibility level 130 and later). */
+/** Ticks of what these types count: 1/300 s, minutes. */
+export const UNITS = { datetime: TICKS_PER_SECOND / 300, smalldatetime: 60 * TICKS_PER_SECOND } as const;
+
+/** As DATETIME2 a third shows as .0033333 (compatibility level 130 and later). */
 export function roundTo(text: string, type: SqlType): string {
   if (type.name === 'date') return `${text.slice(0, 10)} 00:00:00.0000000`;
   if (type.name === 'datetime2' && (type.scale ?? 7) === 7) return text;
   const { days, ticks } = parseMoment(text);
-  const unit = type.name === 'datetime' ? TICKS_PER_SECOND / 300 : 10 ** (7 - (type.scale ?? 7));
+  const unit = type.name in UNITS ? UNITS[type.name as keyof typeof UNITS] : 10 ** (7 - (type.scale ?? 7));
   return formatMoment({ days, ticks: Math.round(Math.round(ticks / unit) * unit) });
 }
 

@@ -339,17 +339,12 @@ export class Executor {
     const before = this.compile(statement.compile, run);
     const temporary = before.target?.name.startsWith('#') ?? false;
     const values = this.bind(before, run);
-    const { rows, count } = await this.writing(run, temporary, (waited) => {
+    const count = await this.writing(run, temporary, (waited) => {
       const compiled = waited ? this.compile(statement.compile, run, true) : before;
       return this.connection.write(compiled, values, verb);
     });
-    const { response } = run;
-    if (before.columns.length > 0) {
-      response.columns(before.columns);
-      for (const row of rows) if (!response.row(row)) await response.flush();
-    }
     this.rowCount = count;
-    response.statementDone(count);
+    run.response.statementDone(count);
   }
 
   /** The value of a query of one row and column. */

@@ -1,5 +1,5 @@
 import { fromCp1252, bytesToGuid, guidToBytes, toCp1252 } from '../engine/convert';
-import { daysSince1900, daysSinceYearOne, parseMoment } from '../engine/dates';
+import { daysSince1900, daysSinceYearOne, parseMoment, UNITS } from '../engine/dates';
 import { notServed } from '../errors';
 import { INT, isString, isUnicode, maxLength, nvarchar, TYPES, varchar } from '../sqlTypes';
 import type { SqlType, SqlValue } from '../sqlTypes';
@@ -73,12 +73,13 @@ function fixedWriter({ name, scale = 7 }: SqlType): readonly [size: number, writ
     case 'uniqueidentifier':
       return [size, (writer, value) => writer.bytes(guidToBytes(String(value)))];
     case 'datetime':
+    case 'smalldatetime':
       return [
         size,
         (writer, value) => {
           const moment = parseMoment(String(value));
-          writer.uint(daysSince1900(moment) >>> 0, 4);
-          writer.uint(Math.round((moment.ticks * 300) / 1e7), 4);
+          writer.uint(daysSince1900(moment) >>> 0, size / 2);
+          writer.uint(Math.round(moment.ticks / UNITS[name]), size / 2);
         },
       ];
     case 'date':

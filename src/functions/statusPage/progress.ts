@@ -1,6 +1,6 @@
 import { deadlineIn } from '../../clock';
 import type { Job } from '../../jobs/catalogue';
-import { readBacklog } from '../../jobs/grants';
+import { readBacklog } from '../../jobs/dueSql';
 import type { JobState } from '../../jobs/jobStates';
 import { dueSql } from '../../jobs/previewJob';
 import type { Services } from '../../jobs/runJob';

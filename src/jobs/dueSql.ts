@@ -1,0 +1,196 @@
+/** What is due, in SQL: one definition for runs, previews and backlogs. */
+import type { Row, Session } from '../database/session';
+import { int, type Parameter } from '../database/statement';
+import { maxAddressLength } from '../email/address';
+import { grantColumns } from './grants';
+import type { Platform } from './platforms';
+
+/**
+ * Common table expressions to begin a statement with: `${due.with} SELECT … FROM Due AS g`, or `INSERT … SELECT`. A
+ * statement in front of it ends with a semicolon. The last two hold the result; both have the columns of a Grant,
+ * AccessKey, DueSince, CoveredUntil and ViewRows, of reminders also Recipient and LeadDays (NULL: access has ended):
+ *
+ * - `Candidates`: rows of the view whose time has come and that are not settled, whether or not they can be handled
+ * - `Due`: those that a run handles: not covered by another grant, and once in the view
+ */
+export interface DueSql {
+  readonly with: string;
+  readonly parameters: Readonly<Record<string, Parameter>>;
+}
+
+/** Of the candidates `g`, those in `Due`. */
+export const isDueSql = 'g.CoveredUntil IS NULL AND g.ViewRows = 1';
+
+/**
+ * Now, to be compared with an end in SQL. As DATETIME2: an end of type DATE would be converted to the type of
+ * GETUTCDATE(), DATETIME, which has no days before 1753 (error 242).
+ */
+export const nowSql = 'CAST(GETUTCDATE() AS DATETIME2(7))';
+
+/**
+ * Today. An end of type DATETIME or SMALLDATETIME is converted to be compared with a DATETIME2, which its index cannot
+ * serve. No end of any type is converted to be compared with a DATE, the lowest of them in precedence: so a comparison
+ * with a day stands in front of each one with a moment.
+ */
+const todaySql = 'CAST(GETUTCDATE() AS DATE)';
+
+/** The grant `g` of the view has ended. */
+const hasEndedSql = `g.ExpiresAt < DATEADD(DAY, 1, ${todaySql}) AND g.ExpiresAt <= ${nowSql}`;
+
+/** The grant `g` of the view ends later. */
+const endsLaterSql = `g.ExpiresAt >= ${todaySql} AND g.ExpiresAt > ${nowSql}`;
+
+/** The grant `g` has a revocation at or after its end. */
+function isRevokedSql({ revocationTable, requestColumn }: Platform): string {
+  return `EXISTS (
+    SELECT 1 FROM ${revocationTable} AS r
+    WHERE r.${requestColumn} = g.RequestId AND r.Revoked_Dt >= CAST(g.ExpiresAt AS DATETIME2(7)))`;
+}
+
+/** How many rows the view yields for the request of the row `g`. One is the contract; 0: its RequestId is NULL. */
+export function viewRowsSql({ grantView }: Platform): string {
+  return `(SELECT COUNT(*) FROM ${grantView} AS same WHERE same.RequestId = g.RequestId)`;
+}
+
+/** The expired grants that have no revocation at or after their end. */
+export function expiredSql(platform: Platform): DueSql {
+  return {
+    with: `WITH Unsettled AS (
+  SELECT ${grantColumns}, g.AccessKey, g.ExpiresAt AS DueSince
+  FROM ${platform.grantView} AS g
+  WHERE ${hasEndedSql} AND NOT ${isRevokedSql(platform)}
+),
+${candidatesSql(platform)}`,
+    parameters: {},
+  };
+}
+
+/** Which notifications a site wants. */
+export interface NotificationOptions {
+  /** When reminders begin: days before a grant's last day, ascending, each once. */
+  readonly leadDays: readonly number[];
+  /** Whether people are told of access that has ended. */
+  readonly notifyRevoked: boolean;
+}
+
+/** How far back people are told of access that has ended: enabling it sends no backlog. */
+const revokedWithinDays = 7;
+
+/**
+ * The address of a grant in SQL, of the view under its alias `g`: trimmed, and at most one character longer than an
+ * address may be, so that one that is too long stays recognisable.
+ */
+export const addressColumn = `LEFT(LTRIM(RTRIM(COALESCE(g.RequesterEmail, N''))), ${maxAddressLength + 1})`;
+
+/** Byte by byte (BIN2) and in lower case: one person's grants are together under any collation of the database. */
+export const recipientSql = `LOWER(${addressColumn} COLLATE Latin1_General_BIN2)`;
+
+/**
+ * The grants of which people are to be told and have not been since.
+ *
+ * A reminder is due for the smallest lead that has begun. A lead begins at 00:00 UTC of the day that lies that many days
+ * before the grant's last day, so it is the smallest that is at least the number of midnights left (DATEDIFF counts
+ * boundaries). A revocation at or after a grant's end settles it; an earlier one belongs to an earlier end, since the
+ * views yield only what is granted at present.
+ */
+export function notifiableSql(platform: Platform, { leadDays, notifyRevoked }: NotificationOptions): DueSql {
+  const { grantView, notificationTable, requestColumn } = platform;
+  const leads = leadDays.map(
+    (_, index) => `WHEN DATEDIFF(DAY, GETUTCDATE(), g.ExpiresAt) <= @lead${index} THEN @lead${index}`,
+  );
+  return {
+    with: `WITH Ending AS (
+  SELECT ${grantColumns}, g.AccessKey, ${recipientSql} AS Recipient, CASE ${leads.join(' ')} END AS LeadDays
+  FROM ${grantView} AS g
+  WHERE ${endsLaterSql} AND g.ExpiresAt < DATEADD(DAY, @firstDayAfter, ${todaySql}) AND NOT ${isRevokedSql(platform)}
+),
+Reminders AS (
+  SELECT g.*, CAST(DATEADD(DAY, -g.LeadDays, CAST(g.ExpiresAt AS DATE)) AS DATETIME2(7)) AS DueSince
+  FROM Ending AS g
+),${notifyRevoked ? endedSql(platform) : ''}
+Messages AS (
+  SELECT * FROM Reminders${notifyRevoked ? ' UNION ALL SELECT * FROM Ended' : ''}
+),
+Unsettled AS (
+  SELECT * FROM Messages AS g
+  WHERE NOT EXISTS (
+    SELECT 1 FROM ${notificationTable} AS n
+    WHERE n.${requestColumn} = g.RequestId AND n.Notification_Sent_Dt >= g.DueSince)
+),
+${candidatesSql(platform)}`,
+    parameters: {
+      ...Object.fromEntries(leadDays.map((days, index) => [`lead${index}`, int(days)])),
+      firstDayAfter: int((leadDays.at(-1) ?? 0) + 1),
+    },
+  };
+}
+
+/** Grants that have ended, with the last revocation of each, where it is recent. */
+function endedSql({ grantView, revocationTable, requestColumn }: Platform): string {
+  return `
+Ended AS (
+  SELECT ${grantColumns}, g.AccessKey, ${recipientSql} AS Recipient, CAST(NULL AS INT) AS LeadDays,
+    CAST(r.Revoked_Dt AS DATETIME2(7)) AS DueSince
+  FROM ${grantView} AS g
+  JOIN ${revocationTable} AS r ON r.${requestColumn} = g.RequestId AND r.Revoked_Dt >= CAST(g.ExpiresAt AS DATETIME2(7))
+  WHERE ${hasEndedSql} AND r.Revoked_Dt >= DATEADD(DAY, -${revokedWithinDays}, GETUTCDATE())
+    AND NOT EXISTS (
+      SELECT 1 FROM ${revocationTable} AS later WHERE later.${requestColumn} = r.${requestColumn} AND later.Id > r.Id)
+),`;
+}
+
+/**
+ * From `Unsettled` to `Due`.
+ *
+ * CoveredUntil is the last end among the grants with the same AccessKey, where that is later and still to come; a key
+ * that is empty or blank is none. The ends are grouped once, for the keys that are asked for: so a view without an index
+ * on its key is read once for all grants, and not at all where the key is a constant NULL.
+ */
+function candidatesSql(platform: Platform): string {
+  return `LastEnds AS (
+  SELECT g.AccessKey, MAX(g.ExpiresAt) AS LastEnd
+  FROM ${platform.grantView} AS g
+  WHERE g.AccessKey IS NOT NULL AND LTRIM(RTRIM(g.AccessKey)) <> N''
+    AND g.AccessKey IN (SELECT u.AccessKey FROM Unsettled AS u)
+  GROUP BY g.AccessKey
+  HAVING MAX(g.ExpiresAt) > ${nowSql}
+),
+Candidates AS (
+  SELECT g.*, l.LastEnd AS CoveredUntil, ${viewRowsSql(platform)} AS ViewRows
+  FROM Unsettled AS g
+  LEFT JOIN LastEnds AS l ON l.AccessKey = g.AccessKey AND l.LastEnd > g.ExpiresAt
+),
+Due AS (
+  SELECT * FROM Candidates AS g WHERE ${isDueSql}
+)`;
+}
+
+/** What waits for a run. */
+export interface Backlog {
+  /** Grants that are due, those included whose message would fail. */
+  readonly dueCount: number;
+  /** For how many minutes the oldest of them has been due; 0 if none is. */
+  readonly oldestDueMinutes: number;
+}
+
+/** The columns of a Backlog in SQL. `dueSince`: NULL in the rows that are not due. */
+export const backlogColumns = (dueSince: string): string =>
+  `COUNT(${dueSince}) AS DueCount, COALESCE(DATEDIFF(MINUTE, MIN(${dueSince}), GETUTCDATE()), 0) AS OldestDueMinutes`;
+
+/** Reads what backlogColumns selected. */
+export const toBacklog = (row: Row): Backlog => ({
+  dueCount: row.DueCount as number,
+  oldestDueMinutes: row.OldestDueMinutes as number,
+});
+
+/** What a run would find now. */
+export async function readBacklog(session: Session, due: DueSql): Promise<Backlog> {
+  const [row = {}] = await session.query({
+    name: 'readBacklog',
+    slow: true,
+    sql: `${due.with}
+SELECT ${backlogColumns('g.DueSince')} FROM Due AS g;`,
+    parameters: due.parameters,
+  });
+  return toBacklog(row);
+}
