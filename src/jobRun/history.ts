@@ -68,3 +68,10 @@ export async function findRun(session: Session, jobId: string): Promise<JobRun |
   });
   return row && toJobRun(row);
 }
+
+/** The Job_Id of the run of a job that wrote a row at that time, in SQL: of the last that had begun. */
+export function runOfSql(jobType: string, at: string): string {
+  return `(
+    SELECT TOP (1) j.Job_Id FROM dbo.JobRun AS j
+    WHERE j.Job_Type = ${jobType} AND j.Started_At <= ${at} ORDER BY j.Job_Type, j.Started_At DESC, j.Id DESC)`;
+}

@@ -10,6 +10,8 @@ export interface AccessRequest {
   readonly requestId: RequestId;
   readonly requestNumber: string;
   readonly requesterName: string;
+  /** As the site has it, fit for a message or not. */
+  readonly requesterEmail: string;
   /** What the access is to. */
   readonly resource: string;
   /** UTC; null: it has no end. */
@@ -20,7 +22,7 @@ export interface AccessRequest {
 
 /** The columns of an AccessRequest in SQL, from the view under its alias `q`. */
 export const requestColumns =
-  'q.RequestId, q.RequestNumber, q.RequesterName, q.Resource, q.ExpiresAt, q.RequestStatus';
+  'q.RequestId, q.RequestNumber, q.RequesterName, q.RequesterEmail, q.Resource, q.ExpiresAt, q.RequestStatus';
 
 /** Reads what requestColumns selected. */
 export function toRequest(row: Row): AccessRequest {
@@ -28,6 +30,7 @@ export function toRequest(row: Row): AccessRequest {
     requestId: row.RequestId as RequestId,
     requestNumber: text(row.RequestNumber),
     requesterName: text(row.RequesterName),
+    requesterEmail: text(row.RequesterEmail),
     resource: text(row.Resource),
     expiresAt: row.ExpiresAt as Date | null,
     status: text(row.RequestStatus),

@@ -9,6 +9,8 @@ import { listRuns } from '../../src/jobRun/history';
 import { cancelRun } from '../../src/jobRun/cancel';
 import { notifiableSql, readBacklog } from '../../src/jobs/dueSql';
 import { countViewRows } from '../../src/jobs/grants';
+import { searchRequests } from '../../src/jobs/requestSearch';
+import { readStory } from '../../src/jobs/requestStory';
 import { readRunDetails } from '../../src/jobs/runDetails';
 import { databricks, palantir } from '../../src/jobs/platforms';
 import { replaceView, restoreViews } from '../support/views';
@@ -117,6 +119,7 @@ async function doEverything(record: (action: () => Promise<unknown>) => Promise<
       readBacklog(session, notifiableSql(platform, { leadDays: [1, 7, 14], notifyRevoked: true })),
     );
   await record(() => readJobStates(services, deadlineIn(services.clock, hour), 30));
+  await record(() => searchRequests(services, deadlineIn(services.clock, hour), 'Person'));
 }
 
 /** What comes of other sessions, and of views that are not as they should be. */
@@ -156,6 +159,8 @@ async function doWhatIsRare(
   // A reminder that is sent again, and a run that is cancelled.
   if (id === undefined) throw new Error('No grant was added');
   await record(() => countViewRows(environment.session, job.platform, id));
+  const services = environment.services();
+  await record(() => readStory(services, deadlineIn(services.clock, hour), job.platform, id));
   if (job.kind === 'notification')
     await record(() => environment.run(job, environment.services(), { resend: id }));
   await record(async () => {
@@ -211,7 +216,7 @@ test('the app creates, alters and drops nothing but temporary tables, and delete
       ([, object = '']) => object,
     ),
   );
-  expect(objects.filter((object) => !/^#Due;?$/.test(object))).toEqual([]);
+  expect(objects.filter((object) => !/^#(Due|End);?$/.test(object))).toEqual([]);
   expect(objects.length).toBeGreaterThan(0);
   expect(statements.filter((text) => /\b(DELETE|MERGE|TRUNCATE|EXEC|EXECUTE|GRANT)\b/i.test(text))).toEqual(
     [],
