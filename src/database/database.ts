@@ -1,7 +1,7 @@
 import type { TokenCredential } from '@azure/identity';
 import type { Settings } from '../config/settings';
 import { hasTimeFor, type Deadline } from '../clock';
-import { DatabaseError } from './errors';
+import { DatabaseError, StatementTimeoutError } from './errors';
 import { Session } from './session';
 
 /**
@@ -51,10 +51,13 @@ export class DatabaseConnection {
    * Does a piece of work on a session, and again on a new one after a transient fault, until the deadline.
    * The work must be safe to repeat from its start, even when an earlier try was executed and its answer lost.
    * A new session is another object: temporary tables of the earlier one are gone.
+   * A slow statement that outruns its time is tried once more: it had its longest time, and a third try of several is
+   * no faster than the second.
    * @throws DatabaseError when the fault does not pass
    */
   async withRetries<T>(deadline: Deadline, work: (session: Session) => Promise<T>): Promise<T> {
     let tries = 0;
+    let timedOut: string | undefined;
     for (;;) {
       const startedAt = deadline.clock.now();
       const current = (this.#session ??= this.open());
@@ -63,6 +66,10 @@ export class DatabaseConnection {
       } catch (error) {
         await this.#discard(current);
         if (!(error instanceof DatabaseError) || !error.transient) throw error;
+        if (error instanceof StatementTimeoutError && error.statement.slow) {
+          if (error.statement.name === timedOut) throw error;
+          timedOut = error.statement.name;
+        }
         if (deadline.clock.now() - startedAt > resetAfterMs) tries = 0;
         const delay = retryDelaysMs[tries++];
         if (delay === undefined || !hasTimeFor(deadline, delay)) throw error;

@@ -1,9 +1,13 @@
+import type { Statement } from './statement';
+
 /** Numbers of SQL Server's errors that the product acts on. */
 export const sqlErrors = {
   /** "Cannot insert duplicate key row … with unique index". */
   duplicateInIndex: 2601,
   /** "Violation of PRIMARY KEY or UNIQUE KEY constraint". */
   duplicateInConstraint: 2627,
+  /** "The INSERT statement conflicted with the FOREIGN KEY constraint", or with a CHECK. */
+  constraintConflict: 547,
   invalidColumn: 207,
   invalidObject: 208,
   permissionDenied: 229,
@@ -113,4 +117,10 @@ export class StatementTimeoutError extends DatabaseError {
   override readonly name = 'StatementTimeoutError';
   readonly unavailable = true;
   readonly transient = true;
+  constructor(
+    readonly statement: Pick<Statement, 'name' | 'slow'>,
+    cause: unknown,
+  ) {
+    super(`The database did not answer ${statement.name} in time`, { cause });
+  }
 }

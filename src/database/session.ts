@@ -139,7 +139,7 @@ export class Session {
     return new Promise((resolve, reject) => {
       const rows: Row[] = [];
       const request: Request = new this.driver.Request(statement.sql, (error) => {
-        if (error) reject(statementError(error, statement.name));
+        if (error) reject(statementError(error, statement));
         else resolve(rows);
       });
       request.setTimeout(statement.slow ? slowFactor * this.statementTimeoutMs : this.statementTimeoutMs);
@@ -177,19 +177,16 @@ function* flatten(
   yield* flatten(error.cause);
 }
 
-function statementError(error: Error, statementName: string): Error {
+function statementError(error: Error, statement: Statement): Error {
   const errors = [...flatten(error)];
   const fromServer = errors.find(({ number }) => number !== undefined);
   if (fromServer?.number !== undefined)
-    return new SqlError(fromServer.number, fromServer.message, statementName, fromServer.lineNumber);
+    return new SqlError(fromServer.number, fromServer.message, statement.name, fromServer.lineNumber);
   const codes = errors.map(({ code }) => code);
-  if (codes.includes('ETIMEOUT'))
-    return new StatementTimeoutError(`The database did not answer ${statementName} in time`, {
-      cause: error,
-    });
+  if (codes.includes('ETIMEOUT')) return new StatementTimeoutError(statement, error);
   // EPARAM is a fault of ours, such as a value that is not a number; a new connection would not help.
   if (codes.includes('EPARAM')) return error;
-  return new ConnectionLostError(`The connection to the database was lost in ${statementName}`, {
+  return new ConnectionLostError(`The connection to the database was lost in ${statement.name}`, {
     cause: error,
   });
 }

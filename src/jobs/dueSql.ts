@@ -125,7 +125,7 @@ ${candidatesSql(platform)}`,
 /** The smallest lead that has begun for the grant `g` of the view; NULL: none has. */
 function leadSql({ leadDays }: NotificationOptions): { days: string; parameters: DueSql['parameters'] } {
   const cases = leadDays.map(
-    (_, index) => `WHEN DATEDIFF(DAY, GETUTCDATE(), g.ExpiresAt) <= @lead${index} THEN @lead${index}`,
+    (_, index) => `WHEN g.ExpiresAt < DATEADD(DAY, @lead${index} + 1, ${todaySql}) THEN @lead${index}`,
   );
   return {
     days: `CASE ${cases.join(' ')} END`,
@@ -193,10 +193,9 @@ function candidatesSql(platform: Platform): string {
   return `LastEnds AS (
   SELECT g.AccessKey, MAX(g.ExpiresAt) AS LastEnd
   FROM ${platform.grantView} AS g
-  WHERE g.AccessKey IS NOT NULL AND LTRIM(RTRIM(g.AccessKey)) <> N''
-    AND g.AccessKey IN (SELECT u.AccessKey FROM Unsettled AS u)
+  WHERE g.AccessKey IS NOT NULL AND g.AccessKey IN (SELECT u.AccessKey FROM Unsettled AS u)
   GROUP BY g.AccessKey
-  HAVING MAX(g.ExpiresAt) > ${nowSql}
+  HAVING MAX(g.ExpiresAt) > ${nowSql} AND LTRIM(RTRIM(g.AccessKey)) <> N''
 ),
 Candidates AS (
   SELECT g.*, l.LastEnd AS CoveredUntil, ${viewRowsSql(platform)} AS ViewRows

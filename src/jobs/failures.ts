@@ -45,7 +45,17 @@ export const failureCauses = {
   locked: {
     words: 'locked by another transaction',
     advice:
-      'A transaction holds these rows of the request table open. The next run tries again; if it persists, find who holds the lock (sys.dm_tran_locks).',
+      'A transaction holds these rows of the request table open; where there are very many, some rows between them are counted with them. The next run tries again; if it persists, find who holds the lock (sys.dm_tran_locks).',
+  },
+  timedOut: {
+    words: 'not written in time',
+    advice:
+      'The database did not finish the statement in 20 seconds, however few grants it was for. Look at its load and at what blocks it. The next run tries again.',
+  },
+  refused: {
+    words: 'refused by the foreign key',
+    advice:
+      'The request is not in the table that the foreign key names (SQL error 547): it has been deleted, or the view reads another table. Correct the mapping of RequestId in sql/06_AccessGrant_views.sql.',
   },
 } as const;
 
@@ -63,7 +73,14 @@ export interface Failure {
 }
 
 /** Causes that fail a run: what was due stays undone until somebody corrects the view or the database. */
-const failingCauses: readonly FailureCause[] = ['duplicated', 'idMissing', 'endUnstable', 'locked'];
+const failingCauses: readonly FailureCause[] = [
+  'duplicated',
+  'idMissing',
+  'endUnstable',
+  'locked',
+  'timedOut',
+  'refused',
+];
 
 /** Failures collected during a run, summed up by cause and code. */
 export class FailureLog {

@@ -1,10 +1,10 @@
-import { stopReason } from '../clock';
-import { SqlError, sqlErrors } from '../database/errors';
+import { hasTimeFor, stopReason } from '../clock';
+import { SqlError, sqlErrors, StatementTimeoutError } from '../database/errors';
 import type { Session } from '../database/session';
-import { int, varChar } from '../database/statement';
+import { int, nVarChar, varChar } from '../database/statement';
 import { fencedSql, LockLostError } from '../jobRun/lease';
-import { backlogColumns, expiredSql, readBacklog, toBacklog, viewRowsSql, type Backlog } from './dueSql';
-import { FailureLog, type FailureCause } from './failures';
+import { backlogColumns, expiredSql, nowSql, readBacklog, toBacklog, type Backlog } from './dueSql';
+import { FailureLog, type Failure, type FailureCause } from './failures';
 import type { Outcome, RunContext } from './outcome';
 import type { Platform, RequestId } from './platforms';
 
@@ -15,10 +15,13 @@ import type { Platform, RequestId } from './platforms';
 const batchSize = 4_000;
 
 /**
- * How long a batch waits for a lock, in ms, and a part of one that has waited in vain: the foreign key's check waits for
- * a request that another transaction has changed.
+ * How long a batch waits for a lock, in ms; the foreign key's check waits for a request that another transaction has
+ * changed. Once one has waited in vain, the others wait shorter: so a run reaches every batch, however many are locked.
  */
-const lockTimeoutsMs = { batch: 5_000, part: 500 };
+const lockTimeoutsMs = { first: 5_000, later: 500 };
+
+/** Ranges that could not be written are halved as long as there is this much time left: to look what is left. In ms. */
+const lookingMs = 60_000;
 
 /** Request ids that are read of grants that were left. */
 const maxLeftIds = 20;
@@ -35,27 +38,80 @@ export class SafetyStopError extends Error {
   }
 }
 
+/** Grants were due, and the run stopped before it revoked any. */
+export class NothingRevokedError extends Error {
+  override readonly name = 'NothingRevokedError';
+  constructor(due: number, reason: string) {
+    super(`Nothing was revoked of ${due} ${due === 1 ? 'grant' : 'grants'} due: ${reason}.`);
+  }
+}
+
 /**
  * Revokes every grant that is due, in batches within the database. Does not throw.
  * @param ceiling the most grants that may be due; undefined: any number, an operator has confirmed the run
  */
 export async function revokeExpired(context: RunContext, ceiling: number | undefined): Promise<Outcome> {
+  const { connection, deadline, platform } = context;
   const outcome: { -readonly [K in keyof Outcome]: Outcome[K] } = { failures: [] };
+  /** On all sessions together. */
+  let revoked = 0;
   try {
     // After a transient fault all is done again from its start: what was written is no longer due.
-    await context.connection.withRetries(context.deadline, async (session) => {
-      const revocation = new Revocation(session, context);
-      const backlog = await revocation.collectDue();
+    await connection.withRetries(deadline, async (session) => {
+      const collected = await collectDue(session, platform);
+      const { backlog, withoutId } = collected;
       outcome.backlog ??= backlog;
-      await assertWithinCeiling(session, context.platform, backlog.dueCount, ceiling);
-      const stopped = await revocation.revokeCollected(backlog.dueCount);
-      if (stopped !== undefined) outcome.stopped = stopped;
-      else outcome.failures = await revocation.findLeft(backlog.dueCount);
+      await assertWithinCeiling(session, platform, backlog.dueCount, ceiling);
+      const { written, obstacles, stopped } = await revokeInRanges(session, context, collected, (count) => {
+        revoked += count;
+      });
+      if (stopped !== undefined) {
+        outcome.stopped = stopped;
+        outcome.failures = describeObstacles(obstacles);
+        if (revoked === 0) outcome.error = new NothingRevokedError(backlog.dueCount, stopped);
+      } else if (written < backlog.dueCount || withoutId > 0)
+        outcome.failures = await findLeft(session, platform, obstacles);
     });
   } catch (error) {
     outcome.error = error;
   }
   return outcome;
+}
+
+interface Collected {
+  /** Of the rows with a request id. */
+  readonly backlog: Backlog;
+  /** Rows without one, which come first. */
+  readonly withoutId: number;
+}
+
+/**
+ * Puts the grants that are due into the session's temporary table #Due, numbered. From there each batch continues where
+ * the last ended; a batch that searched the view again would make the run quadratic. In the order of their ids, so
+ * that a batch touches neighbouring pages of the tables and indexes.
+ *
+ * A request that the view yields more than once is collected once for each end, and left alone by the batch: looking for
+ * its other rows here would cost a look-up for each grant, which the batch makes anyway.
+ */
+async function collectDue(session: Session, platform: Platform): Promise<Collected> {
+  const [row = {}] = await session.query({
+    name: 'collectDueRevocations',
+    slow: true,
+    sql: `DROP TABLE IF EXISTS #Due;
+CREATE TABLE #Due (
+  Position INT IDENTITY(1, 1) PRIMARY KEY,
+  RequestId ${platform.requestIdType} NULL,
+  ExpiresAt DATETIME2(7) NOT NULL);
+${expiredSql(platform).with},
+Uncovered AS (
+  SELECT DISTINCT g.RequestId, g.ExpiresAt FROM Candidates AS g WHERE g.CoveredUntil IS NULL
+)
+INSERT INTO #Due (RequestId, ExpiresAt)
+SELECT u.RequestId, u.ExpiresAt FROM Uncovered AS u ORDER BY u.RequestId;
+SELECT ${backlogColumns('CASE WHEN RequestId IS NOT NULL THEN ExpiresAt END')}, COUNT(*) - COUNT(RequestId) AS WithoutId
+FROM #Due;`,
+  });
+  return { backlog: toBacklog(row), withoutId: row.WithoutId as number };
 }
 
 /** What is collected may hold requests that stand in the view more than once; the ceiling is for what is due. */
@@ -70,152 +126,189 @@ async function assertWithinCeiling(
   if (dueCount > ceiling) throw new SafetyStopError(dueCount, ceiling);
 }
 
-/** One pass over what is due, on one session: its temporary table #Due holds what was collected. */
-class Revocation {
-  #written = 0;
-  #rowsWithoutId = 0;
+/** Positions of #Due, both included. */
+interface Range {
+  readonly first: number;
+  readonly last: number;
+}
 
-  constructor(
-    private readonly session: Session,
-    private readonly context: RunContext,
-  ) {}
+/** A range that could not be written, and why. */
+interface Obstacle extends Range {
+  readonly cause: FailureCause;
+}
 
-  /**
-   * Puts the grants that are due into the session's temporary table #Due, numbered. From there each batch continues where
-   * the last ended; a batch that searched the view again would make the run quadratic. In the order of their ids, so
-   * that a batch touches neighbouring pages of the tables and indexes.
-   *
-   * A request that the view yields more than once is collected once for each end, and left alone by the batch: looking for
-   * its other rows here would cost a look-up for each grant, which the batch makes anyway.
-   * @returns of the rows with a request id
-   */
-  async collectDue(): Promise<Backlog> {
-    const { platform } = this.context;
-    const [row = {}] = await this.session.query({
-      name: 'collectDueRevocations',
-      slow: true,
-      sql: `DROP TABLE IF EXISTS #Due;
-CREATE TABLE #Due (
-  Position INT IDENTITY(1, 1) PRIMARY KEY,
-  RequestId ${platform.requestIdType} NULL,
-  ExpiresAt DATETIME2(7) NOT NULL,
-  Locked INT NOT NULL DEFAULT 0);
-${expiredSql(platform).with}
-INSERT INTO #Due (RequestId, ExpiresAt)
-SELECT DISTINCT g.RequestId, g.ExpiresAt
-FROM Candidates AS g
-WHERE g.CoveredUntil IS NULL
-ORDER BY g.RequestId;
-SELECT ${backlogColumns('CASE WHEN RequestId IS NOT NULL THEN ExpiresAt END')}, COUNT(*) - COUNT(RequestId) AS WithoutId
-FROM #Due;`,
-    });
-    this.#rowsWithoutId = row.WithoutId as number;
-    return toBacklog(row);
-  }
+interface Revoked {
+  readonly written: number;
+  /** What was tried and left. */
+  readonly obstacles: readonly Obstacle[];
+  /** Why it stopped before each range was tried. */
+  readonly stopped?: string;
+}
 
-  /** @returns why it stopped before all was done, or undefined if all is done */
-  async revokeCollected(due: number): Promise<string | undefined> {
-    // NULL sorts first.
-    const end = this.#rowsWithoutId + due;
-    for (let first = this.#rowsWithoutId + 1; first <= end; first += batchSize) {
-      const reason = stopReason(this.context.deadline);
-      if (reason) return reason;
-      const last = Math.min(first + batchSize - 1, end);
-      const stopped = await this.#revokeRange(first, last, lockTimeoutsMs.batch);
-      if (stopped) return stopped;
+/**
+ * Revokes all ranges of a batch's size, then the halves of those that could not be written, their halves, and so on: so
+ * one locked row costs nobody else, and many of them cost no other range its turn.
+ */
+async function revokeInRanges(
+  session: Session,
+  context: RunContext,
+  { backlog, withoutId }: Collected,
+  onWritten: (count: number) => void,
+): Promise<Revoked> {
+  const { deadline } = context;
+  const queue: (Range | Obstacle)[] = rangesOf(withoutId + 1, withoutId + backlog.dueCount);
+  const left: Obstacle[] = [];
+  let written = 0;
+  let lockTimeoutMs = lockTimeoutsMs.first;
+  for (const [index, range] of queue.entries()) {
+    const stopped = stopReason(deadline);
+    if (stopped !== undefined)
+      return { written, obstacles: [...left, ...queue.slice(index).filter(isObstacle)], stopped };
+    if (isObstacle(range) && !hasTimeFor(deadline, lookingMs)) {
+      left.push(range);
+      continue;
     }
-    return undefined;
-  }
-
-  /** Revokes a range, halving it where a lock is in the way, so that one locked row costs nobody else. */
-  async #revokeRange(first: number, last: number, lockTimeoutMs: number): Promise<string | undefined> {
-    try {
-      this.#written += await this.#revokeBatch(first, last, lockTimeoutMs);
-      return undefined;
-    } catch (error) {
-      if (!(error instanceof SqlError) || error.number !== sqlErrors.lockTimeout) throw error;
+    const result = await revokeRange(session, context, range, lockTimeoutMs);
+    if (typeof result === 'number') {
+      written += result;
+      onWritten(result);
+      continue;
     }
-    if (first === last) {
-      await this.session.query({
-        name: 'markLocked',
-        sql: 'UPDATE #Due SET Locked = 1 WHERE Position = @position;',
-        parameters: { position: int(first) },
-      });
-      return undefined;
-    }
-    const middle = Math.floor((first + last) / 2);
-    return (
-      stopReason(this.context.deadline) ??
-      (await this.#revokeRange(first, middle, lockTimeoutsMs.part)) ??
-      (await this.#revokeRange(middle + 1, last, lockTimeoutsMs.part))
-    );
+    lockTimeoutMs = lockTimeoutsMs.later;
+    if (range.first === range.last) left.push({ ...range, cause: result });
+    else queue.push(...halvesOf(range).map((half) => ({ ...half, cause: result })));
   }
+  return { written, obstacles: left };
+}
 
-  /**
-   * Revokes the grants at the given positions of #Due and counts them in the run's row, in one transaction. Each is looked
-   * up again: one that was renewed or withdrawn meanwhile, that the view yields more than once, or that an earlier try
-   * has revoked is left alone (oneRevocation in model/).
-   * @returns the number of rows written
-   * @throws LockLostError
-   */
-  async #revokeBatch(first: number, last: number, lockTimeoutMs: number): Promise<number> {
-    const { platform, run } = this.context;
-    const { grantView, revocationTable, requestColumn } = platform;
-    const [row] = await this.session.query({
-      name: 'revokeBatch',
-      sql: fencedSql(`SET LOCK_TIMEOUT ${lockTimeoutMs};
+function rangesOf(first: number, last: number): Range[] {
+  return Array.from({ length: Math.ceil((last - first + 1) / batchSize) }, (_, index) => ({
+    first: first + index * batchSize,
+    last: Math.min(first + (index + 1) * batchSize - 1, last),
+  }));
+}
+
+function halvesOf({ first, last }: Range): Range[] {
+  const middle = Math.floor((first + last) / 2);
+  return [
+    { first, last: middle },
+    { first: middle + 1, last },
+  ];
+}
+
+function isObstacle(range: Range | Obstacle): range is Obstacle {
+  return 'cause' in range;
+}
+
+/** @returns the number of rows written, or why none could be: something in the range is in the way, or it is too large */
+async function revokeRange(
+  session: Session,
+  context: RunContext,
+  range: Range,
+  lockTimeoutMs: number,
+): Promise<number | FailureCause> {
+  try {
+    return await revokeBatch(session, context, range, lockTimeoutMs);
+  } catch (error) {
+    const cause = obstacleOf(error);
+    if (cause === undefined) throw error;
+    return cause;
+  }
+}
+
+function obstacleOf(error: unknown): FailureCause | undefined {
+  if (error instanceof StatementTimeoutError) return 'timedOut';
+  if (!(error instanceof SqlError)) return undefined;
+  if (error.number === sqlErrors.lockTimeout) return 'locked';
+  // A request that was deleted between the view's row and the key's check is not in the view the next time.
+  const isKeyConflict =
+    error.number === sqlErrors.constraintConflict && error.serverMessage.includes('FOREIGN KEY');
+  return isKeyConflict ? 'refused' : undefined;
+}
+
+/**
+ * Revokes the grants at the given positions of #Due and counts them in the run's row, in one transaction. Each is looked
+ * up again: one that was renewed or withdrawn meanwhile, that the view yields more than once, that an earlier try has
+ * revoked, or that is not due any more since the database's clock was set back is left alone (oneRevocation in model/).
+ * @returns the number of rows written
+ * @throws LockLostError
+ */
+async function revokeBatch(
+  session: Session,
+  { platform, run }: RunContext,
+  { first, last }: Range,
+  lockTimeoutMs: number,
+): Promise<number> {
+  const { grantView, revocationTable, requestColumn } = platform;
+  const [row] = await session.query({
+    name: 'revokeBatch',
+    sql: fencedSql(`SET LOCK_TIMEOUT ${lockTimeoutMs};
   INSERT INTO ${revocationTable} (${requestColumn}, Revoked_Dt, Revoked_By)
   SELECT d.RequestId, GETUTCDATE(), @revokedBy
   FROM #Due AS d
-  WHERE d.Position BETWEEN @first AND @last
+  WHERE d.Position BETWEEN @first AND @last AND d.ExpiresAt <= ${nowSql}
     AND d.ExpiresAt = (
       SELECT CASE WHEN COUNT(*) = 1 THEN MIN(g.ExpiresAt) END FROM ${grantView} AS g WHERE g.RequestId = d.RequestId)
     AND NOT EXISTS (
       SELECT 1 FROM ${revocationTable} AS r WHERE r.${requestColumn} = d.RequestId AND r.Revoked_Dt >= d.ExpiresAt)`),
-      parameters: {
-        runId: int(run.id),
-        revokedBy: varChar(100, run.jobType),
-        first: int(first),
-        last: int(last),
-      },
-    });
-    if (!row) throw new LockLostError(run.jobId);
-    return row.Written as number;
-  }
+    parameters: {
+      runId: int(run.id),
+      revokedBy: varChar(100, run.jobType),
+      first: int(first),
+      last: int(last),
+    },
+  });
+  if (!row) throw new LockLostError(run.jobId);
+  return row.Written as number;
+}
 
-  /** What was collected and is still due after all batches, by cause. */
-  async findLeft(due: number): Promise<FailureLog['list']> {
-    const failures = new FailureLog();
-    if (this.#written === due && this.#rowsWithoutId === 0) return failures.list;
-    const { platform } = this.context;
-    const rows = await this.session.query({
-      name: 'findLeft',
-      slow: true,
-      sql: `${expiredSql(platform).with}
-SELECT l.Cause, l.Total, l.RequestId
-FROM (
-  SELECT d.RequestId, d.Cause, SUM(d.DueRows) OVER (PARTITION BY d.Cause) AS Total,
-    ROW_NUMBER() OVER (PARTITION BY d.Cause ORDER BY d.Position) AS Nth
-  FROM (
-    SELECT g.Position, g.RequestId,
-      CASE WHEN g.RequestId IS NOT NULL THEN 1 ELSE (
-        SELECT COUNT(*) FROM Candidates AS c WHERE c.RequestId IS NULL AND c.CoveredUntil IS NULL) END AS DueRows,
-      CASE WHEN g.RequestId IS NULL THEN 'idMissing' WHEN ${viewRowsSql(platform)} > 1 THEN 'duplicated'
-        WHEN g.Locked = 1 THEN 'locked' ELSE 'endUnstable' END AS Cause
-    FROM (
-      SELECT RequestId, MIN(Position) AS Position, MAX(Locked) AS Locked FROM #Due GROUP BY RequestId
-    ) AS g
-    WHERE g.RequestId IS NULL OR g.RequestId IN (SELECT c.RequestId FROM Candidates AS c WHERE c.CoveredUntil IS NULL)
-  ) AS d
-) AS l
-WHERE l.Nth <= @maxIds
-ORDER BY l.Cause, l.Nth;`,
-      parameters: { maxIds: int(maxLeftIds) },
-    });
-    for (const [cause, left] of Map.groupBy(rows, ({ Cause }) => Cause as FailureCause)) {
-      const requestIds = left.flatMap(({ RequestId }) => (RequestId as RequestId | null) ?? []);
-      failures.add(cause, requestIds, { count: left[0]?.Total as number });
-    }
-    return failures.list;
+/** What was collected and is due still, by cause. */
+async function findLeft(
+  session: Session,
+  platform: Platform,
+  obstacles: readonly Obstacle[],
+): Promise<readonly Failure[]> {
+  const rows = await session.query({
+    name: 'findLeft',
+    slow: true,
+    sql: `${expiredSql(platform).with},
+Undone AS (
+  SELECT g.RequestId, MAX(g.ViewRows) AS ViewRows, CASE WHEN g.RequestId IS NULL THEN COUNT(*) ELSE 1 END AS Grants
+  FROM Candidates AS g
+  WHERE g.CoveredUntil IS NULL AND (g.RequestId IS NULL OR g.RequestId IN (SELECT d.RequestId FROM #Due AS d))
+  GROUP BY g.RequestId
+),
+Obstructed AS (
+  SELECT d.RequestId, MIN(o.Cause) AS Cause
+  FROM OPENJSON(@obstacles) WITH (FirstPosition INT '$.first', LastPosition INT '$.last', Cause VARCHAR(20) '$.cause') AS o
+  JOIN #Due AS d ON d.Position BETWEEN o.FirstPosition AND o.LastPosition
+  GROUP BY d.RequestId
+),
+Judged AS (
+  SELECT u.RequestId, u.Grants, CASE WHEN u.RequestId IS NULL THEN 'idMissing' WHEN u.ViewRows > 1 THEN 'duplicated'
+    ELSE COALESCE(o.Cause, 'endUnstable') END AS Cause
+  FROM Undone AS u
+  LEFT JOIN Obstructed AS o ON o.RequestId = u.RequestId
+),
+Ranked AS (
+  SELECT j.RequestId, j.Cause, SUM(j.Grants) OVER (PARTITION BY j.Cause) AS Total,
+    ROW_NUMBER() OVER (PARTITION BY j.Cause ORDER BY j.RequestId) AS Nth
+  FROM Judged AS j
+)
+SELECT r.Cause, r.Total, r.RequestId FROM Ranked AS r WHERE r.Nth <= @maxIds ORDER BY r.Cause, r.Nth;`,
+    parameters: { obstacles: nVarChar('max', JSON.stringify(obstacles)), maxIds: int(maxLeftIds) },
+  });
+  const failures = new FailureLog();
+  for (const [cause, left] of Map.groupBy(rows, ({ Cause }) => Cause as FailureCause)) {
+    const requestIds = left.flatMap(({ RequestId }) => (RequestId as RequestId | null) ?? []);
+    failures.add(cause, requestIds, { count: left[0]?.Total as number });
   }
+  return failures.list;
+}
+
+/** Without a look at the database: the run has no time for it. */
+function describeObstacles(obstacles: readonly Obstacle[]): readonly Failure[] {
+  const failures = new FailureLog();
+  for (const { cause, first, last } of obstacles) failures.add(cause, [], { count: last - first + 1 });
+  return failures.list;
 }

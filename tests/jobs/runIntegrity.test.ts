@@ -62,3 +62,18 @@ describe('a race for the lock that only the index has decided (2601)', () => {
     expect((await acquire(newGuid())).kind).toBe('acquired');
   });
 });
+
+test.each(jobs.map((job) => [job.type, job] as const))(
+  '%s fails when what is due cannot be found in time on a second try either',
+  async (_, job) => {
+    await environment.addGrants(job, [{ endsIn: job.kind === 'revocation' ? -hour : 24 * hour }]);
+    const { standIn } = environment;
+    standIn?.order({ kind: 'hang', match: /INSERT INTO #Due/, times: Infinity });
+    standIn?.clearStatements();
+    const services = environment.services({}, { statementTimeout: 300 });
+    const run = finished(await environment.run(job, services, { trigger: 'timer' }));
+    expect(run).toMatchObject({ status: 'Failed', processedCount: 0 });
+    expect(run.errorMessage).toMatch(/^The database did not answer collectDue\w+ in time/);
+    expect(standIn?.statements.filter(({ text }) => text.includes('INSERT INTO #Due'))).toHaveLength(2);
+  },
+);

@@ -1,11 +1,13 @@
 import { previewJob } from '../../src/jobs/previewJob';
 import {
+  beforeEachStatement,
   beforeStatement,
   finished,
   realServer,
   revocations,
   startTestEnvironment,
   type TestEnvironment,
+  type TestServices,
 } from '../support/environment';
 import { replaceView, restoreViews, viewColumns } from '../support/views';
 
@@ -22,6 +24,10 @@ afterEach(async () => {
   await restoreViews(environment);
 });
 afterAll(() => environment.close());
+
+/** What SQL Server says of a request that is not there (547). */
+const conflict =
+  'The INSERT statement conflicted with the FOREIGN KEY constraint "FK_Request". The conflict occurred in database "access", table "dbo.Requests".';
 
 /** A real server has no faults to order. */
 const withFaults = realServer ? test.skip : test;
@@ -280,28 +286,124 @@ describe.each(revocations.map((job) => [job.platform.name, job] as const))('%s',
     expect(finished(await environment.run(job))).toMatchObject({ status: 'Completed', processedCount: 0 });
   });
 
-  withFaults(
-    'a request that another transaction has locked is left for the next run; all others are revoked',
-    async () => {
-      await environment.addGrants(
-        job,
-        Array.from({ length: 5 }, () => ({ endsIn: -hour })),
+  /**
+   * The requests at these positions, in the order of their ids, cannot be written: each batch with one of them is
+   * answered with the fault. A lock time-out takes its time.
+   */
+  const obstruct = (
+    positions: { readonly from: number; readonly to: number },
+    fault:
+      | { readonly kind: 'error'; readonly number: number; readonly message?: string }
+      | { readonly kind: 'hang' },
+    clock?: TestServices['clock'],
+  ): jest.SpyInstance =>
+    beforeEachStatement(({ name, sql, parameters }) => {
+      if (name !== 'revokeBatch') return;
+      const [first, last] = [parameters?.first?.value as number, parameters?.last?.value as number];
+      if (last < positions.from || first > positions.to) return;
+      environment.standIn?.order({ ...fault, match: /INSERT INTO dbo.RevokedAccess/ });
+      clock?.advance(Number(/SET LOCK_TIMEOUT (\d+)/.exec(sql)?.[1]));
+    });
+  const addExpired = (count: number) =>
+    environment.addGrants(
+      job,
+      Array.from({ length: count }, () => ({ endsIn: -hour })),
+    );
+
+  withFaults.each([
+    ['that another transaction has locked', { kind: 'error', number: 1222 }, 'locked by another transaction'],
+    [
+      'that the foreign key refuses',
+      { kind: 'error', number: 547, message: conflict },
+      'refused by the foreign key',
+    ],
+    ['that is not written in time', { kind: 'hang' }, 'not written in time'],
+  ] as const)(
+    'a request %s is left for the next run and named; all others are revoked',
+    async (_case, fault, words) => {
+      const ids = await addExpired(5);
+      const obstruction = obstruct({ from: 2, to: 2 }, fault);
+      const run = finished(
+        await environment.run(
+          job,
+          environment.services({}, fault.kind === 'hang' ? { statementTimeout: 1_000 } : {}),
+        ),
       );
-      // All five, then the first three of them, two, and the first alone.
-      environment.standIn?.order({
-        kind: 'error',
-        number: 1222,
-        match: /INSERT INTO dbo.RevokedAccess/,
-        times: 4,
-      });
-      const run = finished(await environment.run(job));
       expect(run).toMatchObject({ status: 'Failed', processedCount: 4 });
-      expect(run.errorMessage).toMatch(
-        /^1 grant was due and left alone\. Failed: 1 locked by another transaction \(/,
+      expect(run.errorMessage).toContain(
+        `1 grant was due and left alone. Failed: 1 ${words} (${String(ids[1])}).`,
       );
+      obstruction.mockRestore();
       expect(finished(await environment.run(job))).toMatchObject({ status: 'Completed', processedCount: 1 });
+      expect(await revoked()).toHaveLength(5);
     },
   );
+
+  withFaults(
+    'many locked requests cost no other its turn: what comes behind them is revoked, and they are named',
+    async () => {
+      await addExpired(4_600);
+      const services = environment.services();
+      obstruct({ from: 1, to: 600 }, { kind: 'error', number: 1222 }, services.clock);
+      const run = finished(await environment.run(job, services, { allowMassRevocation: true }));
+      expect(run).toMatchObject({ status: 'Failed', stoppedEarly: false });
+      const count = run.processedCount ?? 0;
+      // To part the last of them from the locked ones there was no time.
+      expect(count).toBeGreaterThan(3_950);
+      expect(run.errorMessage).toContain(`Failed: ${4_600 - count} locked by another transaction (`);
+      expect(await revoked()).toHaveLength(count);
+    },
+  );
+
+  withFaults('a run that finds every request locked has failed and says so', async () => {
+    await addExpired(540);
+    const services = environment.services();
+    obstruct({ from: 1, to: 540 }, { kind: 'error', number: 1222 }, services.clock);
+    const run = finished(await environment.run(job, services));
+    expect(run).toMatchObject({ status: 'Failed', processedCount: 0 });
+    expect(run.errorMessage).toMatch(/Failed: 540 locked by another transaction \(/);
+    expect(services.telemetry.events).toMatchObject([{ status: 'Failed', dueCount: 540 }]);
+  });
+
+  test('a run whose time is spent before it has revoked anything has failed', async () => {
+    await addExpired(3);
+    const services = environment.services();
+    beforeStatement('collectDueRevocations', 1, () => services.clock.advance(200_000));
+    const run = finished(await environment.run(job, services));
+    expect(run).toMatchObject({ status: 'Failed', processedCount: 0 });
+    expect(run.errorMessage).toMatch(/^Nothing was revoked of 3 grants due: its time budget is spent\./);
+    expect(finished(await environment.run(job))).toMatchObject({ status: 'Completed', processedCount: 3 });
+  });
+
+  withFaults('a request that is deleted while its batch is written costs nobody else', async () => {
+    const [deleted] = await addExpired(5);
+    const [table, id] =
+      job.platform.name === 'Databricks'
+        ? ['dbo.DataAccessDeltaRequests', 'id']
+        : ['dbo.DataAccessPalantirRequests', 'RequestId'];
+    beforeStatement('revokeBatch', 1, async () => {
+      await environment.query(`DELETE FROM ${table} WHERE ${id} = '${String(deleted)}';`);
+      environment.standIn?.order({
+        kind: 'error',
+        number: 547,
+        message: conflict,
+        match: /INSERT INTO dbo.RevokedAccess/,
+      });
+    });
+    expect(finished(await environment.run(job))).toMatchObject({ status: 'Completed', processedCount: 4 });
+    expect(await revoked()).toHaveLength(4);
+  });
+
+  withFaults('a clock that is set back during the run revokes nothing before its end', async () => {
+    await addExpired(2);
+    beforeStatement('revokeBatch', 1, () => environment.standIn?.clock.advance(-2 * hour));
+    expect(finished(await environment.run(job))).toMatchObject({ status: 'Completed', processedCount: 0 });
+    expect(await revoked()).toEqual([]);
+    environment.standIn?.clock.advance(2 * hour);
+    expect(finished(await environment.run(job))).toMatchObject({ status: 'Completed', processedCount: 2 });
+    expect(finished(await environment.run(job))).toMatchObject({ status: 'Completed', processedCount: 0 });
+    expect(await revoked()).toHaveLength(2);
+  });
 
   test('a grant is not revoked while another of the same access ends later; once the last has ended, all are', async () => {
     const [old, renewed, tied, tiedToo, other] = await environment.addGrants(job, [
@@ -327,6 +429,19 @@ describe.each(revocations.map((job) => [job.platform.name, job] as const))('%s',
     );
     expect(finished(await environment.run(job))).toMatchObject({ status: 'Completed', processedCount: 2 });
     expect(new Set(await revoked())).toEqual(new Set([tied, tiedToo, other, old, renewed]));
+  });
+
+  test('an access key that is empty or blank is none', async () => {
+    const ids = await environment.addGrants(job, [
+      { endsIn: -2 * hour, accessKey: '' },
+      { endsIn: -hour, accessKey: '  ' },
+      { endsIn: day, accessKey: '' },
+      { endsIn: day, accessKey: '  ' },
+    ]);
+    await replaceView(environment, job, {});
+    expect(await previewJob(environment.services(), job)).toMatchObject({ count: 2, coveredCount: 0 });
+    expect(finished(await environment.run(job))).toMatchObject({ status: 'Completed', processedCount: 2 });
+    expect(new Set(await revoked())).toEqual(new Set(ids.slice(0, 2)));
   });
 
   test('a dry run is read page by page in either order, and says how the ends are spread', async () => {
