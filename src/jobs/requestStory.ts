@@ -8,7 +8,7 @@ import { runOfSql } from '../jobRun/history';
 import { jobs, type Job } from './catalogue';
 import { addressFailure } from './dueReminders';
 import { expiredSql, judgedSql, readBacklog } from './dueSql';
-import { grantColumns, requestIdParameter, toGrant, type Grant } from './grants';
+import { grantColumns, requestIdParameter, text, toGrant, type Grant } from './grants';
 import type { Platform, RequestId } from './platforms';
 import { readRequests, type AccessRequest } from './requests';
 import type { Services } from './runJob';
@@ -33,7 +33,7 @@ export type NextStep =
   /** Left alone, though its time may have come. */
   | {
       readonly code: 'covered';
-      readonly coveredBy: { readonly requestId: RequestId; readonly requestNumber: string };
+      readonly coveredBy: Pick<Grant, 'requestId' | 'requestNumber'>;
       readonly until: Date;
     }
   | { readonly code: 'duplicated'; readonly viewRows: number }
@@ -128,25 +128,20 @@ interface Judged {
   readonly dueSince: Date | null;
   readonly notifiedAt: Date | null;
   readonly coveredUntil: Date | null;
-  readonly coveredBy: { requestId: RequestId; requestNumber: string } | null;
   /** The end compares equal to what collectEnd read, as a run compares it. */
   readonly comparable: boolean;
 }
 
 /** Puts the end of a grant into the session's temporary table #End, to be compared with what is read later, as in a run. */
-async function collectEnd(
-  session: Session,
-  { grantView, requestIdType }: Platform,
-  requestId: RequestId,
-): Promise<void> {
+async function collectEnd(session: Session, { grantView }: Platform, requestId: RequestId): Promise<void> {
   await session.query({
     name: 'createEndTable',
     sql: `DROP TABLE IF EXISTS #End;
-CREATE TABLE #End (RequestId ${requestIdType} NOT NULL, ExpiresAt DATETIME2(7) NULL);`,
+CREATE TABLE #End (ExpiresAt DATETIME2(7) NULL);`,
   });
   await session.query({
     name: 'collectEnd',
-    sql: `INSERT INTO #End (RequestId, ExpiresAt) SELECT g.RequestId, g.ExpiresAt FROM ${grantView} AS g WHERE g.RequestId = @requestId;`,
+    sql: `INSERT INTO #End (ExpiresAt) SELECT g.ExpiresAt FROM ${grantView} AS g WHERE g.RequestId = @requestId;`,
     parameters: { requestId: requestIdParameter(requestId) },
   });
 }
@@ -159,18 +154,15 @@ async function readJudged(
 ): Promise<Judged | undefined> {
   const { grantView, revocationTable, requestColumn } = platform;
   const judged = judgedSql(platform, settings);
-  const coveredBy = (column: string): string => `(
-    SELECT TOP (1) c.${column} FROM ${grantView} AS c
-    WHERE c.AccessKey = g.AccessKey AND c.ExpiresAt = g.CoveredUntil ORDER BY c.RequestId)`;
   const [row] = await session.query({
     name: 'judgeRequest',
     slow: true,
     sql: `${judged.with}
 SELECT TOP (1) ${grantColumns}, g.Recipient, g.ViewRows, g.HasEnded, g.EndsLater, g.LeadDays, g.DueSince, g.NotifiedAt, g.CoveredUntil,
-  ${coveredBy('RequestId')} AS CoveredById, ${coveredBy('RequestNumber')} AS CoveredByNumber,
   CASE WHEN g.IsRevoked = 1 THEN (SELECT MAX(r.Revoked_Dt) FROM ${revocationTable} AS r WHERE r.${requestColumn} = g.RequestId) END AS RevokedAt,
   CASE WHEN EXISTS (
-    SELECT 1 FROM #End AS d JOIN ${grantView} AS same ON same.RequestId = d.RequestId AND same.ExpiresAt = d.ExpiresAt
+    SELECT 1 FROM ${grantView} AS same
+    WHERE same.RequestId = g.RequestId AND same.ExpiresAt = (SELECT MAX(d.ExpiresAt) FROM #End AS d)
   ) THEN 1 ELSE 0 END AS Comparable
 FROM Judged AS g
 ORDER BY g.ExpiresAt DESC;`,
@@ -180,8 +172,7 @@ ORDER BY g.ExpiresAt DESC;`,
 }
 
 function toJudged(row: Row): Judged {
-  const coveredUntil = row.CoveredUntil as Date | null;
-  const dates = row as Record<'RevokedAt' | 'DueSince' | 'NotifiedAt', Date | null>;
+  const dates = row as Record<'RevokedAt' | 'DueSince' | 'NotifiedAt' | 'CoveredUntil', Date | null>;
   return {
     grant: toGrant(row),
     recipient: row.Recipient as string,
@@ -192,11 +183,7 @@ function toJudged(row: Row): Judged {
     leadDays: row.LeadDays as number | null,
     dueSince: dates.DueSince,
     notifiedAt: dates.NotifiedAt,
-    coveredUntil,
-    coveredBy: coveredUntil && {
-      requestId: row.CoveredById as RequestId,
-      requestNumber: String(row.CoveredByNumber),
-    },
+    coveredUntil: dates.CoveredUntil,
     comparable: row.Comparable === 1,
   };
 }
@@ -211,8 +198,8 @@ async function nextOf(
 ): Promise<NextStep> {
   const { revokedAt, hasEnded, endsLater } = judged;
   if (!hasEnded && !endsLater) return { code: 'endMissing' };
-  if (revokedAt) return nextOfRevoked(platform, settings, clock, judged, revokedAt);
-  const left = leftAlone(judged);
+  if (revokedAt) return nextOfRevoked(session, platform, settings, clock, judged, revokedAt);
+  const left = await leftAlone(session, platform, judged);
   if (left) return left;
   if (endsLater) return nextReminder(platform, settings, clock, judged);
   const since = judged.grant.expiresAt;
@@ -223,10 +210,36 @@ async function nextOf(
 }
 
 /** Why no job touches a grant, whatever its time. */
-function leftAlone({ viewRows, coveredUntil, coveredBy, comparable }: Judged): NextStep | undefined {
+async function leftAlone(
+  session: Session,
+  platform: Platform,
+  { grant, viewRows, coveredUntil, comparable }: Judged,
+): Promise<NextStep | undefined> {
   if (viewRows !== 1) return { code: 'duplicated', viewRows };
-  if (coveredUntil && coveredBy) return { code: 'covered', coveredBy, until: coveredUntil };
+  if (coveredUntil) {
+    const coveredBy = await readCovering(session, platform, grant.requestId);
+    return { code: 'covered', coveredBy, until: coveredUntil };
+  }
   return comparable ? undefined : { code: 'endUnstable' };
+}
+
+/** The grant with the same AccessKey that ends last. */
+async function readCovering(
+  session: Session,
+  { grantView }: Platform,
+  requestId: RequestId,
+): Promise<Pick<Grant, 'requestId' | 'requestNumber'>> {
+  const [row = {}] = await session.query({
+    name: 'readCovering',
+    slow: true,
+    sql: `SELECT TOP (1) c.RequestId, c.RequestNumber
+FROM ${grantView} AS g
+JOIN ${grantView} AS c ON c.AccessKey = g.AccessKey
+WHERE g.RequestId = @requestId
+ORDER BY c.ExpiresAt DESC, c.RequestId;`,
+    parameters: { requestId: requestIdParameter(requestId) },
+  });
+  return { requestId: row.RequestId as RequestId, requestNumber: text(row.RequestNumber) };
 }
 
 function nextReminder(platform: Platform, settings: Settings, clock: Clock, judged: Judged): NextStep {
@@ -248,16 +261,17 @@ function nextReminder(platform: Platform, settings: Settings, clock: Clock, judg
 }
 
 /** A revocation settles it; with NOTIFY_REVOKED a message follows. */
-function nextOfRevoked(
+async function nextOfRevoked(
+  session: Session,
   platform: Platform,
   settings: Settings,
   clock: Clock,
   judged: Judged,
   revokedAt: Date,
-): NextStep {
+): Promise<NextStep> {
   const { hasEnded, dueSince, notifiedAt, recipient } = judged;
   if (!hasEnded || !dueSince || notifiedAt) return { code: 'revoked', at: revokedAt };
-  const left = leftAlone(judged);
+  const left = await leftAlone(session, platform, judged);
   if (left) return left;
   const failure = addressFailure(recipient);
   if (failure) return { code: failure, since: dueSince };

@@ -145,9 +145,11 @@ async function doWhatIsRare(
   await run();
   standIn?.clearFaults();
   // Access that continues by another request.
-  await add();
+  const [covered = 0] = await add();
   await replaceView(environment, job, {});
   await record(() => previewJob(environment.services(), job));
+  const services = environment.services();
+  await record(() => readStory(services, deadlineIn(services.clock, hour), job.platform, covered));
   // Each request twice, and ends that compare unequal to themselves.
   await replaceView(environment, job, {}, {});
   await run();
@@ -159,8 +161,7 @@ async function doWhatIsRare(
   // A reminder that is sent again, and a run that is cancelled.
   if (id === undefined) throw new Error('No grant was added');
   await record(() => countViewRows(environment.session, job.platform, id));
-  const services = environment.services();
-  await record(() => readStory(services, deadlineIn(services.clock, hour), job.platform, id));
+
   if (job.kind === 'notification')
     await record(() => environment.run(job, environment.services(), { resend: id }));
   await record(async () => {

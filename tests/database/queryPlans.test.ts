@@ -27,8 +27,10 @@ const groupsByKey = (step: string, before: string | undefined): boolean =>
   step === 'SCAN r' && before === 'MATERIALIZE l';
 
 /** What a step before has found. */
-const readsStep = (step: string, plan: readonly string[]): boolean =>
-  plan.includes(step.replace('SCAN', 'CO-ROUTINE')) || plan.includes(step.replace('SCAN', 'MATERIALIZE'));
+const readsStep = (step: string, plan: readonly string[]): boolean => {
+  const name = step.replace(/^SCAN | LEFT-JOIN$/g, '');
+  return plan.includes(`CO-ROUTINE ${name}`) || plan.includes(`MATERIALIZE ${name}`);
+};
 
 /**
  * Where rows are wanted in the order of their ids, SQLite reads the table in that order rather than sort what an index
