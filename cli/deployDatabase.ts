@@ -37,7 +37,7 @@ runCommand(async () => {
   const schema = readExpectedSchema(directory);
   const log = (line: string): void => console.log(line);
   log(`Database ${database.name} on ${database.server}:${database.port}`);
-  const findings = await new Database(database, credential, statementTimeoutMs).connect((connection) =>
+  const findings = await new Database(database, credential, statementTimeoutMs).connect('run', (connection) =>
     connection.withRetries(deadlineIn(systemClock, timeBudgetMs), async (session) => {
       await deployScripts(session, directory, log, replaceViews ? keepReplacedView : undefined);
       if (grantee) await grantRole(session, schema.role, grantee, log);

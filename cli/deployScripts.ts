@@ -129,12 +129,13 @@ export function isSameView(one: string, other: string): boolean {
 
 /**
  * A batch from its first statement on, each run of blanks and line ends as one blank. Within strings, quoted names and
- * comments blanks count, and a line comment keeps its end: what follows it is a statement again.
+ * comments blanks count, and a line comment keeps its end: what follows it is a statement again. What is left open reaches
+ * to the end of the text, so that no character is read twice.
  */
 function canonicalViewText(batch: string): string {
   return batch
     .replace(
-      /(--[^\r\n]*)\s*|\/\*[\s\S]*?\*\/|'(?:[^']|'')*'|\[(?:[^\]]|\]\])*\]|"(?:[^"]|"")*"|\s+/g,
+      /(--[^\r\n]*)\s*|\/\*[\s\S]*?(?:\*\/|$)|'[^']*(?:''[^']*)*'?|\[[^\]]*(?:\]\][^\]]*)*\]?|"[^"]*(?:""[^"]*)*"?|\s+/g,
       (token, lineComment: string | undefined) => {
         if (lineComment !== undefined) return `${lineComment.trimEnd()}\n`;
         return token.trim() === '' ? ' ' : token;
@@ -150,7 +151,7 @@ export function splitBatches(script: string): Batch[] {
   let lines: string[] = [];
   let firstLine = 1;
   for (const [index, line] of [...script.split(/\r?\n/), 'GO'].entries()) {
-    if (!/^\s*GO\s*;?\s*$/i.test(line)) {
+    if (!/^\s*GO\s*(?:;\s*)?$/i.test(line)) {
       lines.push(line);
       continue;
     }

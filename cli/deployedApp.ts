@@ -31,7 +31,7 @@ interface FunctionList {
 
 /**
  * Sees to it that a function app that was just deployed works: synchronises its triggers until its timers and HTTP
- * functions are listed, then asks it for its jobs. On Flex Consumption a deployment alone may leave the timers
+ * functions are listed, then asks it for its jobs, and looks that it lets in nobody who only says who they are. On Flex Consumption a deployment alone may leave the timers
  * unregistered (azure-pipelines-tasks, issue 22354).
  * @returns the address of the status page
  * @throws DeployedAppError
@@ -102,8 +102,37 @@ export async function verifyDeployedApp(options: DeployedAppOptions): Promise<st
     log('GET /api/jobs is answered: the app reaches the database');
     return undefined;
   });
+
+  await until(options, 'A forged sign-in is not refused', async () => {
+    const response = await fetch(`${address}/api/jobs`, {
+      headers: forgedPrincipal,
+      redirect: 'manual',
+      signal: AbortSignal.timeout(requestTimeout),
+    });
+    if (refusals.includes(response.status)) {
+      log(`A forged sign-in is refused (${response.status})`);
+      return undefined;
+    }
+    if (response.ok)
+      throw new DeployedAppError(
+        `The app let in a caller without a key or a sign-in, by a forged header x-ms-client-principal-name (${response.status}): anybody can run its jobs. Set HTTP_AUTHORIZATION to key now, remove every WEBSITE_AUTH_ setting of your own, and turn App Service authentication on before HTTP_AUTHORIZATION=signIn.`,
+      );
+    return describe(response);
+  });
   return `${address}/api/status`;
 }
+
+/** What App Service authentication sets for whom it has signed in, made up. */
+const forgedPrincipal = {
+  'x-ms-client-principal-name': 'forged@example.com',
+  'x-ms-client-principal-id': 'forged',
+  'x-ms-client-principal': Buffer.from(
+    JSON.stringify({ auth_typ: 'aad', role_typ: 'roles', claims: [{ typ: 'roles', val: 'Operator' }] }),
+  ).toString('base64'),
+};
+
+/** How such a caller is turned away: by the app, the platform, or the way to the sign-in. */
+const refusals: readonly number[] = [302, 401, 403];
 
 /**
  * Looks again and again until nothing is wrong.
@@ -131,6 +160,7 @@ async function until(
 }
 
 async function describe(response: Response): Promise<string> {
+  if (response.status === 429) return 'it is busy (429)';
   const text = (await response.text()).replace(/\s+/g, ' ').slice(0, 300);
   return `${response.status}${text === '' ? '' : `, ${text}`}`;
 }

@@ -1,6 +1,6 @@
 /**
- * Synchronises the triggers of a function app that was just deployed, and waits until its timers are listed and its API
- * answers.
+ * Synchronises the triggers of a function app that was just deployed, waits until its timers are listed and its API
+ * answers, and looks that a forged sign-in is refused.
  *
  *     npm run deploy:verify -- --function-app <resource id of the function app>
  *

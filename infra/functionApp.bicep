@@ -18,6 +18,12 @@ param instanceMemoryMB int
 param maximumInstanceCount int
 param signInClientId string
 
+// The platform alone says whether App Service authentication is on: the app believes WEBSITE_AUTH_ENABLED.
+var ofPlatform = filter(items(settings), setting => startsWith(toUpper(setting.key), 'WEBSITE_AUTH_'))
+var siteSettings = empty(ofPlatform)
+  ? settings
+  : fail('settings must not hold WEBSITE_AUTH_ settings, which App Service sets: ${join(map(ofPlatform, setting => setting.key), ', ')}')
+
 // What follows from the resources. It wins over the site's own settings.
 var derivedSettings = {
   AzureWebJobsStorage__accountName: storageAccountName
@@ -30,6 +36,8 @@ var derivedSettings = {
   SQL_DATABASE: sqlDatabase
   EMAIL_ENDPOINT: emailEndpoint
   EMAIL_SENDER_ADDRESS: emailSenderAddress
+  // In bytes. The app takes 16 KiB; the host holds a body as large as this in memory, by default 100 MB.
+  FUNCTIONS_REQUEST_BODY_SIZE_LIMIT: '65536'
 }
 
 // Signing in without a secret: the app registration trusts the identity ("Use a managed identity instead of a secret").
@@ -89,12 +97,18 @@ resource functionApp 'Microsoft.Web/sites@2024-04-01' = {
       scaleAndConcurrency: {
         instanceMemoryMB: instanceMemoryMB
         maximumInstanceCount: maximumInstanceCount
+        triggers: {
+          http: {
+            // As maxConcurrentRequests in host.json: a further instance opens as many sessions in the database again.
+            perInstanceConcurrency: 32
+          }
+        }
       }
     }
     siteConfig: {
       minTlsVersion: '1.2'
       appSettings: [
-        for setting in items(union(settings, derivedSettings, signInSettings)): {
+        for setting in items(union(siteSettings, derivedSettings, signInSettings)): {
           name: setting.key
           value: setting.value
         }

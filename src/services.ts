@@ -22,11 +22,13 @@ export async function createServices(
     settings.telemetryNeedsToken ? credential : undefined,
     log,
   );
+  let database: Database | undefined;
   let emailClient: EmailClient | undefined;
   return {
     settings,
     get database() {
-      return new Database(settings.database, credential);
+      // One for all: it bounds the sessions of the process.
+      return (database ??= new Database(settings.database, credential));
     },
     get emailClient() {
       // One for all runs: it knows for how long the service has asked to wait.

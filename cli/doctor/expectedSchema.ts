@@ -5,7 +5,7 @@ import { join } from 'node:path';
 export interface ExpectedSchema {
   readonly tables: readonly ExpectedTable[];
   readonly role: string;
-  /** The permissions that the role is granted, by object. */
+  /** The permissions that the role is granted, by object; on a column as "UPDATE (Status)". */
   readonly grants: readonly { readonly object: string; readonly permissions: readonly string[] }[];
   /** The script of the views and that of the role, for advice. */
   readonly viewScript: string;
@@ -33,7 +33,7 @@ const columnPattern =
 const indexPattern =
   /CREATE (?<unique>UNIQUE )?INDEX (?<name>\w+) ON (?<table>[\w.]+) \((?<columns>[^)]+)\)(?: INCLUDE \((?<included>[^)]+)\))?(?: WHERE (?<filter>[^;]+))?;/g;
 const tablePattern = /CREATE TABLE (?<name>dbo\.\w+) \((?<columns>.*?)\n\s*\);/gs;
-const grantPattern = /^GRANT (?<permissions>[\w, ]+) ON (?<object>[\w.]+) TO (?<role>\w+);$/gm;
+const grantPattern = /^GRANT (?<permissions>[\w, ()]+) ON (?<object>[\w.]+) TO (?<role>\w+);$/gm;
 
 /**
  * Reads what the scripts in sql/ define, in the plain forms that they use.
@@ -55,14 +55,22 @@ export function readExpectedSchema(directory: string): ExpectedSchema {
   return {
     tables,
     role: grants[0]?.role ?? '',
-    grants: grants.map(({ object = '', permissions = '' }) => ({
+    grants: [...Map.groupBy(grants, ({ object = '' }) => object)].map(([object, ofObject]) => ({
       object,
-      permissions: permissions.split(', '),
+      permissions: ofObject.flatMap(({ permissions = '' }) => readPermissions(permissions)),
     })),
     viewScript: scripts.find(({ text }) => text.includes('CREATE OR ALTER VIEW'))?.name ?? '',
     roleScript: scripts.find(({ text }) => text.includes('CREATE ROLE'))?.name ?? '',
     requestTables: [...requestTables],
   };
+}
+
+/** @param list for example "SELECT, UPDATE (Status, Completed_At)" */
+function readPermissions(list: string): string[] {
+  return splitDefinitions(list).flatMap((permission) => {
+    const [, name = '', columns] = /^(\w+) \((.+)\)$/.exec(permission) ?? [];
+    return columns?.split(', ').map((column) => `${name} (${column})`) ?? [permission];
+  });
 }
 
 function readTable(

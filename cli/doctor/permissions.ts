@@ -11,7 +11,7 @@ export async function checkPermissions(
   const user = await userName(database);
   const lacking: Finding[] = [];
   for (const { object, permissions } of grants) {
-    const held = await readPermissions(database, object);
+    const held = await readPermissions(database, object, permissions);
     const missing = permissions.filter((permission) => !held.includes(permission));
     if (missing.length > 0)
       lacking.push(
@@ -27,7 +27,7 @@ export async function checkPermissions(
       ? lacking
       : [ok('permissions', `${user} has all that ${roleScript} grants, on ${grants.length} objects`)];
   for (const table of requestTables) {
-    const excess = await readPermissions(database, table);
+    const excess = await readPermissions(database, table, ['SELECT', 'INSERT', 'UPDATE', 'DELETE']);
     if (excess.length > 0)
       findings.push(
         warning(
@@ -49,8 +49,9 @@ export async function checkRole(
   const parameters = { role: objectName(role) };
   const rows = await query({
     name: 'readRolePermissions',
-    sql: `SELECT s.name + N'.' + o.name AS Name, p.permission_name AS Permission
+    sql: `SELECT s.name + N'.' + o.name AS Name, p.permission_name AS Permission, c.name AS ColumnName
 FROM sys.database_permissions AS p
+LEFT JOIN sys.columns AS c ON c.object_id = p.major_id AND c.column_id = p.minor_id
 JOIN sys.objects AS o ON o.object_id = p.major_id
 JOIN sys.schemas AS s ON s.schema_id = o.schema_id
 WHERE p.grantee_principal_id = DATABASE_PRINCIPAL_ID(@role) AND p.class = 1 AND p.state IN ('G', 'W')
@@ -62,7 +63,12 @@ WHERE p.grantee_principal_id = DATABASE_PRINCIPAL_ID(@role) AND p.class = 1 AND 
       ? failed(subject, 'missing, or granted nothing', 'npm run db:deploy')
       : skipped(subject, 'cannot be seen by this identity');
   }
-  const granted = new Set(rows.map(({ Name, Permission }) => `${Permission as string} ON ${Name as string}`));
+  const granted = new Set(
+    rows.map(({ Name, Permission, ColumnName }) => {
+      const column = ColumnName === null ? '' : ` (${ColumnName as string})`;
+      return `${Permission as string}${column} ON ${Name as string}`;
+    }),
+  );
   const expected = new Set(
     grants.flatMap(({ object, permissions }) =>
       permissions.map((permission) => `${permission} ON ${object}`),
@@ -89,15 +95,24 @@ async function userName({ query }: ExaminedDatabase): Promise<string> {
   return row?.Name as string;
 }
 
-/** What the signed-in identity may do with a table or view; nothing if it is not there or may not be seen. */
-async function readPermissions({ query }: ExaminedDatabase, object: string): Promise<string[]> {
+/**
+ * Which of these permissions the signed-in identity has on a table or view; none if it is not there or may not be seen.
+ * @param permissions on a column as "UPDATE (Status)"
+ */
+async function readPermissions(
+  { query }: ExaminedDatabase,
+  object: string,
+  permissions: readonly string[],
+): Promise<string[]> {
+  const columns = permissions.map((permission) => {
+    const [, name = permission, column] = /^(\w+) \((\w+)\)$/.exec(permission) ?? [];
+    const ofColumn = column === undefined ? '' : `, N'${column}', N'COLUMN'`;
+    return `HAS_PERMS_BY_NAME(@object, N'OBJECT', N'${name}'${ofColumn}) AS [${permission}]`;
+  });
   const [row = {}] = await query({
     name: 'readPermissions',
-    sql: `SELECT HAS_PERMS_BY_NAME(@object, N'OBJECT', N'SELECT') AS [SELECT],
-  HAS_PERMS_BY_NAME(@object, N'OBJECT', N'INSERT') AS [INSERT],
-  HAS_PERMS_BY_NAME(@object, N'OBJECT', N'UPDATE') AS [UPDATE],
-  HAS_PERMS_BY_NAME(@object, N'OBJECT', N'DELETE') AS [DELETE];`,
+    sql: `SELECT ${columns.join(',\n  ')};`,
     parameters: { object: objectName(object) },
   });
-  return Object.keys(row).filter((permission) => row[permission] === 1);
+  return permissions.filter((permission) => row[permission] === 1);
 }

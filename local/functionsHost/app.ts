@@ -41,12 +41,26 @@ export async function loadApp(appDirectory: string): Promise<void> {
   for (const entry of entries) await import(pathToFileURL(join(appDirectory, entry)).href);
 }
 
-/** The prefix of all HTTP routes, from host.json; `api` if it names none. */
-export function readRoutePrefix(appDirectory: string): string {
+/** `extensions.http` of host.json. */
+export interface HttpOptions {
+  /** The prefix of all HTTP routes. */
+  readonly routePrefix: string;
+  /** Requests that functions work on at once; others wait. */
+  readonly maxConcurrentRequests: number;
+  /** The same with those that wait; more are answered with 429. */
+  readonly maxOutstandingRequests: number;
+}
+
+export function readHttpOptions(appDirectory: string): HttpOptions {
   const file = join(appDirectory, 'host.json');
   if (!existsSync(file)) throw new Error(`There is no ${file}`);
-  const host = readJson(file) as { extensions?: { http?: { routePrefix?: string } } };
-  return host.extensions?.http?.routePrefix ?? 'api';
+  const host = readJson(file) as { extensions?: { http?: Partial<HttpOptions> } };
+  return {
+    routePrefix: 'api',
+    maxConcurrentRequests: Infinity,
+    maxOutstandingRequests: Infinity,
+    ...host.extensions?.http,
+  };
 }
 
 function readJson(file: string): unknown {

@@ -29,6 +29,7 @@ export interface HttpData {
   readonly method?: string;
   readonly url?: string;
   readonly headers?: Readonly<Record<string, string>>;
+  readonly query?: Readonly<Record<string, string>>;
   readonly params?: Readonly<Record<string, string>>;
   readonly statusCode?: string;
   readonly body?: { readonly bytes?: Uint8Array; readonly string?: string };

@@ -2,7 +2,7 @@
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import { loadApp, readRoutePrefix, serveFunction, type HostedFunction } from './app';
+import { loadApp, readHttpOptions, serveFunction, type HostedFunction } from './app';
 import { FunctionsCore } from './core';
 import { createFunctionsServer } from './http';
 import { Invoker, timerInput } from './invocation';
@@ -53,12 +53,12 @@ export async function startHost({ appDirectory, port, timers, log }: HostOptions
   const { HttpUri: streaming } = await model.getCapabilities({});
   if (streaming) throw new Error('The app turns HTTP streaming on, which this host does not serve');
 
-  const routePrefix = readRoutePrefix(appDirectory);
+  const { routePrefix, ...limits } = readHttpOptions(appDirectory);
   const served = [...core.functions.values()].map((registered) =>
     serveFunction(registered, routePrefix, log),
   );
   const invoker = new Invoker(core, model, log);
-  const server = createFunctionsServer(served, invoker, log);
+  const server = createFunctionsServer(served, invoker, limits, log);
   await listen(server, port);
   if (timers) {
     for (const target of served) {

@@ -5,7 +5,7 @@ import {
   type Server,
   type ServerResponse,
 } from 'node:http';
-import type { ServedFunction } from './app';
+import type { HttpOptions, ServedFunction } from './app';
 import type { HttpData, TypedData } from './core';
 import { timerInput, type Invoker } from './invocation';
 import { describeError, type HostLog } from './log';
@@ -20,8 +20,10 @@ interface Answer {
 export function createFunctionsServer(
   served: readonly ServedFunction[],
   invoker: Invoker,
+  limits: Omit<HttpOptions, 'routePrefix'>,
   log: HostLog,
 ): Server {
+  const throttle = createThrottle(limits);
   const byRank = served
     .flatMap((target) => (target.path ? [{ target, path: target.path }] : []))
     .sort((a, b) => a.path.rank.localeCompare(b.path.rank));
@@ -33,30 +35,27 @@ export function createFunctionsServer(
     if (/^\/admin\/functions(\/|$)/.test(url.pathname)) return answerAdmin(method, url, bytes);
 
     const matching = byRank.flatMap(({ target, path }) => {
-      const params = path.match(url.pathname);
-      return params ? [{ target, params, methods: target.description.methods ?? [] }] : [];
+      const params = target.description.methods?.includes(method) ? path.match(url.pathname) : undefined;
+      return params ? [{ target, params }] : [];
     });
-    const found = matching.find(({ methods }) => methods.includes(method));
-    if (matching.length === 0) return text(404, `No function has the path ${url.pathname}`);
-    if (!found)
-      return wrongMethod(
-        url,
-        matching.flatMap(({ methods }) => methods),
-      );
+    const [found] = matching;
+    if (!found) return text(404, `No function takes ${method} ${url.pathname}`);
 
     const headers = joinedHeaders(request);
-    const http = { method, url: url.href, headers, params: found.params, body: { bytes } };
-    const given: HttpData = await invoker
-      .run(found.target, { http }, `${method} ${url.pathname}`, headers.traceparent)
-      .then(
+    const query = joinedQuery(url);
+    const body = { bytes: hasLength(request) ? bytes : new Uint8Array() };
+    const http = { method, url: url.href, headers, query, params: found.params, body };
+    const given: HttpData = await throttle(() =>
+      invoker.run(found.target, { http }, `${method} ${url.pathname}`, headers.traceparent).then(
         (response) => response ?? { statusCode: '204' },
         () => ({ statusCode: '500' }),
-      );
-    const body = given.body?.bytes ?? given.body?.string;
+      ),
+    );
+    const answered = given.body?.bytes ?? given.body?.string;
     return {
       status: Number(given.statusCode),
       headers: given.headers ?? {},
-      ...(body === undefined ? {} : { body }),
+      ...(answered === undefined ? {} : { body: answered }),
     };
   }
 
@@ -103,6 +102,27 @@ export function createFunctionsServer(
   return server;
 }
 
+/** Lets requests through as host.json says; those beyond are answered with 429 and no more. */
+function createThrottle({
+  maxConcurrentRequests,
+  maxOutstandingRequests,
+}: Omit<HttpOptions, 'routePrefix'>): (work: () => Promise<HttpData>) => Promise<HttpData> {
+  const waiting: (() => void)[] = [];
+  let running = 0;
+  return async (work) => {
+    if (running + waiting.length >= maxOutstandingRequests) return { statusCode: '429' };
+    if (running >= maxConcurrentRequests) await new Promise<void>((resolve) => waiting.push(resolve));
+    else running++;
+    try {
+      return await work();
+    } finally {
+      const next = waiting.shift();
+      if (next) next();
+      else running--;
+    }
+  };
+}
+
 /** Run by hand, a timer gets no schedule status, and an HTTP function the body and no parameters. */
 function inputByHand({ description, path, cron }: ServedFunction, { origin }: URL, bytes: Buffer): TypedData {
   if (cron) return timerInput;
@@ -134,6 +154,18 @@ function joinedHeaders(request: IncomingMessage): Record<string, string> {
   return Object.fromEntries(
     Object.entries(request.headersDistinct).map(([name, values]) => [name, (values ?? []).join(',')]),
   );
+}
+
+/** The query as the Functions host hands it on: repeated values joined by a comma; its map has no room for __proto__. */
+function joinedQuery({ searchParams }: URL): Record<string, string> {
+  const query: Record<string, string> = {};
+  for (const name of searchParams.keys()) query[name] = searchParams.getAll(name).join(',');
+  return query;
+}
+
+/** The Functions host hands on no other body: a chunked one arrives empty (nodejs-worker, issue 524). */
+function hasLength({ headers }: IncomingMessage): boolean {
+  return Number(headers['content-length'] ?? 0) > 0;
 }
 
 async function readBody(request: IncomingMessage): Promise<Buffer> {

@@ -3,6 +3,7 @@ import type { Settings } from '../config/settings';
 import { hasTimeFor, type Deadline } from '../clock';
 import { DatabaseError, StatementTimeoutError } from './errors';
 import { Session } from './session';
+import { Slots } from './slots';
 
 /**
  * Pauses before work is tried again, in ms: "wait 5 seconds first, then longer, up to 60 seconds" (Microsoft,
@@ -20,16 +21,44 @@ const resetAfterMs = 60_000;
  */
 const defaultStatementTimeoutMs = 20_000;
 
-/** The way to the database, shared by all runs of the process. Holds no open connection. */
+/**
+ * The sessions that a process opens at most, by what they are for; who finds none free waits for those of its kind alone,
+ * so that no reader holds up a run, and no search of the site's tables a page. A run lasts up to 9 minutes, one of each of
+ * the four jobs; the other four are for runs that find their job held, and for cancels. Together they are fewer than the
+ * 30 workers of the smallest Azure SQL database ("Resource limits for single databases", DTU model, Basic).
+ * maxConcurrentRequests in host.json leaves room for those who wait.
+ */
+const maxSessions = { run: 8, read: 4, search: 4 };
+
+/**
+ * What a session is for. `run`: runs and cancels, which write. `read`: states, histories, single runs. `search`: what is
+ * due, in the site's own tables, which takes seconds where they are large.
+ */
+export type Purpose = keyof typeof maxSessions;
+
+/** The way to the database, shared by all of the process. Holds no open connection. */
 export class Database {
+  readonly #slots: Readonly<Record<Purpose, Slots>> = {
+    run: new Slots(maxSessions.run),
+    read: new Slots(maxSessions.read),
+    search: new Slots(maxSessions.search),
+  };
+
   constructor(
     private readonly settings: Settings['database'],
     private readonly credential: TokenCredential,
     private readonly statementTimeoutMs = defaultStatementTimeoutMs,
   ) {}
 
-  /** Lends a connection to `body`: opened on first use, and always closed. */
-  async connect<T>(body: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
+  /**
+   * Lends a connection to `body`: opened on first use, and always closed.
+   * @throws DatabaseBusyError if all sessions of that purpose stay in use
+   */
+  connect<T>(purpose: Purpose, body: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
+    return this.#slots[purpose].run(() => this.#lend(body));
+  }
+
+  async #lend<T>(body: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
     const connection = new DatabaseConnection(() =>
       Session.open(this.settings, this.credential, this.statementTimeoutMs),
     );

@@ -124,3 +124,15 @@ export class StatementTimeoutError extends DatabaseError {
     super(`The database did not answer ${statement.name} in time`, { cause });
   }
 }
+
+/** As many sessions are in use as a process opens: nothing was sent to the server. */
+export class DatabaseBusyError extends DatabaseError {
+  override readonly name = 'DatabaseBusyError';
+  readonly unavailable = true;
+  readonly transient = true;
+  constructor(sessions: number) {
+    super(
+      `All ${sessions} database sessions for requests like this one are in use. Nothing was done; try again soon.`,
+    );
+  }
+}

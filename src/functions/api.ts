@@ -1,6 +1,7 @@
-import type { HttpHandler, HttpRequest, HttpResponseInit, InvocationContext } from '@azure/functions';
+import type { HttpRequest } from '@azure/functions';
 import { deadlineIn } from '../clock';
 import { formatUtc } from '../format';
+import type { Purpose } from '../database/database';
 import type { Session } from '../database/session';
 import { cancelRun } from '../jobRun/cancel';
 import { findJob, jobs, type Job } from '../jobs/catalogue';
@@ -12,6 +13,7 @@ import { readHistory } from '../jobRun/history';
 import type { ActiveRun } from '../jobRun/jobRun';
 import { lockExpiresAt } from '../jobRun/lease';
 import { readJobStates, runsForState } from '../jobs/jobStates';
+import type { Handler } from './http';
 import {
   guidPattern,
   ParameterError,
@@ -104,7 +106,9 @@ async function preview(job: Job, parameters: Parameters): Promise<Preview> {
 
 /** @throws RequestError 404 unless the view yields the request once */
 async function requireGrant({ platform }: Job, requestId: RequestId): Promise<void> {
-  const rows = await withDatabase(readBudgetMs, (session) => countViewRows(session, platform, requestId));
+  const rows = await withDatabase('run', readBudgetMs, (session) =>
+    countViewRows(session, platform, requestId),
+  );
   if (rows === 1) return;
   throw new RequestError(
     404,
@@ -119,7 +123,7 @@ export const getRuns = withErrorResponses(async (request) => {
   const query = readQuery(request, ['limit', 'before']);
   const limit = readCount(query, 'limit', historyLimit.most, historyLimit.default);
   const before = readJobId(query, 'before');
-  const runs = await withDatabase(readBudgetMs, (session) =>
+  const runs = await withDatabase('read', readBudgetMs, (session) =>
     readHistory(session, job.type, limit + 1, before),
   );
   if (!runs) throw unknownRun(job, before ?? '');
@@ -137,7 +141,7 @@ export const postCancel = withErrorResponses(async (request) => {
   if (!guidPattern.test(jobId)) throw unknownRun(job, jobId);
   const operator = await readOperator(request);
   let tries = 0;
-  const cancellation = await withDatabase(timeBudgetsMs.http, (session) =>
+  const cancellation = await withDatabase('run', timeBudgetsMs.http, (session) =>
     cancelRun(session, job.type, jobId, tries++ > 0, operator),
   );
   if (cancellation.kind === 'unknown') throw unknownRun(job, jobId);
@@ -190,9 +194,13 @@ async function readOperator(request: HttpRequest): Promise<string | undefined> {
  * Does a piece of work on the database, and again after a transient fault.
  * @param budgetMs how long it may be started again, in ms
  */
-async function withDatabase<T>(budgetMs: number, work: (session: Session) => Promise<T>): Promise<T> {
+async function withDatabase<T>(
+  purpose: Purpose,
+  budgetMs: number,
+  work: (session: Session) => Promise<T>,
+): Promise<T> {
   const { database, clock } = await getServices();
-  return database.connect((connection) => connection.withRetries(deadlineIn(clock, budgetMs), work));
+  return database.connect(purpose, (connection) => connection.withRetries(deadlineIn(clock, budgetMs), work));
 }
 
 /**
@@ -219,9 +227,7 @@ export function unknownRun(job: Job, jobId: string): RequestError {
 }
 
 /** Turns what a handler throws into a problem document. */
-export function withErrorResponses(
-  handler: (request: HttpRequest, context: InvocationContext) => Promise<HttpResponseInit>,
-): HttpHandler {
+export function withErrorResponses(handler: Handler): Handler {
   return async (request, context) => {
     try {
       return await handler(request, context);

@@ -1,5 +1,12 @@
-import { app, type HttpHandler } from '@azure/functions';
+import { app, type HttpRequest, type HttpResponseInit, type InvocationContext } from '@azure/functions';
 import { signInRequired } from '../config/appService';
+import type { RequestError } from './problem';
+import { getServices } from './runner';
+
+export type Handler = (request: HttpRequest, context: InvocationContext) => Promise<HttpResponseInit>;
+
+/** Answers a caller who may not ask. */
+export type RefusalHandler = (request: HttpRequest, refusal: RequestError) => Promise<HttpResponseInit>;
 
 /** The HTTP functions. In Azure every one needs a function key, or with HTTP_AUTHORIZATION=signIn a signed-in caller. What answers is loaded with the first request. */
 export function registerHttpFunctions(): void {
@@ -21,19 +28,42 @@ export function registerHttpFunctions(): void {
     (await import('./requests')).getRequest(...request),
   );
   register('ListJobs', 'GET', 'jobs', async (...request) => (await load()).getJobs(...request));
-  register('Status', 'GET', 'status', async (...request) =>
-    (await import('./statusPage')).getStatus(...request),
+  register(
+    'Status',
+    'GET',
+    'status',
+    async (...request) => (await import('./statusPage')).getStatus(...request),
+    async (...refused) => (await import('./statusPage')).refuseStatus(...refused),
   );
 }
 
-function register(name: string, method: 'GET' | 'POST', route: string, handler: HttpHandler): void {
-  const signedIn: HttpHandler = async (...request) =>
-    (await import('./signIn')).onlySignedIn(handler)(...request);
+const refuseWithProblem: RefusalHandler = async (_request, refusal) =>
+  (await import('./problem')).toProblemResponse(refusal);
+
+function register(
+  name: string,
+  method: 'GET' | 'POST',
+  route: string,
+  handler: Handler,
+  refuse = refuseWithProblem,
+): void {
+  const guarded: Handler = async (request, context) => {
+    const { findRefusal } = await import('./signIn');
+    const refusal = findRefusal(request, (await getServices()).settings.appService);
+    return refusal ? refuse(request, refusal) : handler(request, context);
+  };
+  const signIn = signInRequired();
   app.http(name, {
     methods: [method],
     route,
-    ...(signInRequired()
-      ? { authLevel: 'anonymous', handler: signedIn }
-      : { authLevel: 'function', handler }),
+    authLevel: signIn ? 'anonymous' : 'function',
+    handler: async (...request) => {
+      const answer = await (signIn ? guarded : handler)(...request);
+      const headers = new Headers(answer.headers);
+      // Answers name people and what they have access to.
+      headers.set('Cache-Control', 'no-store');
+      headers.set('X-Content-Type-Options', 'nosniff');
+      return { ...answer, headers };
+    },
   });
 }

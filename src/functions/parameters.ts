@@ -16,13 +16,24 @@ export type Parameters = ReadonlyMap<string, string>;
 /** The function key and its client may come in the query ("Azure Functions HTTP trigger", authorization keys). */
 const keyParameters = ['code', 'clientId'];
 
+/** The largest body that is taken, in bytes: it holds a few parameters. */
+const maxBodyBytes = 16 * 1024;
+
+/**
+ * The query as it was sent. The worker's `request.query` has joined repeated names and lost `__proto__` ("Azure Functions
+ * Node.js worker", RpcHttp).
+ */
+export function queryOf({ url }: HttpRequest): URLSearchParams {
+  return new URL(url).searchParams;
+}
+
 /**
  * The query's parameters. Rejects unknown or repeated ones.
  * @throws ParameterError
  */
 export function readQuery(request: HttpRequest, known: readonly string[]): Parameters {
   return collect(
-    [...request.query].filter(([name]) => !keyParameters.includes(name)),
+    [...queryOf(request)].filter(([name]) => !keyParameters.includes(name)),
     known,
   );
 }
@@ -30,7 +41,7 @@ export function readQuery(request: HttpRequest, known: readonly string[]): Param
 /**
  * The parameters of a POST: the query's and the members of a JSON or form body, by the same rules.
  * @throws ParameterError
- * @throws RequestError 415 for a body of another media type
+ * @throws RequestError 411 for a body that did not arrive, 413 for one of more than 16 KiB, 415 for another media type
  */
 export async function readParameters(request: HttpRequest, known: readonly string[]): Promise<Parameters> {
   const query = readQuery(request, known);
@@ -49,7 +60,20 @@ export async function readParameters(request: HttpRequest, known: readonly strin
 const emptyBodyAdvice = "If this is the body that the portal's Test/Run fills in, empty it.";
 
 async function readBody(request: HttpRequest, known: readonly string[]): Promise<Parameters> {
-  const text = await request.text();
+  const bytes = await request.arrayBuffer();
+  if (bytes.byteLength === 0 && announcesBody(request))
+    throw new RequestError(
+      411,
+      'The body did not arrive',
+      'The request announces a body, and none arrived: Azure Functions drops one that is sent in chunks (Transfer-Encoding: chunked). Give the parameters in the query, such as ?dryRun=true, or send the body with its Content-Length. Nothing was done.',
+    );
+  if (bytes.byteLength > maxBodyBytes)
+    throw new RequestError(
+      413,
+      'The body is too large',
+      `The body has ${bytes.byteLength} bytes: expected at most ${maxBodyBytes}. Give the parameters in the query, such as ?dryRun=true.`,
+    );
+  const text = new TextDecoder().decode(bytes);
   if (text.trim() === '') return new Map();
   const mediaType = request.headers.get('content-type')?.split(';')[0]?.trim().toLowerCase();
   if (mediaType !== 'application/json' && mediaType !== 'application/x-www-form-urlencoded')
@@ -59,15 +83,25 @@ async function readBody(request: HttpRequest, known: readonly string[]): Promise
       `The body is ${mediaType ? quote(mediaType) : 'of no media type'}: expected application/json or application/x-www-form-urlencoded, or no body.`,
     );
   try {
-    return collect(mediaType === 'application/json' ? parseMembers(text) : new URLSearchParams(text), known);
+    return mediaType === 'application/json'
+      ? parseMembers(text, known)
+      : collect(new URLSearchParams(text), known);
   } catch (error) {
     if (!(error instanceof ParameterError)) throw error;
     throw new ParameterError(`In the body: ${error.message} ${emptyBodyAdvice}`);
   }
 }
 
+/**
+ * Whether the headers say that a body follows. The Functions host hands on only one with a Content-Length above 0
+ * (azure-functions-nodejs-worker, issue 524).
+ */
+function announcesBody({ headers }: HttpRequest): boolean {
+  return headers.has('transfer-encoding') || !/^0*$/.test(headers.get('content-length') ?? '');
+}
+
 /** The members of a JSON object as they would be written in a query. */
-function parseMembers(text: string): [name: string, value: string][] {
+function parseMembers(text: string, known: readonly string[]): Parameters {
   let body: unknown;
   try {
     body = JSON.parse(text);
@@ -77,32 +111,36 @@ function parseMembers(text: string): [name: string, value: string][] {
   if (typeof body !== 'object' || body === null || Array.isArray(body))
     throw new ParameterError('Expected a JSON object, such as {"dryRun": true}.');
   const members: [string, unknown][] = Object.entries(body);
-  const nested = members.find(([, value]) => typeof value === 'object');
-  if (nested)
-    throw new ParameterError(
-      `The parameter ${quote(nested[0])} is ${quote(JSON.stringify(nested[1]))}: expected a boolean, a string or a number.`,
-    );
+  for (const [name] of members) requireKnown(name, known);
+  for (const [name, value] of members)
+    if (typeof value === 'object') {
+      const is = value === null ? 'null' : Array.isArray(value) ? 'an array' : 'an object';
+      throw new ParameterError(`The parameter ${name} is ${is}: expected a boolean, a string or a number.`);
+    }
   // JSON.parse keeps only the last of several members with one name. A string before a colon is a name.
   const strings = [...text.matchAll(/"[^"\\]*(?:\\.[^"\\]*)*"(\s*:)?/g)];
   if (strings.filter(([, colon]) => colon !== undefined).length > members.length)
     throw new ParameterError('A parameter is given more than once.');
-  return members.map(([name, value]) => [name, String(value)]);
+  return new Map(members.map(([name, value]) => [name, String(value)]));
 }
 
 /** @throws ParameterError for an unknown or repeated name */
 function collect(parameters: Iterable<[string, string]>, known: readonly string[]): Parameters {
   const given = new Map<string, string>();
   for (const [name, value] of parameters) {
-    if (!known.includes(name)) {
-      const expected =
-        ['none is taken here', `only ${known.join('')} is known`][known.length] ??
-        `known are ${known.join(', ')}`;
-      throw new ParameterError(`The parameter ${quote(name)} is unknown: ${expected}.`);
-    }
+    requireKnown(name, known);
     if (given.has(name)) throw new ParameterError(`The parameter ${name} is given more than once.`);
     given.set(name, value);
   }
   return given;
+}
+
+function requireKnown(name: string, known: readonly string[]): void {
+  if (known.includes(name)) return;
+  const expected =
+    ['none is taken here', `only ${known.join('')} is known`][known.length] ??
+    `known are ${known.join(', ')}`;
+  throw new ParameterError(`The parameter ${quote(name)} is unknown: ${expected}.`);
 }
 
 /** A parameter that is true or false; absent it is false. */

@@ -1,6 +1,6 @@
 import type { HttpResponseInit } from '@azure/functions';
 import { SettingsError } from '../config/settings';
-import { DatabaseError } from '../database/errors';
+import { DatabaseBusyError, DatabaseError } from '../database/errors';
 
 /** A problem document (RFC 9457). `members` are its extensions. */
 export function problemResponse(
@@ -20,11 +20,14 @@ export function problemResponse(
 /** When a caller may try again after the database could not be reached. In seconds. */
 const unavailableRetryAfter = '60';
 
+/** The same after all sessions were in use. In seconds. */
+const busyRetryAfter = '5';
+
 /** The caller's mistake: the request cannot be done as it is. The message says what to change. */
 export class RequestError extends Error {
   override readonly name: string = 'RequestError';
   constructor(
-    readonly status: 400 | 404 | 409 | 415,
+    readonly status: 400 | 401 | 403 | 404 | 409 | 411 | 413 | 415,
     readonly title: string,
     message: string,
     /** Extensions of the problem document. */
@@ -50,6 +53,13 @@ export function toProblem(error: unknown): Problem {
     const { status, title, message: detail, members } = error;
     return { status, title, detail, members };
   }
+  if (error instanceof DatabaseBusyError)
+    return {
+      status: 503,
+      title: 'The app is busy',
+      detail: error.message,
+      headers: { 'Retry-After': busyRetryAfter },
+    };
   if (error instanceof DatabaseError && error.unavailable)
     return {
       status: 503,

@@ -1,7 +1,10 @@
-import type { HttpHandler, HttpRequest } from '@azure/functions';
-import type { AppServiceSettings } from '../config/appService';
-import { problemResponse } from './problem';
-import { getServices } from './runner';
+import type { HttpRequest } from '@azure/functions';
+import { z } from 'zod';
+import { signInRequired, type AppServiceSettings } from '../config/appService';
+import { RequestError } from './problem';
+
+/** The app role that a caller needs who runs and cancels. docs/operating.md creates it. */
+const operatorRole = 'Operator';
 
 /** Names in a run's message leave room for the rest of its 500 characters. */
 const maxNameLength = 100;
@@ -18,22 +21,64 @@ export function signedInName(request: HttpRequest, appService: AppServiceSetting
   return name ? name.slice(0, maxNameLength) : undefined;
 }
 
-/** A handler for those alone who are signed in: with HTTP_AUTHORIZATION=signIn the platform asks for no key. */
-export function onlySignedIn(handler: HttpHandler): HttpHandler {
-  return async (request, context) => {
-    const { appService } = (await getServices()).settings;
-    if (signedInName(request, appService) === undefined)
-      return problemResponse(
-        401,
-        'Sign in first',
-        appService.authenticationOn
-          ? 'App Service authentication let this request through without signing anybody in. Set it to require authentication.'
-          : 'HTTP_AUTHORIZATION is signIn, but App Service authentication is off: turn it on, or set HTTP_AUTHORIZATION to key.',
-      );
-    // A browser signs in by a cookie, which it would send for another site's form too.
-    const site = request.headers.get('sec-fetch-site') ?? 'same-origin';
-    if (request.method !== 'GET' && site !== 'same-origin')
-      return problemResponse(403, 'Another site asked for this', 'Use the status page of this app.');
-    return handler(request, context);
-  };
+/** Whether the caller may run and cancel: with HTTP_AUTHORIZATION=signIn the operators, with a key everybody who has one. */
+export function mayOperate(request: HttpRequest): boolean {
+  return !signInRequired() || rolesOf(request).includes(operatorRole);
+}
+
+/**
+ * Why a caller is refused. With HTTP_AUTHORIZATION=signIn the platform asks for no key: reading is for those who are signed
+ * in, a POST for those among them who have the role Operator, from the app's own page or with a token.
+ */
+export function findRefusal(request: HttpRequest, appService: AppServiceSettings): RequestError | undefined {
+  const name = signedInName(request, appService);
+  if (name === undefined)
+    return new RequestError(
+      401,
+      'Sign in first',
+      appService.authenticationOn
+        ? 'App Service authentication let this request through without signing anybody in. Sign in, or set it to require authentication.'
+        : 'HTTP_AUTHORIZATION is signIn, but App Service authentication is off: turn it on, or set HTTP_AUTHORIZATION to key.',
+    );
+  if (request.method === 'GET') return undefined;
+  if (isFromOtherSite(request))
+    return new RequestError(403, 'Another site asked for this', 'Use the status page of this app.');
+  if (!mayOperate(request))
+    return new RequestError(
+      403,
+      'Your account may only read',
+      `Running and cancelling need the app role ${operatorRole}, which ${name} does not have. Whoever manages this app's enterprise application in Microsoft Entra gives it (Users and groups); then sign out at /.auth/logout and in again.`,
+    );
+  return undefined;
+}
+
+/** A browser sends its cookie with another site's form too. A bearer token is sent by whoever holds it. */
+function isFromOtherSite({ headers, url }: HttpRequest): boolean {
+  if (/^bearer /i.test(headers.get('authorization') ?? '')) return false;
+  const site = headers.get('sec-fetch-site');
+  if (site !== null) return site !== 'same-origin';
+  const origin = headers.get('origin');
+  return origin !== null && (!URL.canParse(origin) || new URL(origin).host !== new URL(url).host);
+}
+
+/** "Work with user identities in Azure App Service authentication", decoding the client principal header. */
+const principalSchema = z.object({
+  role_typ: z.string().nullish(),
+  claims: z.array(z.object({ typ: z.string(), val: z.string() })),
+});
+
+/** The app roles in the claims of who is signed in; none in a header that is malformed. */
+function rolesOf(request: HttpRequest): string[] {
+  const { data } = principalSchema.safeParse(decode(request.headers.get('x-ms-client-principal') ?? ''));
+  if (!data) return [];
+  return data.claims.filter(({ typ }) => typ === 'roles' || typ === data.role_typ).map(({ val }) => val);
+}
+
+/** JSON in Base64; undefined if it is none. */
+function decode(header: string): unknown {
+  try {
+    return JSON.parse(Buffer.from(header, 'base64').toString());
+  } catch {
+    return undefined;
+  }
 }

@@ -72,7 +72,7 @@ export async function readJobStates(
   deadline: Deadline,
   runLimit: number,
 ): Promise<JobState[]> {
-  return database.connect((connection) =>
+  return database.connect('read', (connection) =>
     connection.withRetries(deadline, async (session) => {
       const states: JobState[] = [];
       for (const job of jobs)

@@ -89,7 +89,7 @@ export async function previewJob(
   job: Job,
   options: PreviewOptions = {},
 ): Promise<Preview> {
-  return database.connect((connection) =>
+  return database.connect('search', (connection) =>
     connection.withRetries(deadlineIn(clock, timeBudgetsMs.http), async (session) => {
       const due = dueSql(job, settings);
       const boundaries =
@@ -136,7 +136,7 @@ export async function readBacklogs(
   { database, settings, clock }: Services,
   jobs: readonly Job[],
 ): Promise<Backlog[]> {
-  return database.connect((connection) =>
+  return database.connect('search', (connection) =>
     connection.withRetries(deadlineIn(clock, timeBudgetsMs.http), async (session) => {
       const backlogs: Backlog[] = [];
       for (const job of jobs) backlogs.push(await readBacklog(session, dueSql(job, settings)));

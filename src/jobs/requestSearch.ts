@@ -42,7 +42,7 @@ export async function searchRequests(
   deadline: Deadline,
   query: string,
 ): Promise<RequestSearch> {
-  return database.connect((connection) =>
+  return database.connect('search', (connection) =>
     connection.withRetries(deadline, async (session) => {
       const found: (Ranked & { platform: Platform })[] = [];
       const incomplete: Platform[] = [];

@@ -90,7 +90,7 @@ export async function readStory(
   platform: Platform,
   requestId: RequestId,
 ): Promise<RequestStory | undefined> {
-  return database.connect((connection) =>
+  return database.connect('search', (connection) =>
     connection.withRetries(deadline, async (session) => {
       const requests = await readRequests(session, platform, [requestId]);
       const request = requests?.get(requestId) ?? null;

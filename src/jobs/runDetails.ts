@@ -48,7 +48,7 @@ export async function readRunDetails(
   jobId: string,
   after?: number,
 ): Promise<RunDetails | undefined> {
-  return database.connect((connection) =>
+  return database.connect('read', (connection) =>
     connection.withRetries(deadline, async (session) => {
       const run = await findRun(session, jobId);
       const job = run && findJob(run.jobType);

@@ -139,7 +139,7 @@ async function runUnderLock(
     ...(options.signal && { signal: options.signal }),
   };
   const executeJob = prepare(services, job, options);
-  return services.database.connect(async (connection) => {
+  return services.database.connect('run', async (connection) => {
     const acquisition = await connection.withRetries(deadline, (session) =>
       acquireLock(session, job.type, attempt.jobId, attempt.startedBy),
     );

@@ -18,12 +18,15 @@ let lines: string[];
 /** What each request is answered, by method and path; a function is asked each time. */
 let answers: Record<string, (() => [number, unknown]) | [number, unknown]>;
 let syncs: number;
+/** What the app answers to those who forge a sign-in, then 401. */
+let forged: [number, unknown][];
 
 function answer(request: IncomingMessage): [number, unknown] {
   const { pathname } = new URL(request.url ?? '', 'http://localhost');
   const name = `${request.method ?? ''} ${pathname.replace(appId, '')}`;
   requests.push(name);
   if (pathname === '/api/jobs') {
+    if (request.headers['x-ms-client-principal-name'] !== undefined) return forged.shift() ?? [401, ''];
     const valid = request.headers['x-functions-key'] === 'the key';
     return valid ? [200, []] : [401, ''];
   }
@@ -45,6 +48,7 @@ beforeEach(() => {
   requests = [];
   lines = [];
   syncs = 0;
+  forged = [];
   answers = {
     'GET ': [200, { properties: { defaultHostName: 'func.example.net' } }],
     'POST /host/default/sync': () => {
@@ -77,13 +81,14 @@ const verify = ({ id = appId, timeoutMs = 20_000 } = {}): Promise<string> =>
 test('synchronises until all four timers are listed, then asks the app for its jobs', async () => {
   await expect(verify()).resolves.toBe(`${address}/api/status`);
   expect(syncs).toBe(4);
-  expect(requests.at(-1)).toBe('GET /api/jobs');
+  expect(requests.slice(-2)).toEqual(['GET /api/jobs', 'GET /api/jobs']);
   expect(lines[0]).toMatch(
     /^The functions are not listed yet: missing: RevokeExpiredPalantirRequests, .*NotificationPalantirRequests$/,
   );
-  expect(lines.slice(-2)).toEqual([
+  expect(lines.slice(-3)).toEqual([
     '4 timers and 1 HTTP functions are listed',
     'GET /api/jobs is answered: the app reaches the database',
+    'A forged sign-in is refused (401)',
   ]);
 });
 
@@ -102,11 +107,34 @@ test('waits for an app that starts, and says how it answered', async () => {
   expect(requests.filter((name) => name === 'GET /api/jobs').length).toBeGreaterThan(2);
 });
 
-test('asks nothing of an app that wants people to sign in', async () => {
+test('asks an app that wants people to sign in for nothing but a refusal', async () => {
   answers['GET /config/authsettingsV2'] = [200, { properties: { platform: { enabled: true } } }];
+  forged = [[302, '']];
   await expect(verify()).resolves.toBe(`${address}/api/status`);
-  expect(requests).not.toContain('GET /api/jobs');
-  expect(lines.at(-1)).toMatch(/App Service authentication/);
+  expect(requests.filter((name) => name === 'GET /api/jobs')).toHaveLength(1);
+  expect(lines.slice(-2)).toEqual([
+    expect.stringContaining('App Service authentication'),
+    'A forged sign-in is refused (302)',
+  ]);
+});
+
+test('fails at once for an app that believes a forged sign-in', async () => {
+  forged = [[200, []]];
+  await expect(verify()).rejects.toThrow(
+    /^The app let in a caller without a key or a sign-in.*WEBSITE_AUTH_/,
+  );
+  expect(requests.filter((name) => name === 'GET /api/jobs')).toHaveLength(2);
+});
+
+test('waits for the refusal of an app that starts or is busy, and fails for any other answer', async () => {
+  forged = [
+    [503, 'starting'],
+    [429, ''],
+  ];
+  await expect(verify()).resolves.toBe(`${address}/api/status`);
+  expect(lines).toContain('A forged sign-in is not refused yet: it is busy (429)');
+  forged = Array.from({ length: 1_000 }, () => [404, ''] as [number, unknown]);
+  await expect(verify({ timeoutMs: 300 })).rejects.toThrow(/^A forged sign-in is not refused after 0 s: 404/);
 });
 
 test.each([

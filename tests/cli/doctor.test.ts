@@ -394,7 +394,10 @@ SELECT @jobId AS Job_Id;`);
   test('a column that a table lacks is named, and the statement that is advised corrects it', async () => {
     await run('ALTER TABLE dbo.JobRun DROP COLUMN Error_Message;');
     const [line, ...others] = withMark('✗', await examineWith());
-    expect(others).toEqual([]);
+    // The permission goes with the column.
+    expect(others).toEqual([
+      '✗ role AccessExpiryJobs: not granted UPDATE (Error_Message) ON dbo.JobRun → npm run db:deploy',
+    ]);
     const [, statement = ''] =
       /^✗ column dbo\.JobRun\.Error_Message: missing → (ALTER TABLE .*) \(npm run db:deploy/.exec(
         line ?? '',
@@ -449,17 +452,23 @@ SELECT @jobId AS Job_Id;`);
   });
 
   test('a role that lacks a permission, or has one too many, is named', async () => {
-    await run('REVOKE UPDATE ON dbo.JobRun FROM AccessExpiryJobs;');
+    await run('REVOKE UPDATE (Status) ON dbo.JobRun FROM AccessExpiryJobs;');
     const lacking = await checkRole(database, schema);
     await redeploy();
-    await run('GRANT DELETE ON dbo.JobRun TO AccessExpiryJobs;');
+    await run('GRANT DELETE, UPDATE (Started_By) ON dbo.JobRun TO AccessExpiryJobs;');
     const excessive = await checkRole(database, schema);
-    await run('REVOKE DELETE ON dbo.JobRun FROM AccessExpiryJobs;');
+    await run('REVOKE DELETE, UPDATE ON dbo.JobRun FROM AccessExpiryJobs;');
+    // As versions before the columns granted it.
+    await run('GRANT UPDATE ON dbo.JobRun TO AccessExpiryJobs;');
+    await redeploy();
+    expect(formatFinding(await checkRole(database, schema))).toMatch(
+      /^✓ role AccessExpiryJobs: 17 permissions/,
+    );
     expect(formatFinding(lacking)).toBe(
-      '✗ role AccessExpiryJobs: not granted UPDATE ON dbo.JobRun → npm run db:deploy',
+      '✗ role AccessExpiryJobs: not granted UPDATE (Status) ON dbo.JobRun → npm run db:deploy',
     );
     expect(formatFinding(excessive)).toMatch(
-      /^! role AccessExpiryJobs: granted more than in .*: DELETE ON dbo\.JobRun/,
+      /^! role AccessExpiryJobs: granted more than in .*: DELETE ON dbo\.JobRun; UPDATE \(Started_By\) ON dbo\.JobRun/,
     );
   });
 
@@ -549,7 +558,7 @@ describe('as SQL Server describes its objects', () => {
     query: (statement) => {
       const object = statement.parameters?.object?.value as string | undefined;
       const row = Object.fromEntries(
-        ['SELECT', 'INSERT', 'UPDATE', 'DELETE'].map((permission) => [
+        [...statement.sql.matchAll(/AS \[([^\]]+)\]/g)].map(([, permission = '']) => [
           permission,
           permissions[object ?? '']?.includes(permission) ? 1 : null,
         ]),
@@ -572,7 +581,7 @@ describe('as SQL Server describes its objects', () => {
     expect(lines).toEqual([
       expect.stringMatching(/^✗ permissions on dbo\.AccessGrant_Palantir: func-access lacks SELECT →/),
       expect.stringMatching(
-        /^✗ permissions on dbo\.JobRun: func-access lacks UPDATE → .*ALTER ROLE AccessExpiryJobs ADD MEMBER/,
+        /^✗ permissions on dbo\.JobRun: func-access lacks UPDATE \(Status\), .*, UPDATE \(Error_Message\) → .*ALTER ROLE AccessExpiryJobs ADD MEMBER/,
       ),
     ]);
   });
@@ -989,7 +998,7 @@ describe('what sql/ defines', () => {
       ['dbo.RevokedAccess_Palantir', 4, 2, 1],
       ['dbo.JobRun', 10, 4, 2],
     ]);
-    expect(schema.grants.flatMap(({ permissions }) => permissions)).toHaveLength(15);
+    expect(schema.grants.flatMap(({ permissions }) => permissions)).toHaveLength(19);
     expect(schema.requestTables).toEqual(['dbo.DataAccessDeltaRequests', 'dbo.DataAccessPalantirRequests']);
   });
 

@@ -72,7 +72,7 @@ async function record(job: Job): Promise<Recorded[]> {
   await previewJob(services, job);
   const run = finished(await environment.run(job, services));
   expect(run).toMatchObject({ status: 'Completed', processedCount: 2 });
-  await services.database.connect((connection) =>
+  await services.database.connect('run', (connection) =>
     connection.withRetries(deadlineIn(services.clock, day), (session) => listRuns(session, job.type, 10)),
   );
   await readStory(services, deadlineIn(services.clock, day), job.platform, id);

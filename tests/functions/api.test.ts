@@ -17,6 +17,7 @@ import {
   type Sample,
 } from '../support/app';
 import { jobOf } from '../support/environment';
+import { sendRaw, type RawRequest } from '../support/rawRequest';
 
 const types = jobs.map(({ type }) => type);
 const revokeDatabricks = jobOf('revocation', 'Databricks');
@@ -511,8 +512,15 @@ describe('Parameters in the body of POST /api/jobs/{jobType}/runs', () => {
     ['[{"dryRun": true}]', json, '', /Expected a JSON object, such as \{"dryRun": true\}/],
     ['"dryRun"', json, '', /Expected a JSON object/],
     ['null', json, '', /Expected a JSON object/],
-    ['{"dryRun": null}', json, '', /"dryRun" is "null": expected a boolean, a string or a number/],
-    ['{"dryRun": {"value": true}}', json, '', /"dryRun" is .*: expected a boolean/],
+    ['{"dryRun": null}', json, '', /dryRun is null: expected a boolean, a string or a number/],
+    ['{"dryRun": {"value": true}}', json, '', /dryRun is an object: expected a boolean/],
+    [
+      `{"dryRun": ${'['.repeat(6_000)}${']'.repeat(6_000)}}`,
+      json,
+      '',
+      /dryRun is an array: expected a boolean/,
+    ],
+    ['{"dryRun": {}, "when": 1}', json, '', /"when" is unknown/],
     ['{"dryRun": 1}', json, '', /dryRun is "1": expected true or false/],
     ['{"dryRun": true, "dryRun": false}', json, '', /given more than once/],
     ['dryRun=true&dryRun=false', form, '', /dryRun is given more than once/],
@@ -546,6 +554,73 @@ describe('Parameters in the body of POST /api/jobs/{jobType}/runs', () => {
   });
 });
 
+describe('A body', () => {
+  const json = { 'Content-Type': 'application/json' };
+  const send = (job: Job, request: RawRequest, path = runPath(job.type)) =>
+    sendRaw(`${app.url}${path}`, { method: 'POST', headers: json, ...request });
+
+  test.each([
+    ['{"dryRun":true}', revokeDatabricks],
+    ['{"order":"latest"}', notifyDatabricks],
+    ['', notifyDatabricks],
+  ])('%j sent in chunks, which Azure drops, is answered with 411 and runs nothing', async (body, job) => {
+    const answer = await send(job, { body, chunked: true });
+    expect(answer.status).toBe(411);
+    expect(answer.headers['content-type']).toBe('application/problem+json');
+    expect(JSON.parse(answer.body)).toMatchObject({
+      status: 411,
+      detail: expect.stringMatching(/in the query, such as \?dryRun=true/) as string,
+    });
+    expect(await storedRuns()).toEqual([]);
+    expect(sample.standIns.email.messages).toEqual([]);
+  });
+
+  test('sent in chunks is refused where a run is to be cancelled too', async () => {
+    const path = `${runPath(revokeDatabricks.type)}/00000000-0000-4000-8000-000000000000/cancel`;
+    expect((await send(revokeDatabricks, { body: '{}', chunked: true }, path)).status).toBe(411);
+  });
+
+  test('of more than 16 KiB is answered with 413 before it is parsed; of 16 KiB it is read', async () => {
+    const body = (length: number): string => '{"dryRun":true}'.padEnd(length);
+    const tooLarge = await send(revokeDatabricks, { body: body(16 * 1024 + 1) });
+    expect([tooLarge.status, JSON.parse(tooLarge.body)]).toEqual([
+      413,
+      expect.objectContaining({ detail: expect.stringContaining('at most 16384') as string }),
+    ]);
+    const malformed = await send(revokeDatabricks, { body: `{${' '.repeat(16 * 1024)}` });
+    expect(malformed.status).toBe(413);
+    const largest = await send(revokeDatabricks, { body: body(16 * 1024) });
+    expect([largest.status, JSON.parse(largest.body)]).toEqual([
+      200,
+      expect.objectContaining({ ceiling: 1000 }),
+    ]);
+    expect(await storedRuns()).toEqual([]);
+  });
+
+  test('that nobody announced is no body: a POST without one runs the job', async () => {
+    const answer = await send(revokeDatabricks, { headers: { 'Content-Type': 'application/json' } });
+    expect([answer.status, JSON.parse(answer.body)]).toEqual([
+      200,
+      expect.objectContaining({ status: 'Completed' }),
+    ]);
+  });
+});
+
+test.each([
+  ['GET', '/api/jobs'],
+  ['GET', '/api/status'],
+  ['GET', runPath(revokeDatabricks.type)],
+  ['POST', `${runPath(notifyDatabricks.type)}?dryRun=true`],
+  ['POST', `${runPath(revokeDatabricks.type)}?when=now`],
+  ['GET', '/api/jobs/unknown/runs'],
+])('what %s %s answers is kept nowhere, and read as what it is', async (method, path) => {
+  const { headers } = await app.call(path, { method });
+  expect([headers.get('cache-control'), headers.get('x-content-type-options')]).toEqual([
+    'no-store',
+    'nosniff',
+  ]);
+});
+
 test('GET /api/status refuses unknown parameters, and takes the function key', async () => {
   const answer = await app.call('/api/status?jobs=RevokeExpiredPalantirRequests');
   expect([answer.status, answer.headers.get('content-type')]).toEqual([400, 'text/html; charset=utf-8']);
@@ -564,6 +639,12 @@ describe('A malformed request', () => {
       /"when" is unknown: known are dryRun, allowMassRevocation/,
     ],
     ['POST', 'RevokeExpiredDatabricksRequests/runs?dryrun=true', /"dryrun" is unknown/],
+    ['POST', 'RevokeExpiredDatabricksRequests/runs?__proto__=1', /"__proto__" is unknown/],
+    [
+      'POST',
+      'RevokeExpiredDatabricksRequests/runs?dryRun=true&dryRun=true',
+      /dryRun is given more than once/,
+    ],
     [
       'POST',
       'RevokeExpiredDatabricksRequests/runs?dryRun=maybe',

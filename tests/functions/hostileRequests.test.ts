@@ -2,6 +2,8 @@
 import fc from 'fast-check';
 import { startSample, type App, type Sample } from '../support/app';
 import { text } from '../support/hostileInput';
+import { expectDocumented } from '../support/openApi';
+import { sendRaw, type RawAnswer, type RawRequest } from '../support/rawRequest';
 
 let sample: Sample;
 let app: App;
@@ -79,4 +81,188 @@ test('no body makes the app fail, runs a job or reaches SQL, unless it is empty'
     }),
     { numRuns: 200 },
   );
+});
+
+/** Requests that are almost right, or wrong in one way of many. */
+const mutated: fc.Arbitrary<RawRequest & { readonly target: string }> = (() => {
+  const some = <T>(...values: T[]): fc.Arbitrary<T> => fc.constantFrom(...values);
+  const changedCase = some(
+    (value: string) => value,
+    (value: string) => value.toUpperCase(),
+    (value: string) => value.toLowerCase(),
+  );
+  const jobType = some(
+    'RevokeExpiredDatabricksRequests',
+    'RevokeExpiredPalantirRequests',
+    'ExpiryNotificationDatabricksRequests',
+    'ExpiryNotificationPalantirRequests',
+    'revokeexpireddatabricksrequests',
+    '__proto__',
+    'constructor',
+    '%00',
+    '%2e%2e',
+    "x'--",
+  );
+  const jobId = some(
+    '00000000-0000-4000-8000-000000000000',
+    '42',
+    '%20',
+    '__proto__',
+    '%2F',
+    'a'.repeat(2_000),
+  );
+  const path = fc
+    .tuple(
+      some('api', 'API', 'api/'),
+      jobType,
+      jobId,
+      some(
+        'jobs',
+        'jobs/T/runs',
+        'jobs/T/runs',
+        'jobs/T/runs',
+        'jobs/T/runs/I',
+        'jobs/T/runs/I/cancel',
+        'jobs/T',
+        'status',
+        '',
+      ),
+      some('', '', '', '/', '//'),
+    )
+    .map(([prefix, type, id, route, end]) => `/${prefix}/${route.replace('T', type).replace('I', id)}${end}`);
+  const parameter = fc.tuple(
+    fc.oneof(
+      {
+        weight: 6,
+        arbitrary: some('dryRun', 'allowMassRevocation', 'order', 'after', 'limit', 'before', 'due'),
+      },
+      {
+        weight: 2,
+        arbitrary: some('job', 'run', 'preview', 'code', 'dryrun', 'DryRun', '__proto__', 'toString'),
+      },
+      { weight: 1, arbitrary: text.map((value) => value.slice(0, 50)) },
+    ),
+    fc.oneof(
+      { weight: 6, arbitrary: some('true', 'false', 'soonest', 'latest', '1', '42', '') },
+      {
+        weight: 2,
+        arbitrary: some('TRUE', 'true,true', ' true', '-1', '1e9', '2147483648', 'NaN', 'null', '\0'),
+      },
+      { weight: 2, arbitrary: some('RevokeExpiredPalantirRequests', '00000000-0000-4000-8000-000000000000') },
+      { weight: 1, arbitrary: text.map((value) => value.slice(0, 200)) },
+    ),
+  );
+  const parameters = fc.array(parameter, { maxLength: 3 });
+  const encode = (value: string): string => encodeURIComponent(value.replace(/\p{Cs}/gu, ''));
+  const inQuery = (pairs: readonly (readonly [string, string])[]): string =>
+    pairs.map(([name, value]) => `${encode(name)}=${encode(value)}`).join('&');
+  const query = fc.oneof(
+    { weight: 4, arbitrary: fc.constant('') },
+    { weight: 8, arbitrary: parameters.map(inQuery) },
+    {
+      weight: 1,
+      arbitrary: some('dryRun', '&&', '=', 'dryRun=%', 'dryRun=%E0%A4%A', '?dryRun=true', 'dryRun=true;x'),
+    },
+  );
+  const body = fc.oneof(
+    { weight: 6, arbitrary: fc.constant('') },
+    { weight: 4, arbitrary: parameters.map((pairs) => JSON.stringify(Object.fromEntries(pairs))) },
+    { weight: 2, arbitrary: parameters.map(inQuery) },
+    { weight: 2, arbitrary: fc.json() },
+    {
+      weight: 2,
+      arbitrary: some(
+        '{"dryRun":true}',
+        '\ufeff{"dryRun":true}',
+        '{"dryRun":true,"dryRun":false}',
+        '{"__proto__":{"dryRun":true}}',
+        '{"dryRun":[[[]]]}',
+        '[',
+        '"dryRun"',
+      ),
+    },
+    { weight: 1, arbitrary: some('['.repeat(6_000), `{"dryRun":${'['.repeat(6_000)}${']'.repeat(6_000)}}`) },
+    { weight: 1, arbitrary: some('x'.repeat(20_000), '"\\'.repeat(4_000), ' '.repeat(16_385)) },
+    { weight: 1, arbitrary: fc.uint8Array({ maxLength: 100 }) },
+  );
+  const headers = fc
+    .tuple(
+      some(
+        undefined,
+        'application/json',
+        'application/x-www-form-urlencoded',
+        'application/json;charset=utf-16',
+        'text/plain',
+        ',',
+      ),
+      some<RawRequest['headers']>(
+        {},
+        {},
+        { 'x-fragment': 'page' },
+        { 'x-fragment': 'x'.repeat(2_000) },
+        { 'x-ms-client-principal-name': 'mallory', 'x-ms-client-principal': 'e30=' },
+        { 'x-http-method-override': 'DELETE', Origin: 'https://portal.azure.com' },
+        { 'content-encoding': 'gzip', 'Sec-Fetch-Site': 'cross-site' },
+        { 'x-forwarded-host': 'example.com', 'x-original-url': '/api/status', traceparent: '00-0-0-0' },
+      ),
+    )
+    .map(([type, given]) => ({ ...given, ...(type !== undefined && { 'Content-Type': type }) }));
+  return fc
+    .record({
+      method: fc.oneof(
+        { weight: 6, arbitrary: some('POST') },
+        { weight: 4, arbitrary: some('GET') },
+        { weight: 1, arbitrary: some('HEAD', 'OPTIONS', 'PUT', 'DELETE', 'PATCH') },
+      ),
+      path: fc
+        .tuple(path, changedCase, fc.nat({ max: 9 }))
+        .map(([value, change, dice]) => (dice === 0 ? change(value) : value)),
+      query,
+      headers,
+      body,
+      chunked: fc.nat({ max: 3 }).map((dice) => dice === 0),
+    })
+    .map(({ path: asked, query: given, ...rest }) => ({
+      ...rest,
+      target: given === '' ? asked : `${asked}?${given}`,
+    }));
+})();
+
+const mutatedRequests = 8_000;
+
+test(`${mutatedRequests} mutated requests get no answer but the documented ones, none is 500, and no dry run runs a job`, async () => {
+  const requests = fc.sample(mutated, { seed: 25, numRuns: mutatedRequests });
+  const statuses = new Set<number>();
+  let runs = 0;
+  const check = async (request: (typeof requests)[number]): Promise<void> => {
+    const { method = '', target, headers, body = '' } = request;
+    const subject = JSON.stringify(request).slice(0, 1_000);
+    let answer: RawAnswer;
+    try {
+      answer = await sendRaw(`${app.url}${target}`, request);
+    } catch (cause) {
+      throw new Error(`No answer to ${subject}`, { cause });
+    }
+    statuses.add(answer.status);
+    if (answer.status >= 500) throw new Error(`${answer.status} ${answer.body} to ${subject}`);
+    await expectDocumented(
+      method,
+      target,
+      new Response(answer.status === 204 ? null : answer.body, {
+        status: answer.status,
+        headers: answer.headers as Record<string, string>,
+      }),
+    );
+    if (method !== 'POST' || answer.status !== 200 || !answer.body.startsWith('{"jobId"')) return;
+    runs++;
+    const asked = `${decodeURIComponent(target)} ${typeof body === 'string' ? body : ''} ${JSON.stringify(headers)}`;
+    expect(asked.replace(/"?dryRun"?[=:]"?false/g, '')).not.toMatch(/dryrun/i);
+  };
+  const lane = async (): Promise<void> => {
+    for (let next = requests.pop(); next; next = requests.pop()) await check(next);
+  };
+  await Promise.all(Array.from({ length: 4 }, lane));
+  expect([...statuses]).toEqual(expect.arrayContaining([200, 400, 404, 411, 413, 415]));
+  expect(runs).toBeGreaterThan(20);
+  expect(await sample.query('SELECT Id FROM dbo.JobRun;')).toHaveLength(runs);
 });

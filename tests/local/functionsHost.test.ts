@@ -1,9 +1,9 @@
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startHostProcess, type HostProcess } from '../../local/functionsHost/process';
 import { LogLines } from '../support/logLines';
+import { sendRaw } from '../support/rawRequest';
 
 const app = `
 import { app } from '@azure/functions';
@@ -121,7 +121,7 @@ describe('an app', () => {
   });
 
   test('gets method, route parameters, query, headers and body, and gives status, headers and body', async () => {
-    const answer = await call('/api/things/b%20ig%2F1/items/42?a=1&b=x%26y&a=2', {
+    const answer = await call('/api/things/b%20ig%2F1/items/42?a=1&b=x%26y&a=2&__proto__=1', {
       method: 'POST',
       headers: { 'X-Given': 'yes' },
       body: 'bödy',
@@ -133,17 +133,23 @@ describe('an app', () => {
       method: 'POST',
       params: { kind: 'b ig/1', id: '42' },
       query: [
-        ['a', '1'],
+        ['a', '1,2'],
         ['b', 'x&y'],
-        ['a', '2'],
       ],
       header: 'yes',
       body: 'bödy',
     });
   });
 
-  test('is found by its route in any case, without an optional parameter, and literal segments first', async () => {
-    const answer = await call('/API/Things/x/Items');
+  test('gets no body that came in chunks, as in Azure', async () => {
+    const chunked = { method: 'POST', body: 'body', chunked: true };
+    const { status, body } = await sendRaw(`${host.url}/api/things/x/items`, chunked);
+    expect(status).toBe(201);
+    expect(JSON.parse(body)).toMatchObject({ method: 'POST', body: '' });
+  });
+
+  test('is found by its route in any case, with a slash at the end, without an optional parameter, and literal segments first', async () => {
+    const answer = await call('/API/Things/x/Items/');
     expect(await answer.json()).toMatchObject({ params: { kind: 'x' } });
     expect(await (await call('/api/things/special/items')).text()).toBe('special');
     const posted = await call('/api/things/special/items', { method: 'POST' });
@@ -171,7 +177,9 @@ describe('an app', () => {
 
   test.each([
     ['GET', '/api/unknown', 404, null],
-    ['PUT', '/api/nothing', 405, 'DELETE'],
+    ['PUT', '/api/nothing', 404, null],
+    ['HEAD', '/api/things/x/items', 404, null],
+    ['OPTIONS', '/api/things/x/items', 404, null],
     ['GET', '/api/things/%E0%A4%A/items', 400, null],
     ['GET', '/admin/functions/yearly', 405, 'POST'],
     ['POST', '/admin/functions/unknown', 404, null],
@@ -182,14 +190,7 @@ describe('an app', () => {
   });
 
   test('called with a Host header that is no host answers 400', async () => {
-    const status = await new Promise((resolve, reject) => {
-      request(`${host.url}/api/nothing`, { headers: { Host: 'a b' } }, (response) => {
-        response.resume();
-        resolve(response.statusCode);
-      })
-        .on('error', reject)
-        .end();
-    });
+    const { status } = await sendRaw(`${host.url}/api/nothing`, { headers: { Host: 'a b' } });
     expect(status).toBe(400);
   });
 
@@ -281,6 +282,35 @@ app.http('hello', { methods: ['GET'], handler: () => ({ body: 'hello' }) });`;
   });
   const host = await start(folder);
   expect(await (await fetch(`${host.url}/hello`)).text()).toBe('hello');
+});
+
+test('of requests at once, as many as host.json says are worked on and wait; the others are 429', async () => {
+  const holding = `import { app } from '@azure/functions';
+let held = [];
+app.http('hold', { methods: ['GET'], handler: (_, context) => {
+  context.log('holding');
+  return new Promise((resolve) => held.push(() => resolve({ body: 'held' })));
+} });
+app.timer('release', { schedule: '0 0 0 1 1 *', handler: () => held.splice(0).forEach((release) => release()) });`;
+  const http = { maxConcurrentRequests: 2, maxOutstandingRequests: 3 };
+  const host = await start(
+    createApp({
+      'dist/main.mjs': holding,
+      'host.json': JSON.stringify({ version: '2.0', extensions: { http } }),
+    }),
+  );
+  const hold = () => sendRaw(`${host.url}/api/hold`, {});
+  const release = () => fetch(`${host.url}/admin/functions/release`, { method: 'POST' });
+  const first = [hold(), hold()];
+  await host.logged('holding', 2);
+  const others = [hold(), hold()];
+  const { status, headers, body } = await Promise.race(others);
+  expect([status, headers['retry-after'], body]).toEqual([429, undefined, '']);
+  await release();
+  await host.logged('holding', 3);
+  await release();
+  const answers = await Promise.all([...first, ...others]);
+  expect(answers.map((answer) => answer.status)).toEqual([200, 200, 200, 429]);
 });
 
 test.each([

@@ -124,10 +124,19 @@ describe("the product's scripts", () => {
     ).toEqual([{ role: 'AccessExpiryJobs', member: 'func-app', type: 'E' }]);
     expect(
       await rows(
-        "SELECT permission_name, state_desc FROM sys.database_permissions WHERE grantee_principal_id = DATABASE_PRINCIPAL_ID('AccessExpiryJobs') AND major_id = OBJECT_ID('dbo.JobRun') ORDER BY permission_name",
+        `SELECT p.permission_name, p.state_desc, c.name FROM sys.database_permissions AS p LEFT JOIN sys.columns AS c ON c.object_id = p.major_id AND c.column_id = p.minor_id
+        WHERE p.grantee_principal_id = DATABASE_PRINCIPAL_ID('AccessExpiryJobs') AND p.major_id = OBJECT_ID('dbo.JobRun') ORDER BY p.permission_name, p.minor_id`,
       ),
     ).toEqual(
-      ['INSERT', 'SELECT', 'UPDATE'].map((permission_name) => ({ permission_name, state_desc: 'GRANT' })),
+      [
+        ['INSERT', null],
+        ['SELECT', null],
+        ['UPDATE', 'Status'],
+        ['UPDATE', 'Completed_At'],
+        ['UPDATE', 'Processed_Count'],
+        ['UPDATE', 'Failed_Count'],
+        ['UPDATE', 'Error_Message'],
+      ].map(([permission_name, name]) => ({ permission_name, state_desc: 'GRANT', name })),
     );
     await fails('GRANT SELECT ON dbo.Missing TO AccessExpiryJobs', 15151);
     await fails('CREATE ROLE AccessExpiryJobs', 15023);

@@ -53,15 +53,21 @@ const bodyOf = (module: string, resource: string): Value => {
 const bicepFunctions = [
   'empty',
   'environment',
+  'fail',
+  'filter',
   'guid',
   'items',
+  'join',
   'loadTextContent',
+  'map',
   'replace',
+  'startsWith',
   'string',
   'subscription',
   'subscriptionResourceId',
   'tenant',
   'toLower',
+  'toUpper',
   'union',
   'uniqueString',
   'utcNow',
@@ -177,6 +183,7 @@ describe('the app settings', () => {
     'AzureWebJobsStorage__accountName',
     'AzureWebJobsStorage__credential',
     'AzureWebJobsStorage__clientId',
+    'FUNCTIONS_REQUEST_BODY_SIZE_LIMIT',
     'OVERRIDE_USE_MI_FIC_ASSERTION_CLIENTID',
     'WEBSITE_AUTH_AAD_ALLOWED_TENANTS',
   ];
@@ -210,7 +217,7 @@ describe('the app settings', () => {
 
   test('none is among those that Flex Consumption refuses', () => {
     const refused =
-      /^(FUNCTIONS_|WEBSITE_(RUN_FROM_PACKAGE|CONTENT|TIME_ZONE)|SCM_DO_BUILD|ENABLE_ORYX_BUILD|TZ$|AzureWebJobsStorage$)/;
+      /^(FUNCTIONS_(WORKER|EXTENSION|MAX_HTTP)|WEBSITE_(RUN_FROM_PACKAGE|CONTENT|TIME_ZONE)|SCM_DO_BUILD|ENABLE_ORYX_BUILD|TZ$|AzureWebJobsStorage$)/;
     expect([...derived(), ...signIn(), ...ofSite].filter((name) => refused.test(name))).toEqual([]);
   });
 });
@@ -238,6 +245,14 @@ describe('the resources', () => {
     );
     const [, major] = /nodeVersion: (\d+)\.x/.exec(read('azure-pipelines.yml')) ?? [];
     expect(runtime).toEqual({ name: 'node', version: major });
+  });
+
+  test('an instance takes as many requests at once as the host hands to the app', () => {
+    const path = ['properties', 'functionAppConfig', 'scaleAndConcurrency', 'triggers', 'http'];
+    const { extensions } = json('host.json') as { extensions: { http: Record<string, number> } };
+    expect(at(bodyOf('functionApp.bicep', 'functionApp'), ...path)).toEqual({
+      perInstanceConcurrency: extensions.http.maxConcurrentRequests,
+    });
   });
 
   test('the roles are those that docs/operating.md lists', () => {

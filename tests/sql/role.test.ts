@@ -66,7 +66,7 @@ describe.each(jobs.map((job) => [job.type, job] as const))('%s', (_, job) => {
       status: 'Completed',
       processedCount: 1,
     });
-    await member.database.connect((connection) =>
+    await member.database.connect('run', (connection) =>
       connection.withRetries(deadlineIn(member.clock, hour), async (session) => {
         const [run] = await listRuns(session, job.type, 10);
         expect(run).toMatchObject({ jobType: job.type, processedCount: 1 });
@@ -92,6 +92,17 @@ testOnRealServer('reads no table of requests, and changes nothing that is record
     ])
       // "The … permission was denied on the object".
       await expect(session.query({ name: 'forbidden', sql })).rejects.toMatchObject({ number: 229 });
+    for (const change of [
+      "Started_By = 'x'",
+      'Started_At = GETUTCDATE()',
+      'Job_Id = NEWID()',
+      "Job_Type = 'RevokeExpiredDatabricksRequests'",
+      "Status = 'Failed', Started_By = 'x'",
+    ])
+      // "The UPDATE permission was denied on the column …".
+      await expect(
+        session.query({ name: 'forbidden', sql: `UPDATE dbo.JobRun SET ${change};` }),
+      ).rejects.toMatchObject({ number: 230 });
   } finally {
     session.close();
   }

@@ -203,11 +203,12 @@ export class DefinitionParser extends QueryParser {
 
   private permission(grant: boolean): Definition {
     const permissions = this.list(() => {
-      const words = [this.token('word')];
-      while (!this.is(',') && !this.is('ON') && !this.is('TO') && !this.is('FROM'))
-        words.push(this.token('word'));
-      return words.join(' ');
-    });
+      let permission = this.token('word');
+      while (!['(', ',', 'ON', 'TO', 'FROM'].some((end) => this.is(end)))
+        permission += ` ${this.token('word')}`;
+      if (!this.is('(')) return permission;
+      return this.names().map((column) => `${permission} (${column})`);
+    }).flat();
     const on = this.accept('ON') ? this.objectName() : undefined;
     this.expect(grant ? 'TO' : 'FROM');
     const names = this.list(() => this.identifier());

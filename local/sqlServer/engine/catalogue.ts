@@ -59,7 +59,7 @@ export interface Principal {
   /** Hexadecimal. */
   readonly sid?: string;
   readonly memberOf: readonly string[];
-  /** What is granted, on an object or on the database. */
+  /** What is granted, on an object (of a column: "UPDATE (Status)") or on the database. */
   readonly permissions: readonly { readonly permission: string; readonly on: string | undefined }[];
 }
 

@@ -49,9 +49,10 @@ export class Definitions {
     const object = securable && this.catalogue.object(securable);
     if (securable && !object) throw sqlError(15151, 'object', securable.name);
     const on = object?.name;
-    const others = principal.permissions.filter(
-      (one) => one.on !== on || !permissions.includes(one.permission),
-    );
+    // With a permission on an object go those on its columns.
+    const concerned = (one: string): boolean =>
+      permissions.some((permission) => one === permission || one.startsWith(`${permission} (`));
+    const others = principal.permissions.filter((one) => one.on !== on || !concerned(one.permission));
     const granted = grant ? permissions.map((permission) => ({ permission, on })) : [];
     this.catalogue.replace({ ...principal, permissions: [...others, ...granted] });
   }

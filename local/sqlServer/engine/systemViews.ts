@@ -130,8 +130,9 @@ const VIEWS: Readonly<Record<string, SystemView>> = {
     entries('principal'),
   ),
   'sys.database_permissions': view(
-    `class tinyint = o.id IS NOT NULL; major_id int = ifnull(o.id, 0); minor_id int = 0;
-      grantee_principal_id int = e.principal_id; permission_name nvarchar(128) = p.value ->> 'permission';
+    `class tinyint = o.id IS NOT NULL; major_id int = ifnull(o.id, 0);
+      minor_id int = ifnull((SELECT c.key + 1 FROM json_each(o.body, '$.columns') AS c WHERE instr(p.value ->> 'permission', '(' || (c.value ->> 'name') || ')')), 0);
+      grantee_principal_id int = e.principal_id; permission_name nvarchar(128) = substr(p.value ->> 'permission', 1, instr((p.value ->> 'permission') || ' (', ' (') - 1);
       state varchar(1) = 'G'; state_desc nvarchar(60) = 'GRANT'`,
     grants,
   ),

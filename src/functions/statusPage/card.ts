@@ -96,11 +96,14 @@ function renderProgress(job: Job, run: JobRun, progress: Progress | undefined, v
   </p>`;
 }
 
-/** Run is not offered while the job runs, unless the run has lost its lock; Cancel is. The script shows the buttons. */
+/**
+ * Run is not offered while the job runs, unless the run has lost its lock; Cancel is. Neither is to who may only read. The
+ * script shows the buttons.
+ */
 function renderActions(
   { job, activeRun }: JobState,
   revocationCeiling: number | undefined,
-  { link, readAt }: View,
+  { link, readAt, mayOperate }: View,
 ): SafeHtml {
   const { type } = job;
   const stale = activeRun !== null && isStale(activeRun.startedAt, readAt);
@@ -131,7 +134,7 @@ function renderActions(
       Cancel
     </button>`;
   return html`<div class="actions">
-    ${activeRun ? (stale ? html`${run}${cancel(`cancel-${type}`)}` : cancel(`act-${type}`)) : run}
+    ${mayOperate ? (activeRun ? (stale ? html`${run}${cancel(`cancel-${type}`)}` : cancel(`act-${type}`)) : run) : null}
     <a
       class="button"
       id="preview-${type}"

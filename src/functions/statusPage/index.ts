@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { HttpHandler, HttpResponseInit } from '@azure/functions';
+import type { HttpResponseInit } from '@azure/functions';
 import { deadlineIn, type Deadline } from '../../clock';
 import type { SafeHtml } from '../../html';
 import { findJob } from '../../jobs/catalogue';
@@ -8,8 +8,10 @@ import { previewJob } from '../../jobs/previewJob';
 import { readRunDetails } from '../../jobs/runDetails';
 import type { Services } from '../../jobs/runJob';
 import { readHistory } from '../../jobRun/history';
+import type { Handler, RefusalHandler } from '../http';
 import {
   ParameterError,
+  queryOf,
   quote,
   readCount,
   readJobId,
@@ -19,7 +21,7 @@ import {
 } from '../parameters';
 import { RequestError, toProblem } from '../problem';
 import { getServices } from '../runner';
-import { signedInName } from '../signIn';
+import { mayOperate, signedInName } from '../signIn';
 import script from './browser/script.ts?inline';
 import {
   renderFragment,
@@ -46,7 +48,7 @@ const assets = { style, script };
  * &preview= what a run would do now, and ?run= one run. The page's script asks with the header X-Fragment for the content
  * alone: "page" with the panel, "cards" without.
  */
-export const getStatus: HttpHandler = async (request, context) => {
+export const getStatus: Handler = async (request, context) => {
   const part = request.headers.get('x-fragment');
   try {
     const query = readQuery(request, ['job', 'run', 'preview', 'before', 'after']);
@@ -63,7 +65,8 @@ export const getStatus: HttpHandler = async (request, context) => {
       panel,
       selected: panel?.job ?? findJob(query.get('job') ?? ''),
       readAt: new Date(clock.now()),
-      link: linkWith(request.query.get('code')),
+      mayOperate: mayOperate(request),
+      link: linkWith(queryOf(request).get('code')),
     };
     return answer(200, part ? renderFragment(page) : renderStatusPage(page, assets));
   } catch (error) {
@@ -72,6 +75,21 @@ export const getStatus: HttpHandler = async (request, context) => {
     const page = part ? renderProblem(title, detail) : renderProblemPage(title, detail, assets);
     return answer(status, page, headers);
   }
+};
+
+/** Who may not see the page gets one all the same, with the way in. */
+export const refuseStatus: RefusalHandler = async (request, { status, title, message }) => {
+  const { appService } = (await getServices()).settings;
+  const { pathname, search } = new URL(request.url);
+  const back = new URLSearchParams({ post_login_redirect_uri: pathname + search });
+  const signIn = appService.authenticationOn
+    ? { href: `/.auth/login/aad?${back.toString()}`, text: 'Sign in' }
+    : undefined;
+  const part = request.headers.get('x-fragment');
+  const page = part
+    ? renderProblem(title, message, signIn)
+    : renderProblemPage(title, message, assets, signIn);
+  return answer(status, page);
 };
 
 /**
@@ -105,7 +123,7 @@ async function readPanel(
     const preview = await previewJob(services, job, { order, ...(after !== undefined && { after }) });
     return { kind: 'preview', job, preview, order, first };
   }
-  const runs = await services.database.connect((connection) =>
+  const runs = await services.database.connect('read', (connection) =>
     connection.withRetries(deadline, (session) => readHistory(session, job.type, runsShown + 1, before)),
   );
   if (!runs) throw noSuchPage(`There is no run ${before ?? ''}.`);
@@ -151,10 +169,8 @@ function answer(
     headers: {
       'Content-Type': 'text/html; charset=utf-8',
       'Content-Security-Policy': contentSecurityPolicy,
-      'Cache-Control': 'no-store',
       // The address holds the function key.
       'Referrer-Policy': 'no-referrer',
-      'X-Content-Type-Options': 'nosniff',
       ...headers,
     },
     body: page.html,

@@ -77,7 +77,7 @@ function renderContent(page: StatusPage): SafeHtml {
           ${appService.siteName === undefined ? null : html`<strong>${appService.siteName}</strong> · `}database
           <strong>${database.name}</strong> on
           <strong>${database.server}</strong
-          >${build ? html` · v${build.version} (<code>${build.commit}</code>)` : null}${operator === undefined ? null : html` · signed in as <strong>${operator}</strong>`}
+          >${build ? html` · v${build.version} (<code>${build.commit}</code>)` : null}${operator === undefined ? null : html` · signed in as <strong>${operator}</strong>`}${page.mayOperate ? null : html`, who may read; running jobs needs the role <strong>Operator</strong>`}
         </p>
       </div>
       <p class="live">
@@ -146,17 +146,27 @@ function summarise(states: readonly JobState[]): {
 }
 
 /** What the page shows when it cannot be made: what is wrong, and what to do. */
-export function renderProblemPage(title: string, detail: string, assets: Assets): SafeHtml {
-  return document(title, [], assets, renderProblem(title, detail));
+export function renderProblemPage(title: string, detail: string, assets: Assets, way?: WayOn): SafeHtml {
+  return document(title, [], assets, renderProblem(title, detail, way));
 }
 
-export function renderProblem(title: string, detail: string): SafeHtml {
+/** A link to what helps. */
+export interface WayOn {
+  readonly href: string;
+  readonly text: string;
+}
+
+export function renderProblem(
+  title: string,
+  detail: string,
+  { href, text }: WayOn = { href: '', text: 'Try again' },
+): SafeHtml {
   return html`<header id="header"><h1>Access Expiry Jobs</h1></header>
     <main id="main">
       <article class="problem">
         <h2>${title}</h2>
         <p class="detail">${detail}</p>
-        <p><a href="">Try again</a></p>
+        <p><a href="${href}">${text}</a></p>
       </article>
     </main>`;
 }

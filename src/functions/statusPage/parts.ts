@@ -24,6 +24,8 @@ export interface Address {
 export interface View {
   /** When the states were read. */
   readonly readAt: Date;
+  /** Whether the reader may run jobs and cancel runs. */
+  readonly mayOperate: boolean;
   /** Gives the function key on, where the page was opened with one. */
   readonly link: (address: Address) => string;
 }

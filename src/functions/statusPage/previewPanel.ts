@@ -27,7 +27,7 @@ export function renderPreviewPanel(panel: PreviewPanel, view: View): SafeHtml {
       Read at ${timeTag(preview.readAt)}; nothing was written or sent.
       <a href="${view.link({ job: job.type, preview: panel.order })}">Look again</a>
     </p>
-    ${preview.exceedsCeiling ? renderSafetyStop(job, preview) : null} ${renderFailing(job, preview)}
+    ${preview.exceedsCeiling ? renderSafetyStop(job, preview, view) : null} ${renderFailing(job, preview)}
     ${renderEnds(preview)} ${renderCovered(preview)} ${renderGrants(panel, view)}
     <p class="pages"><a href="${view.link({ job: job.type })}">All runs of this job</a></p>`;
 }
@@ -41,7 +41,11 @@ function describeRun({ kind }: Job, { count, exceedsCeiling, failing }: Preview)
 }
 
 /** The safety stop, and its way out: the number has to be typed. */
-function renderSafetyStop({ type, platform }: Job, { count, ceiling }: Preview): SafeHtml {
+function renderSafetyStop(
+  { type, platform }: Job,
+  { count, ceiling }: Preview,
+  { mayOperate }: View,
+): SafeHtml {
   const number = formatNumber(count);
   return html`<div class="alert">
     <p>
@@ -49,23 +53,27 @@ function renderSafetyStop({ type, platform }: Job, { count, ceiling }: Preview):
       ${formatNumber(ceiling ?? 0)} (REVOCATION_CEILING). If that is not what you expect, correct
       sql/06_AccessGrant_views.sql. If the list below is right, revoke them by hand.
     </p>
-    <p class="actions">
-      <button
-        id="revoke-all"
-        hidden
-        class="danger"
-        data-job="${type}"
-        data-post="jobs/${type}/runs?allowMassRevocation=true"
-        data-starts
-        data-busy="Starting …"
-        data-title="Revoke all ${number} ${platform.name} grants?"
-        data-text="The ceiling is set aside for this run, and its row says so. Every grant that is due when the run begins is revoked."
-        data-confirm="Revoke all"
-        data-type-number="${count}"
-      >
-        Revoke all ${number}…
-      </button>
-    </p>
+    ${
+      mayOperate
+        ? html`<p class="actions">
+            <button
+              id="revoke-all"
+              hidden
+              class="danger"
+              data-job="${type}"
+              data-post="jobs/${type}/runs?allowMassRevocation=true"
+              data-starts
+              data-busy="Starting …"
+              data-title="Revoke all ${number} ${platform.name} grants?"
+              data-text="The ceiling is set aside for this run, and its row says so. Every grant that is due when the run begins is revoked."
+              data-confirm="Revoke all"
+              data-type-number="${count}"
+            >
+              Revoke all ${number}…
+            </button>
+          </p>`
+        : null
+    }
   </div>`;
 }
 

@@ -69,7 +69,7 @@ function startCount(
     startedAt: clock.now(),
     ...(lastTotal !== undefined && { total: lastTotal }),
     done: database
-      .connect((connection) =>
+      .connect('search', (connection) =>
         connection.withRetries(deadlineIn(clock, countBudgetMs), (session) =>
           readBacklog(session, dueSql(job, settings)),
         ),

@@ -106,6 +106,20 @@ describeInChromium('The status page in Chromium', () => {
       await expect(page.locator('#announcer').innerText()).resolves.toBe('Refreshed again.');
     });
 
+    test('while the app is busy it says so, as no failure, and tries again', async () => {
+      const page = await open('', { fakeClock: true });
+      await page.route(/\/api\//, (route) => route.fulfill({ status: 429 }));
+      await page.clock.runFor(10_000);
+      await page.locator('#age').getByText('Updated 10 s ago; the app is busy').waitFor();
+      await expect(page.locator('#age.stale').count()).resolves.toBe(0);
+      await press(page, 'Run', job);
+      await result(page, job).getByText('The app is busy, and nothing was done.').waitFor();
+      await expect(result(page, job).getAttribute('class')).resolves.not.toContain('failed');
+      await page.unroute(/\/api\//);
+      await pass(page, 10_000);
+      await expect(page.locator('#age').innerText()).resolves.toMatch(/^Updated \d+ s ago$/);
+    });
+
     test('a run in progress says how far it is, by a count that many readers share', async () => {
       const running = 'ExpiryNotificationDatabricksRequests';
       await addRuns(running, [{ ago: minute, Status: 'InProgress', Processed_Count: 37 }]);

@@ -134,6 +134,8 @@ function showPending(root: ParentNode, job: string, words: string): void {
 /** When what is shown was read, in ms of performance.now(); and why the last attempt to refresh it failed. */
 let shownSince = performance.now();
 let refreshProblem = '';
+/** The last attempt met too many others: what is shown is only a little older. */
+let busy = false;
 let paused = false;
 let timer: number | undefined;
 /** Counts addresses that were opened, so that a refresh of an earlier one is dropped. */
@@ -141,6 +143,11 @@ let visits = 0;
 
 /** What a server answers that is no page: a problem's title and detail. */
 class PageError extends Error {}
+
+/** The Functions host has too many requests; it gave this one to nobody. */
+class BusyError extends PageError {}
+
+const tooManyRequests = 429;
 
 /** @param part 'cards': without the panel, which stays as it is */
 async function read(address: string, part: 'page' | 'cards'): Promise<Document> {
@@ -150,6 +157,7 @@ async function read(address: string, part: 'page' | 'cards'): Promise<Document> 
     headers: { ...headers, 'x-fragment': part },
     signal: AbortSignal.timeout(answerWithinMs),
   });
+  if (response.status === tooManyRequests) throw new BusyError(describeStatus(tooManyRequests));
   const text = await response.text();
   const page = new DOMParser().parseFromString(text, 'text/html');
   if (response.ok && page.getElementById('jobs')) return page;
@@ -162,9 +170,10 @@ async function read(address: string, part: 'page' | 'cards'): Promise<Document> 
 }
 
 function describeStatus(status: number): string {
-  return status === 401
-    ? 'The function key is missing or wrong (HTTP 401). Open this page with ?code= and a valid key, or reload it to sign in again.'
-    : `The answer was HTTP ${status}, from outside the app.`;
+  if (status === 401)
+    return 'The function key is missing or wrong (HTTP 401). Open this page with ?code= and a valid key, or reload it to sign in again.';
+  if (status === tooManyRequests) return 'The app is busy, and nothing was done. Try again in a few seconds.';
+  return `The answer was HTTP ${status}, from outside the app.`;
 }
 
 /** Brings parts of a page that was read into this one, in place. */
@@ -184,6 +193,7 @@ function bringIn(page: Document, ids: readonly string[]): void {
   if (icon && freshIcon) icon.setAttribute('href', freshIcon.getAttribute('href') ?? '');
   shownSince = performance.now();
   refreshProblem = '';
+  busy = false;
   showAge();
 }
 
@@ -217,6 +227,11 @@ async function refresh(): Promise<void> {
       );
   } catch (error) {
     if (visit !== visits) return;
+    busy = error instanceof BusyError;
+    if (busy) {
+      showAge();
+      return;
+    }
     if (refreshProblem === '') say(`This page could not be refreshed. ${messageOf(error)}`);
     refreshProblem = messageOf(error);
     showAge();
@@ -243,7 +258,7 @@ function showAge(): void {
   shown.classList.toggle('stale', refreshProblem !== '');
   shown.textContent =
     refreshProblem === ''
-      ? `${paused ? 'Paused; read' : 'Updated'} ${words} ago`
+      ? `${paused ? 'Paused; read' : 'Updated'} ${words} ago${busy ? '; the app is busy' : ''}`
       : `Not refreshed: ${refreshProblem} What is shown was read ${words} ago.`;
 }
 
@@ -334,7 +349,7 @@ async function act(button: HTMLElement): Promise<void> {
     told =
       response.ok && answer
         ? { text: describeRun(answer), run: answer }
-        : { text: describeProblem(response, answer), failed: true };
+        : { text: describeProblem(response, answer), failed: response.status !== tooManyRequests };
   } catch (error) {
     told = {
       text: `The answer was lost (${messageOf(error)}). The run may be going on: this page shows it.`,
