@@ -16,8 +16,8 @@ module.exports = {
   transform: {
     '/local/sqlServer/.+\\.ts$': '<rootDir>/tests/support/nativeTransform.js',
     '^.+\\.ts$': ['ts-jest', {}],
-    // It ships ES modules alone.
-    '/node_modules/uuid/.+\\.js$': [
+    // They ship ES modules only.
+    '/node_modules/(uuid|p-map)/.+\\.js$': [
       'ts-jest',
       {
         tsconfig: { allowJs: true, module: 'commonjs', esModuleInterop: true, isolatedModules: true },

@@ -7,9 +7,11 @@ import { hostname } from 'node:os';
 import { Connection, Request, TYPES, type ConnectionConfiguration } from 'tedious';
 import { readSettings } from '../src/config/settings';
 import { Session } from '../src/database/session';
-import { uniqueIdentifier, varChar } from '../src/database/statement';
+import { uniqueIdentifier, varChar, type Parameter } from '../src/database/statement';
 import { acquireLock } from '../src/jobRun/acquire';
 import { finishRun } from '../src/jobRun/finish';
+import { expiredSql, notifiableSql } from '../src/jobs/dueSql';
+import { databricks } from '../src/jobs/platforms';
 import { createCredential } from '../src/services';
 
 const jobType = 'RevokeExpiredDatabricksRequests';
@@ -37,6 +39,23 @@ const due = `FROM dbo.AccessGrant_Databricks AS g
 WHERE g.ExpiresAt <= GETUTCDATE() AND NOT EXISTS (
   SELECT 1 FROM dbo.RevokedAccess_Databricks AS r WHERE r.DeltaRequestId = g.RequestId AND r.Revoked_Dt >= g.ExpiresAt)`;
 
+/** A lead that has begun for a tenth of the grants of revocationRows. */
+const leadDays = 39;
+const reminders = notifiableSql(databricks, { leadDays: [leadDays], notifyRevoked: false });
+
+/** What is due into a temporary table, on a session of its own; its opening is not counted. */
+async function collect(sql: string, parameters: Readonly<Record<string, Parameter>> = {}): Promise<number> {
+  const own = await open();
+  await own.query({
+    name: 'createDue',
+    sql: `CREATE TABLE #Due (Position INT IDENTITY(1, 1) PRIMARY KEY, RequestId INT NULL, ExpiresAt DATETIME2(7) NOT NULL,
+  LeadDays INT NULL, DueSince DATETIME2(7) NULL, Recipient NVARCHAR(400) COLLATE Latin1_General_BIN2 NULL, ViewRows INT NULL);`,
+  });
+  const ms = await timed(() => own.query({ name: 'collect', sql, parameters }));
+  own.close();
+  return ms;
+}
+
 let session: Promise<Session> | undefined;
 
 const commands = {
@@ -60,6 +79,40 @@ SELECT g.RequestId, GETUTCDATE(), @revokedBy ${due};`,
       });
       own.close();
     }),
+
+  /** The reminders that are due, as a run collects them. */
+  collectReminders: () =>
+    collect(
+      `${reminders.with}
+INSERT INTO #Due (RequestId, ExpiresAt, LeadDays, DueSince, Recipient, ViewRows)
+SELECT g.RequestId, g.ExpiresAt, g.LeadDays, g.DueSince, g.Recipient, g.ViewRows
+FROM Candidates AS g WHERE g.CoveredUntil IS NULL ORDER BY g.Recipient, g.ExpiresAt, g.RequestId;`,
+      reminders.parameters,
+    ),
+
+  /** The same columns of the same rows, by whoever trusts the view. */
+  rawReminders: () =>
+    collect(`INSERT INTO #Due (RequestId, ExpiresAt, LeadDays, DueSince, Recipient)
+SELECT g.RequestId, g.ExpiresAt, ${leadDays}, DATEADD(DAY, -${leadDays}, CAST(g.ExpiresAt AS DATE)), LOWER(g.RequesterEmail COLLATE Latin1_General_BIN2)
+FROM dbo.AccessGrant_Databricks AS g
+WHERE g.ExpiresAt > GETUTCDATE() AND g.ExpiresAt < DATEADD(DAY, ${leadDays + 1}, CAST(GETUTCDATE() AS DATE)) AND NOT EXISTS (
+  SELECT 1 FROM dbo.ExpiryNotification_Databricks AS n
+  WHERE n.DeltaRequestId = g.RequestId AND n.Notification_Sent_Dt >= DATEADD(DAY, -${leadDays}, CAST(g.ExpiresAt AS DATE)))
+ORDER BY LOWER(g.RequesterEmail COLLATE Latin1_General_BIN2), g.ExpiresAt, g.RequestId;`),
+
+  /** The expired grants that no other of their key covers, as a run collects them. */
+  collectUncovered: () =>
+    collect(`${expiredSql(databricks).with}
+INSERT INTO #Due (RequestId, ExpiresAt)
+SELECT g.RequestId, g.ExpiresAt FROM Candidates AS g WHERE g.CoveredUntil IS NULL ORDER BY g.RequestId;`),
+
+  /** The same by NOT EXISTS. */
+  rawUncovered: () =>
+    collect(`INSERT INTO #Due (RequestId, ExpiresAt)
+SELECT g.RequestId, g.ExpiresAt ${due} AND NOT EXISTS (
+  SELECT 1 FROM dbo.AccessGrant_Databricks AS c
+  WHERE c.AccessKey = g.AccessKey AND c.ExpiresAt > g.ExpiresAt AND c.ExpiresAt > GETUTCDATE())
+ORDER BY g.RequestId;`),
 
   /** tedious alone: select the grants that are due (at most 2,000), then one insert a grant. Gives ms per grant. */
   plainLoop: async () => {

@@ -12,6 +12,7 @@ export interface BenchDatabase {
   readonly standIns: StandIns;
   /** For the report. */
   readonly server: string;
+  readonly onSqlServer: boolean;
   /** The settings of the app and of the clients it is set against. */
   readonly environment: Readonly<Record<string, string>>;
   readonly session: Session;
@@ -68,6 +69,7 @@ export async function openDatabase({ onSqlServer }: { onSqlServer: boolean }): P
   const running = started.move();
   return {
     standIns,
+    onSqlServer,
     server: realServer ? (String(version?.Version).split('\n')[0] ?? '') : 'the stand-in on SQLite',
     environment,
     session,

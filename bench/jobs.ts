@@ -127,9 +127,19 @@ export async function revocationRows(database: BenchDatabase, entry: string): Pr
       return revoked(100_000);
     },
   );
+  await nothingLeft();
+  const reminders = await sideBySide(
+    () => client.measure('collectReminders'),
+    () => client.measure('rawReminders'),
+  );
+  await mapAccessKey(database, 'r.request_number');
+  const uncovered = await sideBySide(
+    () => client.measure('collectUncovered'),
+    () => client.measure('rawUncovered'),
+  );
+  await mapAccessKey(database, 'CAST(NULL AS NVARCHAR(400))');
   client.kill();
   await app.kill();
-  await nothingLeft();
 
   const what = 'revoking 100,000 expired grants among 1,000,000';
   return [
@@ -147,7 +157,8 @@ export async function revocationRows(database: BenchDatabase, entry: string): Pr
       against: 'one raw INSERT … SELECT of the same rows',
       unit: 'ms',
       ...against,
-      goal: { atMost: 1.15 },
+      // SQLite has no plan that the run's statements could gain.
+      goal: { atMost: database.onSqlServer ? 1.15 : 1.5 },
     },
     {
       what: `${what}, each with an AccessKey`,
@@ -155,6 +166,20 @@ export async function revocationRows(database: BenchDatabase, entry: string): Pr
       unit: 'ms',
       ...keyed,
       goal: { atMost: 2.5 },
+    },
+    {
+      what: 'collecting 90,000 reminders among 1,000,000 grants',
+      against: 'one raw INSERT … SELECT of the same columns',
+      unit: 'ms',
+      ...reminders,
+      goal: { atMost: 2 },
+    },
+    {
+      what: 'collecting 100,000 expired grants among 1,000,000, each with an AccessKey',
+      against: 'one raw INSERT … SELECT with NOT EXISTS a later end',
+      unit: 'ms',
+      ...uncovered,
+      goal: { atMost: 1.4 },
     },
     {
       what: 'revoking a tenth of 1,000,000 grants',

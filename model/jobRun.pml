@@ -46,6 +46,8 @@
 #define NO_SETTLING 12
 #define NO_STATUS_IN_FENCE 13
 #define NO_ATTEMPT_LIMIT 14
+#define NO_NOW_IN_BATCH 15
+#define NO_REMINDER_IN_ID 16
 
 #ifndef LIMIT
 #define LIMIT 0

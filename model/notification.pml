@@ -3,8 +3,9 @@
  * the first grant may be renewed: then its reminder is no longer due.
  */
 bool renewed; /* the first grant */
+bool reworded; /* the messages look different: another setting, another version of the app, a renamed person */
 
-/* The email service: operation ids as bits; the id is derived from the content, so there is one of each message. */
+/* The email service: operation ids as bits; the id is that of the reminder, so there is one of each message. */
 byte underWay[2]; /* requests to send that have not reached the service; they may do so late, or never */
 byte accepted[2];
 
@@ -79,7 +80,7 @@ inline checkLease() {
 
 /* ---- The message: src/email/emailClient.ts ---- */
 
-#define operationId(r) ((mutant(NO_SAME_OPERATION_ID) && resent[r]) -> 1 : 0)
+#define operationId(r) (((mutant(NO_SAME_OPERATION_ID) && resent[r]) || (mutant(NO_REMINDER_IN_ID) && reworded)) -> 1 : 0)
 #define isAccepted(r) ((accepted[grant[r]] & bit(operationId(r))) != 0)
 
 inline client_sends() {
@@ -229,6 +230,11 @@ inline renewGrant() {
   d_step { quiet && step[LAST_SESSION] == CLOSE_STALE && !renewed -> printf("the first grant has been renewed\n"); renewed = true }
 }
 
+/* Earlier is of no interest, as with a renewal. */
+inline rewordMessages() {
+  d_step { quiet && step[LAST_SESSION] == CLOSE_STALE && !reworded -> printf("the messages look different from now on\n"); reworded = true }
+}
+
 inline checkAtRest() {
   mustHold(accepted[0] == 0 || records[0] != 0 || (renewed && !limit(RECORDED_AFTER_RENEWAL)), acceptedIsRecorded);
   mustHold(accepted[1] == 0 || records[1] != 0, acceptedIsRecorded)
@@ -272,6 +278,7 @@ proctype World() {
   :: cancelRun(0)
   :: cancelRun(1)
   :: renewGrant()
+  :: rewordMessages()
   :: service_accepts(0, 0)
   :: service_accepts(0, 1)
   :: service_accepts(1, 0)

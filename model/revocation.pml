@@ -2,9 +2,11 @@
  * A revocation job: src/jobs/revocation.ts. Two grants have expired; the first may be renewed at any moment, and then
  * expire again. A batch holds one grant, so that a run has two.
  *
- * An end is one end date of one grant: 0 of the first grant, 1 of the first after its renewal, 2 of the second.
+ * An end is one end date of one grant: 0 of the first grant, 1 of the first after its renewal, 2 of the second. The
+ * database's clock may be set back to before the end of the second.
  */
 byte expired = 5; /* the ends that the view yields and that have passed, as bits */
+bool back; /* the database's clock has been set back */
 byte revoked[3]; /* committed revocations that were written for each end */
 byte inserting[6]; /* what each session has inserted and not committed: end + 1; 0: nothing */
 
@@ -24,6 +26,8 @@ byte inserting[6]; /* what each session has inserted and not committed: end + 1;
 #define workIsQuiet (true)
 
 #define bit(n) (1 << (n))
+#define isYielded(e) ((expired & bit(e)) != 0)
+#define hasPassed(e) (isYielded(e) && !(back && e == 2))
 #define isRenewed ((expired & bit(0)) == 0)
 
 #include "jobRun.pml"
@@ -33,7 +37,7 @@ inline forgetRun() { skip }
 inline forgetWork() { inserting[me] = 0; due = 0; end = 0; writes = false }
 
 /* No revocation dated at or after that end. One that was written for an earlier end is dated before a later one. */
-#define isDue(e) ((expired & bit(e)) != 0 && revoked[e] == 0)
+#define isDue(e) (hasPassed(e) && revoked[e] == 0)
 #define isInserting(e) (inserting[1] == e + 1 || inserting[2] == e + 1 || inserting[3] == e + 1 || inserting[4] == e + 1)
 
 /* Sends the batch of the next grant that was collected, or else finishRun. */
@@ -74,11 +78,11 @@ inline revokeBatch_takeRow() {
 inline revokeBatch_read() {
   d_step {
     step[me] == READ_DUE && !(LOCKING_READS && isInserting(end)) ->
-    writes = ((expired & bit(end)) != 0 || mutant(NO_VIEW_IN_BATCH)) &&
+    writes = (hasPassed(end) || (mutant(NO_NOW_IN_BATCH) && isYielded(end)) || mutant(NO_VIEW_IN_BATCH)) &&
       (revoked[end] == 0 || mutant(NO_CHECK_IN_BATCH)) &&
       !(mutant(NO_END_IN_CHECK) && end == 1 && revoked[0] != 0);
     if
-    :: writes -> SAY("revokeBatch: INSERT reads that the grant is due"); mustHold((expired & bit(end)) != 0, oneRevocation)
+    :: writes -> SAY("revokeBatch: INSERT reads that the grant is due"); mustHold(hasPassed(end), oneRevocation)
     :: else -> SAY("revokeBatch: INSERT reads that the grant is not due")
     fi;
     step[me] = (mutant(NO_OWN_ROW_UPDATE) -> TAKE_ROW_BY_HINT : INSERT_DUE)
@@ -157,8 +161,16 @@ inline expireAgain() {
   }
 }
 
+inline clockStepsBack() {
+  d_step { !quiet && !back -> printf("the database's clock is set back to before the end of the second grant\n"); back = true }
+}
+
+inline clockCatchesUp() {
+  d_step { !quiet && back -> printf("the end of the second grant passes again\n"); back = false }
+}
+
 inline checkAtRest() {
-  for (i : 0 .. 2) { mustHold((expired & bit(i)) == 0 || revoked[i] == 1, oneRevocation) };
+  for (i : 0 .. 2) { mustHold(!hasPassed(i) || revoked[i] == 1, oneRevocation) };
   i = 0
 }
 
@@ -198,6 +210,8 @@ proctype World() {
   :: cancelRun(1)
   :: renewGrant()
   :: expireAgain()
+  :: clockStepsBack()
+  :: clockCatchesUp()
   :: lastRun_begins()
   :: lastRun_ends() -> break
   od

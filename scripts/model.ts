@@ -36,7 +36,8 @@ const invariants = {
     'Once all is quiet and one more run has ended, each message that the service has accepted is recorded, unless its grant was renewed meanwhile.',
   recordedIsAccepted: 'Nothing is recorded that the service has not accepted.',
   recordedOnce: 'A run records a message once.',
-  sameOperationId: 'A message that goes out again does so under the same operation id.',
+  sameOperationId:
+    'A message that goes out again does so under the same operation id, also where it looks different by then.',
 } as const;
 type Invariant = keyof typeof invariants;
 
@@ -124,6 +125,11 @@ const mutants = breakables('Mutants: the protocol without one of its safeguards'
     breaks: 'oneRevocation',
     words: 'revokeBatch does not look the grant up in the view again',
   },
+  NO_NOW_IN_BATCH: {
+    model: 'revocation',
+    breaks: 'oneRevocation',
+    words: 'revokeBatch takes what has been collected for ended, also after the clock was set back',
+  },
   NO_COUNT_IN_TRANSACTION: {
     model: 'revocation',
     breaks: 'countIsRows',
@@ -138,6 +144,11 @@ const mutants = breakables('Mutants: the protocol without one of its safeguards'
     model: 'notification',
     breaks: 'sameOperationId',
     words: 'a retry goes out under a new operation id',
+  },
+  NO_REMINDER_IN_ID: {
+    model: 'notification',
+    breaks: 'sameOperationId',
+    words: 'the operation id is derived from what the message looks like',
   },
   NO_SETTLING: {
     model: 'notification',

@@ -2,14 +2,17 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 /** Time as a run sees it. Passed in, so that tests move time instead of waiting. */
 export interface Clock {
-  /** Milliseconds since 1970-01-01 UTC. */
+  /** The wall clock, to be shown: milliseconds since 1970-01-01 UTC. It may be set back; measure spans by elapsed(). */
   now(): number;
+  /** Milliseconds since an arbitrary moment; never runs backwards. */
+  elapsed(): number;
   /** Waits `ms`; returns early, without an error, once the signal is aborted. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 
 export const systemClock: Clock = {
   now: () => Date.now(),
+  elapsed: () => performance.now(),
   async sleep(ms, signal) {
     await delay(ms, undefined, signal ? { signal } : {}).catch((error: unknown) => {
       if (!signal?.aborted) throw error;
@@ -17,10 +20,10 @@ export const systemClock: Clock = {
   },
 };
 
-/** When a piece of work has to stop, and what can stop it earlier. */
+/** A deadline and an abort signal. */
 export interface Deadline {
   readonly clock: Clock;
-  /** Milliseconds since 1970-01-01 UTC after which nothing new is started. */
+  /** When nothing new is started any more, by the clock's elapsed(). */
   readonly at: number;
   /** Aborted when the app shuts down. */
   readonly signal?: AbortSignal;
@@ -29,18 +32,18 @@ export interface Deadline {
 /** Why nothing new may be started, or undefined while it may. */
 export function stopReason({ clock, at, signal }: Deadline): string | undefined {
   if (signal?.aborted) return 'the app is shutting down';
-  if (clock.now() >= at) return 'its time budget is spent';
+  if (clock.elapsed() >= at) return 'its time budget is spent';
   return undefined;
 }
 
 /** A deadline `ms` from now. */
 export function deadlineIn(clock: Clock, ms: number): Deadline {
-  return { clock, at: clock.now() + ms };
+  return { clock, at: clock.elapsed() + ms };
 }
 
 /** Extends the deadline by `ms` for work that must finish; ignores shutdown. */
 export function extended({ clock, at }: Deadline, ms: number): Deadline {
-  return { clock, at: Math.max(clock.now(), at) + ms };
+  return { clock, at: Math.max(clock.elapsed(), at) + ms };
 }
 
 /** Whether something may still be started after a pause of `ms`. */

@@ -17,8 +17,8 @@ export interface ErrorFault {
   /** The service's code; the usual one of that status if absent. */
   readonly code?: string;
   readonly message?: string;
-  /** Seconds, sent as Retry-After. */
-  readonly retryAfter?: number;
+  /** Seconds, or a date, sent as Retry-After. */
+  readonly retryAfter?: number | string;
 }
 
 /** What happens to a call: it is answered with an error, never answered, or cut before or after it took effect. */

@@ -28,6 +28,8 @@ export interface EmailRequest {
   readonly path: string;
   /** As the client gave it. */
   readonly operationId?: string;
+  /** The addresses of a message to be sent. */
+  readonly to?: readonly string[];
   /** The HTTP status answered; absent while there is no answer, or if there never is one. */
   readonly status?: number;
 }
@@ -65,6 +67,8 @@ export interface EmailService {
   close(): Promise<void>;
 }
 
+type Entry = { -readonly [Property in keyof EmailRequest]: EmailRequest[Property] };
+
 interface Answer {
   readonly status: number;
   readonly headers: OutgoingHttpHeaders;
@@ -99,21 +103,22 @@ export async function startEmailService(options: EmailOptions): Promise<EmailSer
   const operations = new Map<string, Operation>();
   const faults = new Faults();
 
-  function react(request: IncomingMessage, url: URL, body: Buffer): Reaction {
+  function react(request: IncomingMessage, url: URL, body: Buffer, entry: Entry): Reaction {
     const [, token] = /^Bearer (\S+)$/i.exec(request.headers.authorization ?? '') ?? [];
     if (token === undefined || !acceptToken(token)) {
       throw new Refusal(401, 'Unauthorized', 'The bearer token is missing or not accepted');
     }
-    if (request.method === 'POST' && url.pathname === '/emails:send') return send(request, url, body);
+    if (request.method === 'POST' && url.pathname === '/emails:send') return send(request, url, body, entry);
     const id = operationIn(url);
     if (request.method === 'GET' && id !== undefined) return readStatus(id);
     throw new Refusal(404, 'NotFound', `There is no ${request.method ?? ''} ${url.pathname}`);
   }
 
-  function send(request: IncomingMessage, url: URL, body: Buffer): Reaction {
+  function send(request: IncomingMessage, url: URL, body: Buffer, entry: Entry): Reaction {
     if (body.length > largestRequest) throw new Refusal(413, 'RequestEntityTooLarge', 'At most 10 MB');
     const parsed = parseJson(body);
-    const hits = faults.take('send', recipientsOf(parsed));
+    entry.to = recipientsOf(parsed);
+    const hits = faults.take('send', entry.to);
     return underFault(hits, () => {
       const id = (request.headers['operation-id']?.toString() ?? randomUUID()).toLowerCase();
       if (!uuid.test(id)) throw badRequest('Operation-Id has to be a UUID');
@@ -168,7 +173,7 @@ export async function startEmailService(options: EmailOptions): Promise<EmailSer
   async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = new URL(request.url ?? '/', 'https://localhost');
     const operationId = operationIn(url) ?? request.headers['operation-id']?.toString();
-    const entry: { -readonly [Property in keyof EmailRequest]: EmailRequest[Property] } = {
+    const entry: Entry = {
       method: request.method ?? '',
       path: url.pathname,
       ...(operationId === undefined ? {} : { operationId }),
@@ -176,7 +181,7 @@ export async function startEmailService(options: EmailOptions): Promise<EmailSer
     requests.push(entry);
     const body = await readBody(request);
     if (service.latencyMs > 0) await delay(service.latencyMs);
-    const reaction = attempt(() => react(request, url, body));
+    const reaction = attempt(() => react(request, url, body, entry));
     if (reaction === 'hang') return;
     if (reaction === 'drop') {
       response.destroy();

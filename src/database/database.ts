@@ -88,7 +88,7 @@ export class DatabaseConnection {
     let tries = 0;
     let timedOut: string | undefined;
     for (;;) {
-      const startedAt = deadline.clock.now();
+      const startedAt = deadline.clock.elapsed();
       const current = (this.#session ??= this.open());
       try {
         return await work(await current);
@@ -99,7 +99,7 @@ export class DatabaseConnection {
           if (error.statement.name === timedOut) throw error;
           timedOut = error.statement.name;
         }
-        if (deadline.clock.now() - startedAt > resetAfterMs) tries = 0;
+        if (deadline.clock.elapsed() - startedAt > resetAfterMs) tries = 0;
         const delay = retryDelaysMs[tries++];
         if (delay === undefined || !hasTimeFor(deadline, delay)) throw error;
         await deadline.clock.sleep(delay, deadline.signal);

@@ -5,14 +5,29 @@ import { hasTimeFor, stopReason, type Deadline } from '../clock';
 import type { Settings } from '../config/settings';
 import { operationIdOn, type EmailMessage } from './message';
 
-/** What became of a message. */
+/** The service has taken the message (202), and had `succeeded` with it or not failed it when it was last asked. */
+interface Accepted {
+  readonly kind: 'accepted';
+  readonly succeeded: boolean;
+}
+
+/** The service refused this message, or took it and failed it; others may go through. */
+interface Rejected {
+  readonly kind: 'rejected';
+  readonly reason: string;
+}
+
+/** Whether the service has the message is not known: its answer was lost, and that to the look-up of its status too. */
+interface Unknown {
+  readonly kind: 'unknown';
+  readonly reason: string;
+}
+
+/** Result of a send. */
 export type SendOutcome =
-  /** The service has taken it (202), and had `succeeded` with it or at least not failed it when it was last asked. */
-  | { readonly kind: 'accepted'; readonly succeeded: boolean }
-  /** The service refuses this message; others may go through. */
-  | { readonly kind: 'rejected'; readonly reason: string }
-  /** The answer was lost, and the service could not be asked for the operation's status either. */
-  | { readonly kind: 'unknown'; readonly reason: string }
+  | Accepted
+  | Rejected
+  | Unknown
   /** The message was not taken: the service is down or, then it is `lasting`, refuses the identity or is not there. */
   | { readonly kind: 'unavailable'; readonly reason: string; readonly permanent: boolean }
   /** Not sent: the run may start nothing new, or the service asks to wait longer than the run may. */
@@ -22,8 +37,11 @@ export type SendOutcome =
 interface Failed {
   readonly kind: 'failed';
   readonly reason: string;
-  /** The recipient's address is on the service's suppression list. */
-  readonly suppressed: boolean;
+}
+
+/** The service has no such operation. */
+interface Absent {
+  readonly kind: 'absent';
 }
 
 /** The service asks all of us to wait. Not taken. */
@@ -68,8 +86,13 @@ const headers = { 'Auto-Submitted': 'auto-generated', 'X-Auto-Response-Suppress'
 /** Sends messages through Azure Communication Services. */
 export class EmailClient {
   #client: Promise<AzureEmailClient> | undefined;
-  /** No send starts before this time (ms since 1970): the service has asked all of us to wait. */
+  /** No send starts before this time (by the clock's elapsed()): the service has asked us to wait. */
   #pausedUntil = 0;
+  /** Results of the messages that were rejected on a UTC day (yyyy-mm-dd), by operation id. */
+  #rejected: { readonly day: string; readonly messages: Map<string, Rejected> } = {
+    day: '',
+    messages: new Map(),
+  };
 
   readonly #timings: EmailTimings;
 
@@ -83,40 +106,72 @@ export class EmailClient {
   }
 
   /**
-   * Sends a message and says what became of it; it does not throw for what the service or the network does.
-   * Repeats go out under the same operation id. Waits, as the service asks, before the deadline.
+   * Sends a message and returns the result; it does not throw for what the service or the network does. Repeats go out
+   * under the same operation id. Waits, as the service asks, before the deadline.
    *
-   * A message that the service took and then failed is another matter: a repeat under its operation id is answered with
-   * that failure ("Azure REST API Guidelines", long-running operations), in each later run too. So it is sent again under
-   * an id of that failure and the day: once a day, and not once a run. A suppressed address is sent to once a day in all,
-   * since whatever is sent meanwhile lengthens its suppression ("Manage domain suppression lists in Azure Communication
-   * Services Email"); other failures may pass, and get their second try at once.
+   * A message that the service took and then failed is sent at most once a day: under its operation id the service would
+   * only repeat the failure ("Azure REST API Guidelines", long-running operations), so on each later day it goes out under
+   * an id of that day. A failure may pass; but whatever is sent to a suppressed address lengthens its suppression ("Manage
+   * domain suppression lists in Azure Communication Services Email").
+   *
+   * What the service refused or failed is not sent again on the same day by this client. A new one, in another process,
+   * knows only what the service knows: it asks once more to send what was refused; and of a message that was due before
+   * today and has failed, it cannot tell whether it was today: that goes out once more.
    * @param requireLease asked right before each send, and so after each pause; what it throws ends the attempt
+   * @param onAccepted called when the service has taken the message, and before its status is watched
    */
   async send(
     message: EmailMessage,
     deadline: Deadline,
     requireLease: () => Promise<void>,
+    onAccepted: () => void = () => undefined,
   ): Promise<SendOutcome> {
-    const first = await this.#sendWithRetries(message, deadline, requireLease);
-    if (first.kind !== 'failed') return first;
     const today = new Date(deadline.clock.now()).toISOString().slice(0, 10);
-    if (first.suppressed && message.firstDay === today) return rejected(first);
-    const operationId = operationIdOn(today, message.operationId);
-    let second = await this.#lookUpOperation(operationId, first.reason);
-    if (second.kind === 'unavailable')
-      second = await this.#sendWithRetries({ ...message, operationId }, deadline, requireLease);
-    return second.kind === 'failed' ? rejected(second) : second;
+    if (this.#rejected.day !== today) this.#rejected = { day: today, messages: new Map() };
+    const { messages } = this.#rejected;
+    const outcome =
+      messages.get(message.operationId) ??
+      (await this.#sendOn(today, message, deadline, requireLease, onAccepted));
+    if (outcome.kind === 'rejected') messages.set(message.operationId, outcome);
+    return outcome;
+  }
+
+  async #sendOn(
+    today: string,
+    message: EmailMessage,
+    deadline: Deadline,
+    requireLease: () => Promise<void>,
+    onAccepted: () => void,
+  ): Promise<SendOutcome> {
+    let { operationId } = message;
+    // It may have been sent on an earlier day. An answer that is lost says nothing: it is then sent under its own id.
+    if (message.firstDay < today && stopReason(deadline) === undefined) {
+      let known = await this.#lookUp(operationId);
+      if (known.kind === 'failed') {
+        operationId = operationIdOn(today, operationId);
+        known = await this.#lookUp(operationId);
+      }
+      if (known.kind === 'accepted') return known;
+      if (known.kind === 'failed') return rejected(known);
+    }
+    const outcome = await this.#sendWithRetries(
+      { ...message, operationId },
+      deadline,
+      requireLease,
+      onAccepted,
+    );
+    return outcome.kind === 'failed' ? rejected(outcome) : outcome;
   }
 
   async #sendWithRetries(
     message: EmailMessage,
     deadline: Deadline,
     requireLease: () => Promise<void>,
+    onAccepted: () => void,
   ): Promise<SendOutcome | Failed> {
     let faults = 0;
     for (;;) {
-      const wait = this.#pausedUntil - deadline.clock.now();
+      const wait = this.#pausedUntil - deadline.clock.elapsed();
       const reason = stopReason(deadline) ?? (hasTimeFor(deadline, wait) ? undefined : tooLong(wait));
       if (reason !== undefined) return { kind: 'stopped', reason };
       if (wait > 0) {
@@ -124,9 +179,9 @@ export class EmailClient {
         continue;
       }
       await requireLease();
-      const outcome = await this.#sendOnce(message, deadline);
+      const outcome = await this.#sendOnce(message, deadline, onAccepted);
       if (outcome.kind === 'throttled') {
-        this.#pausedUntil = Math.max(this.#pausedUntil, deadline.clock.now() + outcome.retryAfterMs);
+        this.#pausedUntil = Math.max(this.#pausedUntil, deadline.clock.elapsed() + outcome.retryAfterMs);
         continue;
       }
       if (outcome.kind !== 'unavailable' || outcome.permanent) return outcome;
@@ -136,7 +191,11 @@ export class EmailClient {
     }
   }
 
-  async #sendOnce(message: EmailMessage, deadline: Deadline): Promise<SendOutcome | Failed | Throttled> {
+  async #sendOnce(
+    message: EmailMessage,
+    deadline: Deadline,
+    onAccepted: () => void,
+  ): Promise<SendOutcome | Failed | Throttled> {
     /** The service has answered the send with 202: whatever becomes of the looks at the status, it has the message. */
     let serviceAccepted = false;
     const { recipient, subject, plainText, html, operationId } = message;
@@ -155,7 +214,9 @@ export class EmailClient {
         {
           operationId,
           onResponse: ({ request, status }) => {
-            serviceAccepted ||= request.method === 'POST' && status === 202;
+            if (request.method !== 'POST' || status !== 202) return;
+            serviceAccepted = true;
+            onAccepted();
           },
         },
       );
@@ -167,8 +228,8 @@ export class EmailClient {
 
   /** Asks for the status until it is final or the time is up: a message that is still on its way then is accepted. */
   async #poll(poller: Poller, deadline: Deadline): Promise<SendOutcome> {
-    const until = Math.min(deadline.clock.now() + this.#timings.watchMs, deadline.at);
-    while (!poller.isDone() && deadline.clock.now() < until && !deadline.signal?.aborted) {
+    const until = Math.min(deadline.clock.elapsed() + this.#timings.watchMs, deadline.at);
+    while (!poller.isDone() && deadline.clock.elapsed() < until && !deadline.signal?.aborted) {
       await deadline.clock.sleep(this.#timings.statusIntervalMs, deadline.signal);
       await poller.poll();
     }
@@ -192,13 +253,27 @@ export class EmailClient {
     // 404: the sender's domain is not linked to the resource, or the endpoint is not one.
     if (statusCode === 401 || statusCode === 403 || statusCode === 404 || fault.tokenFailed)
       return { kind: 'unavailable', reason: fault.reason, permanent: true };
-    if (statusCode !== undefined && statusCode >= 400 && statusCode < 500 && statusCode !== 408)
-      return { kind: 'rejected', reason: fault.reason };
-    return this.#lookUpOperation(operationId, fault.reason);
+    const known = await this.#lookUp(operationId);
+    switch (known.kind) {
+      case 'absent': {
+        const refused =
+          statusCode !== undefined && statusCode >= 400 && statusCode < 500 && statusCode !== 408;
+        return refused
+          ? { kind: 'rejected', reason: fault.reason }
+          : { kind: 'unavailable', reason: fault.reason, permanent: false };
+      }
+      case 'unknown':
+        return { kind: 'unknown', reason: `${fault.reason}; its status: ${known.reason}` };
+      default:
+        return known;
+    }
   }
 
-  /** Asks the service what it knows of an operation (recordedIsAccepted in model/); `unavailable`: nothing. */
-  async #lookUpOperation(operationId: string, reason: string): Promise<SendOutcome | Failed> {
+  /**
+   * Asks the service for the status of an operation (recordedIsAccepted in model/). Also where it refused the message: it
+   * may do so because it has it already (azure-sdk-for-net #50889).
+   */
+  async #lookUp(operationId: string): Promise<Accepted | Failed | Absent | Unknown> {
     const { endpoint, senderAddress } = this.settings;
     const operationLocation = `${endpoint}/emails/operations/${operationId}?api-version=${apiVersion}`;
     const state = {
@@ -214,10 +289,9 @@ export class EmailClient {
       );
       return { kind: 'accepted', succeeded: poller.isDone() };
     } catch (error) {
-      const fault = describe(error);
-      if (fault.failed) return fault.failed;
-      if (fault.statusCode === 404) return { kind: 'unavailable', reason, permanent: false };
-      return { kind: 'unknown', reason: `${reason}; its status: ${fault.reason}` };
+      const { failed, statusCode, reason } = describe(error);
+      if (failed) return failed;
+      return statusCode === 404 ? { kind: 'absent' } : { kind: 'unknown', reason };
     }
   }
 
@@ -238,6 +312,17 @@ export class EmailClient {
                 },
               },
             },
+            {
+              position: 'perRetry',
+              policy: {
+                // Now and then the service refuses a token that it accepts a moment later.
+                name: 'unauthorizedOnce',
+                sendRequest: async (request, next) => {
+                  const response = await next(request);
+                  return response.status === 401 ? next(request) : response;
+                },
+              },
+            },
           ],
         }),
     );
@@ -245,7 +330,7 @@ export class EmailClient {
   }
 }
 
-function rejected({ reason }: Failed): SendOutcome {
+function rejected({ reason }: Failed): Rejected {
   return { kind: 'rejected', reason };
 }
 
@@ -280,6 +365,10 @@ class TokenTimeoutError extends Error {
 
 type Poller = Pick<Awaited<ReturnType<AzureEmailClient['beginSend']>>, 'isDone' | 'poll'>;
 
+interface Headers {
+  get(name: string): string | undefined;
+}
+
 interface Fault {
   /** Without addresses or names: the service's code, or the kind of the network's error. */
   readonly reason: string;
@@ -298,14 +387,14 @@ function describe(error: unknown): Fault {
     code?: string;
     message: string;
     statusCode?: number;
-    response?: { headers: { get(name: string): string | undefined } };
+    response?: { headers: Headers };
   };
   const serviceCode = response?.headers.get('x-ms-error-code');
   return {
     reason:
       statusCode === undefined ? (code ?? name) : `HTTP ${statusCode} ${serviceCode ?? code ?? ''}`.trim(),
     statusCode,
-    retryAfter: readRetryAfter(response?.headers.get('retry-after')),
+    retryAfter: response && readRetryAfter(response.headers),
     failed: readFailure(message),
     tokenFailed: name !== 'RestError' && /Credential|Authentication|TokenTimeout/.test(name),
   };
@@ -318,15 +407,15 @@ function readFailure(message: string): Failed | undefined {
   return {
     kind: 'failed',
     reason: `operation failed: ${code ?? 'canceled'}`,
-    suppressed: code === 'EmailDroppedAllRecipientsSuppressed',
   };
 }
 
-/** Retry-After as seconds or as a date (RFC 9110, 10.2.3), in ms from now. */
-function readRetryAfter(text: string | undefined): number | undefined {
+/** Retry-After in ms: given as seconds, or as a date (RFC 9110, 10.2.3), which counts from the date of the answer. */
+function readRetryAfter(headers: Headers): number | undefined {
+  const text = headers.get('retry-after');
   if (text === undefined) return undefined;
   const seconds = Number(text);
   if (Number.isFinite(seconds)) return Math.max(0, seconds * 1000);
-  const date = Date.parse(text);
-  return Number.isNaN(date) ? undefined : Math.max(0, date - Date.now());
+  const span = Date.parse(text) - Date.parse(headers.get('date') ?? '');
+  return Number.isNaN(span) ? undefined : Math.max(0, span);
 }

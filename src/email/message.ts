@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { v5 as uuidV5 } from 'uuid';
 import type { Digest, DigestOptions, DueGrant } from './digest';
 import { renderHtml } from './renderHtml';
@@ -8,8 +7,9 @@ import { describeDigest } from './wording';
 /** A message to one recipient. */
 export interface EmailMessage {
   /**
-   * Derived from the content (UUID v5): the same message has the same id whenever it is sent, so that the service
-   * recognises a repeated send (sameOperationId in model/).
+   * The identity of the reminder as a UUID v5: the platform, the recipient and, of each grant, its request, end and lead.
+   * However the message is worded, a repeated send has the same id, by which the service recognises it (sameOperationId
+   * in model/).
    */
   readonly operationId: string;
   /** The UTC day (yyyy-mm-dd) before which the message cannot have gone out. */
@@ -48,11 +48,13 @@ export function createDigests(
   return split(grants, options).map((part) => {
     const content = describeDigest(part, options);
     const { subject } = content;
-    const message = { recipient, subject, plainText: renderText(content), html: renderHtml(content) };
     return {
-      ...message,
-      operationId: operationIdFor(message, part, options, salt),
+      operationId: operationIdFor(options.platformName, { recipient, grants: part }, salt),
       firstDay: firstDayOf(part),
+      recipient,
+      subject,
+      plainText: renderText(content),
+      html: renderHtml(content),
       grants: part,
     };
   });
@@ -81,16 +83,12 @@ function split(
 }
 
 function operationIdFor(
-  { recipient, subject, plainText, html }: Omit<EmailMessage, 'operationId' | 'firstDay'>,
-  grants: readonly DueGrant[],
-  { email: { senderAddress, replyTo } }: DigestOptions,
+  platformName: string,
+  { recipient, grants }: Digest,
   salt: string | undefined,
 ): string {
-  // The lead tells a grant's later reminder, whose text can be the same, from its earlier one.
   const reminders = grants.map(({ requestId, expiresAt, leadDays }) => [requestId, expiresAt, leadDays]);
-  const rest = [senderAddress, replyTo, recipient, subject, reminders, salt];
-  const hash = createHash('sha256').update(JSON.stringify(rest)).update(plainText).update(html);
-  return uuidV5(hash.digest(), namespace);
+  return uuidV5(JSON.stringify([platformName, recipient, reminders, salt]), namespace);
 }
 
 /** The day since which the last of the grants is due. */

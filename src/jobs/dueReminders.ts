@@ -1,7 +1,7 @@
 import type { Deadline } from '../clock';
 import type { DatabaseConnection } from '../database/database';
 import type { Row, Session } from '../database/session';
-import { int, nVarChar } from '../database/statement';
+import { int, nVarChar, varChar } from '../database/statement';
 import { isEmailAddress, maxAddressLength } from '../email/address';
 import type { Digest, DueGrant } from '../email/digest';
 import {
@@ -9,6 +9,7 @@ import {
   notifiableSql,
   nowSql,
   recipientSql,
+  revokedWithinDays,
   toBacklog,
   viewRowsSql,
   type Backlog,
@@ -24,117 +25,147 @@ export function addressFailure(recipient: string): 'addressMissing' | 'addressMa
   return isEmailAddress(recipient) ? null : 'addressMalformed';
 }
 
-/** Rows that are read at a time: memory does not grow with their number, and each is read shortly before its message. */
+/** Rows read at a time: memory does not grow with their number, and each is read shortly before its message. */
 const pageSize = 100;
 
-/** Grants with one address that no message can go to. */
-export interface Undeliverable {
-  readonly count: number;
-  readonly cause: 'addressMissing' | 'addressMalformed';
-  /** The first of them. */
-  readonly requestIds: readonly RequestId[];
-}
+/** Request ids that are named of grants with one failure: a missing address may be that of very many. */
+const maxNamedRequestIds = 20;
 
-/** Request ids that are logged of grants with one unusable address: a missing one may be that of very many. */
-const maxLoggedRequestIds = 20;
+/** What a run finds: first the backlog, then failures and digests. */
+export type Found =
+  | { readonly backlog: Backlog }
+  /** Grants that are due and of which no message can tell. */
+  | { readonly failure: Failure }
+  | { readonly digest: Digest; readonly sendBy: Date };
 
-/** What a run found when it first looked. */
-export interface Collected {
-  readonly backlog: Backlog;
-  /** Rows of the view that have no request id, or whose request it yields more than once. */
-  readonly unusable: readonly Failure[];
-}
-
-export interface DigestReader {
+/** What is looked for. */
+export interface DueSource {
   readonly platform: Platform;
   readonly options: NotificationOptions;
-  readonly onCollected: (collected: Collected) => void;
-  readonly onUndeliverable: (grants: Undeliverable) => void;
-  /** Told at the end of grants that were due, could not be read again by their end, and are due still. */
-  readonly onUnreadable: (grants: Failure) => void;
+  /** The run: its Job_Id decides the order within a day. */
+  readonly jobId: string;
+}
+
+/** The grants that a session has collected in its temporary table #Due. */
+interface Collection {
+  readonly session: Session;
+  readonly backlog: Backlog;
+  /** Rows of the view without a request id, and requests that it yields more than once. */
+  readonly unusable: readonly Failure[];
+  readonly lastPosition: number;
+}
+
+/** The place of a recipient in the order of a run. */
+interface Turn {
+  readonly recipient: string;
+  /** The UTC day on which the first of the messages would come too late. */
+  readonly sendBy: Date;
+}
+
+interface DueRow extends Turn {
+  readonly grant: DueGrant;
+}
+
+/** One recipient's rows. */
+interface RecipientRows extends Turn {
+  readonly failure: ReturnType<typeof addressFailure>;
+  readonly count: number;
+  /** All of them; the first ones where no message can go to the address. */
+  readonly grants: readonly DueGrant[];
+}
+
+/** The session that had collected what is due is gone, and #Due with it. */
+class CollectionLostError extends Error {
+  override readonly name = 'CollectionLostError';
 }
 
 /**
- * Yields the digests that are due, recipient by recipient. After a transient fault it continues behind the last
- * recipient.
+ * Yields what is due, recipient by recipient: nearest day first, and within a day in an order of the run's own, so that
+ * nobody is always the last one. After a transient fault it resumes after the last recipient.
+ * @throws DatabaseError
  */
-export async function* readDigests(
+export async function* findDue(
   connection: DatabaseConnection,
   deadline: Deadline,
-  { platform, options, onCollected, onUndeliverable, onUnreadable }: DigestReader,
-): AsyncGenerator<Digest> {
-  /** The recipient up to whom all grants have been yielded or reported. */
-  let done: string | undefined;
-  let collectedSession: Session | undefined;
-  let reported = false;
-  let collected = 0;
-  let read = 0;
-  let position = 0;
-  let current:
-    | { recipient: string; failure: ReturnType<typeof addressFailure>; count: number; grants: DueGrant[] }
-    | undefined;
-
-  /** Ends the current recipient: a digest to yield, or undefined if there is none. */
-  function finishRecipient(): Digest | undefined {
-    if (!current) return undefined;
-    const { recipient, failure, count, grants } = current;
-    done = recipient;
-    current = undefined;
-    if (!failure) return { recipient, grants };
-    onUndeliverable({ count, cause: failure, requestIds: grants.map(({ requestId }) => requestId) });
-    return undefined;
-  }
-
+  source: DueSource,
+): AsyncGenerator<Found> {
+  const collectAfter = (turn?: Turn): Promise<Collection> =>
+    connection.withRetries(deadline, (session) => collectDue(session, source, turn));
+  let last: Turn | undefined;
+  let collection = await collectAfter();
+  yield { backlog: collection.backlog };
+  for (const failure of collection.unusable) yield { failure };
   for (;;) {
-    const page = await connection.withRetries(deadline, async (session) => {
-      if (session !== collectedSession) {
-        const found = await collectDue(session, platform, options, done);
-        if (!reported) onCollected(found);
-        reported = true;
-        collectedSession = session;
-        collected = found.backlog.dueCount;
-        read = 0;
-        position = 0;
-        current = undefined;
+    try {
+      let read = 0;
+      for await (const rows of groupByRecipient(readRows(connection, deadline, source, collection))) {
+        last = rows;
+        read += rows.count;
+        yield toFound(rows);
       }
-      return readPage(session, platform, position);
-    });
-    for (const { recipient, grant } of page) {
-      if (current?.recipient !== recipient) {
-        const digest = finishRecipient();
-        if (digest) yield digest;
-        current = { recipient, failure: addressFailure(recipient), count: 0, grants: [] };
-      }
-      current.count++;
-      if (!current.failure || current.grants.length < maxLoggedRequestIds) current.grants.push(grant);
+      if (read < collection.backlog.dueCount)
+        yield* await onSession(connection, deadline, collection, (session) =>
+          findUnreadable(session, source),
+        );
+      return;
+    } catch (error) {
+      if (!(error instanceof CollectionLostError)) throw error;
+      collection = await collectAfter(last);
     }
-    read += page.length;
-    const last = page.at(-1);
-    if (!last) break;
-    position = last.position;
-  }
-  const digest = finishRecipient();
-  if (digest) yield digest;
-  if (read < collected) {
-    const unreadable = await connection.withRetries(deadline, async (session) =>
-      // On a new session, nothing is known any more of what was collected: the next run looks again.
-      session === collectedSession ? findUnreadable(session, platform, options) : undefined,
-    );
-    if (unreadable) onUnreadable(unreadable);
   }
 }
 
+/** @throws CollectionLostError */
+function onSession<T>(
+  connection: DatabaseConnection,
+  deadline: Deadline,
+  collection: Collection,
+  work: (session: Session) => Promise<T>,
+): Promise<T> {
+  return connection.withRetries(deadline, (session) => {
+    if (session !== collection.session) throw new CollectionLostError();
+    return work(session);
+  });
+}
+
+async function* groupByRecipient(rows: AsyncIterable<DueRow>): AsyncGenerator<RecipientRows> {
+  let group: (RecipientRows & { count: number; grants: DueGrant[] }) | undefined;
+  for await (const { recipient, sendBy, grant } of rows) {
+    if (group && group.recipient !== recipient) {
+      yield group;
+      group = undefined;
+    }
+    group ??= { recipient, sendBy, failure: addressFailure(recipient), count: 0, grants: [] };
+    group.count++;
+    if (group.failure === null || group.grants.length < maxNamedRequestIds) group.grants.push(grant);
+  }
+  if (group) yield group;
+}
+
+function toFound({ recipient, sendBy, failure, count, grants }: RecipientRows): Found {
+  return failure === null
+    ? { digest: { recipient, grants }, sendBy }
+    : { failure: { cause: failure, count, requestIds: grants.map(({ requestId }) => requestId) } };
+}
+
+/** The rows of #Due, page by page. */
+async function* readRows(
+  connection: DatabaseConnection,
+  deadline: Deadline,
+  { platform }: DueSource,
+  collection: Collection,
+): AsyncGenerator<DueRow> {
+  for (let first = 1; first <= collection.lastPosition; first += pageSize)
+    yield* await onSession(connection, deadline, collection, (session) => readPage(session, platform, first));
+}
+
 /**
- * Puts the due grants into the session's temporary table #Due in the order in which they are read; rows that cannot be
- * used are put there as well, and counted.
- * @param after only recipients behind this one; undefined: all
+ * Collects what is due into the session's temporary table #Due in the order of the recipients' turns, rows that cannot be
+ * used among it.
+ * @param after only recipients after this one
  */
-async function collectDue(
-  session: Session,
-  platform: Platform,
-  options: NotificationOptions,
-  after: string | undefined,
-): Promise<Collected> {
+async function collectDue(session: Session, source: DueSource, after: Turn | undefined): Promise<Collection> {
+  const { platform, options, jobId } = source;
   await session.query({
     name: 'createDueTable',
     sql: `DROP TABLE IF EXISTS #Due;
@@ -145,72 +176,92 @@ CREATE TABLE #Due (
   LeadDays INT NULL,
   DueSince DATETIME2(7) NOT NULL,
   Recipient NVARCHAR(${maxAddressLength + 1}) COLLATE Latin1_General_BIN2 NOT NULL,
+  SendBy DATE NOT NULL,
   ViewRows INT NOT NULL);`,
   });
   const due = notifiableSql(platform, options);
   const [row = {}] = await session.query({
     name: 'collectDueReminders',
     slow: true,
-    sql: `${due.with}
-INSERT INTO #Due (RequestId, ExpiresAt, LeadDays, DueSince, Recipient, ViewRows)
-SELECT g.RequestId, g.ExpiresAt, g.LeadDays, g.DueSince, g.Recipient, g.ViewRows
-FROM Candidates AS g
-WHERE g.CoveredUntil IS NULL${after === undefined ? '' : ' AND g.Recipient > @after'}
-ORDER BY g.Recipient, g.ExpiresAt, g.RequestId;
-SELECT ${backlogColumns('CASE WHEN ViewRows = 1 THEN DueSince END')},
+    sql: `${due.with},
+Turns AS (
+  SELECT g.*, HASHBYTES('SHA2_256', CONCAT(g.Recipient, @jobId)) AS Shuffle,
+    MIN(CAST(${sendBySql} AS DATE)) OVER (PARTITION BY g.Recipient) AS SendBy
+  FROM Candidates AS g
+  WHERE g.CoveredUntil IS NULL
+)
+INSERT INTO #Due (RequestId, ExpiresAt, LeadDays, DueSince, Recipient, SendBy, ViewRows)
+SELECT t.RequestId, t.ExpiresAt, t.LeadDays, t.DueSince, t.Recipient, t.SendBy, t.ViewRows
+FROM Turns AS t${after ? `\nWHERE ${isAfterSql}` : ''}
+ORDER BY t.SendBy, t.Shuffle, t.ExpiresAt, t.RequestId;
+SELECT ${backlogColumns('CASE WHEN ViewRows = 1 THEN DueSince END')}, COUNT(*) AS Collected,
   COALESCE(SUM(CASE WHEN RequestId IS NULL THEN 1 END), 0) AS WithoutId,
   COUNT(DISTINCT CASE WHEN ViewRows > 1 THEN RequestId END) AS Duplicated
 FROM #Due;`,
     parameters: {
       ...due.parameters,
-      ...(after !== undefined && { after: nVarChar(maxAddressLength + 1, after) }),
+      jobId: varChar(36, jobId),
+      ...(after && {
+        afterRecipient: nVarChar(maxAddressLength + 1, after.recipient),
+        afterDay: varChar(10, after.sendBy.toISOString().slice(0, 10)),
+      }),
     },
   });
-  const counts = row as { WithoutId: number; Duplicated: number };
+  return {
+    session,
+    backlog: toBacklog(row),
+    unusable: await findUnusable(session, row as { WithoutId: number; Duplicated: number }),
+    lastPosition: row.Collected as number,
+  };
+}
+
+/** When the message of a candidate `g` comes too late: at the end, or when it is no longer sent. */
+const sendBySql = `CASE WHEN g.LeadDays IS NULL THEN DATEADD(DAY, ${revokedWithinDays}, g.DueSince) ELSE g.ExpiresAt END`;
+
+/** The turn `t` comes after that of @afterRecipient on @afterDay. */
+const isAfterSql = `t.SendBy > CAST(@afterDay AS DATE) OR (
+    t.SendBy = CAST(@afterDay AS DATE) AND t.Shuffle > HASHBYTES('SHA2_256', CONCAT(@afterRecipient, @jobId)))`;
+
+/** Of #Due, the rows without a request id and the requests that the view yields more than once. */
+async function findUnusable(
+  session: Session,
+  { WithoutId, Duplicated }: { readonly WithoutId: number; readonly Duplicated: number },
+): Promise<Failure[]> {
   const unusable: Failure[] = [];
-  if (counts.WithoutId > 0) unusable.push({ cause: 'idMissing', count: counts.WithoutId, requestIds: [] });
-  if (counts.Duplicated > 0) {
+  if (WithoutId > 0) unusable.push({ cause: 'idMissing', count: WithoutId, requestIds: [] });
+  if (Duplicated > 0) {
     const rows = await session.query({
       name: 'readDuplicated',
       sql: 'SELECT DISTINCT TOP (@maxIds) RequestId FROM #Due WHERE ViewRows > 1 ORDER BY RequestId;',
-      parameters: { maxIds: int(maxLoggedRequestIds) },
+      parameters: { maxIds: int(maxNamedRequestIds) },
     });
-    unusable.push({ cause: 'duplicated', count: counts.Duplicated, requestIds: requestIds(rows) });
+    unusable.push({ cause: 'duplicated', count: Duplicated, requestIds: requestIds(rows) });
   }
-  return { backlog: toBacklog(row), unusable };
+  return unusable;
 }
 
-interface PageRow {
-  readonly position: number;
-  readonly recipient: string;
-  readonly grant: DueGrant;
-}
-
-/** The next rows of #Due that are still as they were collected: not renewed, withdrawn, expired or duplicated since. */
-async function readPage(session: Session, platform: Platform, after: number): Promise<PageRow[]> {
+/** A page of #Due: the rows that are as they were collected, not renewed, withdrawn, expired or duplicated since. */
+async function readPage(session: Session, platform: Platform, first: number): Promise<DueRow[]> {
   const rows = await session.query({
     name: 'readDueReminders',
-    sql: `SELECT TOP (@pageSize) d.Position, d.Recipient, d.LeadDays, d.DueSince, ${grantColumns}
+    // The upper bound spares sorting all that is left.
+    sql: `SELECT d.Recipient, d.SendBy, d.LeadDays, d.DueSince, ${grantColumns}
 FROM #Due AS d
 JOIN ${platform.grantView} AS g ON g.RequestId = d.RequestId AND g.ExpiresAt = d.ExpiresAt
-WHERE d.Position > @after AND d.ViewRows = 1 AND (d.LeadDays IS NULL OR g.ExpiresAt > ${nowSql})
+WHERE d.Position BETWEEN @first AND @last AND d.ViewRows = 1 AND (d.LeadDays IS NULL OR g.ExpiresAt > ${nowSql})
   AND ${viewRowsSql(platform)} = 1
 ORDER BY d.Position;`,
-    parameters: { pageSize: int(pageSize), after: int(after) },
+    parameters: { first: int(first), last: int(first + pageSize - 1) },
   });
   return rows.map((row) => ({
-    position: row.Position as number,
     recipient: row.Recipient as string,
+    sendBy: row.SendBy as Date,
     grant: toDueGrant(row),
   }));
 }
 
 /** Grants of #Due that are due still, although no row of the view has the end with which they were collected. */
-async function findUnreadable(
-  session: Session,
-  platform: Platform,
-  options: NotificationOptions,
-): Promise<Failure | undefined> {
+async function findUnreadable(session: Session, { platform, options }: DueSource): Promise<Found[]> {
   const due = notifiableSql(platform, options);
   const rows = await session.query({
     name: 'findUnreadable',
@@ -223,10 +274,11 @@ WHERE d.ViewRows = 1
   AND NOT EXISTS (
     SELECT 1 FROM ${platform.grantView} AS g WHERE g.RequestId = d.RequestId AND g.ExpiresAt = d.ExpiresAt)
 ORDER BY d.Position;`,
-    parameters: { ...due.parameters, maxIds: int(maxLoggedRequestIds) },
+    parameters: { ...due.parameters, maxIds: int(maxNamedRequestIds) },
   });
   const [first] = rows;
-  return first && { cause: 'endUnstable', count: first.Total as number, requestIds: requestIds(rows) };
+  if (!first) return [];
+  return [{ failure: { cause: 'endUnstable', count: first.Total as number, requestIds: requestIds(rows) } }];
 }
 
 function toDueGrant(row: Row): DueGrant {
@@ -242,30 +294,31 @@ function requestIds(rows: readonly Row[]): RequestId[] {
 }
 
 /**
- * The one grant of a request as a digest, whether its reminder is due or not, or why no message can go to its holder;
- * undefined if the view does not yield it once.
+ * Yields the one grant of a request, whether its reminder is due or not.
  * @param dueSince UTC; a notification recorded since then settles it
+ * @throws DatabaseError; Error if the view does not yield the request once
  */
-export async function readGrantToResend(
-  session: Session,
-  { grantView }: Platform,
-  { leadDays }: NotificationOptions,
+export async function* findToResend(
+  connection: DatabaseConnection,
+  deadline: Deadline,
+  { platform: { grantView }, options: { leadDays } }: DueSource,
   requestId: RequestId,
   dueSince: Date,
-): Promise<Digest | Undeliverable | undefined> {
-  const rows = await session.query({
-    name: 'readGrantToResend',
-    sql: `SELECT ${grantColumns}, ${recipientSql} AS Recipient,
+): AsyncGenerator<Found> {
+  const [row, ...others] = await connection.withRetries(deadline, (session) =>
+    session.query({
+      name: 'readGrantToResend',
+      sql: `SELECT ${grantColumns}, ${recipientSql} AS Recipient,
   CASE WHEN g.ExpiresAt > ${nowSql} THEN DATEDIFF(DAY, GETUTCDATE(), g.ExpiresAt) END AS DaysLeft
 FROM ${grantView} AS g WHERE g.RequestId = @requestId;`,
-    parameters: { requestId: requestIdParameter(requestId) },
-  });
-  const [row] = rows;
-  if (!row || rows.length > 1) return undefined;
+      parameters: { requestId: requestIdParameter(requestId) },
+    }),
+  );
+  if (!row || others.length > 0)
+    throw new Error(`${grantView} yields no request ${requestId}, or more than one.`);
   const recipient = row.Recipient as string;
-  const failure = addressFailure(recipient);
-  if (failure) return { count: 1, cause: failure, requestIds: [requestId] };
   const daysLeft = row.DaysLeft as number | null;
   const lead = daysLeft === null ? null : (leadDays.find((days) => days >= daysLeft) ?? daysLeft);
-  return { recipient, grants: [{ ...toGrant(row), leadDays: lead, dueSince }] };
+  const grants = [{ ...toGrant(row), leadDays: lead, dueSince }];
+  yield toFound({ recipient, sendBy: dueSince, failure: addressFailure(recipient), count: 1, grants });
 }

@@ -78,7 +78,7 @@ export interface NotificationOptions {
 }
 
 /** How far back people are told of access that has ended: enabling it sends no backlog. */
-const revokedWithinDays = 7;
+export const revokedWithinDays = 7;
 
 /**
  * The address of a grant in SQL, of the view under its alias `g`: trimmed, and at most one character longer than an

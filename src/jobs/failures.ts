@@ -15,7 +15,7 @@ export const failureCauses = {
   rejected: {
     words: 'rejected by the email service',
     advice:
-      'Look the code up in the Communication Services documentation. A suppressed recipient has to be taken off the suppression list. The next run tries again.',
+      'Look the code up in the Communication Services documentation. A suppressed recipient has to be taken off the suppression list. The app tries again on the next day, or once it is restarted.',
   },
   unavailable: {
     words: 'email service unavailable',
@@ -26,6 +26,11 @@ export const failureCauses = {
     words: 'outcome unknown',
     advice:
       'The answer of the email service was lost. The next run asks for the message by its operation id before it sends again.',
+  },
+  deleted: {
+    words: 'sent and not recorded',
+    advice:
+      'The request was deleted while its message was sent, so the record has no row to refer to (error 547). There is nothing to do.',
   },
   duplicated: {
     words: 'in the view more than once',
@@ -114,7 +119,7 @@ export class FailureLog {
 
 /** Grants whose message failed: Failed_Count. */
 export function failedCount(failures: readonly Failure[]): number {
-  return sum(failures.filter(({ cause }) => !failingCauses.includes(cause)));
+  return sum(failures.filter(({ cause }) => cause !== 'deleted' && !failingCauses.includes(cause)));
 }
 
 /** Of those, the ones whose address is missing or malformed; the others were refused by the email service. */

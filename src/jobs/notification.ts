@@ -1,14 +1,17 @@
+import { pMapIterable } from 'p-map';
 import { extended, stopReason } from '../clock';
 import type { Settings } from '../config/settings';
+import { SqlError, sqlErrors } from '../database/errors';
 import type { Session } from '../database/session';
 import { int, nVarChar, varChar } from '../database/statement';
 import type { EmailClient } from '../email/emailClient';
 import type { Digest, DueGrant } from '../email/digest';
 import { createDigests, type DigestMessage } from '../email/message';
 import { isLeaseFresh, LockLostError, unfencedSql } from '../jobRun/lease';
-import { readDigests, readGrantToResend, type Undeliverable } from './dueReminders';
+import { findDue, findToResend, type Found } from './dueReminders';
 import type { Backlog, NotificationOptions } from './dueSql';
-import { failureCauses, FailureLog, type FailureCause } from './failures';
+import { failureCauses, FailureLog, type Failure, type FailureCause } from './failures';
+import { countViewRows } from './grants';
 import type { Outcome, RunContext } from './outcome';
 import type { RequestId } from './platforms';
 
@@ -36,6 +39,25 @@ export interface NotificationSettings extends NotificationOptions {
   readonly email: Settings['email'];
 }
 
+/** What a run handles one by one: what it finds, with a digest as its messages. */
+type Item = Exclude<Found, { readonly digest: Digest }> | MessageItem | End;
+
+interface MessageItem {
+  readonly message: DigestMessage;
+  /** The service has taken the message, or will not. */
+  readonly onAnswered: () => void;
+}
+
+/** The run ends before all is sent. */
+type End = { readonly stopped: string } | { readonly error: unknown };
+
+/** Result of an item. */
+type Result =
+  | Exclude<Item, MessageItem>
+  | { readonly accepted: true; readonly failure?: Failure }
+  /** The message is not to blame: the service is down, does not answer, or refuses the identity. */
+  | { readonly failure: Failure; readonly serviceFault: string };
+
 /**
  * Sends every digest that is due and records each grant after the service has accepted the message. Does not throw.
  * @param resend the one grant whose reminder is to be sent again, due or not, under a new operation id
@@ -46,149 +68,216 @@ export async function notifyExpiring(
   settings: NotificationSettings,
   resend?: RequestId,
 ): Promise<Outcome> {
-  return new Notifier(context, emailClient, settings, resend).run();
+  const { connection, deadline, platform, run } = context;
+  const source = { platform, options: settings, jobId: run.jobId };
+  const found =
+    resend === undefined
+      ? findDue(connection, deadline, source)
+      : findToResend(connection, deadline, source, resend, run.startedAt);
+  const options = {
+    platformName: platform.name,
+    lastLeadDays: settings.leadDays[0] ?? 0,
+    email: settings.email,
+  };
+  const salt = resend === undefined ? undefined : run.jobId;
+  return sendAll(context, emailClient, found, (digest) => createDigests(digest, options, salt));
 }
 
-class Notifier {
-  readonly #failures = new FailureLog();
-  readonly #digests: AsyncIterator<Digest>;
-  #backlog: Backlog | undefined;
-  #consecutiveFailures = 0;
-  #lastFailure = '';
-  #accepted = 0;
-  #stopped: string | undefined;
-  #error: unknown;
-  /** Recording is tried before anything is sent: a message that could not be recorded would go out again and again. */
-  #recordingTried: Promise<void> | undefined;
+/** Sends some messages at a time, until none is left or the run has to end, and sums up the results. */
+async function sendAll(
+  context: RunContext,
+  emailClient: EmailClient,
+  found: AsyncIterable<Found>,
+  toMessages: (digest: Digest) => readonly DigestMessage[],
+): Promise<Outcome> {
+  const failures = new FailureLog();
+  let backlog: Backlog | undefined;
+  let accepted = 0;
+  let faultsInARow = 0;
+  let fault = '';
+  let stopped: string | undefined;
+  let error: unknown;
 
-  constructor(
-    private readonly context: RunContext,
-    private readonly emailClient: EmailClient,
-    private readonly settings: NotificationSettings,
-    private readonly resend: RequestId | undefined,
-  ) {
-    this.#digests = resend === undefined ? this.#readDue() : this.#readResend(resend);
+  const hasEnded = (): boolean => stopped !== undefined || error !== undefined;
+  const results = pMapIterable(
+    untilEnd(context, toItems(found, toMessages), hasEnded),
+    (item) => handle(context, emailClient, item),
+    { concurrency: maxConcurrentSends, preserveOrder: false },
+  );
+  for await (const result of results) {
+    if ('backlog' in result) backlog = result.backlog;
+    if ('stopped' in result) stopped ??= result.stopped;
+    if ('error' in result) error ??= result.error;
+    if ('failure' in result) {
+      const { cause, requestIds, ...rest } = result.failure;
+      failures.add(cause, requestIds, rest);
+    }
+    if ('accepted' in result) {
+      accepted++;
+      faultsInARow = 0;
+    }
+    if ('serviceFault' in result) {
+      fault = result.serviceFault;
+      if (++faultsInARow >= maxConsecutiveFailures) error ??= new EmailServiceError(faultsInARow, fault);
+    }
   }
+  // Too few were due for as many consecutive failures; still the service took none.
+  if (faultsInARow > 0 && accepted === 0) error ??= new EmailServiceError(faultsInARow, fault);
+  return {
+    ...(backlog && { backlog }),
+    failures: failures.list,
+    ...(stopped !== undefined && { stopped }),
+    ...(error !== undefined && { error }),
+  };
+}
 
-  async run(): Promise<Outcome> {
-    await Promise.all(Array.from({ length: maxConcurrentSends }, () => this.#sendDigests()));
-    // Too few were due for as many consecutive failures; still the service took none.
-    if (this.#consecutiveFailures > 0 && this.#accepted === 0)
-      this.#error ??= new EmailServiceError(this.#consecutiveFailures, this.#lastFailure);
-    return {
-      ...(this.#backlog && { backlog: this.#backlog }),
-      failures: this.#failures.list,
-      ...(this.#stopped !== undefined && { stopped: this.#stopped }),
-      ...(this.#error !== undefined && { error: this.#error }),
-    };
+/**
+ * With each digest as its messages. Those of a day begin when those of the days before are answered: of messages that are
+ * under way at the same time, any may be the last that a quota lets through.
+ */
+async function* toItems(
+  found: AsyncIterable<Found>,
+  toMessages: (digest: Digest) => readonly DigestMessage[],
+): AsyncGenerator<Item> {
+  let day: number | undefined;
+  let answered: Promise<unknown> = Promise.resolve();
+  for await (const item of found) {
+    if (!('digest' in item)) {
+      yield item;
+      continue;
+    }
+    const { digest, sendBy } = item;
+    if (day !== sendBy.getTime()) await answered;
+    day = sendBy.getTime();
+    for (const message of toMessages(digest)) {
+      const { promise, resolve } = Promise.withResolvers<undefined>();
+      answered = Promise.all([answered, promise]);
+      yield { message, onAnswered: () => resolve(undefined) };
+    }
   }
+}
 
-  #readDue(): AsyncIterator<Digest> {
-    const { connection, deadline, platform } = this.context;
-    return readDigests(connection, deadline, {
-      platform,
-      options: this.settings,
-      onCollected: ({ backlog, unusable }) => {
-        this.#backlog = backlog;
-        for (const { cause, requestIds, count } of unusable) this.#failures.add(cause, requestIds, { count });
-      },
-      onUndeliverable: (grants) => this.#logUndeliverable(grants),
-      onUnreadable: ({ cause, requestIds, count }) => this.#failures.add(cause, requestIds, { count }),
-    });
-  }
-
-  async *#readResend(requestId: RequestId): AsyncGenerator<Digest> {
-    const { connection, deadline, platform, run } = this.context;
-    const digest = await connection.withRetries(deadline, (session) =>
-      readGrantToResend(session, platform, this.settings, requestId, run.startedAt),
-    );
-    if (!digest) throw new Error(`${platform.grantView} yields no request ${requestId}, or more than one.`);
-    if ('cause' in digest) this.#logUndeliverable(digest);
-    else yield digest;
-  }
-
-  #logUndeliverable({ count, cause, requestIds }: Undeliverable): void {
-    this.#failures.add(cause, requestIds, { count });
-    const more = count > requestIds.length ? ` and ${count - requestIds.length} more` : '';
-    this.context.log(
-      `No reminder was sent, ${failureCauses[cause].words}: request ${requestIds.join(', ')}${more}`,
-    );
-  }
-
-  /** Sends digest after digest, beside others that do the same, until none is left or the run has to stop. */
-  async #sendDigests(): Promise<void> {
-    try {
-      while (this.#error === undefined && this.#stopped === undefined) {
-        const next = await this.#digests.next();
-        if (next.done) return;
+/** The items that are still to be handled when their turn comes. Does not throw. */
+async function* untilEnd(
+  context: RunContext,
+  items: AsyncIterable<Item>,
+  hasEnded: () => boolean,
+): AsyncGenerator<Item> {
+  let recordingWorks = false;
+  try {
+    for await (const item of items) {
+      if (hasEnded()) return;
+      if ('message' in item) {
         // Asked after the look, so that a run that stops early knows that more is left.
-        this.#stopped ??= stopReason(this.context.deadline);
-        if (this.#stopped !== undefined) return;
-        await this.#notify(next.value);
+        const stopped = stopReason(context.deadline);
+        if (stopped !== undefined) {
+          yield { stopped };
+          return;
+        }
+        // A message that cannot be recorded would go out again and again.
+        if (!recordingWorks) await record(context, { recipient: '', grants: [] });
+        recordingWorks = true;
       }
-    } catch (cause) {
-      this.#error ??= cause;
+      yield item;
+    }
+  } catch (error) {
+    yield { error };
+  }
+}
+
+async function handle(context: RunContext, emailClient: EmailClient, item: Item): Promise<Result> {
+  if ('failure' in item) logUnsent(context, item.failure);
+  if (!('message' in item)) return item;
+  try {
+    return await send(context, emailClient, item);
+  } catch (error) {
+    return { error };
+  } finally {
+    item.onAnswered();
+  }
+}
+
+function logUnsent({ log }: RunContext, { cause, count, requestIds }: Failure): void {
+  const more = count > requestIds.length ? ` and ${count - requestIds.length} more` : '';
+  log(`No reminder was sent, ${failureCauses[cause].words}: request ${requestIds.join(', ')}${more}`);
+}
+
+async function send(
+  context: RunContext,
+  emailClient: EmailClient,
+  { message, onAnswered }: MessageItem,
+): Promise<Result> {
+  const { deadline, log } = context;
+  const outcome = await emailClient.send(message, deadline, () => assertLease(context), onAnswered);
+  if (outcome.kind === 'stopped') return { stopped: outcome.reason };
+  const requestIds = message.grants.map(({ requestId }) => requestId);
+  const failed = (cause: FailureCause, code?: string): Failure => ({
+    cause,
+    count: requestIds.length,
+    requestIds,
+    ...(code !== undefined && { code }),
+  });
+  if (outcome.kind === 'accepted') {
+    const failure = await record(context, message);
+    return { accepted: true, ...(failure && { failure }) };
+  }
+  const { kind, reason } = outcome;
+  log(`Requests ${requestIds.join(', ')}: message ${message.operationId} is ${kind} (${reason})`);
+  return kind === 'rejected'
+    ? { failure: failed(kind, serviceCode(reason)) }
+    : { failure: failed(kind), serviceFault: reason };
+}
+
+/** Asked right before each send, and so after each pause: by the database's clock. */
+async function assertLease({ connection, deadline, run }: RunContext): Promise<void> {
+  if (!(await connection.withRetries(deadline, (session) => isLeaseFresh(session, run))))
+    throw new LockLostError(run.jobId);
+}
+
+/**
+ * Records that the message of a digest was accepted, even after the deadline.
+ * @returns the grants that cannot be recorded
+ */
+async function record(context: RunContext, digest: Digest): Promise<Failure | undefined> {
+  const { connection, deadline, run } = context;
+  const { status, deleted } = await connection.withRetries(extended(deadline, recordingGraceMs), (session) =>
+    recordEach(session, context, digest),
+  );
+  if (status !== undefined && status !== 'InProgress') throw new LockLostError(run.jobId);
+  const requestIds = deleted.map(({ requestId }) => requestId);
+  return deleted.length === 0 ? undefined : { cause: 'deleted', count: deleted.length, requestIds };
+}
+
+interface Recorded {
+  /** The run's; undefined if nothing could be recorded. */
+  readonly status: string | undefined;
+  /** Grants whose request was deleted since it was read: there is no row for the record to refer to. */
+  readonly deleted: readonly DueGrant[];
+}
+
+/** Records the grants of a digest, halving it where one cannot be recorded, so that only that one is left out. */
+async function recordEach(
+  session: Session,
+  context: RunContext,
+  { recipient, grants }: Digest,
+): Promise<Recorded> {
+  try {
+    const status = await recordNotification(session, context, { recipient, grants });
+    return { status, deleted: [] };
+  } catch (error) {
+    if (!(error instanceof SqlError) || error.number !== sqlErrors.constraintConflict) throw error;
+    const [grant, ...others] = grants;
+    if (!grant) throw error;
+    if (others.length === 0) {
+      // Of a request that the view yields, the constraint is another one, or the view's ids are not the table's.
+      if ((await countViewRows(session, context.platform, grant.requestId)) > 0) throw error;
+      return { status: undefined, deleted: grants };
     }
   }
-
-  async #notify(digest: Digest): Promise<void> {
-    const { platform, run } = this.context;
-    await (this.#recordingTried ??= this.#record({ recipient: '', grants: [] }));
-    const options = {
-      platformName: platform.name,
-      lastLeadDays: this.settings.leadDays[0] ?? 0,
-      email: this.settings.email,
-    };
-    const salt = this.resend === undefined ? undefined : run.jobId;
-    for (const message of createDigests(digest, options, salt)) {
-      if (this.#stopped !== undefined) return;
-      await this.#send(message);
-    }
-  }
-
-  async #send(message: DigestMessage): Promise<void> {
-    const { deadline, log } = this.context;
-    const outcome = await this.emailClient.send(message, deadline, () => this.#assertLease());
-    const requestIds = message.grants.map(({ requestId }) => requestId);
-    const requests = `Requests ${requestIds.join(', ')}`;
-    switch (outcome.kind) {
-      case 'accepted':
-        this.#consecutiveFailures = 0;
-        this.#accepted++;
-        await this.#record(message);
-        return;
-      case 'stopped':
-        this.#stopped ??= outcome.reason;
-        return;
-      case 'rejected':
-        this.#failures.add('rejected', requestIds, { code: serviceCode(outcome.reason) });
-        log(`${requests}: the email service rejected the message ${message.operationId} (${outcome.reason})`);
-        return;
-      case 'unavailable':
-      case 'unknown':
-        this.#failures.add(outcome.kind satisfies FailureCause, requestIds);
-        this.#lastFailure = outcome.reason;
-        log(`${requests}: message ${message.operationId} is ${outcome.kind} (${outcome.reason})`);
-        if (++this.#consecutiveFailures >= maxConsecutiveFailures)
-          throw new EmailServiceError(this.#consecutiveFailures, this.#lastFailure);
-    }
-  }
-
-  /** Asked right before each send, and so after each pause: by the database's clock. */
-  async #assertLease(): Promise<void> {
-    const { connection, deadline, run } = this.context;
-    if (!(await connection.withRetries(deadline, (session) => isLeaseFresh(session, run))))
-      throw new LockLostError(run.jobId);
-  }
-
-  /** Records that the message of a digest was accepted, even after the deadline. */
-  async #record(digest: Digest): Promise<void> {
-    const { connection, deadline, run } = this.context;
-    const status = await connection.withRetries(extended(deadline, recordingGraceMs), (session) =>
-      recordNotification(session, this.context, digest),
-    );
-    if (status !== 'InProgress') throw new LockLostError(run.jobId);
-  }
+  const middle = Math.ceil(grants.length / 2);
+  const first = await recordEach(session, context, { recipient, grants: grants.slice(0, middle) });
+  const second = await recordEach(session, context, { recipient, grants: grants.slice(middle) });
+  return { status: second.status ?? first.status, deleted: [...first.deleted, ...second.deleted] };
 }
 
 /**

@@ -88,11 +88,11 @@ interface Attempt {
  */
 export async function runJob(services: Services, job: Job, options: RunOptions): Promise<RunResult> {
   const { clock, telemetry } = services;
-  const startedAt = clock.now();
+  const startedAt = clock.elapsed();
   const attempt: Attempt = { jobId: randomUUID(), startedBy: hostname() };
   const track = (event: JobRunEvent): void => {
     const { jobId, startedBy } = attempt;
-    const durationMs = clock.now() - startedAt;
+    const durationMs = Math.round(clock.elapsed() - startedAt);
     telemetry.trackJobRun({
       jobId,
       jobType: job.type,

@@ -25,6 +25,8 @@ export interface KnownGrant {
   readonly dues: readonly Due[];
   /** Notification: due, but no message can go to its address. */
   readonly undeliverable?: boolean;
+  /** Its request is deleted: nothing can be recorded for it any more. */
+  readonly deleted?: boolean;
   /** Notification: how often its reminder was to be sent again on purpose. */
   readonly resends?: number;
 }
@@ -168,7 +170,7 @@ export function findChanged({ subject, runs }: Observation, ended: Map<unknown, 
 export function findUnrecorded({ subject, written, accepted }: Observation): string[] {
   if (subject.died) return [];
   return [...accepted.keys()]
-    .filter((id) => !written.has(id))
+    .filter((id) => !written.has(id) && subject.grants.get(id)?.deleted !== true)
     .map((id) => `${id} was accepted and is not recorded`);
 }
 

@@ -20,18 +20,35 @@ const longestBudget = 230_000;
 /** After how long a call is given up that meets a server that never answers. In ms. */
 const hangingTimeout = 250;
 
-/** One clock for the run and the database, on which a pause passes at once. */
+/** One clock for the run and the database, on which a pause passes at once; the app's may have been set back. */
 class SharedClock implements Clock {
-  constructor(private readonly standIn: SqlServer) {}
-  now(): number {
+  #elapsed = 0;
+  #read: number;
+  constructor(
+    private readonly standIn: SqlServer,
+    private readonly setBackMs: () => number,
+  ) {
+    this.#read = this.#shared();
+  }
+  #shared(): number {
     return this.standIn.clock.now().getTime();
+  }
+  now(): number {
+    return this.#shared() - this.setBackMs();
+  }
+  /** Stands still where the database's clock is set back. */
+  elapsed(): number {
+    const now = this.#shared();
+    this.#elapsed += Math.max(0, now - this.#read);
+    this.#read = now;
+    return this.#elapsed;
   }
   async sleep(ms: number, signal?: AbortSignal): Promise<void> {
     if (signal?.aborted) return;
-    const until = this.now() + ms;
+    const until = this.elapsed() + ms;
     // The event loop turns, as it would in a real pause; others may have slept meanwhile.
     await delay(2);
-    this.standIn.clock.advance(Math.max(0, until - this.now()));
+    this.standIn.clock.advance(Math.max(0, until - this.elapsed()));
   }
 }
 
@@ -74,11 +91,14 @@ export interface Attempt {
   readonly breaches: string[];
 }
 
-/** Services of its own for a run, on the clock that it shares with the database, where that can be set. */
+/**
+ * Services of its own for a run, on the clock that it shares with the database, where that can be set.
+ * @param setBackMs how far the app's clock has been set back
+ */
 export function servicesFor(
   environment: TestEnvironment,
   credential: TokenCredential,
-  hangs = false,
+  { hangs = false, setBackMs = () => 0 }: { hangs?: boolean; setBackMs?: () => number } = {},
 ): Services & { readonly telemetry: RecordingTelemetry } {
   const { settings, standIn } = environment;
   return {
@@ -91,7 +111,7 @@ export function servicesFor(
       retryDelaysMs: [1_000, 4_000],
     }),
     telemetry: new RecordingTelemetry(),
-    clock: standIn ? new SharedClock(standIn) : new FastClock(),
+    clock: standIn ? new SharedClock(standIn, setBackMs) : new FastClock(),
   };
 }
 
@@ -123,14 +143,14 @@ export async function attempt(
   hangs = false,
 ): Promise<Attempt> {
   const standIn = standInOf(environment);
-  const services = servicesFor(environment, credential, hangs);
+  const services = servicesFor(environment, credential, { hangs });
   const { clock, telemetry } = services;
   const breaches: string[] = [];
   const rejected = (reason: unknown) => breaches.push(`a rejection that nobody handled: ${String(reason)}`);
   process.on('unhandledRejection', rejected);
-  const startedAt = clock.now();
+  const startedAt = clock.elapsed();
   const result = await run(services, job);
-  const took = clock.now() - startedAt;
+  const took = clock.elapsed() - startedAt;
   if (result.kind === 'hanging') breaches.push('the run did not end');
   if (took > longestBudget) breaches.push(`the run took ${Math.round(took / 1000)} s by its clock`);
   if (telemetry.events.length !== 1) breaches.push(`${telemetry.events.length} JobRun events`);

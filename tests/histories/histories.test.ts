@@ -53,3 +53,28 @@ test('a run that is cancelled while it sleeps revokes nothing more', () =>
     { do: 'cancel' },
     { do: 'resume' },
   ]));
+
+test('of requests that are deleted while their messages are sent, nothing is recorded, and nothing is due', () =>
+  play(environment, jobOf('notification', 'Databricks'), [
+    { do: 'run', at: 'recordNotification', nth: 2, fault: 'paused' },
+    ...[0, 1, 2].map((grant) => ({ do: 'deleteRequest', grant }) as const),
+    { do: 'resume' },
+  ]));
+
+test('a mail whose sender has died goes out under the same id when a setting has changed', () =>
+  play(environment, jobOf('notification', 'Palantir'), [
+    { do: 'run', at: 'recordNotification', nth: 2, fault: 'died' },
+    { do: 'changeSetting' },
+    { do: 'cancel' },
+    { do: 'run' },
+  ]));
+
+onStandIn('a run whose clock is set back while it sleeps, and whose quota is used up, goes on', () =>
+  play(environment, jobOf('notification', 'Databricks'), [
+    { do: 'quota', sends: 1 },
+    { do: 'run', at: 'checkLease', nth: 2, fault: 'paused' },
+    { do: 'clockBack', minutes: 1440 },
+    { do: 'resume' },
+    { do: 'run' },
+  ]),
+);

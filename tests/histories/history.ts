@@ -84,11 +84,19 @@ export type Step =
   /** Renews a grant, or shortens it: its end is so many minutes from now. One that was withdrawn is granted again. */
   | { readonly do: 'setEnd'; readonly grant: number; readonly minutes: number }
   | { readonly do: 'withdraw'; readonly grant: number }
+  /** Where a row refers to the request, nothing happens. */
+  | { readonly do: 'deleteRequest'; readonly grant: number }
+  /** Mails look different from then on. */
+  | { readonly do: 'changeSetting' }
+  /** The app's clock is set back. */
+  | { readonly do: 'clockBack'; readonly minutes: number }
   /** The view yields the grant twice. */
   | { readonly do: 'duplicate'; readonly grant: number }
   | { readonly do: 'breakView' }
   | { readonly do: 'mendView' }
-  | { readonly do: 'mails'; readonly fault: keyof typeof mailFaults; readonly times: number };
+  | { readonly do: 'mails'; readonly fault: keyof typeof mailFaults; readonly times: number }
+  /** The service takes so many messages, and then refuses some for an hour. */
+  | { readonly do: 'quota'; readonly sends: number };
 
 /** When the grants of a history end, in minutes from its start. */
 const ends = { revocation: [-60, -120, 30], notification: [1.5 * 1440, 6 * 1440, 15 * 1440] } as const;
@@ -129,6 +137,8 @@ export class History implements Subject {
   died = false;
   #viewBroken = false;
   #duplicated: KnownGrant['id'] | undefined;
+  #contactText = 'Ask the data team.';
+  #setBackMs = 0;
   readonly #breaches: string[] = [];
   readonly #ended = new Map<unknown, string>();
   readonly #underWay = new Set<Activity>();
@@ -237,7 +247,7 @@ export class History implements Subject {
         // Whole seconds, which every column keeps.
         const seconds = Math.floor((await this.#now()).getTime() / 1000);
         grant.endsAt = new Date(seconds * 1000 + step.minutes * minute);
-        grant.granted = true;
+        grant.granted = !grant.deleted;
         return this.#change(() => environment.changeGrant(job, grant.id, grant));
       }
       case 'withdraw': {
@@ -245,6 +255,19 @@ export class History implements Subject {
         grant.granted = false;
         return this.#change(() => environment.changeGrant(job, grant.id, grant));
       }
+      case 'deleteRequest': {
+        const grant = this.#grant(step.grant);
+        return this.#change(async () => {
+          grant.deleted ||= await environment.deleteRequest(job, grant.id);
+          grant.granted &&= !grant.deleted;
+        });
+      }
+      case 'changeSetting':
+        this.#contactText += ' Or your manager.';
+        return;
+      case 'clockBack':
+        this.#setBackMs += step.minutes * minute;
+        return;
       case 'duplicate': {
         const { id } = this.#grant(step.grant);
         const where = `${viewColumns(job).RequestId} = '${String(id)}'`;
@@ -259,6 +282,15 @@ export class History implements Subject {
         return this.#mendView();
       case 'mails':
         environment.email.order({ ...mailFaults[step.fault], times: step.times });
+        return;
+      case 'quota':
+        environment.email.order({
+          kind: 'error',
+          status: 429,
+          retryAfter: 3_600,
+          at: step.sends + 1,
+          times: 10,
+        });
     }
   }
 
@@ -284,7 +316,11 @@ export class History implements Subject {
   }
 
   #services(): ReturnType<typeof servicesFor> {
-    return servicesFor(this.environment, new WatchedCredential(this.environment.environment));
+    const { environment } = this;
+    const credential = new WatchedCredential(environment.environment);
+    const services = servicesFor(environment, credential, { setBackMs: () => this.#setBackMs });
+    const email = { ...services.settings.email, contactText: this.#contactText };
+    return { ...services, settings: { ...services.settings, email } };
   }
 
   #run(step: RunStep): void {
@@ -414,6 +450,7 @@ class HistoryGrant implements KnownGrant {
   readonly earlier = 0;
   resends = 0;
   granted = true;
+  deleted = false;
   dues: readonly Due[] = [];
   /** While it is granted and the view yields it once. */
   readonly #states: GrantState[] = [];

@@ -26,6 +26,7 @@ class Command implements fc.AsyncCommand<Circumstances, History> {
       // On the stand-in, which has one writer, the site would wait for the commit.
       case 'setEnd':
       case 'withdraw':
+      case 'deleteRequest':
         return !commitHeld;
       default:
         return true;
@@ -85,12 +86,15 @@ function commandsOf({ kind }: Job, onStandIn: boolean): fc.Arbitrary<Command>[] 
     fc.record({ do: is('cancel') }),
     fc.record({ do: is('setEnd'), grant, minutes: fc.constantFrom(...newEnds[kind]) }),
     fc.record({ do: is('withdraw'), grant }),
+    fc.record({ do: is('deleteRequest'), grant }),
+    fc.record({ do: is('changeSetting') }),
     fc.record({ do: is('duplicate'), grant }),
     fc.record({ do: is('breakView') }),
     fc.record({ do: is('mendView') }),
   ];
   if (onStandIn)
     steps.push(
+      fc.record({ do: is('clockBack'), minutes: fc.constantFrom(60, 1440) }),
       fc.record({
         do: is('advance'),
         minutes: fc.constantFrom(1, longerThanTheLock, longerThanTheLock, 1440),
@@ -100,6 +104,7 @@ function commandsOf({ kind }: Job, onStandIn: boolean): fc.Arbitrary<Command>[] 
     steps.push(
       fc.record({ do: is('run'), resend: grant }),
       fc.record({ ...met, resend: grant }),
+      fc.record({ do: is('quota'), sends: fc.nat({ max: 2 }) }),
       fc.record({ do: is('mails'), fault: oneOf(mailFaults), times: fc.integer({ min: 1, max: 4 }) }),
     );
   return steps.map((step) => step.map((one) => new Command(one)));

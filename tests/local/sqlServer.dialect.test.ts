@@ -205,6 +205,14 @@ describe('functions', () => {
     ["NULLIF('a', 'A')", null],
     ["CONCAT('a', NULL, 1, N'ß')", 'a1ß'],
     ["LOWER(N'ÄB')", 'äb'],
+    [
+      "HASHBYTES('SHA2_256', N'é')",
+      Buffer.from('63e3c807f93f669a2625f37ee673726c36ef3e99b6b7db02c910be25087e0f9c', 'hex'),
+    ],
+    [
+      "HASHBYTES('SHA2_256', 'é')",
+      Buffer.from('de2e331d891ae267a7009cb45b4e8830f170e0c937288ea2731a1941c7a53b0d', 'hex'),
+    ],
     ['CASE WHEN NULL = NULL THEN 1 END', null],
     ['DB_NAME()', 'access'],
     ["HAS_PERMS_BY_NAME('dbo.Person', 'OBJECT', 'SELECT')", 1],

@@ -213,14 +213,17 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
       failure: { code: 'EmailDroppedAllRecipientsSuppressed' },
       times: Infinity,
     });
-    const failed = finished(await environment.run(job));
+    const services = environment.services();
+    const failed = finished(await environment.run(job, services));
     expect(failed).toMatchObject({ status: 'Completed', processedCount: 0, failedCount: 1 });
     expect(failed.errorMessage).toContain(', code EmailDroppedAllRecipientsSuppressed (');
     expect(await recorded()).toEqual([]);
     environment.email.clearFaults();
-    const sent = environment.email.messages.length;
-    expect(finished(await environment.run(job))).toMatchObject({ processedCount: 0, failedCount: 1 });
-    expect(environment.email.messages).toHaveLength(sent);
+    expect(finished(await environment.run(job, services))).toMatchObject({
+      processedCount: 0,
+      failedCount: 1,
+    });
+    expect(environment.email.messages).toHaveLength(1);
     const tomorrow = environment.services();
     tomorrow.clock.advance(day);
     expect(finished(await environment.run(job, tomorrow))).toMatchObject({
@@ -273,6 +276,24 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
       stoppedEarly: false,
     });
     expect(services.clock.slept.some((ms) => ms > 6_000 && ms <= 7_000)).toBe(true);
+  });
+
+  test('a wait and a duration stay what they are while the app’s clock is set back', async () => {
+    await add({ endsIn: inDays(2) });
+    environment.email.order({ kind: 'error', status: 429, retryAfter: 30 });
+    const services = environment.services();
+    const { clock, telemetry } = services;
+    const sleep = clock.sleep.bind(clock);
+    jest.spyOn(clock, 'sleep').mockImplementation((ms) => {
+      clock.setBack(hour);
+      return sleep(ms);
+    });
+    expect(finished(await environment.run(job, services))).toMatchObject({
+      status: 'Completed',
+      processedCount: 1,
+    });
+    expect(clock.slept.reduce((sum, ms) => sum + ms, 0)).toBeLessThan(60_000);
+    expect(telemetry.events[0]?.durationMs).toBeGreaterThanOrEqual(30_000);
   });
 
   test('a Retry-After beyond the time budget stops the run early, completed, and the next run goes on', async () => {
@@ -380,6 +401,58 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
     );
     expect(finished(await environment.run(job))).toMatchObject({ processedCount: 0, failedCount: 0 });
     expect(environment.email.messages).toEqual([]);
+  });
+
+  test('a request that is deleted while its message is sent is left out of the record, and named', async () => {
+    const ids = await add(
+      ...Array.from({ length: 5 }, () => ({ endsIn: inDays(2), email: 'ada@example.com' })),
+    );
+    const [, deleted = 0, , alsoDeleted = 0] = ids;
+    beforeStatement('recordNotification', 2, async () => {
+      for (const id of [deleted, alsoDeleted]) await environment.deleteRequest(job, id);
+    });
+    const run = finished(await environment.run(job));
+    expect(run).toMatchObject({ status: 'Completed', processedCount: 3, failedCount: 0 });
+    expect(run.errorMessage).toContain(`2 sent and not recorded (${deleted}, ${alsoDeleted})`);
+    expect(new Set((await recorded()).map(({ RequestId }) => RequestId))).toEqual(
+      new Set(ids.filter((id) => id !== deleted && id !== alsoDeleted)),
+    );
+    await environment.run(job);
+    expect(environment.email.messages).toHaveLength(1);
+  });
+
+  test('a view whose ids are not those of the table fails the run', async () => {
+    await add({ endsIn: inDays(2) });
+    const other =
+      job.platform.name === 'Databricks'
+        ? `${viewColumns(job).RequestId} + 1000000`
+        : "CAST('99999999-0000-4000-8000-000000000001' AS UNIQUEIDENTIFIER)";
+    await replaceView(environment, job, { columns: { RequestId: other } });
+    const run = finished(await environment.run(job));
+    expect(run).toMatchObject({ status: 'Failed', processedCount: 0 });
+    expect(run.errorMessage).toContain('(SQL error 547 in recordNotification)');
+  });
+
+  test('a reminder whose run died before its record is sent under the same id, whatever it then looks like', async () => {
+    await add({ endsIn: inDays(2) }, { endsIn: inDays(3) });
+    beforeStatement('recordNotification', 2, () => environment.query(`DROP TABLE ${notificationTable};`));
+    expect(finished(await environment.run(job)).status).toBe('Failed');
+    jest.restoreAllMocks();
+    await createDatabase(environment.session);
+    const sent = environment.email.messages.length;
+    expect(sent).toBeGreaterThan(0);
+    await environment.query(
+      job.platform.name === 'Databricks'
+        ? "UPDATE dbo.DataAccessDeltaRequests SET requested_by = N'Renamed';"
+        : "UPDATE dbo.DataAccessPalantirRequests SET RequestedBy = N'Renamed';",
+    );
+    const email = { ...environment.settings.email, contactText: 'Ask the data team.' };
+    expect(finished(await environment.run(job, environment.services({ email })))).toMatchObject({
+      status: 'Completed',
+      processedCount: 2,
+      failedCount: 0,
+    });
+    expect(environment.email.messages).toHaveLength(2);
   });
 
   test('a message says how many failed of which kind, with the first requests', async () => {

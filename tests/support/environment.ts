@@ -8,6 +8,7 @@ import { startSqlServer, type SqlServer } from '../../local/sqlServer';
 import type { Clock } from '../../src/clock';
 import { readSettings, type Settings } from '../../src/config/settings';
 import { Database } from '../../src/database/database';
+import { SqlError, sqlErrors } from '../../src/database/errors';
 import { Session, type Row } from '../../src/database/session';
 import type { Statement } from '../../src/database/statement';
 import { EmailClient, type EmailTimings } from '../../src/email/emailClient';
@@ -25,9 +26,17 @@ const day = 24 * 60 * 60 * 1000;
 /** Time that passes when somebody sleeps, and not otherwise than in real time. */
 export class FastClock implements Clock {
   #ahead = 0;
+  #setBack = 0;
   readonly slept: number[] = [];
   now(): number {
-    return Date.now() + this.#ahead;
+    return Date.now() + this.#ahead - this.#setBack;
+  }
+  elapsed(): number {
+    return performance.now() + this.#ahead;
+  }
+  /** The wall clock is set back. */
+  setBack(ms: number): void {
+    this.#setBack += ms;
   }
   /** Time passes without anybody's sleep. */
   advance(ms: number): void {
@@ -105,6 +114,8 @@ export interface TestEnvironment {
     id: number | string,
     change: { readonly endsAt: Date; readonly granted: boolean },
   ): Promise<void>;
+  /** Deletes a request as the site's own system would; false where a row refers to it. */
+  deleteRequest(job: Job, id: number | string): Promise<boolean>;
   /** Runs a job in this process, by hand over HTTP unless told otherwise. */
   run(job: Job, services?: TestServices, options?: Partial<RunOptions>): Promise<RunResult>;
   /** The rows of JobRun of a type, newest first. */
@@ -253,6 +264,19 @@ export async function startTestEnvironment({ ignoreLockHints = false } = {}): Pr
           ? `UPDATE dbo.DataAccessDeltaRequests SET access_end_dt = ${end}, request_status = '${status}' WHERE id = ${id};`
           : `UPDATE dbo.DataAccessPalantirRequests SET AccessEndDate = ${end}, Status = '${status}' WHERE RequestId = '${id}';`,
       );
+    },
+    async deleteRequest({ platform }, id) {
+      try {
+        await query(
+          platform.name === 'Databricks'
+            ? `DELETE FROM dbo.DataAccessDeltaRequests WHERE id = ${id};`
+            : `DELETE FROM dbo.DataAccessPalantirRequests WHERE RequestId = '${id}';`,
+        );
+        return true;
+      } catch (error) {
+        if (!(error instanceof SqlError) || error.number !== sqlErrors.constraintConflict) throw error;
+        return false;
+      }
     },
     run: (job, theServices = services(), options = {}) =>
       runJob(theServices, job, { trigger: 'http', log: () => undefined, ...options }),

@@ -70,6 +70,11 @@ const SCALARS: Readonly<Record<string, (...args: Emitted[]) => Emitted>> = {
   RTRIM: (arg) => ofText(arg, `rtrim(${text(arg)}, ' ')`),
   RIGHT: (arg, length) => ofText(arg, `substr(${text(arg)}, -${length.sql})`),
   LEFT: (arg, length) => ofText(arg, `substr(${text(arg)}, 1, ${length.sql})`),
+  HASHBYTES: (algorithm, { sql, type }) => {
+    if (algorithm.sql !== quoteText('SHA2_256')) throw notServed(`HASHBYTES with ${algorithm.sql}`);
+    const encoding = types.isUnicode(type) ? 'utf16le' : 'latin1';
+    return emitted(`_sha256(${sql}, '${encoding}')`, { name: 'varbinary', length: 8000 });
+  },
   NEWID: () => emitted('_newid()', { name: 'uniqueidentifier' }),
   OBJECT_ID: (name, ...[type]) => objectId(name, type),
   OBJECT_NAME: ({ sql }) => lookUp('sys.objects', 'name', `"object_id" = ${sql}`, SYSNAME),

@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { hash, randomUUID } from 'node:crypto';
 import type { DatabaseSync, SQLOutputValue } from 'node:sqlite';
 import { parseType } from '../dialect/tokenReader';
 import { sqlError } from '../errors';
@@ -35,6 +35,9 @@ const PURE: Readonly<Record<string, (...args: SqlValue[]) => SqlValue>> = {
   ),
   _datediff: strict((part, from, to) => diff(part, from, to)),
   _divide: strict((op, a, b) => divide(op, a as bigint, b as bigint)),
+  _sha256: strict((text, encoding) =>
+    hash('sha256', Buffer.from(String(text), encoding as BufferEncoding), 'buffer'),
+  ),
   _lower: strict((text) => String(text).toLowerCase()),
 };
 

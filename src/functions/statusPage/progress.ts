@@ -17,7 +17,7 @@ const countBudgetMs = 30_000;
 
 interface Count {
   readonly jobId: string;
-  /** Milliseconds since 1970-01-01 UTC. */
+  /** By the clock's elapsed(). */
   readonly startedAt: number;
   /** All that the run has to do, known once it is counted. */
   total?: number;
@@ -45,7 +45,7 @@ export async function readProgress(
       const last = counts.get(job.type);
       const known = last?.jobId === activeRun.jobId ? last : undefined;
       const count =
-        known && services.clock.now() - known.startedAt < countEveryMs
+        known && services.clock.elapsed() - known.startedAt < countEveryMs
           ? known
           : startCount(services, job, activeRun.jobId, done, known?.total, onError);
       await Promise.race([count.done, services.clock.sleep(waitMs)]);
@@ -66,7 +66,7 @@ function startCount(
   const { clock, database, settings } = services;
   const count: Count = {
     jobId,
-    startedAt: clock.now(),
+    startedAt: clock.elapsed(),
     ...(lastTotal !== undefined && { total: lastTotal }),
     done: database
       .connect('search', (connection) =>

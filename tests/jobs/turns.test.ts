@@ -1,0 +1,275 @@
+/** Whose message goes out when: hours with a quota, and addresses that fail. */
+import fc from 'fast-check';
+import {
+  beforeStatement,
+  finished,
+  notifications,
+  startTestEnvironment,
+  type GrantSpec,
+  type TestEnvironment,
+  type TestServices,
+} from '../support/environment';
+
+const hour = 60 * 60 * 1000;
+const day = 24 * hour;
+let environment: TestEnvironment;
+
+beforeAll(async () => {
+  environment = await startTestEnvironment();
+});
+afterEach(async () => {
+  jest.restoreAllMocks();
+  await environment.reset();
+});
+afterAll(() => environment.close());
+
+/** The addresses of the messages that the service did not refuse for its quota. */
+const calls = (): string[] =>
+  environment.email.requests.flatMap(({ status, to = [] }) => (status === 429 ? [] : to));
+const mailed = (): string[] =>
+  environment.email.messages.flatMap(({ status, to }) => (status === 'Failed' ? [] : to));
+
+/** An hour in which the service takes so many messages; it refuses some addresses, and fails others later. */
+function beginHour(quota: number): void {
+  const { email } = environment;
+  email.clearFaults();
+  email.order({ kind: 'error', status: 429, retryAfter: 3_600, at: quota + 1, times: Infinity });
+  email.order({ kind: 'error', status: 400, recipient: /^refused/, times: Infinity });
+  email.order({
+    kind: 'outcome',
+    failure: { code: 'InternalServerError' },
+    recipient: /^failed/,
+    times: Infinity,
+  });
+}
+
+/** Grants of people whose addresses begin with that word. */
+const people = (word: string, count: number, endsIn: number): GrantSpec[] =>
+  Array.from({ length: count }, (_, index) => ({ email: `${word}${index}@example.com`, endsIn }));
+
+describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s', (_, job) => {
+  const add = (...grants: GrantSpec[]) => environment.addGrants(job, grants);
+  const run = async (services?: TestServices) => finished(await environment.run(job, services));
+
+  test.each(['failed', 'refused'])(
+    'who stands behind a head that is %s is reached, by a new process each hour too',
+    async (word) => {
+      await add(...people(word, 12, 30 * hour), ...people('good', 1, 30 * hour));
+      let hours = 0;
+      for (; mailed().length === 0 && hours < 100; hours++) {
+        beginHour(10);
+        const { status, failedCount } = await run();
+        expect(status).toBe('Completed');
+        if (mailed().length === 0) expect(failedCount).toBe(10);
+      }
+      expect(hours).toBeLessThan(100);
+    },
+  );
+
+  test.each(['failed', 'refused'])(
+    'a process sends once a day to who is %s, so that later ends have their turn',
+    async (word) => {
+      await add(...people(word, 12, 30 * hour), ...people('good', 1, 13 * day));
+      const services = environment.services();
+      beginHour(10);
+      await run(services);
+      services.clock.advance(hour);
+      beginHour(10);
+      expect(await run(services)).toMatchObject({ processedCount: 1, failedCount: 12 });
+      services.clock.advance(hour);
+      beginHour(10);
+      expect(await run(services)).toMatchObject({ processedCount: 0, failedCount: 12 });
+      expect(calls()).toHaveLength(13);
+    },
+  );
+
+  test('the nearest day goes first', async () => {
+    await add(...people('later', 25, 13 * day), ...people('soon', 1, 90 * 60_000));
+    beginHour(10);
+    expect(await run()).toMatchObject({ processedCount: 10, stoppedEarly: true });
+    expect(mailed()).toContain('soon0@example.com');
+  });
+
+  test('access that has ended is told of after the ends of the week', async () => {
+    const [ended] = await add(
+      ...people('ended', 1, -hour),
+      ...people('week', 10, 5 * day),
+      ...people('later', 10, 12 * day),
+    );
+    const { revocationTable, requestColumn } = job.platform;
+    await environment.query(
+      `INSERT INTO ${revocationTable} (${requestColumn}, Revoked_Dt, Revoked_By) VALUES ('${String(ended)}', GETUTCDATE(), 'x');`,
+    );
+    const services = environment.services({ notifyRevoked: true });
+    beginHour(11);
+    await run(services);
+    expect(mailed().map((address) => address.slice(0, 4))).toEqual(
+      expect.arrayContaining([...Array.from({ length: 10 }, () => 'week'), 'ende']),
+    );
+  });
+
+  test('within a day the order changes from run to run', async () => {
+    await add(...people('person', 200, 30 * hour));
+    const orders = [];
+    for (let time = 0; time < 2; time++) {
+      environment.email.reset();
+      beginHour(5);
+      await run();
+      orders.push(mailed());
+    }
+    expect(new Set(orders.flat()).size).toBe(10);
+    expect(orders[0]).not.toEqual([...(orders[0] ?? [])].sort());
+  });
+
+  test('a new session resumes after the last recipient, and repeats nothing that failed', async () => {
+    await add(
+      ...people('refused', 80, 30 * hour),
+      ...people('failed', 80, 30 * hour),
+      ...people('good', 80, 30 * hour),
+    );
+    beginHour(1_000);
+    const { standIn } = environment;
+    beforeStatement('readDueReminders', 2, () => standIn?.order({ kind: 'dropBefore' }));
+    expect(await run()).toMatchObject({ status: 'Completed', processedCount: 80, failedCount: 160 });
+    expect(calls()).toHaveLength(240);
+    expect(new Set(calls()).size).toBe(240);
+  });
+});
+
+/** Someone with one grant. */
+interface Person {
+  readonly address: string;
+  readonly fails: boolean;
+  readonly from: number;
+  readonly endsAt: number;
+}
+
+/** A reminder of a person, of a lead that begins; who fails has one a day. */
+interface Reminder extends Person {
+  readonly since: number;
+  readonly until: number;
+}
+
+/** What happened in an hour. */
+interface Hour {
+  readonly at: number;
+  readonly calls: readonly string[];
+  readonly mailed: readonly string[];
+}
+
+const hours = 100;
+const scenarios = fc.record({
+  quota: fc.integer({ min: 3, max: 10 }),
+  people: fc.array(
+    fc.record({
+      word: fc.constantFrom('good', 'good', 'good', 'good', 'refused', 'failed'),
+      fromHour: fc.oneof(fc.constant(0), fc.nat({ max: 60 })),
+      endsAfterHours: fc.oneof(fc.integer({ min: 1, max: 60 }), fc.integer({ min: 1, max: 13 * 24 })),
+    }),
+    { minLength: 40, maxLength: 90 },
+  ),
+});
+type Scenario = typeof scenarios extends fc.Arbitrary<infer T> ? T : never;
+
+const midnight = (time: number): number => Math.floor(time / day) * day;
+
+function remindersOf(person: Person): Reminder[] {
+  const { from, endsAt, fails } = person;
+  const begins = fails
+    ? Array.from({ length: 14 }, (_, days) => midnight(endsAt) - (13 - days) * day)
+    : [14, 7, 1].map((lead) => midnight(endsAt) - lead * day);
+  return begins.flatMap((begin, index) => {
+    const [since, until] = [Math.max(begin, from), Math.min(begins[index + 1] ?? endsAt, endsAt)];
+    return since < until ? [{ ...person, since, until }] : [];
+  });
+}
+
+async function play({ quota, people: specs }: Scenario): Promise<{ persons: Person[]; hours: Hour[] }> {
+  const { standIn, email } = environment;
+  if (!standIn) throw new Error('Hours pass on the stand-in');
+  const [job] = notifications;
+  if (!job) throw new Error('There is a notification job');
+  await environment.reset();
+  const start = Date.parse('2026-12-01T00:30:00Z');
+  standIn.clock.set(new Date(start));
+  const services = environment.services();
+  services.clock.advance(start - services.clock.now());
+  const persons = specs.map(({ word, fromHour, endsAfterHours }, index) => ({
+    address: `${word}${index}@example.com`,
+    fails: word !== 'good',
+    from: start + fromHour * hour,
+    endsAt: start + (fromHour + endsAfterHours) * hour,
+  }));
+  const played: Hour[] = [];
+  for (let index = 0; index < hours; index++) {
+    const at = start + index * hour;
+    standIn.clock.set(new Date(at));
+    const arrived = persons.filter(({ from }) => from === at);
+    await environment.addGrants(
+      job,
+      arrived.map(({ address, endsAt }) => ({ email: address, endsIn: endsAt - at })),
+    );
+    beginHour(quota);
+    const before = { calls: calls().length, mailed: mailed().length };
+    finished(await environment.run(job, services));
+    played.push({ at, calls: calls().slice(before.calls), mailed: mailed().slice(before.mailed) });
+    services.clock.advance(at + hour - services.clock.now());
+  }
+  expect(email.messages.length).toBeGreaterThan(0);
+  standIn.clock.set(new Date());
+  return { persons, hours: played };
+}
+
+/** What breaks the two promises, in words. */
+function findBreaches(quota: number, persons: readonly Person[], played: readonly Hour[]): string[] {
+  const reminders = persons.flatMap(remindersOf);
+  const byAddress = new Map(persons.map((person) => [person.address, person]));
+  const isSent = ({ address, since, fails }: Reminder, { at, mailed: sent, calls: called }: Hour) =>
+    at >= since && (fails ? called : sent).includes(address);
+  /** Hours from the reminder's beginning until it, or the one that takes its place, is sent, or the access ends. */
+  const waitOf = (reminder: Reminder, until: number): Hour[] => {
+    const window = played.filter(({ at }) => at >= reminder.since && at < until);
+    const sent = window.findIndex((one) => isSent(reminder, one));
+    return sent < 0 ? window : window.slice(0, sent);
+  };
+  const pending = new Map(played.map((one): [Hour, Set<Reminder>] => [one, new Set()]));
+  for (const reminder of reminders)
+    for (const one of [...waitOf(reminder, reminder.until), ...played.filter((h) => isSent(reminder, h))])
+      pending.get(one)?.add(reminder);
+
+  return reminders.flatMap((reminder) => {
+    const { address, fails, endsAt, since } = reminder;
+    if (fails) {
+      const count = played
+        .filter(({ at }) => midnight(at) === midnight(since))
+        .flatMap((one) => one.calls.filter((called) => called === address)).length;
+      return count > 1 ? [`${address} had ${count} messages on a day`] : [];
+    }
+    const wait = waitOf(reminder, endsAt);
+    const backlog = new Set(wait.flatMap((one) => [...(pending.get(one) ?? [])])).size;
+    const tooLong = wait.length > 2 * Math.ceil(backlog / quota);
+    const isMissed = played.some(({ at }) => at >= endsAt) && !played.some((one) => isSent(reminder, one));
+    const usedBefore = wait.flatMap((one) =>
+      one.calls.filter((called) => midnight(byAddress.get(called)?.endsAt ?? 0) <= midnight(endsAt)),
+    ).length;
+    return [
+      ...(tooLong ? [`${address} waited ${wait.length} hours, the backlog was ${backlog}`] : []),
+      ...(isMissed && usedBefore < quota * wait.length
+        ? [`${address} was missed, and the quota allowed it`]
+        : []),
+    ];
+  });
+}
+
+test(
+  'a hundred hourly runs mail everybody before the end, if the quota allows it, and let nobody wait',
+  () =>
+    fc.assert(
+      fc.asyncProperty(scenarios, async (scenario) => {
+        const { persons, hours: played } = await play(scenario);
+        expect(findBreaches(scenario.quota, persons, played)).toEqual([]);
+      }),
+      { numRuns: 3, seed: 26, endOnFailure: true },
+    ),
+  300_000,
+);
