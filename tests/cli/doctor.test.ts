@@ -462,7 +462,7 @@ SELECT @jobId AS Job_Id;`);
     await run('GRANT UPDATE ON dbo.JobRun TO AccessExpiryJobs;');
     await redeploy();
     expect(formatFinding(await checkRole(database, schema))).toMatch(
-      /^✓ role AccessExpiryJobs: 17 permissions/,
+      /^✓ role AccessExpiryJobs: 19 permissions/,
     );
     expect(formatFinding(lacking)).toBe(
       '✗ role AccessExpiryJobs: not granted UPDATE (Status) ON dbo.JobRun → npm run db:deploy',
