@@ -1,7 +1,8 @@
 /** What comes next for a request, in words: the same on the page, in the API and in the shell. */
 import { formatCount, formatNumber, formatUtc } from '../format';
 import { failureCauses } from './failures';
-import type { NextStep, RequestStory } from './requestStory';
+import type { NextStep } from './nextStep';
+import type { RequestStory } from './requestStory';
 
 /** For example "No reminder is due yet: the first begins at 2026-12-17 00:00:00 UTC, 14 days before the last day." */
 export function describeNext({
