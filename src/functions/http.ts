@@ -27,6 +27,9 @@ export function registerHttpFunctions(): void {
   register('GetRequest', 'GET', 'requests/{platform}/{requestId}', async (...request) =>
     (await import('./requests')).getRequest(...request),
   );
+  register('SendReminder', 'POST', 'requests/{platform}/{requestId}/reminders', async (...request) =>
+    (await import('./requests')).postReminder(...request),
+  );
   register('ListJobs', 'GET', 'jobs', async (...request) => (await load()).getJobs(...request));
   register(
     'Status',

@@ -1,16 +1,20 @@
-import type { HttpRequest } from '@azure/functions';
+import type { HttpRequest, HttpResponseInit } from '@azure/functions';
 import { deadlineIn } from '../clock';
+import { failureCauses } from '../jobs/failures';
+import type { NextStep } from '../jobs/nextStep';
 import { describeNext } from '../jobs/nextStepWords';
 import { parseRequestId, platforms, type Platform, type RequestId } from '../jobs/platforms';
+import { quietMinutes, remind, type ReminderResult } from '../jobs/reminder';
 import { maxQueryLength, maxSearched, searchRequests, type RequestSearch } from '../jobs/requestSearch';
 import { requestViewAdvice } from '../jobs/requests';
 import { readStory, type RequestStory } from '../jobs/requestStory';
 import { readBudgetMs } from '../jobs/runJob';
-import { formatNumber } from '../format';
+import { formatNumber, formatUtc } from '../format';
 import { withErrorResponses } from './api';
-import { ParameterError, quote, readQuery } from './parameters';
-import { RequestError } from './problem';
-import { getServices } from './runner';
+import { ParameterError, quote, readParameters, readQuery } from './parameters';
+import { problemResponse, RequestError } from './problem';
+import { getServices, tracked } from './runner';
+import { signedInName } from './signIn';
 
 /** GET /api/requests?q=: requests of both platforms by number, id, holder or address. */
 export const getRequests = withErrorResponses(async (request) => {
@@ -111,4 +115,124 @@ function describeStory(story: RequestStory) {
     revocations,
     requestsAdvice: viewMissing ? requestViewAdvice(platform) : null,
   };
+}
+
+/** How long a reminder by hand waits for the email service and the database, in ms. */
+const reminderBudgetMs = 30_000;
+
+/** Reminders that this process is just sending. */
+const underWay = new Set<string>();
+
+/** POST /api/requests/{platform}/{requestId}/reminders: sends this one grant's reminder now, due or not. */
+export const postReminder = withErrorResponses(async (request, context) => {
+  await readParameters(request, []);
+  const { platform, requestId } = requireRequest(request.params);
+  const services = await getServices();
+  const operator = signedInName(request, services.settings.appService);
+  const key = `${platform.name} ${requestId}`;
+  if (underWay.has(key)) return conflict('underWay', 'Its reminder is just being sent.', reminderBudgetMs);
+  underWay.add(key);
+  try {
+    const result = await tracked((signal) =>
+      remind(services, { ...deadlineIn(services.clock, reminderBudgetMs), signal }, platform, requestId, {
+        ...(operator !== undefined && { operator }),
+      }),
+    );
+    const by = operator === undefined ? '' : ` by ${operator}`;
+    context.log(`${platform.name} request ${requestId}: reminder asked for by hand${by}: ${result.kind}`);
+    return answerReminder(result, platform, requestId);
+  } finally {
+    underWay.delete(key);
+  }
+});
+
+function answerReminder(result: ReminderResult, platform: Platform, requestId: RequestId): HttpResponseInit {
+  switch (result.kind) {
+    case 'sent':
+      return { jsonBody: { sentTo: result.sentTo, sentBy: result.sentBy } };
+    case 'unrecorded':
+      return reminderProblem(
+        500,
+        'The reminder was sent and is not recorded',
+        'unrecorded',
+        `The email service has accepted the message, and recording it failed: ${result.reason} Another try within ten minutes goes out under the same operation id, by which the service recognises it.`,
+      );
+    case 'unknownRequest':
+      throw unknownRequest(platform, requestId);
+    case 'notRemindable':
+      return refuseReminder(result.next, platform);
+    case 'justSent':
+      return conflict(
+        'justSent',
+        `A message about it went out at ${formatUtc(result.at)}, less than ${quietMinutes} minutes ago.`,
+        quietMinutes * 60_000,
+      );
+    case 'unusableAddress': {
+      const { words, advice } = failureCauses[result.cause];
+      return reminderProblem(
+        422,
+        'No message can go to its address',
+        result.cause,
+        `Nothing was sent: ${words}. ${advice}`,
+      );
+    }
+    case 'rejected':
+    case 'unavailable':
+    case 'unknown':
+      return reminderProblem(
+        502,
+        'The email service did not accept the message',
+        result.kind,
+        undelivered[result.kind](result.reason),
+        60_000,
+      );
+    case 'stopped':
+      return reminderProblem(
+        503,
+        'Nothing was sent',
+        result.retryAfterMs === undefined ? 'stopped' : 'throttled',
+        `Nothing was sent: ${result.reason}.`,
+        result.retryAfterMs ?? 60_000,
+      );
+  }
+}
+
+/** What to do where the email service did not accept a message. */
+const undelivered = {
+  rejected: (reason: string) =>
+    `Nothing was sent: the email service refused the message (${reason}). Look the code up in the Communication Services documentation; a suppressed recipient has to be taken off the suppression list.`,
+  unavailable: (reason: string) =>
+    `Nothing was sent: the email service did not take the message (${reason}). Check the email service, EMAIL_ENDPOINT, EMAIL_SENDER_ADDRESS and the role of the identity (npm run doctor).`,
+  unknown: (reason: string) =>
+    `The answer of the email service was lost (${reason}): whether it has the message is not known. Another try within ten minutes goes out under the same operation id, by which the service recognises it.`,
+};
+
+/** Steps of a grant that has ended. */
+const endedCodes: readonly NextStep['code'][] = [
+  'revocationDue',
+  'safetyStop',
+  'revoked',
+  'revokedMessageDue',
+];
+
+function refuseReminder(next: NextStep, platform: Platform): HttpResponseInit {
+  const why = describeNext({ next, platform, request: null });
+  return endedCodes.includes(next.code)
+    ? conflict('ended', `Its access has ended. ${why}`)
+    : conflict(next.code, why);
+}
+
+function conflict(code: string, detail: string, retryAfterMs?: number): HttpResponseInit {
+  return reminderProblem(409, 'No reminder can be sent', code, `Nothing was sent. ${detail}`, retryAfterMs);
+}
+
+function reminderProblem(
+  status: number,
+  title: string,
+  code: string,
+  detail: string,
+  retryAfterMs?: number,
+): HttpResponseInit {
+  const headers = retryAfterMs === undefined ? {} : { 'Retry-After': String(Math.ceil(retryAfterMs / 1000)) };
+  return problemResponse(status, title, detail, { code }, headers);
 }

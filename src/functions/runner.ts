@@ -39,23 +39,24 @@ export async function runTracked(
   job: Job,
   options: Pick<RunOptions, 'trigger' | 'operator' | 'allowMassRevocation'>,
 ): Promise<RunResult> {
-  const run = (async () => {
+  return tracked(async (signal) => {
     const [{ runJob }, theServices] = await Promise.all([import('../jobs/runJob'), getServices()]);
-    return runJob(theServices, job, {
-      ...options,
-      signal: shutdown.signal,
-      log: (message) => context.log(message),
-    });
-  })();
-  running.add(run);
+    return runJob(theServices, job, { ...options, signal, log: (message) => context.log(message) });
+  });
+}
+
+/** Does work that writes so that a shutdown of the app stops it early and waits for its end. */
+export async function tracked<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const result = work(shutdown.signal);
+  running.add(result);
   try {
-    return await run;
+    return await result;
   } finally {
-    running.delete(run);
+    running.delete(result);
   }
 }
 
-/** Stops the running jobs and waits for their ends; skipped by the platform when it kills the process. */
+/** Stops what is under way and waits for its end; skipped by the platform when it kills the process. */
 export function registerShutdown(): void {
   app.hook.appTerminate(async () => {
     shutdown.abort();

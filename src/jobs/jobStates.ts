@@ -44,7 +44,7 @@ export interface JobState {
   readonly nextRunAt: Date | null;
   /** The run that holds the lock. */
   readonly activeRun: JobRun | null;
-  /** The newest run that has ended. One that sent a reminder again is none of these runs: it says nothing of the job. */
+  /** The newest run that has ended. */
   readonly lastRun: JobRun | null;
   /** Newest first. */
   readonly runs: readonly JobRun[];
@@ -93,7 +93,7 @@ export async function readJobState(
   runLimit: number,
   clock: Clock,
 ): Promise<JobState> {
-  const runs = await listRuns(session, job.type, runLimit, { resends: false });
+  const runs = await listRuns(session, job.type, runLimit);
   const timerOff = appService.disabledFunctions.has(job.type);
   return judgeJob(job, schedules[job.scheduleSetting], timerOff, runs, new Date(clock.now()));
 }
@@ -101,7 +101,7 @@ export async function readJobState(
 /**
  * The one state of a job, with its reason.
  * @param timerOff the platform does not fire its timer
- * @param runs the newest first, without resends, at least runsForState of them if there are so many
+ * @param runs the newest first, at least runsForState of them if there are so many
  */
 export function judgeJob(
   job: Job,

@@ -21,7 +21,7 @@ export interface WrittenRow {
   readonly sentTo?: string;
 }
 
-/** One run, what it wrote, and the run before it to compare it with, resends aside. */
+/** One run, what it wrote, and the run before it to compare it with. */
 export interface RunDetails {
   readonly job: Job;
   readonly run: JobRun;
@@ -53,7 +53,7 @@ export async function readRunDetails(
       const run = await findRun(session, jobId);
       const job = run && findJob(run.jobType);
       if (!job) return undefined;
-      const [previousRun] = await listRuns(session, job.type, 1, { before: jobId, resends: false });
+      const [previousRun] = await listRuns(session, job.type, 1, { before: jobId });
       const nextRun = await findNextRun(session, job.type, jobId);
       const written = await readWrittenRows(session, job, run.startedAt, nextRun?.startedAt, after);
       const failures = readFailures(run.errorMessage).map((failure) => ({

@@ -6,7 +6,7 @@ import type { Database } from '../database/database';
 import type { EmailClient } from '../email/emailClient';
 import { acquireLock } from '../jobRun/acquire';
 import { finishRun, type Completion } from '../jobRun/finish';
-import { resendMark, type ActiveRun, type JobRun } from '../jobRun/jobRun';
+import type { ActiveRun, JobRun } from '../jobRun/jobRun';
 import { lockExpiresAt } from '../jobRun/lease';
 import type { JobRunEvent, Telemetry } from '../telemetry/telemetry';
 import type { Job } from './catalogue';
@@ -14,7 +14,6 @@ import type { Backlog } from './dueSql';
 import { describeFailures, failedCount, leftCount, undeliverableCount } from './failures';
 import { notifyExpiring } from './notification';
 import type { Outcome, RunContext } from './outcome';
-import type { RequestId } from './platforms';
 import { revokeExpired } from './revocation';
 
 /**
@@ -45,8 +44,6 @@ export interface RunOptions {
   readonly operator?: string;
   /** Revocation: ignores the ceiling; an operator has confirmed the run. */
   readonly allowMassRevocation?: boolean;
-  /** Notification: sends the reminder of this request again, due or not, and nothing else. */
-  readonly resend?: RequestId;
   /** Aborted when the app shuts down: the run stops and finishes its row. */
   readonly signal?: AbortSignal;
   readonly log: (message: string) => void;
@@ -98,7 +95,6 @@ export async function runJob(services: Services, job: Job, options: RunOptions):
       jobType: job.type,
       trigger: options.trigger,
       ...(options.operator !== undefined && { operator: options.operator }),
-      ...(options.resend !== undefined && { resend: true }),
       startedBy,
       durationMs,
       ...event,
@@ -163,7 +159,7 @@ async function runUnderLock(
 function prepare(
   services: Services,
   { kind }: Job,
-  { allowMassRevocation, resend }: RunOptions,
+  { allowMassRevocation }: RunOptions,
 ): (context: RunContext) => Promise<Outcome> {
   const { settings } = services;
   if (kind === 'revocation') {
@@ -172,7 +168,7 @@ function prepare(
   }
   const { leadDays, notifyRevoked, email } = settings;
   const { emailClient } = services;
-  return (context) => notifyExpiring(context, emailClient, { leadDays, notifyRevoked, email }, resend);
+  return (context) => notifyExpiring(context, emailClient, { leadDays, notifyRevoked, email });
 }
 
 /** Why a run failed: an error, or grants that were due and left, unless it stopped early and the next run continues. */
@@ -204,13 +200,12 @@ function toCompletion(job: Job, options: RunOptions, outcome: Outcome): Completi
 }
 
 /** An operator's act, so that the history tells it from a timer's run. */
-function describeOperator({ trigger, operator, allowMassRevocation, resend }: RunOptions): string {
+function describeOperator({ trigger, operator, allowMassRevocation }: RunOptions): string {
   if (trigger === 'timer') return '';
   const by = operator === undefined ? '' : ` by ${operator}`;
   const acts = [
     trigger === 'cli' ? `Started from the command line${by}.` : `Started by hand${by}.`,
     allowMassRevocation ? 'The ceiling was set aside.' : '',
-    resend === undefined ? '' : `Request ${resend} alone, ${resendMark}`,
   ];
   return acts.filter(Boolean).join(' ');
 }

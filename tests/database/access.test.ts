@@ -11,6 +11,7 @@ import { notifiableSql, readBacklog } from '../../src/jobs/dueSql';
 import { countViewRows } from '../../src/jobs/grants';
 import { searchRequests } from '../../src/jobs/requestSearch';
 import { readStory } from '../../src/jobs/requestStory';
+import { remind } from '../../src/jobs/reminder';
 import { readRunDetails } from '../../src/jobs/runDetails';
 import { databricks, palantir } from '../../src/jobs/platforms';
 import { replaceView, restoreViews } from '../support/views';
@@ -182,7 +183,10 @@ async function doWhatIsRare(
   await record(() => countViewRows(environment.session, job.platform, id));
 
   if (job.kind === 'notification')
-    await record(() => environment.run(job, environment.services(), { resend: id }));
+    await record(() => {
+      const services = environment.services();
+      return remind(services, deadlineIn(services.clock, hour), job.platform, id);
+    });
   await record(async () => {
     const jobId = newGuid();
     await acquireLock(environment.session, job.type, jobId, 'machine-1');

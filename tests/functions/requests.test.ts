@@ -195,3 +195,98 @@ FROM dbo.DataAccessDeltaRequests AS r WHERE r.request_status = 'Approved' AND r.
     expect(await get('/Databricks/17')).toMatchObject({ platform: 'databricks', requestId: 17 });
   });
 });
+
+describe('a reminder by hand', () => {
+  interface Answer {
+    readonly status: number;
+    readonly retryAfter: string | null;
+    readonly body: { code?: string; detail?: string; sentTo?: string; sentBy?: string };
+  }
+  async function post(path: string): Promise<Answer> {
+    const answer = await app.call(`/api/requests/${path}/reminders`, { method: 'POST' });
+    return {
+      status: answer.status,
+      retryAfter: answer.headers.get('retry-after'),
+      body: (await answer.json()) as Answer['body'],
+    };
+  }
+  const email = () => sample.standIns.email;
+  /** Of a Databricks request whose reminder is due, with a usable address. */
+  async function dueRequest(): Promise<number> {
+    const answer = await app.call(`/api/jobs/${notification.type}/runs?dryRun=true`, { method: 'POST' });
+    const { grants } = (await answer.json()) as { grants: { requestId: number; failure: string | null }[] };
+    return grants.find(({ failure }) => failure === null)?.requestId ?? 0;
+  }
+
+  test('is answered with 200 once it is sent and recorded, and with 409 for ten minutes after; it is no run', async () => {
+    const id = await dueRequest();
+    const sent = await post(`databricks/${id}`);
+    expect(sent).toMatchObject({
+      status: 200,
+      body: { sentBy: 'Operator', sentTo: email().messages[0]?.to[0] },
+    });
+    expect(await post(`databricks/${id}`)).toMatchObject({
+      status: 409,
+      retryAfter: '600',
+      body: {
+        code: 'justSent',
+        detail: expect.stringMatching(/^Nothing was sent\. .* less than 10 minutes/) as string,
+      },
+    });
+    expect(email().messages).toHaveLength(1);
+    expect(await sample.query('SELECT r.Id FROM dbo.JobRun AS r;')).toEqual([]);
+  });
+
+  test('asked for twelve times at once reaches its holder once', async () => {
+    const id = await dueRequest();
+    const answers = await Promise.all(Array.from({ length: 12 }, () => post(`databricks/${id}`)));
+    expect(answers.filter(({ status }) => status === 200)).toHaveLength(1);
+    expect(answers.filter(({ status }) => status === 409)).toHaveLength(11);
+    expect(email().messages).toHaveLength(1);
+  });
+
+  test('is never answered with 200 when nothing was sent', async () => {
+    const id = await dueRequest();
+    email().order({ kind: 'error', status: 400 });
+    expect(await post(`databricks/${id}`)).toMatchObject({
+      status: 502,
+      body: { code: 'rejected', detail: expect.stringMatching(/^Nothing was sent/) as string },
+    });
+    const other = await sample.query(
+      'SELECT TOP (1) g.RequestId AS Id FROM dbo.AccessGrant_Palantir AS g WHERE g.ExpiresAt > DATEADD(DAY, 30, GETUTCDATE());',
+    );
+    const palantirId = String(other[0]?.Id);
+    email().order({ kind: 'error', status: 403, times: 4 });
+    expect(await post(`palantir/${palantirId}`)).toMatchObject({
+      status: 502,
+      body: { code: 'unavailable' },
+    });
+    email().clearFaults();
+    email().order({ kind: 'error', status: 429, retryAfter: 3_600 });
+    const throttled = await post(`palantir/${palantirId}`);
+    expect(throttled).toMatchObject({ status: 503, body: { code: 'throttled' } });
+    expect(Number(throttled.retryAfter)).toBeGreaterThan(3_500);
+    expect(email().messages).toEqual([]);
+    expect(await sample.query('SELECT n.Id FROM dbo.ExpiryNotification_Palantir AS n;')).toEqual([]);
+  });
+
+  test.each([
+    [
+      'an address that is missing',
+      'g.RequesterEmail IS NULL AND g.ExpiresAt > GETUTCDATE()',
+      422,
+      'addressMissing',
+    ],
+    ['a grant that has ended', 'g.ExpiresAt < GETUTCDATE()', 409, 'ended'],
+  ])('to %s is refused, with the reason', async (_, condition, status, code) => {
+    const [row] = await sample.query(
+      `SELECT TOP (1) g.RequestId AS Id FROM dbo.AccessGrant_Databricks AS g WHERE ${condition};`,
+    );
+    expect(await post(`databricks/${row?.Id as number}`)).toMatchObject({ status, body: { code } });
+    expect(email().messages).toEqual([]);
+  });
+
+  test('of an unknown request is answered with 404', async () => {
+    expect(await post('databricks/999999')).toMatchObject({ status: 404 });
+  });
+});

@@ -56,8 +56,6 @@ function attempt(ago: number, properties: Properties = {}): Row {
     customDimensions: Object.fromEntries(Object.entries(all).map(([name, value]) => [name, String(value)])),
   };
 }
-const resend = (ago: number, properties: Properties = {}): Row =>
-  attempt(ago, { resend: true, ...properties });
 const failed = (ago: number, properties: Properties = {}): Row =>
   attempt(ago, { status: 'Failed', errorName: 'SqlError', ...properties });
 const safetyStop = (ago: number): Row => failed(ago, { errorName: 'SafetyStopError' });
@@ -94,10 +92,6 @@ describe('the states that the workbook shows', () => {
     ['Attention', [attempt(120), early(90), early(60), early(30)]],
     ['Failed', [attempt(60), failed(30)]],
     ['Overdue', [attempt(4 * hours), failed(30)]],
-    ['Failed', [failed(30), resend(20)]],
-    ['Healthy', [attempt(30), resend(20, { failedCount: 1 })]],
-    ['Overdue', [attempt(4 * hours), resend(30)]],
-    ['Attention', [early(120), early(90), early(60), resend(30)]],
   ])('%s, as the console calls it', (state, events) => {
     const query = readFileSync(join(infra, 'queries/jobStates.kql'), 'utf8').replace(
       'datetime(2000-01-01)',
@@ -118,10 +112,9 @@ describe('no-completed-run', () => {
     expect(ringing('no-completed-run', [...othersWell(jobType), attempt(ago, { jobType })])).toEqual(rings);
   });
 
-  test('a run that failed, was turned away or sent one reminder again is none; one that stopped early is', () => {
+  test('a run that failed or was turned away is none; one that stopped early is', () => {
     const before = [...othersWell(revocation), attempt(4 * hours)];
     expect(ringing('no-completed-run', [...before, failed(60), conflict(30)])).toEqual([revocation]);
-    expect(ringing('no-completed-run', [...before, resend(60)])).toEqual([revocation]);
     expect(ringing('no-completed-run', [...before, attempt(60, { stoppedEarly: true })])).toEqual([]);
   });
 
@@ -160,7 +153,6 @@ describe('failed-twice', () => {
       [failed(90), conflict(60), failed(30)],
       [revocation],
     ],
-    ['two in a row with a resend between', [failed(90), resend(60), failed(30)], [revocation]],
     ['two with a completed run between', [failed(150), attempt(90), failed(30)], []],
     ['two in a row, then a completed run', [failed(150), failed(90), attempt(30)], []],
     ['two safety stops, which have a rule of their own', [safetyStop(90), safetyStop(30)], []],
@@ -255,8 +247,8 @@ describe('stopped-early', () => {
     ['twice in a row', [attempt(150), early(90), early(30)], []],
     ['three times in a row', [early(150), early(90), early(30)], [revocation]],
     [
-      'three times in a row, with one that was turned away and a resend between',
-      [early(150), early(90), conflict(60), resend(50), early(30)],
+      'three times in a row, with one that was turned away between',
+      [early(150), early(90), conflict(60), early(30)],
       [revocation],
     ],
     ['three times with a run between that did all', [early(210), early(150), attempt(90), early(30)], []],

@@ -5,7 +5,6 @@ import { failureCauses } from '../../jobs/failures';
 import { stoppedEarly } from '../../jobs/jobStates';
 import { requestViewAdvice } from '../../jobs/requests';
 import type { RunDetails } from '../../jobs/runDetails';
-import { isResend } from '../../jobRun/jobRun';
 import {
   compareRuns,
   describeDuration,
@@ -68,8 +67,8 @@ export function renderRunPanel({ job, details, first }: RunPanel, view: View): S
             previousRun
               ? html`<a href="${link({ run: previousRun.jobId })}">${timeTag(previousRun.startedAt)}</a>,
                   ${describeOutcome(previousRun)}, ${describeCounts(job.kind, previousRun)} in
-                  ${describeDuration(previousRun, readAt)}.
-                  ${isResend(run) ? null : `This one: ${compareRuns(job, run, previousRun, readAt).join(', ') || 'much the same'}.`}`
+                  ${describeDuration(previousRun, readAt)}. This one:
+                  ${compareRuns(job, run, previousRun, readAt).join(', ') || 'much the same'}.`
               : 'none'
           }
         </dd>

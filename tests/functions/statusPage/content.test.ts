@@ -505,29 +505,6 @@ describeInChromium('The status page in Chromium', () => {
       expect(rows.slice(-2).map((row) => row[4])).toEqual(['1 more revoked', '']);
     });
 
-    test('what was sent again is compared with nothing, and nothing with it', async () => {
-      const job = 'ExpiryNotificationDatabricksRequests';
-      await addRuns(job, [
-        { ago: 2 * hour, took: 1000, Processed_Count: 70, Failed_Count: 5 },
-        {
-          ago: hour,
-          took: 1000,
-          Processed_Count: 1,
-          Error_Message: 'Request 5 alone, sent again on purpose.',
-        },
-        { ago: lately, took: 1000, Processed_Count: 72, Failed_Count: 5 },
-      ]);
-      const page = await open(`&job=${job}`);
-      await expect(card(page, job).locator('.state').innerText()).resolves.toBe('Needs attention');
-      const rows = await cells(panel(page).locator('tbody tr:not(.message)'));
-      expect(rows.map((row) => row[5])).toEqual(['2 more sent', '', '']);
-      const resent = panel(page).locator('tbody tr:not(.message) a').nth(1);
-      await resent.click();
-      await panel(page).getByText('Run before').waitFor();
-      await expect(panel(page).innerText()).resolves.not.toContain('This one');
-      await expect(panel(page).innerText()).resolves.toContain('70 sent, 5 failed');
-    });
-
     test.each([
       ['&job=Nothing', 'There is no such page'],
       [`&run=${randomUUID()}`, 'There is no such page'],
