@@ -795,7 +795,7 @@ test('an app without its settings answers with 500, which names every one, and f
     );
     for (const name of missing) expect(answer.body.detail).toContain(`${name}: missing: expected`);
   }
-  expect((await (await bare.call('/admin/functions')).json()) as unknown[]).toHaveLength(10);
+  expect((await (await bare.call('/admin/functions')).json()) as unknown[]).toHaveLength(13);
 });
 
 describe('The timers', () => {
@@ -913,6 +913,9 @@ describe('What the app registers in Azure', () => {
       ['ListJobRuns', ['GET'], 'jobs/{jobType}/runs'],
       ['GetJobRun', ['GET'], 'jobs/{jobType}/runs/{jobId}'],
       ['CancelRun', ['POST'], 'jobs/{jobType}/runs/{jobId}/cancel'],
+      ['SearchRequests', ['GET'], 'requests'],
+      ['GetRequest', ['GET'], 'requests/{platform}/{requestId}'],
+      ['SendReminder', ['POST'], 'requests/{platform}/{requestId}/reminders'],
       ['ListJobs', ['GET'], 'jobs'],
       ['Status', ['GET'], 'status'],
     ]);
