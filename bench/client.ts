@@ -10,6 +10,7 @@ import { Session } from '../src/database/session';
 import { uniqueIdentifier, varChar, type Parameter } from '../src/database/statement';
 import { acquireLock } from '../src/jobRun/acquire';
 import { finishRun } from '../src/jobRun/finish';
+import { insertDueSql } from '../src/jobs/dueReminders';
 import { expiredSql, notifiableSql } from '../src/jobs/dueSql';
 import { databricks } from '../src/jobs/platforms';
 import { createCredential } from '../src/services';
@@ -49,7 +50,7 @@ async function collect(sql: string, parameters: Readonly<Record<string, Paramete
   await own.query({
     name: 'createDue',
     sql: `CREATE TABLE #Due (Position INT IDENTITY(1, 1) PRIMARY KEY, RequestId INT NULL, ExpiresAt DATETIME2(7) NOT NULL,
-  LeadDays INT NULL, DueSince DATETIME2(7) NULL, Recipient NVARCHAR(400) COLLATE Latin1_General_BIN2 NULL, ViewRows INT NULL);`,
+  LeadDays INT NULL, DueSince DATETIME2(7) NULL, Recipient NVARCHAR(400) COLLATE Latin1_General_BIN2 NULL, SendBy DATE NULL, ViewRows INT NULL);`,
   });
   const ms = await timed(() => own.query({ name: 'collect', sql, parameters }));
   own.close();
@@ -82,13 +83,7 @@ SELECT g.RequestId, GETUTCDATE(), @revokedBy ${due};`,
 
   /** The reminders that are due, as a run collects them. */
   collectReminders: () =>
-    collect(
-      `${reminders.with}
-INSERT INTO #Due (RequestId, ExpiresAt, LeadDays, DueSince, Recipient, ViewRows)
-SELECT g.RequestId, g.ExpiresAt, g.LeadDays, g.DueSince, g.Recipient, g.ViewRows
-FROM Candidates AS g WHERE g.CoveredUntil IS NULL ORDER BY g.Recipient, g.ExpiresAt, g.RequestId;`,
-      reminders.parameters,
-    ),
+    collect(insertDueSql(reminders, false), { ...reminders.parameters, jobId: varChar(36, randomUUID()) }),
 
   /** The same columns of the same rows, by whoever trusts the view. */
   rawReminders: () =>
@@ -106,13 +101,16 @@ ORDER BY LOWER(g.RequesterEmail COLLATE Latin1_General_BIN2), g.ExpiresAt, g.Req
 INSERT INTO #Due (RequestId, ExpiresAt)
 SELECT g.RequestId, g.ExpiresAt FROM Candidates AS g WHERE g.CoveredUntil IS NULL ORDER BY g.RequestId;`),
 
-  /** The same by NOT EXISTS. */
+  /** The same, with the last end of every key. */
   rawUncovered: () =>
     collect(`INSERT INTO #Due (RequestId, ExpiresAt)
-SELECT g.RequestId, g.ExpiresAt ${due} AND NOT EXISTS (
-  SELECT 1 FROM dbo.AccessGrant_Databricks AS c
-  WHERE c.AccessKey = g.AccessKey AND c.ExpiresAt > g.ExpiresAt AND c.ExpiresAt > GETUTCDATE())
-ORDER BY g.RequestId;`),
+SELECT e.RequestId, e.ExpiresAt
+FROM (SELECT g.RequestId, g.ExpiresAt, g.AccessKey ${due}) AS e
+LEFT JOIN (
+  SELECT c.AccessKey, MAX(c.ExpiresAt) AS LastEnd FROM dbo.AccessGrant_Databricks AS c GROUP BY c.AccessKey
+) AS k ON k.AccessKey = e.AccessKey AND k.LastEnd > e.ExpiresAt AND k.LastEnd > GETUTCDATE()
+WHERE k.AccessKey IS NULL
+ORDER BY e.RequestId;`),
 
   /** tedious alone: select the grants that are due (at most 2,000), then one insert a grant. Gives ms per grant. */
   plainLoop: async () => {

@@ -1,7 +1,7 @@
 /**
  * Measures the product against what it is set against, side by side, prints one table and writes it as JSON.
  *
- *     npm run bench [-- --sqlserver] [-- start lock revocation notification memory console]
+ *     npm run bench [-- --sqlserver] [-- start lock load revocation notification memory console]
  *
  * Without names all of them. Runs against the SQL stand-in, or with --sqlserver against the real server of
  * `npm run test:sqlserver`: an empty database of its own. Exit code 0: all were measured, reached or not.
@@ -15,6 +15,7 @@ import { firstRunRow, packageRow, startRows } from './coldStart';
 import { consoleRows } from './console';
 import { openDatabase } from './database';
 import { lockRows, memoryRows, notificationRow, revocationRows } from './jobs';
+import { loadRows } from './load';
 import { report, type Row } from './report';
 
 const root = join(__dirname, '..');
@@ -41,6 +42,7 @@ async function main(): Promise<void> {
   };
   try {
     await measure('lock', () => lockRows(database, deployed));
+    await measure('load', () => loadRows(database));
     await measure('revocation', () => revocationRows(database, deployed));
     await measure('notification', async () => [await notificationRow(database, deployed)]);
     await measure('memory', () => memoryRows(database, deployed));

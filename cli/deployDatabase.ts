@@ -11,7 +11,7 @@ import { deadlineIn, systemClock } from '../src/clock';
 import { readDatabaseSettings } from '../src/config/settings';
 import { Database } from '../src/database/database';
 import { platforms } from '../src/jobs/platforms';
-import { createCredential } from '../src/services';
+import { createCommandCredential } from './credential';
 import { deployScripts } from './deployScripts';
 import { readExpectedSchema } from './doctor/expectedSchema';
 import { examined, readFacts } from './doctor/database';
@@ -30,25 +30,28 @@ const usage =
 
 runCommand(async () => {
   const { replaceViews, grantee } = readArguments();
-  const environment = readEnvironment();
+  const environment = readEnvironment(grantee && '--grant is for a database in Azure');
   const { database, identityClientId } = readDatabaseSettings(environment);
-  const credential = await createCredential(environment, identityClientId);
+  const credential = await createCommandCredential(environment, identityClientId);
   const directory = join(__dirname, '../sql');
   const schema = readExpectedSchema(directory);
   const log = (line: string): void => console.log(line);
   log(`Database ${database.name} on ${database.server}:${database.port}`);
-  const findings = await new Database(database, credential, statementTimeoutMs).connect('run', (connection) =>
-    connection.withRetries(deadlineIn(systemClock, timeBudgetMs), async (session) => {
-      await deployScripts(session, directory, log, replaceViews ? keepReplacedView : undefined);
-      if (grantee) await grantRole(session, schema.role, grantee, log);
-      const examinedDatabase = examined(session, await readFacts(session));
-      const checked: Finding[] = [];
-      for (const platform of platforms) {
-        checked.push(...(await checkRequestView(examinedDatabase, platform, schema)));
-        checked.push(...(await checkGrantView(examinedDatabase, platform, schema)));
-      }
-      return checked;
-    }),
+  const interactive = { interactive: true };
+  const findings = await new Database(database, credential, statementTimeoutMs, interactive).connect(
+    'run',
+    (connection) =>
+      connection.withRetries(deadlineIn(systemClock, timeBudgetMs), async (session) => {
+        await deployScripts(session, directory, log, replaceViews ? keepReplacedView : undefined);
+        if (grantee) await grantRole(session, schema.role, grantee, log);
+        const examinedDatabase = examined(session, await readFacts(session));
+        const checked: Finding[] = [];
+        for (const platform of platforms) {
+          checked.push(...(await checkRequestView(examinedDatabase, platform, schema)));
+          checked.push(...(await checkGrantView(examinedDatabase, platform, schema)));
+        }
+        return checked;
+      }),
   );
   const failed = findings.filter(({ status }) => status === 'failed');
   for (const finding of failed) console.error(formatFinding(finding));

@@ -21,8 +21,15 @@ interface Batch {
   readonly firstLine: number;
 }
 
+/** The numbered scripts of a directory, in their order. Others, such as purge.sql, are run by hand. */
+export function scriptsIn(directory: string): string[] {
+  return readdirSync(directory)
+    .filter((name) => /^\d\d_.*\.sql$/.test(name))
+    .sort();
+}
+
 /**
- * Applies the scripts of a directory in the order of their names, batch by batch. They are idempotent: what exists is
+ * Applies the numbered scripts of a directory in the order of their names, batch by batch. They are idempotent: what exists is
  * left as it is, a view that differs from its script included.
  * @param log receives what was done to each object, line by line
  * @param keepReplacedView given: a view that differs is replaced, once this has kept its text
@@ -34,10 +41,7 @@ export async function deployScripts(
   log: (line: string) => void,
   keepReplacedView?: KeepReplacedView,
 ): Promise<void> {
-  const scripts = readdirSync(directory)
-    .filter((name) => name.endsWith('.sql'))
-    .sort();
-  for (const script of scripts) {
+  for (const script of scriptsIn(directory)) {
     log(script);
     const batches = splitBatches(readFileSync(join(directory, script), 'utf8'));
     let viewChanged = false;

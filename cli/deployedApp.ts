@@ -1,29 +1,26 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { jobs } from '../src/jobs/catalogue';
+import {
+  askResourceManager,
+  DeployedAppError,
+  describeAnswer,
+  readAnswer,
+  requestTimeoutMs,
+  requireAppId,
+  type AppInAzure,
+} from './resourceManager';
 
-/** The function app is not there, not allowed to be looked at, or not ready in time. The message says what to do. */
-export class DeployedAppError extends Error {
-  override readonly name = 'DeployedAppError';
-}
-
-export interface DeployedAppOptions {
-  /** The resource id of the function app: /subscriptions/…/providers/Microsoft.Web/sites/… */
-  readonly appId: string;
-  /** A bearer token for Azure Resource Manager. */
-  readonly token: string;
+export interface DeployedAppOptions extends AppInAzure {
   readonly log: (line: string) => void;
   /** How long the app may take until it is ready. In ms. */
   readonly timeoutMs?: number;
   /** Between two looks. In ms. */
   readonly pauseMs?: number;
-  /** Where Azure Resource Manager and the app are found. */
-  readonly management?: string;
+  /** Where the app is found. */
   readonly addressOf?: (hostName: string) => string;
 }
 
-const apiVersion = '2024-04-01';
-/** The longest that one request may take. In ms. */
-const requestTimeout = 30_000;
+const apiVersion = { 'api-version': '2025-03-01' };
 
 interface FunctionList {
   readonly value: readonly { readonly properties: { readonly name: string } }[];
@@ -37,40 +34,18 @@ interface FunctionList {
  * @throws DeployedAppError
  */
 export async function verifyDeployedApp(options: DeployedAppOptions): Promise<string> {
-  const { appId, log, management = 'https://management.azure.com' } = options;
+  const { appId, log } = options;
   const { addressOf = (hostName) => `https://${hostName}` } = options;
-  if (
-    !/^\/subscriptions\/[^/]+\/resourceGroups\/[^/]+\/providers\/Microsoft\.Web\/sites\/[^/]+$/i.test(appId)
-  )
-    throw new DeployedAppError(
-      `"${appId}" is not the resource id of a function app: expected /subscriptions/…/resourceGroups/…/providers/Microsoft.Web/sites/…`,
-    );
-
-  async function arm(method: 'GET' | 'POST', path: string): Promise<Response> {
-    const response = await fetch(`${management}${appId}${path}?api-version=${apiVersion}`, {
-      method,
-      headers: { authorization: `Bearer ${options.token}` },
-      signal: AbortSignal.timeout(requestTimeout),
-    });
-    if (response.status === 404 && path === '')
-      throw new DeployedAppError(`There is no function app ${appId}. Check the name, or deploy it first.`);
-    if (response.status === 401 || response.status === 403)
-      throw new DeployedAppError(
-        `Azure refused ${method} ${path || 'the app'} (${response.status}). The signed-in identity needs the role Website Contributor on ${appId}.`,
-      );
-    return response;
-  }
-  const read = async <T>(response: Response): Promise<T> => {
-    if (!response.ok) throw new Error(await describe(response));
-    return (await response.json()) as T;
-  };
+  requireAppId(appId);
+  const arm = (method: 'GET' | 'POST', path: string): Promise<Response> =>
+    askResourceManager(options, method, `${appId}${path}`, apiVersion);
 
   let address = '';
   await until(options, 'The functions are not listed', async () => {
-    const site = await read<{ properties: { defaultHostName: string } }>(await arm('GET', ''));
+    const site = await readAnswer<{ properties: { defaultHostName: string } }>(await arm('GET', ''));
     address = addressOf(site.properties.defaultHostName);
     const sync = await arm('POST', '/host/default/sync');
-    const { value } = await read<FunctionList>(await arm('GET', '/functions'));
+    const { value } = await readAnswer<FunctionList>(await arm('GET', '/functions'));
     const names = value.map(({ properties }) => properties.name);
     const missing = jobs.map(({ type }) => type).filter((type) => !names.includes(type));
     // Every function but the timers is one for HTTP.
@@ -84,21 +59,21 @@ export async function verifyDeployedApp(options: DeployedAppOptions): Promise<st
   });
 
   await until(options, 'GET /api/jobs is not answered', async () => {
-    const signIn = await read<{ properties: { platform?: { enabled?: boolean } } }>(
+    const signIn = await readAnswer<{ properties: { platform?: { enabled?: boolean } } }>(
       await arm('GET', '/config/authsettingsV2'),
     );
     if (signIn.properties.platform?.enabled) {
       log('GET /api/jobs is not asked: App Service authentication wants a person to sign in');
       return undefined;
     }
-    const keys = await read<{ functionKeys?: { default?: string } }>(
+    const keys = await readAnswer<{ functionKeys?: { default?: string } }>(
       await arm('POST', '/host/default/listkeys'),
     );
     const response = await fetch(`${address}/api/jobs`, {
       headers: { 'x-functions-key': keys.functionKeys?.default ?? '' },
-      signal: AbortSignal.timeout(requestTimeout),
+      signal: AbortSignal.timeout(requestTimeoutMs),
     });
-    if (!response.ok) return describe(response);
+    if (!response.ok) return describeAnswer(response);
     log('GET /api/jobs is answered: the app reaches the database');
     return undefined;
   });
@@ -107,7 +82,7 @@ export async function verifyDeployedApp(options: DeployedAppOptions): Promise<st
     const response = await fetch(`${address}/api/jobs`, {
       headers: forgedPrincipal,
       redirect: 'manual',
-      signal: AbortSignal.timeout(requestTimeout),
+      signal: AbortSignal.timeout(requestTimeoutMs),
     });
     if (refusals.includes(response.status)) {
       log(`A forged sign-in is refused (${response.status})`);
@@ -117,7 +92,7 @@ export async function verifyDeployedApp(options: DeployedAppOptions): Promise<st
       throw new DeployedAppError(
         `The app let in a caller without a key or a sign-in, by a forged header x-ms-client-principal-name (${response.status}): anybody can run its jobs. Set HTTP_AUTHORIZATION to key now, remove every WEBSITE_AUTH_ setting of your own, and turn App Service authentication on before HTTP_AUTHORIZATION=signIn.`,
       );
-    return describe(response);
+    return describeAnswer(response);
   });
   return `${address}/api/status`;
 }
@@ -157,10 +132,4 @@ async function until(
     log(`${what} yet: ${problem}`);
     await delay(pauseMs);
   }
-}
-
-async function describe(response: Response): Promise<string> {
-  if (response.status === 429) return 'it is busy (429)';
-  const text = (await response.text()).replace(/\s+/g, ' ').slice(0, 300);
-  return `${response.status}${text === '' ? '' : `, ${text}`}`;
 }

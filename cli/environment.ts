@@ -2,18 +2,44 @@ import { existsSync, readFileSync } from 'node:fs';
 import { parseArgs, type ParseArgsConfig, type ParseArgsOptionsConfig } from 'node:util';
 import { distance } from 'fastest-levenshtein';
 import { parse, printParseErrorCode, type ParseError } from 'jsonc-parser';
-import type { Environment } from '../src/config/settings';
+import { isLocalHost, type Environment } from '../src/config/settings';
 
 const localSettings = 'local.settings.json';
 
+/** With which a pipeline, or azd for its hooks, says who signs in to Azure. */
+const azureSignIn = [
+  'AZURE_TOKEN_CREDENTIALS',
+  'AZURE_CLIENT_SECRET',
+  'AZURE_CLIENT_CERTIFICATE_PATH',
+  'AZURE_FEDERATED_TOKEN_FILE',
+];
+
 /**
- * The app settings of a command: the environment, and below it the Values of local.settings.json where there is one.
+ * The app settings of a command: the environment, and below it the Values of local.settings.json, which serve a database
+ * on this machine and no other: none of them, a password least of all, reaches a server in Azure.
+ * @param notLocal why the command is not for a database on this machine, if that is so
  * @throws Error if that file cannot be read
  */
-export function readEnvironment(): Environment {
+export function readEnvironment(notLocal?: string): Environment {
   if (!existsSync(localSettings)) return process.env;
+  const signIn = azureSignIn.find((name) => process.env[name]);
+  const reason =
+    notLocal ?? (signIn && `${signIn} is set, which is for Azure`) ?? notLocalServer(process.env.SQL_SERVER);
+  if (reason !== undefined) return withoutFile(reason);
   const text = readFileSync(localSettings, 'utf8').replace(/^\uFEFF/, '');
-  return { ...parseLocalSettings(text), ...process.env };
+  const settings = { ...parseLocalSettings(text), ...process.env };
+  const fault = notLocalServer(settings.SQL_SERVER);
+  return fault === undefined ? settings : withoutFile(fault);
+}
+
+const notLocalServer = (server = ''): string | undefined =>
+  server.trim() === '' || isLocalHost(server.trim())
+    ? undefined
+    : `it serves a database on this machine, and SQL_SERVER is ${server}`;
+
+function withoutFile(reason: string): Environment {
+  console.error(`${localSettings} is not read: ${reason}. The settings come from the environment alone.`);
+  return process.env;
 }
 
 /** Comments and trailing commas are allowed, as the Azure Functions Core Tools allow them. No value gets into an error. */

@@ -9,6 +9,7 @@ import { findJob, jobs } from '../src/jobs/catalogue';
 import { previewJob } from '../src/jobs/previewJob';
 import { runJob } from '../src/jobs/runJob';
 import { createServices } from '../src/services';
+import { createCommandCredential } from './credential';
 import { parseArguments, readEnvironment, runCommand } from './environment';
 
 const usage = `Usage: npm run job -- <Job_Type> [--dry-run | --allow-mass-revocation]
@@ -33,7 +34,10 @@ runCommand(async () => {
     throw new Error(`--dry-run and --allow-mass-revocation exclude each other.\n${usage}`);
 
   const log = (message: string): void => console.error(message);
-  const services = await createServices(readEnvironment(), log);
+  const services = await createServices(readEnvironment(), log, {
+    credentialFor: createCommandCredential,
+    interactive: true,
+  });
   if (values['dry-run']) {
     console.log(JSON.stringify(await previewJob(services, job), undefined, 2));
     return true;

@@ -6,9 +6,10 @@
  *
  * The signed-in identity needs the role Website Contributor on the app. Exit code 1 if the app is not ready in time.
  */
-import { createCredential } from '../src/services';
-import { DeployedAppError, verifyDeployedApp } from './deployedApp';
+import { managementToken } from './credential';
+import { verifyDeployedApp } from './deployedApp';
 import { parseArguments, readEnvironment, runCommand } from './environment';
+import { DeployedAppError } from './resourceManager';
 
 const usage = 'Usage: npm run deploy:verify -- --function-app <resource id of the function app>';
 
@@ -18,23 +19,9 @@ runCommand(async () => {
   if (appId === undefined) throw new DeployedAppError(usage);
   const statusPage = await verifyDeployedApp({
     appId,
-    token: await managementToken(),
+    token: await managementToken(readEnvironment('this command asks Azure alone')),
     log: (line) => console.log(line),
   });
   console.log(`Status page: ${statusPage}`);
   return true;
 });
-
-async function managementToken(): Promise<string> {
-  try {
-    const credential = await createCredential(readEnvironment(), undefined);
-    const token = await credential.getToken('https://management.azure.com/.default');
-    if (token) return token.token;
-    throw new Error('none was issued');
-  } catch (cause) {
-    throw new DeployedAppError(
-      `Could not get a token; sign in with az login or azd auth login: ${cause instanceof Error ? cause.message : String(cause)}`,
-      { cause },
-    );
-  }
-}

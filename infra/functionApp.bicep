@@ -17,6 +17,8 @@ param subnetId string
 param instanceMemoryMB int
 param maximumInstanceCount int
 param signInClientId string
+param disabledJobs string
+param inboundRanges string
 
 // The platform alone says whether App Service authentication is on: the app believes WEBSITE_AUTH_ENABLED.
 var ofPlatform = filter(items(settings), setting => startsWith(toUpper(setting.key), 'WEBSITE_AUTH_'))
@@ -49,7 +51,28 @@ var signInSettings = empty(signInClientId)
       WEBSITE_AUTH_AAD_ALLOWED_TENANTS: tenant().tenantId
     }
 
-resource plan 'Microsoft.Web/serverfarms@2024-04-01' = {
+var jobTypes = [
+  'RevokeExpiredDatabricksRequests'
+  'RevokeExpiredPalantirRequests'
+  'ExpiryNotificationDatabricksRequests'
+  'ExpiryNotificationPalantirRequests'
+]
+// Under the names that the portal uses: what is switched off or on there lasts until the next deployment.
+var disabledJobSettings = toObject(
+  filter(map(split(disabledJobs, ','), name => trim(name)), name => !empty(name)),
+  name => contains(jobTypes, name)
+    ? 'AzureWebJobs.${name}.Disabled'
+    : fail('DISABLED_JOBS: ${name} is not a job; expected ${join(jobTypes, ', ')}, separated by commas'),
+  name => 'true'
+)
+
+var inboundRules = map(filter(map(split(inboundRanges, ','), range => trim(range)), range => !empty(range)), range => {
+  ipAddress: range
+  action: 'Allow'
+  priority: 100
+})
+
+resource plan 'Microsoft.Web/serverfarms@2025-03-01' = {
   name: planName
   location: location
   tags: tags
@@ -63,7 +86,7 @@ resource plan 'Microsoft.Web/serverfarms@2024-04-01' = {
   }
 }
 
-resource functionApp 'Microsoft.Web/sites@2024-04-01' = {
+resource functionApp 'Microsoft.Web/sites@2025-03-01' = {
   name: name
   location: location
   // azd finds the app of the service "app" in azure.yaml by this tag.
@@ -107,8 +130,19 @@ resource functionApp 'Microsoft.Web/sites@2024-04-01' = {
     }
     siteConfig: {
       minTlsVersion: '1.2'
+      scmMinTlsVersion: '1.2'
+      cors: {
+        // The portal's Test/Run calls HTTP functions from the browser.
+        allowedOrigins: [
+          'https://portal.azure.com'
+        ]
+      }
+      ipSecurityRestrictions: inboundRules
+      ipSecurityRestrictionsDefaultAction: empty(inboundRules) ? 'Allow' : 'Deny'
+      // Deployments come from other addresses than people do.
+      scmIpSecurityRestrictionsUseMain: false
       appSettings: [
-        for setting in items(union(siteSettings, derivedSettings, signInSettings)): {
+        for setting in items(union(siteSettings, disabledJobSettings, derivedSettings, signInSettings)): {
           name: setting.key
           value: setting.value
         }
@@ -117,7 +151,24 @@ resource functionApp 'Microsoft.Web/sites@2024-04-01' = {
   }
 }
 
-resource signIn 'Microsoft.Web/sites/config@2024-04-01' = if (!empty(signInClientId)) {
+// Deployments sign in with Microsoft Entra ID: no user name and password opens the app's deployment site.
+resource deploymentSite 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2025-03-01' = {
+  parent: functionApp
+  name: 'scm'
+  properties: {
+    allow: false
+  }
+}
+
+resource ftp 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2025-03-01' = {
+  parent: functionApp
+  name: 'ftp'
+  properties: {
+    allow: false
+  }
+}
+
+resource signIn 'Microsoft.Web/sites/config@2025-03-01' = if (!empty(signInClientId)) {
   parent: functionApp
   name: 'authsettingsV2'
   properties: {

@@ -1,4 +1,5 @@
-// The mail service: what the app sends through, the domain that it sends from, and the log of what was delivered.
+// The mail service: what the app sends through, the domain that it sends from, and the log of what was delivered. Without
+// access keys: the app's identity signs in.
 param suffix string
 param tags object
 param dataLocation string
@@ -14,7 +15,7 @@ var useSenderDomain = !empty(senderDomain) && senderDomainVerified
 // Built-in role "Communication and Email Service Owner". There is none for sending alone.
 var communicationAndEmailServiceOwner = '09976791-48a7-449e-bb21-39d1a415f350'
 
-resource emailService 'Microsoft.Communication/emailServices@2023-04-01' = {
+resource emailService 'Microsoft.Communication/emailServices@2025-05-01' = {
   name: 'email-${suffix}'
   location: 'global'
   tags: tags
@@ -23,7 +24,7 @@ resource emailService 'Microsoft.Communication/emailServices@2023-04-01' = {
   }
 }
 
-resource azureDomain 'Microsoft.Communication/emailServices/domains@2023-04-01' = {
+resource azureDomain 'Microsoft.Communication/emailServices/domains@2025-05-01' = {
   parent: emailService
   name: 'AzureManagedDomain'
   location: 'global'
@@ -34,7 +35,7 @@ resource azureDomain 'Microsoft.Communication/emailServices/domains@2023-04-01' 
   }
 }
 
-resource siteDomain 'Microsoft.Communication/emailServices/domains@2023-04-01' = if (!empty(senderDomain)) {
+resource siteDomain 'Microsoft.Communication/emailServices/domains@2025-05-01' = if (!empty(senderDomain)) {
   parent: emailService
   name: senderDomain
   location: 'global'
@@ -45,7 +46,7 @@ resource siteDomain 'Microsoft.Communication/emailServices/domains@2023-04-01' =
   }
 }
 
-resource azureSender 'Microsoft.Communication/emailServices/domains/senderUsernames@2023-04-01' = if (!useSenderDomain) {
+resource azureSender 'Microsoft.Communication/emailServices/domains/senderUsernames@2025-05-01' = if (!useSenderDomain) {
   parent: azureDomain
   name: senderUsername
   properties: {
@@ -54,7 +55,7 @@ resource azureSender 'Microsoft.Communication/emailServices/domains/senderUserna
   }
 }
 
-resource siteSender 'Microsoft.Communication/emailServices/domains/senderUsernames@2023-04-01' = if (useSenderDomain) {
+resource siteSender 'Microsoft.Communication/emailServices/domains/senderUsernames@2025-05-01' = if (useSenderDomain) {
   parent: siteDomain
   name: senderUsername
   properties: {
@@ -63,12 +64,13 @@ resource siteSender 'Microsoft.Communication/emailServices/domains/senderUsernam
   }
 }
 
-resource communicationService 'Microsoft.Communication/communicationServices@2023-04-01' = {
+resource communicationService 'Microsoft.Communication/communicationServices@2025-05-01' = {
   name: 'acs-${suffix}'
   location: 'global'
   tags: tags
   properties: {
     dataLocation: dataLocation
+    disableLocalAuth: true
     linkedDomains: [
       useSenderDomain ? siteDomain.id : azureDomain.id
     ]
@@ -88,6 +90,8 @@ resource senderRole 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   }
 }
 
+// The rule's only suggestion is 2016-09-01, which knows one setting a resource and no name for it.
+#disable-next-line use-recent-api-versions
 resource deliveryLogs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   name: 'delivery'
   scope: communicationService

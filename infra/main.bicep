@@ -68,6 +68,12 @@ param settings object = {}
 @description('Client id of an app registration in Microsoft Entra: people sign in with it before they see the status page. Empty: a function key is enough.')
 param signInClientId string = ''
 
+@description('Jobs whose timers are switched off, separated by commas. They can still be run by hand.')
+param disabledJobs string = ''
+
+@description('Address ranges that may call the app over HTTP, in CIDR notation, separated by commas. Empty: every address.')
+param inboundRanges string = ''
+
 @description('Address of docs/operating.md, for the links in alerts.')
 param documentationUrl string = 'docs/operating.md'
 
@@ -79,7 +85,7 @@ var tags = {
   'azd-env-name': environmentName
 }
 
-resource group 'Microsoft.Resources/resourceGroups@2024-03-01' = {
+resource group 'Microsoft.Resources/resourceGroups@2025-04-01' = {
   name: resourceGroupName
   location: location
   tags: tags
@@ -155,6 +161,8 @@ module functionApp 'functionApp.bicep' = {
     instanceMemoryMB: instanceMemoryMB
     maximumInstanceCount: maximumInstanceCount
     signInClientId: signInClientId
+    disabledJobs: disabledJobs
+    inboundRanges: inboundRanges
   }
 }
 
@@ -170,6 +178,10 @@ module alerts 'alerts.bicep' = {
     documentationUrl: documentationUrl
     deployedAt: deployedAt
   }
+  // A rule that Azure refuses must not keep the app from being created.
+  dependsOn: [
+    functionApp
+  ]
 }
 
 module workbook 'workbook.bicep' = {

@@ -14,6 +14,9 @@ var jobs = [
   'ExpiryNotificationPalantirRequests'
 ]
 
+// Azure makes the app's address up. It is put into the finished text, so that all else of it is known beforehand.
+var addressPlaceholder = 'https://app.invalid'
+
 // Milliseconds.
 var day = 86400000
 
@@ -63,7 +66,7 @@ var content = {
       type: 1
       name: 'title'
       content: {
-        json: '# Access Expiry Jobs\nRuns of the four jobs. All times are UTC. [Status page](${appAddress}/api/status). What to do about a failure: `docs/operating.md`.'
+        json: '# Access Expiry Jobs\nRuns of the four jobs. All times are UTC. [Status page](${addressPlaceholder}/api/status). What to do about a failure: `docs/operating.md`.'
       }
     }
     {
@@ -112,7 +115,7 @@ var content = {
             name: 'AppAddress'
             type: 1
             isHiddenWhenLocked: true
-            value: appAddress
+            value: addressPlaceholder
           }
         ]
       }
@@ -242,6 +245,6 @@ resource workbook 'Microsoft.Insights/workbooks@2023-06-01' = {
     displayName: 'Access Expiry Jobs (${environmentName})'
     category: 'workbook'
     sourceId: applicationInsightsId
-    serializedData: string(content)
+    serializedData: replace(string(content), addressPlaceholder, appAddress)
   }
 }

@@ -36,11 +36,21 @@ export interface SampleSummary {
 /** The longest that one statement of setting up may take. In ms. */
 const statementTimeout = 60_000;
 
+/** Creates the two tables that a site has already, where they are missing. */
+export async function createRequestTables(session: Session): Promise<void> {
+  for (const { sql } of splitBatches(readFileSync(join(__dirname, 'existingTables.sql'), 'utf8')))
+    await session.query({ name: 'createRequestTables', sql });
+}
+
 /** Creates all objects; tables that exist are left as they are, views are those of sql/. */
 export async function createDatabase(session: Session): Promise<void> {
-  const silent = (): void => undefined;
-  await deployScripts(session, __dirname, silent);
-  await deployScripts(session, join(__dirname, '../sql'), silent, () => 'no file');
+  await createRequestTables(session);
+  await deployScripts(
+    session,
+    join(__dirname, '../sql'),
+    () => undefined,
+    () => 'no file',
+  );
 }
 
 /** The tables that createDatabase creates, in an order in which they can be emptied or dropped. */

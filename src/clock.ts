@@ -29,10 +29,19 @@ export interface Deadline {
   readonly signal?: AbortSignal;
 }
 
+/** Why work stops before all is done. A stable code, which JobRun keeps. */
+export type StopReason = 'shutdown' | 'time' | 'throttled';
+
+export const stopWords: Readonly<Record<StopReason, string>> = {
+  shutdown: 'the app is shutting down',
+  time: 'its time budget is spent',
+  throttled: 'the email service asks to wait longer than the run may',
+};
+
 /** Why nothing new may be started, or undefined while it may. */
-export function stopReason({ clock, at, signal }: Deadline): string | undefined {
-  if (signal?.aborted) return 'the app is shutting down';
-  if (clock.elapsed() >= at) return 'its time budget is spent';
+export function stopReason({ clock, at, signal }: Deadline): StopReason | undefined {
+  if (signal?.aborted) return 'shutdown';
+  if (clock.elapsed() >= at) return 'time';
   return undefined;
 }
 

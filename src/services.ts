@@ -2,21 +2,28 @@ import type { TokenCredential } from '@azure/identity';
 import type { Services } from './jobs/runJob';
 import { systemClock } from './clock';
 import { readSettings, type Environment } from './config/settings';
-import { Database } from './database/database';
+import { Database, type RetryOptions } from './database/database';
 import { EmailClient } from './email/emailClient';
 import { startTelemetry } from './telemetry/telemetry';
+
+/** How a command's services differ from the deployed app's. */
+interface ServiceOptions extends RetryOptions {
+  readonly credentialFor?: typeof createCredential;
+}
 
 /**
  * Creates the services that runs use from the app settings. Loads the settings' schema, the identity and telemetry; SQL
  * and email load at their first use. A service whose settings are wrong throws a SettingsError when it is read, so that
  * the others can be used.
+ * @param credentialFor chooses the identity: that of the deployed app, unless a command has its own
  */
 export async function createServices(
   environment: Environment,
   log: (message: string) => void,
+  { credentialFor = createCredential, ...retryOptions }: ServiceOptions = {},
 ): Promise<Services> {
   const settings = readSettings(environment);
-  const credential = await createCredential(environment, settings.identityClientId);
+  const credential = await credentialFor(environment, settings.identityClientId);
   const telemetry = await startTelemetry(
     settings.telemetryConnectionString,
     settings.telemetryNeedsToken ? credential : undefined,
@@ -28,7 +35,7 @@ export async function createServices(
     settings,
     get database() {
       // One for all: it bounds the sessions of the process.
-      return (database ??= new Database(settings.database, credential));
+      return (database ??= new Database(settings.database, credential, undefined, retryOptions));
     },
     get emailClient() {
       // One for all runs: it knows for how long the service has asked to wait.
@@ -40,8 +47,8 @@ export async function createServices(
 }
 
 /**
- * The identity that signs in to SQL, email and Application Insights: in Azure, told by IDENTITY_ENDPOINT, the managed
- * identity; on a workstation the developer's Azure sign-in.
+ * The identity with which the app signs in to SQL, email and Application Insights: in Azure, told by IDENTITY_ENDPOINT,
+ * the managed identity; on a workstation the developer's Azure sign-in. Commands have cli/credential.ts.
  * @param clientId of a user-assigned managed identity
  */
 export async function createCredential(

@@ -1,11 +1,4 @@
-import {
-  describeSchedule,
-  formatCount,
-  formatDuration,
-  formatNumber,
-  formatSpan,
-  formatUtc,
-} from '../src/format';
+import { formatCount, formatDuration, formatNumber, formatSpan, formatUtc } from '../src/format';
 
 const second = 1000;
 const minute = 60 * second;
@@ -49,34 +42,4 @@ test.each([
   [2000 * 24 * hour, '2,000 days'],
 ])('%i ms are "%s"', (ms, words) => {
   expect(formatSpan(ms)).toBe(words);
-});
-
-describe('a schedule in words', () => {
-  test.each([
-    ['0 0 * * * *', 'hourly at :00'],
-    ['0 15 * * * *', 'hourly at :15'],
-    ['0 30 6-18 * * *', 'hourly from 06:30 to 18:30 UTC'],
-    ['0 5 7 * * *', 'daily at 07:05 UTC'],
-    ['0 30 6,18 * * *', 'daily at 06:30, 18:30 UTC'],
-    ['0 30 6,18 * * 1-5', '06:30, 18:30 UTC, Monday to Friday'],
-    ['0 0 9 * * sun,WED', '09:00 UTC, Sunday, Wednesday'],
-    ['0 */10 * * * *', 'every 10 minutes'],
-    ['0 */7 * * * *', 'at every minute that is a multiple of 7'],
-    ['0 0,30 * * * *', 'hourly at :00, :30'],
-    ['0 * * * * *', 'every minute'],
-  ])('%s is "%s"', (expression, words) => {
-    expect(describeSchedule(expression)).toBe(words);
-  });
-
-  test.each([
-    '30 0 * * * *',
-    '0 0 0 1 * *',
-    '0 0 0 * jan *',
-    '0 5/25 * * * *',
-    '0 0 */5 * * *',
-    '0 0 9 * * */2',
-    'hourly',
-  ])('%s has no words of its own', (expression) => {
-    expect(describeSchedule(expression)).toBeUndefined();
-  });
 });

@@ -7,17 +7,18 @@ import { DatabaseError } from '../../src/database/errors';
 import { Session } from '../../src/database/session';
 import { jobs } from '../../src/jobs/catalogue';
 import { platforms } from '../../src/jobs/platforms';
-import { createCredential } from '../../src/services';
+import { createCommandCredential } from '../credential';
 import { checkApplicationInsights } from './applicationInsights';
 import { describeDatabase, examined, readFacts, type ExaminedDatabase } from './database';
 import { checkEmailEndpoint, describeSender } from './email';
 import { readExpectedSchema, type ExpectedSchema } from './expectedSchema';
 import { failed, skipped, type Finding } from './finding';
 import { checkGrants } from './grants';
-import { checkToken, databaseScope, describeIdentity, emailScope } from './identity';
+import { checkToken, databaseScope, describeIdentity, emailScope, usesManagedIdentity } from './identity';
 import { checkMasks } from './masks';
 import { checkPermissions, checkRole } from './permissions';
-import { describeJobSchedule } from './schedules';
+import { checkAlwaysEncrypted, checkRowLevelSecurity } from './protection';
+import { checkJobSchedule, checkScheduleZone } from './schedules';
 import { checkSettings, type UsableSettings } from './settings';
 import { checkJobStates } from './jobStates';
 import { checkRuns } from './runs';
@@ -52,7 +53,7 @@ export async function* diagnose(
   yield* findings;
   const { settings } = usable;
 
-  const credential = await createCredential(environment, settings.identityClientId);
+  const credential = await createCommandCredential(environment, settings.identityClientId);
   const tokens = yield* examineIdentity(environment, usable, credential, waitingFor);
   yield* examineDatabase(usable, credential, tokens.database, waitingFor);
 
@@ -68,10 +69,12 @@ export async function* diagnose(
     ? skipped('email sender', `${senderFault} has to be corrected first`)
     : describeSender(settings.email);
 
-  for (const { type, scheduleSetting } of jobs) {
+  yield* checkScheduleZone(settings.scheduleZone);
+  for (const job of jobs) {
+    const { type, scheduleSetting } = job;
     yield usable.malformed(scheduleSetting)
       ? skipped(`schedule of ${type}`, `${scheduleSetting} has to be corrected first`)
-      : describeJobSchedule(type, settings.schedules[scheduleSetting]);
+      : checkJobSchedule(job, settings.schedules[scheduleSetting], settings.scheduleZone);
   }
   waitingFor('endpoint of Application Insights');
   const telemetryFault = usable.malformed('APPLICATIONINSIGHTS_CONNECTION_STRING');
@@ -94,7 +97,7 @@ async function* examineIdentity(
   }
   yield describeIdentity(environment, settings);
   waitingFor("identity's token");
-  const managed = environment.IDENTITY_ENDPOINT !== undefined;
+  const managed = usesManagedIdentity(environment);
   let database = true;
   if (settings.database.login.kind === 'identity') {
     const finding = await checkToken(credential, databaseScope, managed);
@@ -119,7 +122,9 @@ async function* examineDatabase(
     yield skipped(subject, fault ? `${fault} has to be corrected first` : 'there is no token for it');
     return;
   }
-  const connection = new DatabaseConnection(() => Session.open(database, credential, statementTimeoutMs));
+  const connection = new DatabaseConnection(() => Session.open(database, credential, statementTimeoutMs), {
+    interactive: true,
+  });
   const deadline = deadlineIn(systemClock, timeBudgetMs);
   /** What `read` gives, or a failure where the database did not answer it. */
   const attempt = async <T>(
@@ -204,7 +209,11 @@ async function* examineObjects(
   yield* await examine('permissions', (database) => checkPermissions(database, present));
   yield* await examine(`role ${schema.role}`, async (database) => [await checkRole(database, present)]);
   for (const table of schema.requestTables)
-    yield* await examine(`masks of ${table}`, (database) => checkMasks(database, table, schema));
+    yield* await examine(`columns of ${table}`, async (database) => [
+      ...(await checkMasks(database, table, schema)),
+      ...(await checkAlwaysEncrypted(database, table)),
+    ]);
+  yield* await examine('row-level security', (database) => checkRowLevelSecurity(database, schema));
   if (missing.has('table dbo.JobRun')) yield skipped('runs in dbo.JobRun', 'the table was not found');
   else {
     yield* await examine('runs in dbo.JobRun', checkRuns);

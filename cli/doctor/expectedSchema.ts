@@ -1,5 +1,6 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { scriptsIn } from '../deployScripts';
 
 /** What sql/ defines. Names carry their schema; definitions are in the form that describe… in tables.ts gives too. */
 export interface ExpectedSchema {
@@ -40,13 +41,10 @@ const grantPattern = /^GRANT (?<permissions>[\w, ()]+) ON (?<object>[\w.]+) TO (
  * @throws Error naming a definition in another form
  */
 export function readExpectedSchema(directory: string): ExpectedSchema {
-  const scripts = readdirSync(directory)
-    .filter((name) => name.endsWith('.sql'))
-    .sort()
-    .map((name) => ({
-      name: `sql/${name}`,
-      text: withoutComments(readFileSync(join(directory, name), 'utf8')),
-    }));
+  const scripts = scriptsIn(directory).map((name) => ({
+    name: `sql/${name}`,
+    text: withoutComments(readFileSync(join(directory, name), 'utf8')),
+  }));
   const requestTables = new Set<string>();
   const tables = scripts.flatMap(({ name, text }) =>
     [...text.matchAll(tablePattern)].map((match) => readTable(name, text, groups(match), requestTables)),

@@ -10,17 +10,20 @@ export const emailScope = 'https://communication.azure.com//.default';
 /** The longest that getting a token may take. */
 const tokenTimeoutMs = 60_000;
 
+/** Whether AZURE_TOKEN_CREDENTIALS asks for the managed identity: commands prefer the developer's sign-in. */
+export const usesManagedIdentity = ({ AZURE_TOKEN_CREDENTIALS: named }: Environment): boolean =>
+  named?.trim().toLowerCase() === 'managedidentitycredential';
+
 /** Says which identity signs in. */
 export function describeIdentity(
   environment: Environment,
   { database: { login }, identityClientId }: Settings,
 ): Finding {
-  const identity =
-    environment.IDENTITY_ENDPOINT === undefined
-      ? "the developer's Azure sign-in, whose permissions are not those of the function app"
-      : identityClientId === undefined
-        ? 'managed identity, system-assigned'
-        : `managed identity with the client id ${identityClientId}`;
+  const identity = !usesManagedIdentity(environment)
+    ? "the developer's Azure sign-in, whose permissions are not those of the function app"
+    : identityClientId === undefined
+      ? 'managed identity, system-assigned'
+      : `managed identity with the client id ${identityClientId}`;
   return ok(
     'identity',
     login.kind === 'sql' ? `SQL login ${login.user} for the database; for email, ${identity}` : identity,

@@ -5,7 +5,7 @@ import { isEmailAddress } from '../../src/email/address';
 import type { Digest } from '../../src/email/digest';
 import { EmailClient, type EmailTimings } from '../../src/email/emailClient';
 import { createDigests } from '../../src/email/message';
-import { createCredential } from '../../src/services';
+import { createCommandCredential } from '../credential';
 import { failed, ok, skipped, warning, type Finding } from './finding';
 
 /** How long the message may be under way until its status is final, and how long all of it may take. In ms. */
@@ -30,7 +30,7 @@ export async function sendTestMessage(
   const wrong = settings.problems.find(({ group }) => group === 'email');
   if (wrong) return skipped(subject, `${wrong.setting} has to be corrected first`);
 
-  const credential = await createCredential(environment, settings.identityClientId);
+  const credential = await createCommandCredential(environment, settings.identityClientId);
   const client = new EmailClient(settings.email, credential, { watchMs: defaultWatchMs, ...timings });
   const options = { platformName: 'Databricks', lastLeadDays: 1, email: settings.email };
   const [message] = createDigests(sampleDigest(recipient), options, randomUUID());

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Cron } from 'croner';
 import { parseNcrontab } from '../../src/config/ncrontab';
+import { readScheduleZone } from '../../src/config/schedules';
 import type { RegisteredFunction } from './core';
 import { describeError, type HostLog } from './log';
 import { createRoute, type Route } from './routes';
@@ -96,7 +97,8 @@ export function serveFunction(
     }
     if (binding?.type === 'timerTrigger') {
       const schedule = resolveSettings(textOption(binding.schedule) ?? '', process.env);
-      return { ...common, cron: parseNcrontab(schedule), description: { name, trigger, schedule } };
+      const { cron } = parseNcrontab(schedule, readScheduleZone(process.env).timeZone);
+      return { ...common, cron, description: { name, trigger, schedule } };
     }
     throw new Error(`this host runs HTTP and timer functions, not ${trigger}`);
   } catch (cause) {

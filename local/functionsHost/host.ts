@@ -2,6 +2,7 @@
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
+import { readScheduleZone } from '../../src/config/schedules';
 import { loadApp, readHttpOptions, serveFunction, type HostedFunction } from './app';
 import { FunctionsCore } from './core';
 import { createFunctionsServer } from './http';
@@ -72,7 +73,7 @@ export async function startHost({ appDirectory, port, timers, log }: HostOptions
         () => log({ level: 'warning', functionName, message: 'Slot skipped: a run is still under way' }),
       );
       const next = cron.nextRun()?.toISOString() ?? 'never';
-      const message = `Schedule "${description.schedule ?? ''}" in UTC, next run ${next}`;
+      const message = `Schedule "${description.schedule ?? ''}" in ${readScheduleZone(process.env).timeZone}, next run ${next}`;
       log({ level: 'information', functionName, message });
     }
   }

@@ -24,7 +24,12 @@ export interface IdentityRequest {
 
 export interface Identity {
   /** What the app's process needs; `@azure/identity` reads both once per process. */
-  readonly environment: { readonly IDENTITY_ENDPOINT: string; readonly IDENTITY_HEADER: string };
+  readonly environment: {
+    readonly IDENTITY_ENDPOINT: string;
+    readonly IDENTITY_HEADER: string;
+    /** For commands: they prefer the developer's sign-in to a managed identity. */
+    readonly AZURE_TOKEN_CREDENTIALS: string;
+  };
   /** All requests so far, in order. */
   readonly requests: readonly IdentityRequest[];
   /** Whether this endpoint issued the token, for this resource (a slash at its end does not matter). */
@@ -89,6 +94,7 @@ export async function startIdentity(): Promise<Identity> {
     environment: {
       IDENTITY_ENDPOINT: `http://127.0.0.1:${(server.address() as AddressInfo).port}/msi/token`,
       IDENTITY_HEADER: secret,
+      AZURE_TOKEN_CREDENTIALS: 'ManagedIdentityCredential',
     },
     requests,
     isValid: (token, resource) => tokens.get(token) === withoutSlash(resource),

@@ -1,4 +1,4 @@
-/** The schedule settings with their defaults: NCRONTAB, UTC, staggered by a quarter of an hour. */
+/** The schedule settings with their defaults: NCRONTAB, staggered by a quarter of an hour. */
 export const defaultSchedules = {
   SCHEDULE_REVOKE_DATABRICKS: '0 0 * * * *',
   SCHEDULE_REVOKE_PALANTIR: '0 15 * * * *',
@@ -17,4 +17,46 @@ export function scheduleFor(
 ): string {
   const given = environment[setting]?.trim();
   return given === undefined || given === '' ? defaultSchedules[setting] : given;
+}
+
+/** The app settings that set the clock of a function app; TZ comes first. */
+const zoneSettings = ['TZ', 'WEBSITE_TIME_ZONE'] as const;
+export type ZoneSetting = (typeof zoneSettings)[number];
+
+/** The zone in which the host reads the schedules. */
+export interface ScheduleZone {
+  /** IANA name; UTC where the setting holds none. */
+  readonly timeZone: string;
+  /** The app setting that names another zone than UTC, or none that is known. */
+  readonly setting?: ZoneSetting;
+  /** What is wrong with the setting. */
+  readonly problem?: string;
+}
+
+/** Reads the zone of the schedules: UTC, unless an app setting says otherwise ("Timer trigger: NCRONTAB time zones"). */
+export function readScheduleZone(
+  environment: Readonly<Record<string, string | undefined>> = process.env,
+): ScheduleZone {
+  const setting = zoneSettings.find((name) => environment[name]?.trim());
+  if (setting === undefined) return { timeZone: 'UTC' };
+  const given = environment[setting]?.trim() ?? '';
+  if (!isTimeZone(given))
+    return {
+      timeZone: 'UTC',
+      setting,
+      problem: `"${given}" is not the IANA name of a time zone, so in which zone the host reads the schedules is not known; remove it (UTC), or name a zone, for example Europe/Berlin`,
+    };
+  const { timeZone } = Intl.DateTimeFormat('en', { timeZone: given }).resolvedOptions();
+  return timeZone === 'UTC' ? { timeZone } : { timeZone: given, setting };
+}
+
+/** Whether a text is the IANA name of a time zone. */
+export function isTimeZone(name: string): boolean {
+  try {
+    Intl.DateTimeFormat('en', { timeZone: name });
+    // It takes offsets such as +02:00 as well, which know no summer time.
+    return /^[A-Za-z]/.test(name);
+  } catch {
+    return false;
+  }
 }

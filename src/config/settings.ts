@@ -1,7 +1,15 @@
 import * as z from 'zod';
 import { NcrontabError, parseNcrontab } from './ncrontab';
 import { readAppServiceSettings, type AppServiceSettings } from './appService';
-import { defaultSchedules, scheduleFor, type ScheduleSetting } from './schedules';
+import {
+  defaultSchedules,
+  isTimeZone,
+  readScheduleZone,
+  scheduleFor,
+  type ScheduleSetting,
+  type ScheduleZone,
+  type ZoneSetting,
+} from './schedules';
 
 /** App settings are environment variables. */
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -45,8 +53,9 @@ export interface Settings extends DatabaseSettings {
   readonly notifyRevoked: boolean;
   /** The most grants that a revocation run revokes without an operator's confirmation. */
   readonly revocationCeiling: number;
-  /** As the timers are registered with them; one that is malformed is among the problems, and its timer never fires. */
+  /** As the timers are registered with them; one that is malformed is among the problems. */
   readonly schedules: Readonly<Record<ScheduleSetting, string>>;
+  readonly scheduleZone: ScheduleZone;
   /** Absent if it is malformed, too. */
   readonly telemetryConnectionString?: string;
   /** Application Insights takes telemetry with a token of the app's identity only. */
@@ -62,7 +71,7 @@ export type SettingGroup =
 
 /** A setting that is missing or malformed. */
 export interface SettingProblem {
-  readonly setting: SettingName;
+  readonly setting: SettingName | ZoneSetting;
   readonly group: SettingGroup;
   /** What is wrong, what is expected, and an example. */
   readonly message: string;
@@ -104,23 +113,13 @@ const leadDays = z
   .transform((text) => [...new Set(text.split(',').map(Number))].sort((a, b) => a - b))
   .refine((days) => days.every((day) => day >= 1 && day <= 365));
 
-function isTimeZone(name: string): boolean {
-  try {
-    Intl.DateTimeFormat('en', { timeZone: name });
-    // It takes offsets such as +02:00 as well, which know no summer time.
-    return /^[A-Za-z]/.test(name);
-  } catch {
-    return false;
-  }
-}
-
 const lineOfText = (max: number) => z.string().regex(new RegExp(`^\\P{C}{1,${max}}$`, 'u'));
 
 const httpsAddress = z.url({ protocol: /^https$/ });
 
 const schedule = z.string().superRefine((text, context) => {
   try {
-    parseNcrontab(text);
+    parseNcrontab(text.trim());
   } catch (error) {
     if (!(error instanceof NcrontabError)) throw error;
     context.addIssue({ code: 'custom', message: error.message });
@@ -308,9 +307,13 @@ function runsInAzure(given: Environment): boolean {
   );
 }
 
+/** Whether a server is on this machine; a container knows its host by a name of its own. */
+export const isLocalHost = (server: string): boolean =>
+  /^((.+\.)?localhost|127(\.\d{1,3}){3}|host\.docker\.internal)$/i.test(server);
+
 const sqlLogin = ['SQL_USER', 'SQL_PASSWORD'] as const;
 
-/** A SQL login is for a local or CI server, and both of its settings belong together. */
+/** A SQL login is for a server on this machine, and both of its settings belong together. */
 function loginProblems(given: Environment): SettingProblem[] {
   const problem = (setting: SettingName, message: string): SettingProblem => ({
     setting,
@@ -318,15 +321,16 @@ function loginProblems(given: Environment): SettingProblem[] {
     message,
   });
   const login = sqlLogin.filter((name) => given[name] !== undefined);
-  if (runsInAzure(given)) {
+  const { SQL_SERVER: server } = given;
+  const refusal = runsInAzure(given)
+    ? 'refused in Azure, where the managed identity signs in over a trusted connection; remove it'
+    : server !== undefined && !isLocalHost(server)
+      ? 'refused for a server that is not on this machine: sign in with az login; remove it'
+      : undefined;
+  if (refusal !== undefined) {
     const trust =
       given.SQL_TRUST_SERVER_CERTIFICATE === 'true' ? (['SQL_TRUST_SERVER_CERTIFICATE'] as const) : [];
-    return [...login, ...trust].map((name) =>
-      problem(
-        name,
-        'refused in Azure, where the managed identity signs in over a trusted connection; remove it',
-      ),
-    );
+    return [...login, ...trust].map((name) => problem(name, refusal));
   }
   if (login.length !== 1) return [];
   return sqlLogin
@@ -387,6 +391,9 @@ export function readDatabaseSettings(environment: Environment): DatabaseSettings
 /** Reads all settings. What is wrong is in `problems`, and is thrown when a value that needs it is read. */
 export function readSettings(environment: Environment): Settings {
   const { values, problems } = parse(nonEmpty(environment));
+  const scheduleZone = readScheduleZone(environment);
+  if (scheduleZone.setting && scheduleZone.problem !== undefined)
+    problems.push({ setting: scheduleZone.setting, group: 'schedule', message: scheduleZone.problem });
   const {
     AZURE_CLIENT_ID: identityClientId,
     APPLICATIONINSIGHTS_CONNECTION_STRING: telemetryConnectionString,
@@ -426,6 +433,7 @@ export function readSettings(environment: Environment): Settings {
       SCHEDULE_NOTIFY_DATABRICKS: scheduleFor('SCHEDULE_NOTIFY_DATABRICKS', environment),
       SCHEDULE_NOTIFY_PALANTIR: scheduleFor('SCHEDULE_NOTIFY_PALANTIR', environment),
     },
+    scheduleZone,
     ...(identityClientId && { identityClientId }),
     ...(telemetryConnectionString && { telemetryConnectionString }),
     telemetryNeedsToken: values.APPLICATIONINSIGHTS_AUTHENTICATION_STRING !== undefined,
@@ -445,7 +453,7 @@ export interface SettingInForce {
 /** The settings in force, to be shown; those with a problem are left out, since what was given may be a secret. */
 export function settingsInForce(environment: Environment): SettingInForce[] {
   const given = nonEmpty(environment);
-  const wrong = new Set(parse(given).problems.map(({ setting }) => setting));
+  const wrong = new Set<string>(parse(given).problems.map(({ setting }) => setting));
   return rows
     .filter(([setting]) => !wrong.has(setting))
     .map(([setting, { secret, default: fallback }]) => {

@@ -1,7 +1,7 @@
 import type { TokenCredential } from '@azure/identity';
 import type { Settings } from '../config/settings';
 import { hasTimeFor, type Deadline } from '../clock';
-import { DatabaseError, StatementTimeoutError } from './errors';
+import { DatabaseError, DatabaseUnavailableError, StatementTimeoutError } from './errors';
 import { Session } from './session';
 import { Slots } from './slots';
 
@@ -20,6 +20,14 @@ const resetAfterMs = 60_000;
  * hangs, the run's row still has to be finished on a new session before the functionTimeout of 10.
  */
 const defaultStatementTimeoutMs = 20_000;
+
+export interface RetryOptions {
+  /**
+   * Somebody waits at a terminal: a fault that a wrong setting causes as well is not retried before a session has been
+   * open.
+   */
+  readonly interactive?: boolean;
+}
 
 /**
  * The sessions that a process opens at most, by what they are for; who finds none free waits for those of its kind alone,
@@ -48,6 +56,7 @@ export class Database {
     private readonly settings: Settings['database'],
     private readonly credential: TokenCredential,
     private readonly statementTimeoutMs = defaultStatementTimeoutMs,
+    private readonly retryOptions: RetryOptions = {},
   ) {}
 
   /**
@@ -59,8 +68,9 @@ export class Database {
   }
 
   async #lend<T>(body: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
-    const connection = new DatabaseConnection(() =>
-      Session.open(this.settings, this.credential, this.statementTimeoutMs),
+    const connection = new DatabaseConnection(
+      () => Session.open(this.settings, this.credential, this.statementTimeoutMs),
+      this.retryOptions,
     );
     try {
       return await body(connection);
@@ -73,8 +83,12 @@ export class Database {
 /** A connection that is opened again when it breaks. */
 export class DatabaseConnection {
   #session: Promise<Session> | undefined;
+  #wasOpen = false;
 
-  constructor(private readonly open: () => Promise<Session>) {}
+  constructor(
+    private readonly open: () => Promise<Session>,
+    private readonly retryOptions: RetryOptions = {},
+  ) {}
 
   /**
    * Does a piece of work on a session, and again on a new one after a transient fault, until the deadline.
@@ -91,10 +105,12 @@ export class DatabaseConnection {
       const startedAt = deadline.clock.elapsed();
       const current = (this.#session ??= this.open());
       try {
-        return await work(await current);
+        const session = await current;
+        this.#wasOpen = true;
+        return await work(session);
       } catch (error) {
         await this.#discard(current);
-        if (!(error instanceof DatabaseError) || !error.transient) throw error;
+        if (!this.#mayPass(error)) throw error;
         if (error instanceof StatementTimeoutError && error.statement.slow) {
           if (error.statement.name === timedOut) throw error;
           timedOut = error.statement.name;
@@ -105,6 +121,12 @@ export class DatabaseConnection {
         await deadline.clock.sleep(delay, deadline.signal);
       }
     }
+  }
+
+  #mayPass(error: unknown): boolean {
+    if (!(error instanceof DatabaseError) || !error.transient) return false;
+    const settingSuspected = error instanceof DatabaseUnavailableError && error.settingSuspected;
+    return !(settingSuspected && this.retryOptions.interactive && !this.#wasOpen);
   }
 
   close(): void {

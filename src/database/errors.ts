@@ -11,6 +11,8 @@ export const sqlErrors = {
   invalidColumn: 207,
   invalidObject: 208,
   permissionDenied: 229,
+  /** "Cannot open database requested by the login." It may be moved at the moment. */
+  cannotOpenDatabase: 4060,
   /** "Lock request time out period exceeded": LOCK_TIMEOUT was set, and a lock was not granted within it. */
   lockTimeout: 1222,
 } as const;
@@ -24,6 +26,7 @@ export const sqlErrors = {
  * 1204 (no memory for another lock) and 8645 (none for the query) are in: the server is busy and asks to rerun.
  * 1222 (lock time-out) is out, though EF Core has it: a session gets it only if it has set LOCK_TIMEOUT, and whoever sets
  * that has waited as long as is right and decides what to do instead.
+ * 3906 (the database is read-only) is on neither list; after a failover, a new session reaches the new primary.
  * 37396 (the token has expired) is on neither list; a new session gets a new token.
  * A time-out on the client's side has no number; it is a StatementTimeoutError.
  */
@@ -31,8 +34,8 @@ const transientNumbers = new Set([
   // The connection broke.
   20, 64, 121, 233, 997, 10_053, 10_054, 10_060, 11_001,
   // The database is moved, started or recovered, or the sign-in has to be repeated.
-  615, 617, 921, 926, 927, 941, 952, 982, 988, 4060, 4221, 17_197, 18_401, 37_396, 40_106, 40_143, 40_197,
-  40_540, 40_613, 40_623, 40_671, 42_029, 49_802,
+  615, 617, 921, 926, 927, 941, 952, 982, 988, 3906, 4060, 4221, 17_197, 18_401, 37_396, 40_106, 40_143,
+  40_197, 40_540, 40_613, 40_623, 40_671, 42_029, 49_802,
   // The server is busy, or a limit is reached.
   1204, 8628, 8645, 8651, 9020, 10_922, 10_928, 10_929, 10_930, 10_936, 17_889, 22_498, 40_189, 40_501,
   40_642, 40_648, 40_675, 40_890, 40_903, 49_918, 49_919, 49_920, 49_977, 49_983,
@@ -91,17 +94,32 @@ function hint(number: number, message: string): string {
   return '';
 }
 
+/** Codes of a network that fails for a moment. */
+const transientCodes = new Set(['ETIMEOUT', 'ETIMEDOUT', 'ECONNRESET', 'ECONNABORTED', 'EPIPE', 'EAI_AGAIN']);
+
+/** A refused connection, an unknown host, no token: they pass after a failover, and do not where a setting is wrong. */
+const settingCodes = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EFEDAUTH']);
+
 /** No session could be opened, or the login was refused. */
 export class DatabaseUnavailableError extends DatabaseError {
   override readonly name = 'DatabaseUnavailableError';
   readonly unavailable = true;
   readonly transient: boolean;
+  /** A wrong setting looks the same: the name of the server or the database, the port, the identity. */
+  readonly settingSuspected: boolean;
   constructor(
     message: string,
-    { number, transient, cause }: { number?: number | undefined; transient: boolean; cause: unknown },
+    { number, codes, cause }: { number: number | undefined; codes: readonly string[]; cause: unknown },
   ) {
     super(message, { cause });
-    this.transient = transient || (number !== undefined && transientNumbers.has(number));
+    this.settingSuspected =
+      number === sqlErrors.cannotOpenDatabase || codes.some((code) => settingCodes.has(code));
+    this.transient =
+      this.settingSuspected ||
+      codes.some((code) => transientCodes.has(code)) ||
+      (number !== undefined && transientNumbers.has(number)) ||
+      // A socket that ends during login comes without a code of its own: "socket hang up" within ESOCKET.
+      /socket hang up|Connection lost/.test(message);
   }
 }
 

@@ -191,9 +191,6 @@ function statementError(error: Error, statement: Statement): Error {
   });
 }
 
-/** Codes of a network that fails for a moment; a refused connection or an unknown host name does not pass so soon. */
-const transientCodes = new Set(['ETIMEOUT', 'ETIMEDOUT', 'ECONNRESET', 'ECONNABORTED', 'EPIPE', 'EAI_AGAIN']);
-
 function unavailable(
   cause: unknown,
   number: number | undefined,
@@ -210,11 +207,5 @@ function unavailable(
       : codes.includes('EFEDAUTH')
         ? ' Could not get a token for the identity: check that it is assigned to the app, and AZURE_CLIENT_ID.'
         : '';
-  return new DatabaseUnavailableError(`${what}${error}${hint}`, {
-    number,
-    // A socket that ends during login comes without a code of its own: "socket hang up" within ESOCKET.
-    transient:
-      codes.some((code) => transientCodes.has(code)) || /socket hang up|Connection lost/.test(messages),
-    cause,
-  });
+  return new DatabaseUnavailableError(`${what}${error}${hint}`, { number, codes, cause });
 }

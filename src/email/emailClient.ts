@@ -1,7 +1,7 @@
 import type { EmailClient as AzureEmailClient } from '@azure/communication-email';
 import type { TokenCredential } from '@azure/identity';
 import { setTimeout as delay } from 'node:timers/promises';
-import { hasTimeFor, stopReason, type Deadline } from '../clock';
+import { hasTimeFor, stopReason, type Deadline, type StopReason } from '../clock';
 import type { Settings } from '../config/settings';
 import { operationIdOn, type EmailMessage } from './message';
 
@@ -31,7 +31,7 @@ export type SendOutcome =
   /** The message was not taken: the service is down or, then it is `lasting`, refuses the identity or is not there. */
   | { readonly kind: 'unavailable'; readonly reason: string; readonly permanent: boolean }
   /** Not sent: the run may start nothing new, or the service asks to wait longer than the run may. */
-  | { readonly kind: 'stopped'; readonly reason: string; readonly retryAfterMs?: number };
+  | { readonly kind: 'stopped'; readonly reason: StopReason; readonly retryAfterMs?: number };
 
 /** The service took the message (202) and failed it later. */
 interface Failed {
@@ -174,7 +174,7 @@ export class EmailClient {
       const wait = this.#pausedUntil - deadline.clock.elapsed();
       const reason = stopReason(deadline);
       if (reason !== undefined) return { kind: 'stopped', reason };
-      if (!hasTimeFor(deadline, wait)) return { kind: 'stopped', reason: tooLong(wait), retryAfterMs: wait };
+      if (!hasTimeFor(deadline, wait)) return { kind: 'stopped', reason: 'throttled', retryAfterMs: wait };
       if (wait > 0) {
         await deadline.clock.sleep(wait, deadline.signal);
         continue;
@@ -333,10 +333,6 @@ export class EmailClient {
 
 function rejected({ reason }: Failed): Rejected {
   return { kind: 'rejected', reason };
-}
-
-function tooLong(wait: number): string {
-  return `the email service asks to wait ${Math.ceil(wait / 1000)} s, longer than the run may`;
 }
 
 /**

@@ -67,7 +67,7 @@ export const postRun = withErrorResponses(async (request, context) => {
     );
   }
   const run = { ...result.run, stoppedEarly: result.stoppedEarly, ...result.backlog };
-  if (run.status === 'Failed') return problemResponse(500, 'The job failed', run.errorMessage ?? '', { run });
+  if (run.status === 'Failed') return problemResponse(500, 'The job failed', run.message ?? '', { run });
   return { jsonBody: run };
 });
 
@@ -130,11 +130,12 @@ export const getJobs = withErrorResponses(async (request) => {
       )
     : [];
   const described = states.map(
-    ({ job, state, stateReason, schedule, nextRunAt, activeRun, lastRun }, index) => ({
+    ({ job, state, stateReason, timer, nextRunAt, activeRun, lastRun }, index) => ({
       jobType: job.type,
       state,
       stateReason,
-      schedule,
+      schedule: timer.expression,
+      scheduleTimeZone: timer.zone.timeZone,
       nextRunAt,
       activeRun: activeRun && describeActiveRun(activeRun),
       lastRun,

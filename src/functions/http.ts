@@ -1,7 +1,7 @@
 import { app, type HttpRequest, type HttpResponseInit, type InvocationContext } from '@azure/functions';
 import { signInRequired } from '../config/appService';
 import type { RequestError } from './problem';
-import { getServices } from './runner';
+import { getServices, inInvocation } from './runner';
 
 export type Handler = (request: HttpRequest, context: InvocationContext) => Promise<HttpResponseInit>;
 
@@ -61,7 +61,8 @@ function register(
     route,
     authLevel: signIn ? 'anonymous' : 'function',
     handler: async (...request) => {
-      const answer = await (signIn ? guarded : handler)(...request);
+      const [, context] = request;
+      const answer = await inInvocation(context, () => (signIn ? guarded : handler)(...request));
       const headers = new Headers(answer.headers);
       // Answers name people and what they have access to.
       headers.set('Cache-Control', 'no-store');

@@ -1,5 +1,5 @@
 import type { HttpRequest, HttpResponseInit } from '@azure/functions';
-import { deadlineIn } from '../clock';
+import { deadlineIn, stopWords } from '../clock';
 import { failureCauses } from '../jobs/failures';
 import type { NextStep } from '../jobs/nextStep';
 import { describeNext } from '../jobs/nextStepWords';
@@ -190,8 +190,8 @@ function answerReminder(result: ReminderResult, platform: Platform, requestId: R
       return reminderProblem(
         503,
         'Nothing was sent',
-        result.retryAfterMs === undefined ? 'stopped' : 'throttled',
-        `Nothing was sent: ${result.reason}.`,
+        result.reason,
+        `Nothing was sent: ${result.reason === 'throttled' ? 'the email service asks to wait' : stopWords[result.reason]}.`,
         result.retryAfterMs ?? 60_000,
       );
   }

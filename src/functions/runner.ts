@@ -30,6 +30,12 @@ async function createLoggedServices(log: (message: string) => void): Promise<Ser
   return created;
 }
 
+/** Does `work` as part of an invocation: what it emits belongs to the host's operation, from a cold start on. */
+export async function inInvocation<T>(context: InvocationContext, work: () => Promise<T>): Promise<T> {
+  const { telemetry } = await getServices();
+  return telemetry.inInvocation(context, work);
+}
+
 const shutdown = new AbortController();
 const running = new Set<Promise<unknown>>();
 

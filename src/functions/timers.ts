@@ -1,19 +1,22 @@
 import { app } from '@azure/functions';
 import { scheduleFor } from '../config/schedules';
 import { jobs } from '../jobs/catalogue';
-import { runTracked } from './runner';
+import { inInvocation, runTracked } from './runner';
 
 /** One timer function a job, named as its Job_Type. */
 export function registerTimers(): void {
   for (const job of jobs) {
     app.timer(job.type, {
       schedule: scheduleFor(job.scheduleSetting),
-      handler: async (_timer, context) => {
-        const result = await runTracked(context, job, { trigger: 'timer' });
-        // Thrown so that the platform counts the invocation as failed; the next slot fires all the same.
-        if (result.kind === 'finished' && result.run.status === 'Failed')
-          throw new Error(`Run ${result.run.jobId} failed: ${result.run.errorMessage ?? ''}`);
-      },
+      handler: (_timer, context) =>
+        inInvocation(context, async () => {
+          const result = await runTracked(context, job, { trigger: 'timer' });
+          // Thrown so that the host counts the invocation as failed; the next slot fires all the same.
+          if (result.kind === 'finished' && result.run.status === 'Failed') {
+            const { run, error } = result;
+            throw new Error(`Run ${run.jobId} failed: ${run.message ?? ''}`, { cause: error });
+          }
+        }),
     });
   }
 }

@@ -3,6 +3,7 @@ import type { Session } from '../database/session';
 import { uniqueIdentifier, varChar } from '../database/statement';
 import type { ActiveRun, JobType } from './jobRun';
 import { leaseIsFreshSql, staleAfterMinutes } from './lease';
+import { writeRunMessage } from './runMessage';
 
 export type Acquisition =
   | { readonly kind: 'acquired'; readonly run: ActiveRun }
@@ -84,7 +85,10 @@ ${activeRunSql}`;
         startedBy: varChar(100, startedBy.slice(0, 100)),
         abandoned: varChar(
           500,
-          `Abandoned: still in progress after more than ${staleAfterMinutes} minutes, or dated in the future; closed by run ${jobId}. Its process died or was paused. What it had recorded is kept.`,
+          writeRunMessage({
+            sentences: `Abandoned: still in progress after more than ${staleAfterMinutes} minutes, or dated in the future; closed by run ${jobId}. Its process died or was paused. What it had recorded is kept.`,
+            facts: { ended: 'abandoned', failures: [] },
+          }),
         ),
       },
     });

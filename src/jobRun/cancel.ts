@@ -1,6 +1,7 @@
 import type { Session } from '../database/session';
 import { uniqueIdentifier, varChar } from '../database/statement';
 import { jobRunColumns, toJobRun, type JobRun, type JobType } from './jobRun';
+import { writeRunMessage, type RunMessage } from './runMessage';
 
 /** What came of cancelling a run. */
 export type Cancellation =
@@ -24,7 +25,10 @@ export async function cancelRun(
   retried: boolean,
   operator?: string,
 ): Promise<Cancellation> {
-  const cancelled = `Cancelled by ${operator ?? 'an operator'}. What the run had recorded is kept.`;
+  const cancelled: RunMessage = {
+    sentences: `Cancelled by ${operator ?? 'an operator'}. What the run had recorded is kept.`,
+    facts: { ended: 'cancelled', failures: [] },
+  };
   const [row] = await session.query({
     name: 'cancelRun',
     sql: `DECLARE @runId INT, @closed INT;
@@ -37,11 +41,11 @@ SELECT @closed AS Closed, ${jobRunColumns('r')} FROM dbo.JobRun AS r WHERE r.Id 
     parameters: {
       jobId: uniqueIdentifier(jobId),
       jobType: varChar(50, jobType),
-      cancelled: varChar(500, cancelled),
+      cancelled: varChar(500, writeRunMessage(cancelled)),
     },
   });
   if (!row) return { kind: 'unknown' };
   const run = toJobRun(row);
-  const closed = row.Closed === 1 || (retried && run.errorMessage === cancelled);
+  const closed = row.Closed === 1 || (retried && row.Error_Message === writeRunMessage(cancelled));
   return { kind: closed ? 'cancelled' : 'ended', run };
 }

@@ -58,6 +58,16 @@ WHERE r.Job_Type = @jobType ORDER BY r.Started_At, r.Id;`,
   return row && toJobRun(row);
 }
 
+/** When the first run of any job began, UTC; undefined: there is none. */
+export async function readFirstRunAt(session: Pick<Session, 'query'>): Promise<Date | undefined> {
+  const [row] = await session.query({
+    name: 'readFirstRunAt',
+    sql: 'SELECT TOP (1) r.Started_At FROM dbo.JobRun AS r ORDER BY r.Id;',
+    parameters: {},
+  });
+  return row?.Started_At as Date | undefined;
+}
+
 /** One run by its Job_Id. */
 export async function findRun(session: Session, jobId: string): Promise<JobRun | undefined> {
   const [row] = await session.query({

@@ -1,4 +1,5 @@
 import type { Row } from '../database/session';
+import { readRunMessage, type RunFacts } from './runMessage';
 
 /** The four values of JobRun.Job_Type; also the names of the timer functions. */
 export type JobType =
@@ -21,8 +22,10 @@ export interface JobRun {
   readonly processedCount: number | null;
   /** Notification jobs: grants whose message failed. */
   readonly failedCount: number | null;
-  /** Why the run failed; of a completed one, why it stopped early and what it left. */
-  readonly errorMessage: string | null;
+  /** Why the run failed; of a completed one, why it stopped early and what it left. In sentences. */
+  readonly message: string | null;
+  /** The same in codes. */
+  readonly facts: RunFacts;
 }
 
 /** A run that holds the lock. */
@@ -56,6 +59,7 @@ const statuses = ['InProgress', 'Completed', 'Failed'] as const;
  */
 export function toJobRun(row: Row): JobRun {
   const status = (row.Status as string).toLowerCase();
+  const { sentences, facts } = readRunMessage(row.Error_Message as string | null);
   return {
     jobId: row.Job_Id as string,
     jobType: row.Job_Type as JobType,
@@ -65,6 +69,7 @@ export function toJobRun(row: Row): JobRun {
     completedAt: row.Completed_At as Date | null,
     processedCount: row.Processed_Count as number | null,
     failedCount: row.Failed_Count as number | null,
-    errorMessage: row.Error_Message as string | null,
+    message: sentences === '' ? null : sentences,
+    facts,
   };
 }

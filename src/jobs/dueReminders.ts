@@ -12,6 +12,7 @@ import {
   toBacklog,
   viewRowsSql,
   type Backlog,
+  type DueSql,
   type NotificationOptions,
 } from './dueSql';
 import type { Failure } from './failures';
@@ -115,16 +116,18 @@ export async function* findDue(
 }
 
 /** @throws CollectionLostError */
-function onSession<T>(
+async function onSession<T extends object>(
   connection: DatabaseConnection,
   deadline: Deadline,
   collection: Collection,
   work: (session: Session) => Promise<T>,
 ): Promise<T> {
-  return connection.withRetries(deadline, (session) => {
-    if (session !== collection.session) throw new CollectionLostError();
-    return work(session);
-  });
+  const result = await connection.withRetries(deadline, async (session) =>
+    session === collection.session ? work(session) : undefined,
+  );
+  // Not from within the work, whose errors cost the session: others use it.
+  if (result === undefined) throw new CollectionLostError();
+  return result;
 }
 
 async function* groupByRecipient(rows: AsyncIterable<DueRow>): AsyncGenerator<RecipientRows> {
@@ -182,17 +185,7 @@ CREATE TABLE #Due (
   const [row = {}] = await session.query({
     name: 'collectDueReminders',
     slow: true,
-    sql: `${due.with},
-Turns AS (
-  SELECT g.*, HASHBYTES('SHA2_256', CONCAT(g.Recipient, @jobId)) AS Shuffle,
-    MIN(CAST(${sendBySql} AS DATE)) OVER (PARTITION BY g.Recipient) AS SendBy
-  FROM Candidates AS g
-  WHERE g.CoveredUntil IS NULL
-)
-INSERT INTO #Due (RequestId, ExpiresAt, LeadDays, DueSince, Recipient, SendBy, ViewRows)
-SELECT t.RequestId, t.ExpiresAt, t.LeadDays, t.DueSince, t.Recipient, t.SendBy, t.ViewRows
-FROM Turns AS t${after ? `\nWHERE ${isAfterSql}` : ''}
-ORDER BY t.SendBy, t.Shuffle, t.ExpiresAt, t.RequestId;
+    sql: `${insertDueSql(due, after !== undefined)}
 SELECT ${backlogColumns('CASE WHEN ViewRows = 1 THEN DueSince END')}, COUNT(*) AS Collected,
   COALESCE(SUM(CASE WHEN RequestId IS NULL THEN 1 END), 0) AS WithoutId,
   COUNT(DISTINCT CASE WHEN ViewRows > 1 THEN RequestId END) AS Duplicated
@@ -214,12 +207,34 @@ FROM #Due;`,
   };
 }
 
+/** The place of a recipient within a day, another one in each run. Cast: a sort reserves memory by the declared length. */
+function shuffleSql(recipient: string): string {
+  return `CAST(HASHBYTES('SHA2_256', CONCAT(${recipient}, @jobId)) AS VARBINARY(32))`;
+}
+
+/**
+ * Inserts what is due into #Due in the order of the turns; takes @jobId.
+ * @param resumes only turns after that of @afterRecipient on @afterDay
+ */
+export function insertDueSql(due: DueSql, resumes: boolean): string {
+  return `${due.with},
+Turns AS (
+  SELECT g.*, ${shuffleSql('g.Recipient')} AS Shuffle,
+    MIN(CAST(${sendBySql} AS DATE)) OVER (PARTITION BY g.Recipient) AS SendBy
+  FROM Candidates AS g
+  WHERE g.CoveredUntil IS NULL
+)
+INSERT INTO #Due (RequestId, ExpiresAt, LeadDays, DueSince, Recipient, SendBy, ViewRows)
+SELECT t.RequestId, t.ExpiresAt, t.LeadDays, t.DueSince, t.Recipient, t.SendBy, t.ViewRows
+FROM Turns AS t${resumes ? `\nWHERE ${isAfterSql}` : ''}
+ORDER BY t.SendBy, t.Shuffle, t.ExpiresAt, t.RequestId;`;
+}
+
 /** When the message of a candidate `g` comes too late: at the end, or when it is no longer sent. */
 const sendBySql = `CASE WHEN g.LeadDays IS NULL THEN DATEADD(DAY, ${revokedWithinDays}, g.DueSince) ELSE g.ExpiresAt END`;
 
-/** The turn `t` comes after that of @afterRecipient on @afterDay. */
 const isAfterSql = `t.SendBy > CAST(@afterDay AS DATE) OR (
-    t.SendBy = CAST(@afterDay AS DATE) AND t.Shuffle > HASHBYTES('SHA2_256', CONCAT(@afterRecipient, @jobId)))`;
+    t.SendBy = CAST(@afterDay AS DATE) AND t.Shuffle > ${shuffleSql('@afterRecipient')})`;
 
 /** Of #Due, the rows without a request id and the requests that the view yields more than once. */
 async function findUnusable(

@@ -93,9 +93,8 @@ export const recipientSql = `LOWER(${addressColumn} COLLATE Latin1_General_BIN2)
  * The grants of which people are to be told and have not been since.
  *
  * A reminder is due for the smallest lead that has begun. A lead begins at 00:00 UTC of the day that lies that many days
- * before the grant's last day, so it is the smallest that is at least the number of midnights left (DATEDIFF counts
- * boundaries). A revocation at or after a grant's end settles it; an earlier one belongs to an earlier end, since the
- * views yield only what is granted at present.
+ * before the grant's last day. A revocation at or after a grant's end settles it; an earlier one belongs to an earlier
+ * end, since the views yield only what is granted at present.
  */
 export function notifiableSql(platform: Platform, options: NotificationOptions): DueSql {
   const { notifyRevoked } = options;

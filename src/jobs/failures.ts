@@ -1,4 +1,5 @@
 /** Why grants could not be handled: the words of a run's message, and the way back for those who read it. */
+import type { CountedFailure, RunFacts } from '../jobRun/runMessage';
 import type { RequestId } from './platforms';
 
 /** What each cause of a failure is called in a run's message, and what to do about it. */
@@ -67,14 +68,8 @@ export const failureCauses = {
 export type FailureCause = keyof typeof failureCauses;
 
 /** Grants that failed for one cause. */
-export interface Failure {
+export interface Failure extends CountedFailure {
   readonly cause: FailureCause;
-  /** The email service's error code. */
-  readonly code?: string;
-  /** Number of grants. */
-  readonly count: number;
-  /** The first of them. */
-  readonly requestIds: readonly RequestId[];
 }
 
 /** Causes that fail a run: what was due stays undone until somebody corrects the view or the database. */
@@ -86,6 +81,9 @@ const failingCauses: readonly FailureCause[] = [
   'timedOut',
   'refused',
 ];
+
+/** Request ids that are kept of one cause: enough to look the first ones up. */
+const maxIds = 5;
 
 /** Failures collected during a run, summed up by cause and code. */
 export class FailureLog {
@@ -108,7 +106,7 @@ export class FailureLog {
       requestIds: [],
     };
     failure.count += count;
-    failure.requestIds.push(...requestIds.slice(0, maxIdsInMessage - failure.requestIds.length));
+    failure.requestIds.push(...requestIds.slice(0, maxIds - failure.requestIds.length));
     this.#failures.set(key, failure);
   }
 
@@ -136,34 +134,22 @@ function sum(failures: readonly Failure[]): number {
   return failures.reduce((total, { count }) => total + count, 0);
 }
 
-/** Ids in a message: enough to look the first ones up, few enough for the 500 characters of Error_Message. */
-const maxIdsInMessage = 5;
-
-/** For example "Failed: 3 address missing (17, 21, 40); 1 rejected by the email service, code EmailDropped (5)." */
+/** For example "Failed: 3 without an email address; 1 rejected by the email service, code EmailDropped." */
 export function describeFailures(failures: readonly Failure[]): string {
   const parts = [...failures]
     .sort((a, b) => b.count - a.count)
-    .map(({ cause, code, count, requestIds }) => {
-      const ids = requestIds.slice(0, maxIdsInMessage);
-      const more = count > ids.length ? ', …' : '';
-      const withCode = code === undefined ? '' : `, code ${code.replace(/[^\w.-]/g, '')}`;
-      const list = ids.length === 0 ? '' : ` (${ids.join(', ')}${more})`;
-      return `${count} ${failureCauses[cause].words}${withCode}${list}`;
-    });
+    .map(
+      ({ cause, code, count }) =>
+        `${count} ${failureCauses[cause].words}${code === undefined ? '' : `, code ${code}`}`,
+    );
   return parts.length === 0 ? '' : `Failed: ${parts.join('; ')}.`;
 }
 
-const causes = Object.keys(failureCauses) as FailureCause[];
-
-/** Reads what describeFailures wrote into a message; a part that was cut off is left out. */
-export function readFailures(message: string | null): Failure[] {
-  const list = /\bFailed: (.*)/s.exec(message ?? '')?.[1] ?? '';
-  return [...list.matchAll(/(\d+) ([a-z ]+?)(?:, code ([\w.-]+))?(?: \(([^()]*)\))?(?=[;.])/g)].flatMap(
-    ([, count, words, code, ids = '']) => {
-      const cause = causes.find((candidate) => failureCauses[candidate].words === words);
-      if (!cause) return [];
-      const requestIds = ids.split(', ').filter((id) => id !== '' && id !== '…');
-      return [{ cause, ...(code !== undefined && { code }), count: Number(count), requestIds }];
-    },
-  );
+/** The failures of a run's row; causes that another version wrote are left out. */
+export function failuresOf({ failures }: RunFacts): Failure[] {
+  return failures.flatMap((failure) => {
+    const cause = Object.keys(failureCauses).find((known) => known === failure.cause) as
+      FailureCause | undefined;
+    return cause ? [{ ...failure, cause }] : [];
+  });
 }

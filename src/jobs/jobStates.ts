@@ -1,9 +1,10 @@
 import type { Clock, Deadline } from '../clock';
-import { NcrontabError, nextRuns, previousRun } from '../config/ncrontab';
+import { NcrontabError, nextRuns, parseNcrontab, previousRun, type Schedule } from '../config/ncrontab';
+import type { ScheduleZone } from '../config/schedules';
 import type { Settings } from '../config/settings';
 import type { Session } from '../database/session';
 import { describeCounts, formatCount, formatNumber, formatSpan, formatUtc } from '../format';
-import { listRuns } from '../jobRun/history';
+import { listRuns, readFirstRunAt } from '../jobRun/history';
 import type { JobRun } from '../jobRun/jobRun';
 import { lockExpiresAt, staleAfterMinutes } from '../jobRun/lease';
 import { jobs, type Job } from './catalogue';
@@ -32,15 +33,36 @@ export const stateWords: Readonly<Record<StateName, string>> = {
   Healthy: 'Healthy',
 };
 
+/** When the platform starts a job. */
+export interface JobTimer {
+  /** NCRONTAB, as the timer is registered with it. */
+  readonly expression: string;
+  /** In which the host reads the expression. */
+  readonly zone: ScheduleZone;
+  /** The platform does not fire it. */
+  readonly off: boolean;
+}
+
 /** A job as it stands now. */
 export interface JobState {
   readonly job: Job;
   readonly state: StateName;
   /** Why, in words. */
   readonly stateReason: string;
-  /** NCRONTAB, UTC. */
-  readonly schedule: string;
-  /** Null: its timer is switched off, or its schedule is malformed. */
+  /** When the state began; null: it has no beginning, or an unknown one. */
+  readonly since: Date | null;
+  /** Hours since the first time of the schedule that no run has served; 0 unless the job is Overdue. */
+  readonly hoursOverdue: number;
+  /** How many of the newest runs failed, one after the other. */
+  readonly failuresInARow: number;
+  /** How many of the newest runs stopped early, one after the other. */
+  readonly earlyStopsInARow: number;
+  /** The safety stop has stopped a run, and none has completed since. */
+  readonly safetyStop: boolean;
+  readonly timer: JobTimer;
+  /** Null: the schedule is malformed. */
+  readonly schedule: Schedule | null;
+  /** Null: its timer is switched off, or its schedule is malformed or names a time that never comes. */
   readonly nextRunAt: Date | null;
   /** The run that holds the lock. */
   readonly activeRun: JobRun | null;
@@ -50,11 +72,14 @@ export interface JobState {
   readonly runs: readonly JobRun[];
 }
 
-/** Runs that end early one after the other say that the job does not keep up. */
-const stoppedEarlyInARow = 3;
+/** So many runs that stopped early one after the other say that the job does not keep up. */
+const earlyStopsForAttention = 3;
 
-/** The newest runs that a state follows from: one in progress, and those that may have stopped early. */
-export const runsForState = 1 + stoppedEarlyInARow;
+/** The newest runs that a state follows from at least: one in progress, and those that may have stopped early. */
+export const runsForState = 1 + earlyStopsForAttention;
+
+/** Where none of these has completed, how many runs failed in a row is not looked for further back. */
+const mostRunsForState = 500;
 
 /** A slot may be served so late: by a cold start, or because the run before it still held the lock. In ms. */
 const overdueGraceMs = 10 * 60_000;
@@ -82,6 +107,8 @@ export async function readJobStates(
   );
 }
 
+type TimerSettings = Pick<Settings, 'schedules' | 'scheduleZone' | 'appService'>;
+
 /**
  * Reads how one job is doing, with its newest runs.
  * @param runLimit at least runsForState
@@ -89,101 +116,216 @@ export async function readJobStates(
 export async function readJobState(
   session: Pick<Session, 'query'>,
   job: Job,
-  { schedules, appService }: Pick<Settings, 'schedules' | 'appService'>,
+  settings: TimerSettings,
   runLimit: number,
   clock: Clock,
 ): Promise<JobState> {
-  const runs = await listRuns(session, job.type, runLimit);
-  const timerOff = appService.disabledFunctions.has(job.type);
-  return judgeJob(job, schedules[job.scheduleSetting], timerOff, runs, new Date(clock.now()));
+  const newest = await listRuns(session, job.type, runLimit);
+  const runs = await untilCompleted(session, job, newest, runLimit);
+  const timer = timerOf(job, settings);
+  const firstRunAt = runs.length === 0 ? await readFirstRunAt(session) : undefined;
+  const state = judgeJob(job, timer, runs, new Date(clock.now()), firstRunAt);
+  return { ...state, runs: newest };
+}
+
+function timerOf({ type, scheduleSetting }: Job, settings: TimerSettings): JobTimer {
+  const { schedules, scheduleZone, appService } = settings;
+  return {
+    expression: schedules[scheduleSetting],
+    zone: scheduleZone,
+    off: appService.disabledFunctions.has(type),
+  };
+}
+
+/** When a job runs next; null: its timer is switched off, or its schedule is malformed or names a time that never comes. */
+export function nextRunOf(job: Job, settings: TimerSettings, now: Date): Date | null {
+  const timer = timerOf(job, settings);
+  const schedule = readSchedule(timer);
+  return timer.off || schedule instanceof NcrontabError ? null : (nextRuns(schedule, 1, now)[0] ?? null);
+}
+
+/** With the runs before them, where these have all failed: as far back as the last that completed. */
+async function untilCompleted(
+  session: Pick<Session, 'query'>,
+  { type }: Job,
+  newest: readonly JobRun[],
+  runLimit: number,
+): Promise<readonly JobRun[]> {
+  const before = newest.at(-1)?.jobId;
+  if (before === undefined || newest.length < runLimit || newest.some(({ status }) => status === 'Completed'))
+    return newest;
+  return [...newest, ...(await listRuns(session, type, mostRunsForState, { before }))];
+}
+
+interface Judgement {
+  readonly state: StateName;
+  readonly stateReason: string;
+  readonly since: Date | null;
+}
+
+/** What a judgement follows from. */
+interface Evidence {
+  readonly job: Job;
+  readonly timer: JobTimer;
+  readonly schedule: Schedule | NcrontabError;
+  readonly next: Date | undefined;
+  readonly lastRun: JobRun | null;
+  /** The newest runs that failed, or stopped early, one after the other. */
+  readonly failures: readonly JobRun[];
+  readonly earlyStops: readonly JobRun[];
+  readonly safetyStop: boolean;
+  readonly firstRunAt: Date | undefined;
+  readonly now: Date;
 }
 
 /**
  * The one state of a job, with its reason.
- * @param timerOff the platform does not fire its timer
- * @param runs the newest first, at least runsForState of them if there are so many
+ * @param runs the newest first: at least runsForState, and back to one that completed, if there are
+ * @param firstRunAt of a job without runs: when the first run of any job began
  */
 export function judgeJob(
   job: Job,
-  schedule: string,
-  timerOff: boolean,
+  timer: JobTimer,
   runs: readonly JobRun[],
   now: Date,
+  firstRunAt?: Date,
 ): JobState {
   const activeRun = runs.find(({ status }) => status === 'InProgress') ?? null;
-  const lastRun = runs.find(({ status }) => status !== 'InProgress') ?? null;
-  const slots = readSlots(schedule, now);
-  const nextRunAt = timerOff ? null : (slots?.next ?? null);
-  const [state, stateReason] = judge();
-  return { job, state, stateReason, schedule, nextRunAt, activeRun, lastRun, runs };
-
-  function judge(): [StateName, string] {
-    if (activeRun) return judgeActive(activeRun, now);
-    if (timerOff)
-      return [
-        'Paused',
-        sentences(
-          `Its timer is switched off by the app setting AzureWebJobs.${job.type}.Disabled; it can be run by hand.`,
-          lastRun?.status === 'Failed' && describeFailure(lastRun, now),
-        ),
-      ];
-    if (!slots)
-      return [
-        'Overdue',
-        `${job.scheduleSetting} is malformed (${schedule}): its timer never fires. Correct it; npm run doctor says how.`,
-      ];
-    if (!lastRun)
-      return [
-        'NeverRun',
-        `No run is recorded yet.${slots.next ? ` The first is due at ${formatUtc(slots.next)}.` : ''}`,
-      ];
-    const lastSign = lastRun.completedAt ?? lastRun.startedAt;
-    if (slots.overdue && lastSign.getTime() < slots.overdue.getTime() - clockToleranceMs)
-      return [
-        'Overdue',
-        sentences(
-          `A run was due at ${formatUtc(slots.overdue)}; the last one was ${ago(lastRun.startedAt, now)}.`,
-          'Check that the function app runs and that its timers are registered.',
-          lastRun.status === 'Failed' && describeFailure(lastRun, now),
-        ),
-      ];
-    if (lastRun.status === 'Failed') return ['Failed', describeFailure(lastRun, now)];
-    if (lastRun.failedCount !== null && lastRun.failedCount > 0)
-      return [
-        'Attention',
-        sentences(
-          `${formatNumber(lastRun.failedCount)} of ${formatCount(lastRun.failedCount + (lastRun.processedCount ?? 0), 'grant')} failed in the last run, ${ago(lastRun.startedAt, now)}.`,
-          lastRun.errorMessage,
-        ),
-      ];
-    const ended = runs.filter(({ status }) => status !== 'InProgress').slice(0, stoppedEarlyInARow);
-    if (ended.length === stoppedEarlyInARow && ended.every(stoppedEarly))
-      return [
-        'Attention',
-        sentences(
-          `The last ${stoppedEarlyInARow} runs stopped early: more is due than they can do.`,
-          lastRun.errorMessage,
-        ),
-      ];
-    return [
-      'Healthy',
-      `The last run, ${ago(lastRun.startedAt, now)}, completed: ${describeCounts(job.kind, lastRun)}.`,
-    ];
-  }
+  const ended = runs.filter(({ status }) => status !== 'InProgress');
+  const lastRun = ended[0] ?? null;
+  const schedule = readSchedule(timer);
+  const next = schedule instanceof NcrontabError ? undefined : nextRuns(schedule, 1, now)[0];
+  const failures = leading(ended, ({ status }) => status === 'Failed');
+  const earlyStops = leading(ended, stoppedEarly);
+  const safetyStop = failures.some(({ facts }) => facts.ended === 'safetyStop');
+  const evidence = { job, timer, schedule, next, lastRun, failures, earlyStops, safetyStop, firstRunAt, now };
+  const judgement = activeRun ? judgeActive(activeRun, now) : judgeIdle(evidence);
+  const { state, since } = judgement;
+  const overdueMs = state === 'Overdue' && since ? now.getTime() - since.getTime() : 0;
+  return {
+    job,
+    ...judgement,
+    hoursOverdue: Math.max(0, overdueMs / 3_600_000),
+    failuresInARow: failures.length,
+    earlyStopsInARow: earlyStops.length,
+    safetyStop,
+    timer,
+    schedule: schedule instanceof NcrontabError ? null : schedule,
+    nextRunAt: timer.off ? null : (next ?? null),
+    activeRun,
+    lastRun,
+    runs,
+  };
 }
 
-function judgeActive({ startedAt, startedBy }: JobRun, now: Date): [StateName, string] {
+function leading(runs: readonly JobRun[], condition: (run: JobRun) => boolean): readonly JobRun[] {
+  const end = runs.findIndex((run) => !condition(run));
+  return end < 0 ? runs : runs.slice(0, end);
+}
+
+function endOf(run: JobRun): Date {
+  return run.completedAt ?? run.startedAt;
+}
+
+function judgeActive({ startedAt, startedBy }: JobRun, now: Date): Judgement {
   const until = lockExpiresAt(startedAt);
   if (isStale(startedAt, now))
-    return [
-      'Overdue',
-      `The run that ${startedBy} began at ${formatUtc(startedAt)} has been in progress for more than ${staleAfterMinutes} minutes, or is dated in the future: ` +
+    return {
+      state: 'Overdue',
+      stateReason:
+        `The run that ${startedBy} began at ${formatUtc(startedAt)} has been in progress for more than ${staleAfterMinutes} minutes, or is dated in the future: ` +
         'its process has most likely died. The next run closes it and does what it left.',
-    ];
-  return [
-    'Running',
-    `Since ${formatUtc(startedAt)} on ${startedBy}; it can hold the lock until ${formatUtc(until)}.`,
-  ];
+      since: until,
+    };
+  return {
+    state: 'Running',
+    stateReason: `Since ${formatUtc(startedAt)} on ${startedBy}; its lock expires at ${formatUtc(until)}.`,
+    since: startedAt,
+  };
+}
+
+function judgeIdle(evidence: Evidence): Judgement {
+  const { job, timer, lastRun, now } = evidence;
+  if (timer.off)
+    return {
+      state: 'Paused',
+      stateReason: sentences(
+        `Its timer is switched off by the app setting AzureWebJobs.${job.type}.Disabled (DISABLED_JOBS of the deployment); it can be run by hand.`,
+        lastRun?.status === 'Failed' && describeFailure(lastRun, now),
+      ),
+      since: null,
+    };
+  return judgeTimer(evidence) ?? (lastRun ? judgeLastRun(evidence, lastRun) : judgeNoRun(evidence));
+}
+
+/** Whether the timer does what it should. */
+function judgeTimer({ job, schedule, next, lastRun, firstRunAt, now }: Evidence): Judgement | undefined {
+  const lastSign = lastRun ? endOf(lastRun) : firstRunAt;
+  if (schedule instanceof NcrontabError || !next)
+    return {
+      state: 'Overdue',
+      stateReason: `${job.scheduleSetting} ${describeUseless(schedule)} Correct it; npm run doctor says how.`,
+      since: lastSign ?? null,
+    };
+  if (!lastSign) return undefined;
+  // The newest time that a run should have served by now.
+  const slot = previousRun(schedule, new Date(now.getTime() - overdueGraceMs));
+  const servedUntil = new Date(lastSign.getTime() + clockToleranceMs);
+  if (!slot || servedUntil >= slot) return undefined;
+  return {
+    state: 'Overdue',
+    stateReason: sentences(
+      `A run was due at ${formatUtc(slot)}; ${lastRun ? `the last one was ${ago(lastRun.startedAt, now)}` : 'none is recorded'}.`,
+      'Check that the function app runs and that its timers are registered.',
+      lastRun?.status === 'Failed' && describeFailure(lastRun, now),
+    ),
+    since: nextRuns(schedule, 1, servedUntil)[0] ?? slot,
+  };
+}
+
+function judgeNoRun({ next }: Evidence): Judgement {
+  const first = next ? ` The first is due at ${formatUtc(next)}.` : '';
+  return { state: 'NeverRun', stateReason: `No run is recorded yet.${first}`, since: null };
+}
+
+function judgeLastRun({ job, failures, earlyStops, safetyStop, now }: Evidence, lastRun: JobRun): Judgement {
+  const { status, failedCount, processedCount, startedAt, message, facts } = lastRun;
+  const firstFailure = failures.at(-1);
+  if (status === 'Failed' && firstFailure)
+    return {
+      state: 'Failed',
+      stateReason: sentences(
+        describeFailure(lastRun, now),
+        safetyStop &&
+          facts.ended !== 'safetyStop' &&
+          'The safety stop of an earlier run stands until a run completes.',
+      ),
+      since: endOf(firstFailure),
+    };
+  if (failedCount !== null && failedCount > 0)
+    return {
+      state: 'Attention',
+      stateReason: sentences(
+        `${formatNumber(failedCount)} of ${formatCount(failedCount + (processedCount ?? 0), 'grant')} failed in the last run, ${ago(startedAt, now)}.`,
+        message,
+      ),
+      since: endOf(lastRun),
+    };
+  const firstEarly = earlyStops.at(-1);
+  if (firstEarly && earlyStops.length >= earlyStopsForAttention)
+    return {
+      state: 'Attention',
+      stateReason: sentences(
+        `The last ${formatCount(earlyStops.length, 'run')} stopped early: more is due than they can do.`,
+        message,
+      ),
+      since: endOf(firstEarly),
+    };
+  return {
+    state: 'Healthy',
+    stateReason: `The last run, ${ago(startedAt, now)}, completed: ${describeCounts(job.kind, lastRun)}.`,
+    since: endOf(lastRun),
+  };
 }
 
 /**
@@ -194,25 +336,26 @@ export function isStale(startedAt: Date, now: Date): boolean {
   return now >= lockExpiresAt(startedAt) || startedAt.getTime() > now.getTime() + clockToleranceMs;
 }
 
-/** The times of a schedule around now; undefined: it is malformed. */
-function readSlots(
-  schedule: string,
-  now: Date,
-): { next: Date | undefined; overdue: Date | undefined } | undefined {
+function readSchedule({ expression, zone }: JobTimer): Schedule | NcrontabError {
   try {
-    return {
-      next: nextRuns(schedule, 1, now)[0],
-      // The newest time that a run should have served by now.
-      overdue: previousRun(schedule, new Date(now.getTime() - overdueGraceMs)),
-    };
+    return parseNcrontab(expression, zone.timeZone);
   } catch (error) {
-    if (error instanceof NcrontabError) return undefined;
+    if (error instanceof NcrontabError) return error;
     throw error;
   }
 }
 
-function describeFailure({ startedAt, errorMessage }: JobRun, now: Date): string {
-  return `The last run, ${ago(startedAt, now)}, failed${errorMessage === null ? '.' : `: ${errorMessage}`}`;
+/** What is wrong with a schedule that has no next time. */
+function describeUseless(schedule: Schedule | NcrontabError): string {
+  if (!(schedule instanceof NcrontabError))
+    return `(${schedule.expression}) names a time that never comes: its timer never fires.`;
+  if (schedule.isTimeSpan)
+    return `(${schedule.expression}) is a time span, which Azure supports on an App Service plan only: elsewhere its timer cannot be relied on.`;
+  return `is malformed (${schedule.expression}): its timer never fires.`;
+}
+
+function describeFailure({ startedAt, message }: JobRun, now: Date): string {
+  return `The last run, ${ago(startedAt, now)}, failed${message === null ? '.' : `: ${message}`}`;
 }
 
 function ago(date: Date, now: Date): string {
@@ -223,7 +366,7 @@ function sentences(...parts: readonly (string | null | false)[]): string {
   return parts.filter(Boolean).join(' ');
 }
 
-/** Whether a run completed without having done all that was due: its message says so. */
-export function stoppedEarly({ status, errorMessage }: JobRun): boolean {
-  return status === 'Completed' && /\bStopped early: /.test(errorMessage ?? '');
+/** Whether a run completed without having done all that was due. */
+export function stoppedEarly({ status, facts }: JobRun): boolean {
+  return status === 'Completed' && facts.stopped !== undefined;
 }

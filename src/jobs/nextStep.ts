@@ -1,12 +1,12 @@
 /** What happens to a grant next, and why: the jobs' own conditions, asked of one request. */
 import type { Clock } from '../clock';
-import { NcrontabError, nextRuns } from '../config/ncrontab';
 import type { Settings } from '../config/settings';
 import type { Row, Session } from '../database/session';
 import { jobs, type Job } from './catalogue';
 import { addressFailure } from './dueReminders';
 import { expiredSql, judgedSql, readBacklog } from './dueSql';
 import { grantColumns, requestIdParameter, text, toGrant, type Grant } from './grants';
+import { nextRunOf } from './jobStates';
 import type { Platform, RequestId } from './platforms';
 
 /** What happens to a grant next, or why nothing does. Times are UTC. */
@@ -238,16 +238,7 @@ function ceilingOf({ settings }: Outlook): number | undefined {
     : settings.revocationCeiling;
 }
 
-function nextRunAt(
-  kind: Job['kind'],
-  { platform, settings: { schedules, appService }, clock }: Outlook,
-): Date | null {
+function nextRunAt(kind: Job['kind'], { platform, settings, clock }: Outlook): Date | null {
   const job = jobs.find((one) => one.kind === kind && one.platform === platform);
-  if (!job || appService.disabledFunctions.has(job.type)) return null;
-  try {
-    return nextRuns(schedules[job.scheduleSetting], 1, new Date(clock.now()))[0] ?? null;
-  } catch (error) {
-    if (error instanceof NcrontabError) return null;
-    throw error;
-  }
+  return job ? nextRunOf(job, settings, new Date(clock.now())) : null;
 }

@@ -1,5 +1,5 @@
 import { pMapIterable } from 'p-map';
-import { extended, stopReason } from '../clock';
+import { extended, stopReason, type StopReason } from '../clock';
 import type { Settings } from '../config/settings';
 import { SqlError, sqlErrors } from '../database/errors';
 import type { Session } from '../database/session';
@@ -49,7 +49,7 @@ interface MessageItem {
 }
 
 /** The run ends before all is sent. */
-type End = { readonly stopped: string } | { readonly error: unknown };
+type End = { readonly stopped: StopReason } | { readonly error: unknown };
 
 /** Result of an item. */
 type Result =
@@ -86,7 +86,7 @@ async function sendAll(
   let accepted = 0;
   let faultsInARow = 0;
   let fault = '';
-  let stopped: string | undefined;
+  let stopped: StopReason | undefined;
   let error: unknown;
 
   const hasEnded = (): boolean => stopped !== undefined || error !== undefined;
@@ -227,48 +227,50 @@ async function assertLease({ connection, deadline, run }: RunContext): Promise<v
 
 /**
  * Records that the message of a digest was accepted, even after the deadline.
- * @returns the grants that cannot be recorded
+ * @returns grants whose request was deleted since it was read: there is no row for the record to refer to
  */
 async function record(context: RunContext, digest: Digest): Promise<Failure | undefined> {
-  const { connection, deadline, run } = context;
-  const { status, deleted } = await connection.withRetries(extended(deadline, recordingGraceMs), (session) =>
+  const { connection, deadline, run, platform } = context;
+  const { status, refused } = await connection.withRetries(extended(deadline, recordingGraceMs), (session) =>
     recordEach(session, context, digest),
   );
+  for (const { grant, error } of refused) {
+    const rows = await connection.withRetries(extended(deadline, recordingGraceMs), (session) =>
+      countViewRows(session, platform, grant.requestId),
+    );
+    // The request exists: the constraint is another one, or the ids of the view are not those of the table.
+    if (rows > 0) throw error;
+  }
   if (status !== undefined && status !== 'InProgress') throw new LockLostError(run.jobId);
-  const requestIds = deleted.map(({ requestId }) => requestId);
-  return deleted.length === 0 ? undefined : { cause: 'deleted', count: deleted.length, requestIds };
+  const requestIds = refused.map(({ grant }) => grant.requestId);
+  return refused.length === 0 ? undefined : { cause: 'deleted', count: refused.length, requestIds };
 }
 
 interface Recorded {
   /** The run's; undefined if nothing could be recorded. */
   readonly status: string | undefined;
-  /** Grants whose request was deleted since it was read: there is no row for the record to refer to. */
-  readonly deleted: readonly DueGrant[];
+  /** Grants whose row a constraint refused. */
+  readonly refused: readonly { readonly grant: DueGrant; readonly error: SqlError }[];
 }
 
-/** Records the grants of a digest, halving it where one cannot be recorded, so that only that one is left out. */
+/** Records the grants of a digest, halving it where a constraint refuses one, so that only that one is left out. */
 async function recordEach(
   session: Session,
   context: RunContext,
   { recipient, grants }: Digest,
 ): Promise<Recorded> {
   try {
-    const status = await recordNotification(session, context, { recipient, grants });
-    return { status, deleted: [] };
+    return { status: await recordNotification(session, context, { recipient, grants }), refused: [] };
   } catch (error) {
     if (!(error instanceof SqlError) || error.number !== sqlErrors.constraintConflict) throw error;
     const [grant, ...others] = grants;
     if (!grant) throw error;
-    if (others.length === 0) {
-      // Of a request that the view yields, the constraint is another one, or the view's ids are not the table's.
-      if ((await countViewRows(session, context.platform, grant.requestId)) > 0) throw error;
-      return { status: undefined, deleted: grants };
-    }
+    if (others.length === 0) return { status: undefined, refused: [{ grant, error }] };
   }
   const middle = Math.ceil(grants.length / 2);
   const first = await recordEach(session, context, { recipient, grants: grants.slice(0, middle) });
   const second = await recordEach(session, context, { recipient, grants: grants.slice(middle) });
-  return { status: second.status ?? first.status, deleted: [...first.deleted, ...second.deleted] };
+  return { status: second.status ?? first.status, refused: [...first.refused, ...second.refused] };
 }
 
 /**

@@ -1,4 +1,4 @@
-import type { Deadline } from '../clock';
+import type { Deadline, StopReason } from '../clock';
 import type { DatabaseConnection } from '../database/database';
 import type { ActiveRun } from '../jobRun/jobRun';
 import type { Backlog } from './dueSql';
@@ -24,7 +24,7 @@ export interface Outcome {
   /** Grants that were due and not done, by cause. */
   readonly failures: readonly Failure[];
   /** Why the run stopped before all was done. */
-  readonly stopped?: string;
+  readonly stopped?: StopReason;
   /** Why the run failed. */
   readonly error?: unknown;
 }

@@ -1,4 +1,4 @@
-import { hasTimeFor, stopReason } from '../clock';
+import { hasTimeFor, stopReason, stopWords, type StopReason } from '../clock';
 import { SqlError, sqlErrors, StatementTimeoutError } from '../database/errors';
 import type { Session } from '../database/session';
 import { int, nVarChar, varChar } from '../database/statement';
@@ -41,8 +41,8 @@ export class SafetyStopError extends Error {
 /** Grants were due, and the run stopped before it revoked any. */
 export class NothingRevokedError extends Error {
   override readonly name = 'NothingRevokedError';
-  constructor(due: number, reason: string) {
-    super(`Nothing was revoked of ${due} ${due === 1 ? 'grant' : 'grants'} due: ${reason}.`);
+  constructor(due: number, reason: StopReason) {
+    super(`Nothing was revoked of ${due} ${due === 1 ? 'grant' : 'grants'} due: ${stopWords[reason]}.`);
   }
 }
 
@@ -142,7 +142,7 @@ interface Revoked {
   /** What was tried and left. */
   readonly obstacles: readonly Obstacle[];
   /** Why it stopped before each range was tried. */
-  readonly stopped?: string;
+  readonly stopped?: StopReason;
 }
 
 /**

@@ -4,7 +4,7 @@ import { int } from '../database/statement';
 import { findNextRun, findRun, listRuns } from '../jobRun/history';
 import type { JobRun } from '../jobRun/jobRun';
 import { findJob, type Job } from './catalogue';
-import { readFailures, type Failure } from './failures';
+import { failuresOf, type Failure } from './failures';
 import { parseRequestId, type RequestId } from './platforms';
 import { readRequests, type AccessRequest } from './requests';
 import type { Services } from './runJob';
@@ -26,7 +26,6 @@ export interface RunDetails {
   readonly job: Job;
   readonly run: JobRun;
   readonly previousRun: JobRun | null;
-  /** By the run's message. */
   readonly failures: readonly Failure[];
   /** At most 100, in the order in which they were written. */
   readonly rows: readonly WrittenRow[];
@@ -56,7 +55,7 @@ export async function readRunDetails(
       const [previousRun] = await listRuns(session, job.type, 1, { before: jobId });
       const nextRun = await findNextRun(session, job.type, jobId);
       const written = await readWrittenRows(session, job, run.startedAt, nextRun?.startedAt, after);
-      const failures = readFailures(run.errorMessage).map((failure) => ({
+      const failures = failuresOf(run.facts).map((failure) => ({
         ...failure,
         requestIds: failure.requestIds.flatMap((id) => parseRequestId(String(id), job.platform) ?? []),
       }));

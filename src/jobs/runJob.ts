@@ -1,20 +1,22 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
-import { deadlineIn, extended, type Clock, type Deadline } from '../clock';
+import { deadlineIn, extended, stopWords, type Clock, type Deadline } from '../clock';
 import type { Settings } from '../config/settings';
 import type { Database } from '../database/database';
 import type { EmailClient } from '../email/emailClient';
 import { acquireLock } from '../jobRun/acquire';
 import { finishRun, type Completion } from '../jobRun/finish';
+import type { RunMessage } from '../jobRun/runMessage';
 import type { ActiveRun, JobRun } from '../jobRun/jobRun';
 import { lockExpiresAt } from '../jobRun/lease';
-import type { JobRunEvent, Telemetry } from '../telemetry/telemetry';
+import type { JobRunEvent, JobStateEvent, Telemetry } from '../telemetry/telemetry';
 import type { Job } from './catalogue';
 import type { Backlog } from './dueSql';
 import { describeFailures, failedCount, leftCount, undeliverableCount } from './failures';
+import { readJobStates, runsForState } from './jobStates';
 import { notifyExpiring } from './notification';
 import type { Outcome, RunContext } from './outcome';
-import { revokeExpired } from './revocation';
+import { revokeExpired, SafetyStopError } from './revocation';
 
 /**
  * How long a run starts new work, in ms from its start. The lock turns stale after 10 minutes, which is also the
@@ -25,6 +27,9 @@ export type Trigger = keyof typeof timeBudgetsMs;
 
 /** How long whoever only looks waits for a database that does not answer, in ms. */
 export const readBudgetMs = 30_000;
+
+/** How long a run may try to read the states of the jobs, in ms: they are for telemetry only. */
+const stateBudgetMs = 10_000;
 
 /** How long a run may try to finish its row when its time budget is spent. In ms. */
 const finishingGraceMs = 25_000;
@@ -57,6 +62,8 @@ export type RunResult =
       readonly stoppedEarly: boolean;
       /** What was due when the run began, where it got as far as to look. */
       readonly backlog?: Backlog;
+      /** Why the run failed. */
+      readonly error?: Error;
     }
   /** Another run of this type is in progress. */
   | { readonly kind: 'held'; readonly activeRun: ActiveRun };
@@ -103,13 +110,13 @@ export async function runJob(services: Services, job: Job, options: RunOptions):
   const trackError = (error: Error): void =>
     telemetry.trackException(error, { jobId: attempt.jobId, jobType: job.type });
   try {
-    return await telemetry.inOperation(job.type, async () => {
+    return await telemetry.inSpan(job.type, async () => {
       try {
         const result = await runUnderLock(services, job, options, attempt);
-        const error = attempt.outcome && errorOf(attempt.outcome);
-        if (error) trackError(error);
+        if (result.kind === 'finished' && result.error) trackError(result.error);
         track(toEvent(result, attempt.outcome));
         options.log(`${job.type} ${describeResult(result)}`);
+        if (!options.signal?.aborted) await telemetry.trackJobStates(() => readStateEvents(services));
         return result;
       } catch (thrown) {
         const error = toError(thrown);
@@ -121,6 +128,20 @@ export async function runJob(services: Services, job: Job, options: RunOptions):
   } finally {
     await telemetry.flush();
   }
+}
+
+/** The states of all four jobs: one that does not run any more is told by the others. */
+async function readStateEvents(services: Services): Promise<JobStateEvent[]> {
+  const states = await readJobStates(services, deadlineIn(services.clock, stateBudgetMs), runsForState);
+  return states.map(({ job, state, since, hoursOverdue, failuresInARow, earlyStopsInARow, safetyStop }) => ({
+    jobType: job.type,
+    state,
+    ...(since && { since: since.toISOString() }),
+    hoursOverdue: Math.round(hoursOverdue * 100) / 100,
+    failuresInARow,
+    earlyStopsInARow,
+    safetyStop,
+  }));
 }
 
 /** Acquires the lock, executes the job, finishes the run's row. */
@@ -146,11 +167,13 @@ async function runUnderLock(
     const finished = await connection.withRetries(extended(deadline, finishingGraceMs), (session) =>
       finishRun(session, run, toCompletion(job, options, outcome)),
     );
+    const error = errorOf(outcome);
     return {
       kind: 'finished',
       run: finished,
       stoppedEarly: outcome.stopped !== undefined,
       ...(outcome.backlog && { backlog: outcome.backlog }),
+      ...(error && { error }),
     };
   });
 }
@@ -179,42 +202,51 @@ function errorOf({ error, failures, stopped }: Outcome): Error | undefined {
 }
 
 function toCompletion(job: Job, options: RunOptions, outcome: Outcome): Completion {
+  return {
+    status: errorOf(outcome) ? 'Failed' : 'Completed',
+    ...(job.kind === 'notification' && { failedCount: failedCount(outcome.failures) }),
+    message: describeRun(options, outcome),
+  };
+}
+
+/** What a run's row says beyond its columns. */
+function describeRun(options: RunOptions, outcome: Outcome): RunMessage {
   const { failures, stopped } = outcome;
+  const { trigger, operator, allowMassRevocation } = options;
   const error = errorOf(outcome);
   // A timer's run would have the ceiling again.
-  const howToContinue = options.allowMassRevocation ? 'run it by hand again' : 'the next run continues';
+  const howToContinue = allowMassRevocation ? 'run it by hand again' : 'the next run continues';
+  const by = operator === undefined ? '' : ` by ${operator}`;
   const sentences = [
     error
       ? error.message
       : stopped !== undefined
-        ? `Stopped early: ${stopped}. More is left; ${howToContinue}.`
+        ? `Stopped early: ${stopWords[stopped]}. More is left; ${howToContinue}.`
         : '',
     describeFailures(failures),
-    describeOperator(options),
-  ].filter(Boolean);
-  return {
-    status: error ? 'Failed' : 'Completed',
-    ...(job.kind === 'notification' && { failedCount: failedCount(failures) }),
-    ...(sentences.length > 0 && { errorMessage: sentences.join(' ') }),
-  };
-}
-
-/** An operator's act, so that the history tells it from a timer's run. */
-function describeOperator({ trigger, operator, allowMassRevocation }: RunOptions): string {
-  if (trigger === 'timer') return '';
-  const by = operator === undefined ? '' : ` by ${operator}`;
-  const acts = [
-    trigger === 'cli' ? `Started from the command line${by}.` : `Started by hand${by}.`,
-    allowMassRevocation ? 'The ceiling was set aside.' : '',
+    trigger === 'timer'
+      ? ''
+      : trigger === 'cli'
+        ? `Started from the command line${by}.`
+        : `Started by hand${by}.`,
+    allowMassRevocation ? 'Run without the safety limit.' : '',
   ];
-  return acts.filter(Boolean).join(' ');
+  return {
+    sentences: sentences.filter(Boolean).join(' '),
+    facts: {
+      stopped,
+      ended: error instanceof SafetyStopError ? 'safetyStop' : undefined,
+      manual: trigger === 'timer' ? undefined : { trigger, operator },
+      withoutCeiling: allowMassRevocation,
+      failures,
+    },
+  };
 }
 
 /** What an attempt's event says of its result. */
 function toEvent(result: RunResult, outcome: Outcome | undefined): JobRunEvent {
   if (result.kind === 'held') return { status: 'Conflict', stoppedEarly: false };
-  const { run, stoppedEarly, backlog } = result;
-  const error = outcome && errorOf(outcome);
+  const { run, stoppedEarly, backlog, error } = result;
   const undeliverable = undeliverableCount(outcome?.failures ?? []);
   return {
     status: run.status === 'Completed' ? 'Completed' : 'Failed',
@@ -235,9 +267,9 @@ function describeResult(result: RunResult): string {
     const { jobId, startedAt } = result.activeRun;
     return `is held by run ${jobId} since ${startedAt.toISOString()}, until ${lockExpiresAt(startedAt).toISOString()} at most`;
   }
-  const { jobId, status, processedCount, failedCount: failed, errorMessage } = result.run;
+  const { jobId, status, processedCount, failedCount: failed, message } = result.run;
   const counts = `${processedCount ?? 0} processed${failed === null ? '' : `, ${failed} failed`}`;
-  return `run ${jobId} ${status}: ${counts}${errorMessage === null ? '' : `. ${errorMessage}`}`;
+  return `run ${jobId} ${status}: ${counts}${message === null ? '' : `. ${message}`}`;
 }
 
 function toError(error: unknown): Error {

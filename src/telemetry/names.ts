@@ -35,6 +35,24 @@ export const jobRunProperties = [
   'durationMs',
 ] as const;
 
+/** The custom event that tells the state of one job: each run sends those of all four, as the status page shows them. */
+export const jobStateEvent = 'JobState';
+
+/**
+ * Properties of the event, as texts. `state`: one of stateNames (src/jobs/jobStates.ts); `since`: when it began, ISO 8601
+ * in UTC, absent where that is not known; `hoursOverdue`: since the first time of the schedule that no run has served, 0
+ * unless Overdue; `failuresInARow`, `earlyStopsInARow`: of the newest runs; `safetyStop`: true while a safety stop stands.
+ */
+export const jobStateProperties = [
+  'jobType',
+  'state',
+  'since',
+  'hoursOverdue',
+  'failuresInARow',
+  'earlyStopsInARow',
+  'safetyStop',
+] as const;
+
 /** How an attempt can end. Conflict: the job was held by another run, and nothing was done. */
 export const attemptStatuses = ['Completed', 'Failed', 'Conflict'] as const;
 
@@ -46,5 +64,6 @@ export const metricProperties = ['jobType'] as const;
 /** Properties of the exception that a failed run emits. */
 export const exceptionProperties = ['jobId', 'jobType'] as const;
 
+export type JobStateProperty = (typeof jobStateProperties)[number];
 export type JobRunProperty = (typeof jobRunProperties)[number];
 export type ExceptionProperty = (typeof exceptionProperties)[number];

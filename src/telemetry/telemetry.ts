@@ -1,18 +1,46 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { context, SpanKind, SpanStatusCode, trace, type Span } from '@opentelemetry/api';
+import { context, propagation, SpanKind, SpanStatusCode, trace, type Span } from '@opentelemetry/api';
 import type { TokenCredential } from '@azure/identity';
 import type { TelemetryClient } from 'applicationinsights';
 import { errorText } from '../errorText';
-import { jobRunEvent, jobRunMetrics, type ExceptionProperty, type JobRunProperty } from './names';
+import { activeOperation, inOperation, operationLogProcessor, operationSpanProcessor } from './operation';
+import {
+  jobRunEvent,
+  jobRunMetrics,
+  jobStateEvent,
+  type ExceptionProperty,
+  type JobRunProperty,
+  type JobStateProperty,
+} from './names';
 
-export type JobRunEvent = Readonly<Partial<Record<JobRunProperty, string | number | boolean>>>;
+type Value = string | number | boolean;
+export type JobRunEvent = Readonly<Partial<Record<JobRunProperty, Value>>>;
+export type JobStateEvent = Readonly<Partial<Record<JobStateProperty, Value>>>;
+
+/** An invocation as the Functions host reports it: its request item is the host's. */
+export interface Invocation {
+  readonly functionName: string;
+  /** The host's trace context (W3C Trace Context). */
+  readonly traceContext?:
+    { readonly traceParent?: string | undefined; readonly traceState?: string | undefined } | undefined;
+}
 
 /** Told of runs beside their path: nothing here throws, and no fault of telemetry fails a run. */
 export interface Telemetry {
-  /** Runs `work` so that the SQL and HTTP calls in it show as dependencies of one operation. */
-  inOperation<T>(name: string, work: () => Promise<T>): Promise<T>;
+  /** Does `work` as part of the host's operation: all that it emits has the operation's id, parent and name. */
+  inInvocation<T>(invocation: Invocation, work: () => Promise<T>): Promise<T>;
+  /**
+   * Does `work` in a span of its own, whose children its SQL and HTTP calls are. Within an invocation the span is
+   * internal, as the host reports the request; elsewhere it is the request.
+   */
+  inSpan<T>(name: string, work: () => Promise<T>): Promise<T>;
   /** One event an attempt, and its metrics. */
   trackJobRun(event: JobRunEvent): void;
+  /**
+   * One event for each job.
+   * @param read asked only where there is telemetry; may throw, which is logged
+   */
+  trackJobStates(read: () => Promise<readonly JobStateEvent[]>): Promise<void>;
   trackException(error: Error, properties: Readonly<Partial<Record<ExceptionProperty, string>>>): void;
   /** Sends what was emitted; ends after `flushTimeout` whether it was sent or not. */
   flush(): Promise<void>;
@@ -35,8 +63,10 @@ const instrumentationOptions = {
 
 /** Without a connection string: emits nothing and loads nothing. */
 const noopTelemetry: Telemetry = {
-  inOperation: (_name, work) => work(),
+  inInvocation: (_invocation, work) => work(),
+  inSpan: (_name, work) => work(),
   trackJobRun: () => undefined,
+  trackJobStates: () => Promise.resolve(),
   trackException: () => undefined,
   flush: () => Promise.resolve(),
 };
@@ -64,7 +94,12 @@ export async function startTelemetry(
     client.config.enableAutoCollectRequests = false;
     client.config.enableSendLiveMetrics = false;
     // All of each run: by default the library keeps a few traces a second and drops the rest.
-    client.config.azureMonitorOpenTelemetryOptions = { instrumentationOptions, tracesPerSecond: 0 };
+    client.config.azureMonitorOpenTelemetryOptions = {
+      instrumentationOptions,
+      tracesPerSecond: 0,
+      spanProcessors: [operationSpanProcessor],
+      logRecordProcessors: [operationLogProcessor],
+    };
     if (credential) client.config.aadTokenCredential = credential;
     client.initialize();
     return new ApplicationInsights(client, log);
@@ -80,15 +115,31 @@ class ApplicationInsights implements Telemetry {
     private readonly log: (message: string) => void,
   ) {}
 
-  async inOperation<T>(name: string, work: () => Promise<T>): Promise<T> {
+  /**
+   * The library takes over the host's trace too, by a hook that it registers when it starts: within the first invocation
+   * of a process that is too late.
+   */
+  inInvocation<T>({ functionName, traceContext }: Invocation, work: () => Promise<T>): Promise<T> {
+    const { traceParent, traceState } = traceContext ?? {};
+    let parent = context.active();
+    this.#guard(() => {
+      parent = propagation.extract(parent, { traceparent: traceParent, tracestate: traceState });
+    });
+    return context.with(inOperation(parent, functionName), work);
+  }
+
+  async inSpan<T>(name: string, work: () => Promise<T>): Promise<T> {
+    const operation = activeOperation();
+    const parent = operation === undefined ? inOperation(context.active(), name) : context.active();
+    const kind = operation === undefined ? SpanKind.SERVER : SpanKind.INTERNAL;
     let span: Span | undefined;
     this.#guard(() => {
-      span = trace.getTracer('access-expiry-jobs').startSpan(name, { kind: SpanKind.SERVER });
+      span = trace.getTracer('access-expiry-jobs').startSpan(name, { kind }, parent);
     });
     if (!span) return work();
     const started = span;
     try {
-      return await context.with(trace.setSpan(context.active(), started), work);
+      return await context.with(trace.setSpan(parent, started), work);
     } finally {
       this.#guard(() => started.end());
     }
@@ -97,16 +148,22 @@ class ApplicationInsights implements Telemetry {
   trackJobRun(event: JobRunEvent): void {
     this.#guard(() => {
       if (event.status === 'Failed') trace.getActiveSpan()?.setStatus({ code: SpanStatusCode.ERROR });
-      const properties = Object.fromEntries(
-        Object.entries(event).map(([name, value]) => [name, String(value)]),
-      );
-      this.client.trackEvent({ name: jobRunEvent, properties });
+      this.client.trackEvent({ name: jobRunEvent, properties: toTexts(event) });
       for (const name of jobRunMetrics) {
         const value = event[name];
         if (typeof value === 'number')
           this.client.trackMetric({ name, value, properties: { jobType: String(event.jobType) } });
       }
     });
+  }
+
+  async trackJobStates(read: () => Promise<readonly JobStateEvent[]>): Promise<void> {
+    try {
+      for (const state of await read())
+        this.client.trackEvent({ name: jobStateEvent, properties: toTexts(state) });
+    } catch (error) {
+      this.log(`The states of the jobs could not be sent: ${errorText(error)}`);
+    }
   }
 
   trackException(exception: Error, properties: Readonly<Record<string, string>>): void {
@@ -136,4 +193,9 @@ class ApplicationInsights implements Telemetry {
       this.log(`Telemetry could not be emitted: ${errorText(error)}`);
     }
   }
+}
+
+/** Application Insights keeps the properties of an event as texts. */
+function toTexts(event: Readonly<Record<string, Value>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(event).map(([name, value]) => [name, String(value)]));
 }

@@ -53,6 +53,39 @@ describe('npm run job without the -- before the options', () => {
   });
 });
 
+describe('a database that cannot be reached', () => {
+  const preload = `--require ${join(__dirname, '../support/fastPauses.js')}`;
+  const hurried = (line: string, settings: Readonly<Record<string, string>> = {}): Promise<Ended> =>
+    shell(`npm run --silent ${line}`, { NODE_OPTIONS: preload, ...settings });
+
+  test.each(['doctor', 'db:deploy', `job ${revoke}`, `job -- ${revoke} --dry-run`])(
+    'npm run %s says after one try that the database’s name is wrong',
+    async (line) => {
+      const { code, output } = await hurried(line, { SQL_DATABASE: 'acess' });
+      expect(output).toMatch(/The database acess on localhost:\d+ cannot be reached: .*\(SQL error 4060\)/);
+      expect(output).not.toContain('PAUSE OF');
+      expect(code).toBe(1);
+    },
+  );
+
+  test.each([
+    [{ SQL_PORT: '1' }, /cannot be reached: .*ECONNREFUSED/],
+    [{ SQL_SERVER: 'no-such-server.invalid' }, /cannot be reached: .*(ENOTFOUND|EAI_AGAIN)/],
+  ])('%j is said after one try', async (settings, message) => {
+    const { code, output } = await hurried(`job ${revoke}`, settings);
+    expect(output).toMatch(message);
+    expect(output.includes('PAUSE OF')).toBe(output.includes('EAI_AGAIN'));
+    expect(code).toBe(1);
+  });
+
+  test('is waited for where it wakes up', async () => {
+    sample.standIns.sql.order({ kind: 'refuseLogin', number: 40_613 });
+    const { code, output } = await hurried(`job ${revoke}`);
+    expect(output).toContain('PAUSE OF 5000 ms');
+    expect(code).toBe(0);
+  });
+});
+
 test.each([
   ['db:deploy --dry-run', /^This command has no dry run\./],
   ['db:deploy --replace-view', /Did you mean --replace-views\?/],

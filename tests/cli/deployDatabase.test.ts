@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { deployScripts } from '../../cli/deployScripts';
@@ -43,6 +43,47 @@ describe('npm run db:deploy', () => {
       /\nuser \[func-access\]: created for the client id .*\nrole AccessExpiryJobs: \[func-access\] added\n$/,
     );
     expect(code).toBe(0);
+  });
+
+  test('--grant takes nothing from local.settings.json: its password is for a database on this machine', async () => {
+    const file = join(directory, 'local.settings.json');
+    writeFileSync(file, JSON.stringify({ Values: { SQL_USER: 'sa', SQL_PASSWORD: 'swordfish' } }));
+    const environment = { ...standIns.environment, AZURE_TOKEN_CREDENTIALS: '' };
+    const { code, output } = await runCommand(
+      'cli/deployDatabase.ts',
+      ['--grant', 'func-access', '--client-id', clientId],
+      { cwd: directory, environment },
+    );
+    rmSync(file);
+    expect(output).toContain('local.settings.json is not read: --grant is for a database in Azure');
+    expect(output).toContain('[func-access]');
+    expect(code).toBe(0);
+  });
+
+  test('signs in as AZURE_TOKEN_CREDENTIALS says, else as the developer, before a managed identity', async () => {
+    const { AZURE_TOKEN_CREDENTIALS, ...machine } = standIns.environment;
+    expect(AZURE_TOKEN_CREDENTIALS).toBe('ManagedIdentityCredential');
+    const azure = mkdtempSync(join(tmpdir(), 'azure-'));
+    writeFileSync(join(azure, 'az'), '#!/bin/sh\necho "$@" >> "$(dirname "$0")/calls"\nexit 1\n', {
+      mode: 0o755,
+    });
+    const signIns = async (named: Record<string, string>): Promise<[boolean, number]> => {
+      const asked = standIns.identity.requests.length;
+      const environment = { ...machine, ...named, PATH: `${azure}:${process.env.PATH ?? ''}` };
+      await runCommand('cli/deployDatabase.ts', [], { cwd: directory, environment });
+      const askedAz = existsSync(join(azure, 'calls'));
+      rmSync(join(azure, 'calls'), { force: true });
+      return [askedAz, standIns.identity.requests.length - asked];
+    };
+    try {
+      // The sign-in fails; where nothing is named, what the machine has comes after it.
+      expect(await signIns({ AZURE_TOKEN_CREDENTIALS: 'AzureCliCredential' })).toEqual([true, 0]);
+      expect(await signIns({ AZURE_TOKEN_CREDENTIALS: 'ManagedIdentityCredential' })).toEqual([false, 1]);
+      const [askedAz, askedMachine] = await signIns({ AZURE_TOKEN_CREDENTIALS: '' });
+      expect([askedAz, askedMachine > 0]).toEqual([true, true]);
+    } finally {
+      rmSync(azure, { recursive: true });
+    }
   });
 
   test('keeps the text of a view that it replaces in a file of the working directory', async () => {

@@ -22,8 +22,9 @@ import { formatFinding, type Finding } from '../../cli/doctor/finding';
 import { checkGrants } from '../../cli/doctor/grants';
 import { checkToken, databaseScope } from '../../cli/doctor/identity';
 import { checkMasks } from '../../cli/doctor/masks';
+import { checkAlwaysEncrypted, checkRowLevelSecurity } from '../../cli/doctor/protection';
 import { checkPermissions, checkRole } from '../../cli/doctor/permissions';
-import { describeJobSchedule } from '../../cli/doctor/schedules';
+import { checkJobSchedule } from '../../cli/doctor/schedules';
 import { checkRuns } from '../../cli/doctor/runs';
 import { checkTable } from '../../cli/doctor/tables';
 import { checkGrantView, checkRequestView } from '../../cli/doctor/views';
@@ -155,6 +156,7 @@ describe('a sound environment', () => {
       'view dbo.AccessGrant_Palantir',
       'permissions',
       'role AccessExpiryJobs',
+      'row-level security',
       'runs in dbo.JobRun',
       'job RevokeExpiredDatabricksRequests',
       'job RevokeExpiredPalantirRequests',
@@ -727,6 +729,40 @@ describe('as SQL Server describes its objects', () => {
     );
   });
 
+  test('a table that row-level security filters is named, behind a view or not', async () => {
+    const filtered = answeringWith('readSecurityPolicies', [
+      { Policy: 'RequestFilter', TableName: 'dbo.DataAccessPalantirRequests' },
+      { Policy: 'HrFilter', TableName: 'hr.Person' },
+    ]);
+    expect(textOf(await checkRowLevelSecurity(filtered, schema))).toEqual([
+      '! row-level security of dbo.DataAccessPalantirRequests: the policy RequestFilter filters it: rows that it keeps ' +
+        "from the app are missing without an error → let its predicate pass the app: OR IS_ROLEMEMBER(N'AccessExpiryJobs') = 1",
+      expect.stringMatching(
+        /^! row-level security of hr\.Person: the policy HrFilter filters it, which matters if a view reads it: /,
+      ),
+    ]);
+  });
+
+  test('no filter is believed only where the identity may see one', async () => {
+    expect(textOf(await checkRowLevelSecurity(database, schema))).toEqual([
+      '✓ row-level security: filters no table',
+    ]);
+    expect(textOf(await checkRowLevelSecurity({ ...database, seesDefinitions: false }, schema))).toEqual([
+      '– row-level security: cannot be seen by this identity',
+    ]);
+  });
+
+  test('an encrypted column is named with what it breaks', async () => {
+    const encrypted = answeringWith('readEncryptedColumns', [
+      { Name: 'requested_by_email', Encryption: 'RANDOMIZED' },
+    ]);
+    expect(textOf(await checkAlwaysEncrypted(encrypted, 'dbo.DataAccessDeltaRequests'))).toEqual([
+      expect.stringMatching(
+        /^! column dbo\.DataAccessDeltaRequests\.requested_by_email: Always Encrypted \(RANDOMIZED\), and the app holds no key: .*RequesterEmail.* → if the view maps it, map a column that is not encrypted$/,
+      ),
+    ]);
+  });
+
   test('a trigger on JobRun is named: it is part of taking the lock', async () => {
     const triggered = answeringWith('readTriggers', [{ Name: 'TR_Audit' }]);
     expect(textOf(await checkRuns(triggered))).toEqual([
@@ -786,7 +822,7 @@ describe('settings', () => {
     expect(withMark('✗', lines)).toEqual([
       expect.stringMatching(/^✗ setting EMAIL_SENDER_ADDRESS: expected an email address.*→ correct it/),
       expect.stringMatching(
-        /^✗ setting SCHEDULE_REVOKE_DATABRICKS: "0 61 \* \* \* \*" is no NCRONTAB expression/,
+        /^✗ setting SCHEDULE_REVOKE_DATABRICKS: "0 61 \* \* \* \*" is not a valid NCRONTAB expression: "61" in the field minute/,
       ),
     ]);
     expect(withMark('–', lines)).toEqual([
@@ -962,23 +998,61 @@ describe('Application Insights', () => {
 });
 
 describe('a schedule', () => {
-  test.each([
-    '30 0 * * * *',
-    '0 0 0 1 * *',
-    '0 0 0 * jan *',
-    '0 5/25 * * * *',
-    '0 0 */5 * * *',
-    '0 0 9 * * */2',
-  ])('%s has no words of its own and is shown as it is', (expression) => {
-    expect(formatFinding(describeJobSchedule('Job', expression))).toContain(`${expression}; next `);
-  });
+  const job = { type: 'RevokeExpiredPalantirRequests', scheduleSetting: 'SCHEDULE_REVOKE_PALANTIR' } as const;
+  const from = new Date('2026-11-24T17:45:00Z');
+  const lineFor = (expression: string, timeZone = 'UTC'): string =>
+    formatFinding(checkJobSchedule(job, expression, { timeZone }, from));
+
+  test.each(['30 0 * * * *', '0 0 0 1 * *', '0 0 0 * jan *'])(
+    '%s has no words of its own and is shown as it is',
+    (expression) => {
+      expect(lineFor(expression)).toContain(`${expression}; next `);
+    },
+  );
 
   test('is shown with its next three times in UTC', () => {
-    const from = new Date('2026-11-24T17:45:00Z');
-    expect(formatFinding(describeJobSchedule('Job', '0 30 6-18 * * *', from))).toBe(
-      '✓ schedule of Job: hourly from 06:30 to 18:30 UTC (0 30 6-18 * * *); ' +
+    expect(lineFor('0 30 6-18 * * *')).toBe(
+      '✓ schedule of RevokeExpiredPalantirRequests: hourly from 06:30 to 18:30 UTC (0 30 6-18 * * *); ' +
         'next 2026-11-24 18:30 UTC, 2026-11-25 06:30 UTC, 2026-11-25 07:30 UTC',
     );
+  });
+
+  test('is shown with the times of the zone in which the host reads it', () => {
+    expect(lineFor('0 30 6-18 * * *', 'Europe/Berlin')).toBe(
+      '✓ schedule of RevokeExpiredPalantirRequests: hourly from 06:30 to 18:30 Europe/Berlin (0 30 6-18 * * *); ' +
+        'next 2026-11-25 05:30 UTC, 2026-11-25 06:30 UTC, 2026-11-25 07:30 UTC',
+    );
+  });
+
+  test('that means something else than most people would is to be looked at', () => {
+    expect(lineFor('0 0 0 * * SAT-SUN')).toBe(
+      '! schedule of RevokeExpiredPalantirRequests: daily at 00:00 UTC (0 0 0 * * SAT-SUN); ' +
+        'next 2026-11-25 00:00 UTC, 2026-11-26 00:00 UTC, 2026-11-27 00:00 UTC. ' +
+        '"SAT-SUN" in the field day of week means SUN-SAT: the host swaps the ends of a reversed range. ' +
+        '→ if something else is meant, correct SCHEDULE_REVOKE_PALANTIR',
+    );
+  });
+
+  test('that names a time that never comes is to be looked at', () => {
+    expect(lineFor('0 0 0 31 2 *')).toBe(
+      '! schedule of RevokeExpiredPalantirRequests: 0 0 0 31 2 *; names a time that never comes: the timer never fires → correct SCHEDULE_REVOKE_PALANTIR',
+    );
+  });
+
+  test('in another zone than UTC is said with the setting that puts it there', async () => {
+    const lines = await examineWith({ TZ: 'Europe/Berlin', SCHEDULE_REVOKE_PALANTIR: '01:00:00' });
+    expect(lines).toContain(
+      '! time zone of the schedules: TZ is set: the host reads them in Europe/Berlin, summer time included → remove TZ if UTC is meant; Flex Consumption does not support it',
+    );
+    expect(lines.join('\n')).toMatch(/schedule of RevokeExpiredDatabricksRequests: hourly at :00/);
+    expect(withMark('✗', lines)).toEqual([
+      expect.stringMatching(
+        /^✗ setting SCHEDULE_REVOKE_PALANTIR: "01:00:00" is a time span, .* App Service plan/,
+      ),
+    ]);
+    expect((await examineWith({ TZ: 'Berlin' })).filter((line) => line.startsWith('✗'))).toEqual([
+      expect.stringMatching(/^✗ setting TZ: "Berlin" is not the IANA name of a time zone/),
+    ]);
   });
 });
 
@@ -1004,10 +1078,10 @@ describe('what sql/ defines', () => {
 
   test('is refused where a column is written in a form that is not understood', () => {
     const directory = mkdtempSync(join(tmpdir(), 'doctor-'));
-    writeFileSync(join(directory, '01.sql'), 'CREATE TABLE dbo.T (\n  Id INT NOT NULL DEFAULT 0\n);\n');
+    writeFileSync(join(directory, '01_table.sql'), 'CREATE TABLE dbo.T (\n  Id INT NOT NULL DEFAULT 0\n);\n');
     try {
       expect(() => readExpectedSchema(directory)).toThrow(
-        'sql/01.sql: cannot read the column Id INT NOT NULL DEFAULT 0',
+        'sql/01_table.sql: cannot read the column Id INT NOT NULL DEFAULT 0',
       );
     } finally {
       rmSync(directory, { recursive: true });
@@ -1054,9 +1128,41 @@ describe('local.settings.json', () => {
   afterAll(() => rmSync(directory, { recursive: true }));
   const doctor = (text: string, change: Change = {}): Promise<Ended> => {
     writeFileSync(join(directory, 'local.settings.json'), text);
-    const environment = { ...standIns.environment, ...change };
+    // Without a sign-in for Azure: there the file is not read.
+    const environment = { ...standIns.environment, AZURE_TOKEN_CREDENTIALS: '', ...change };
     return runCommand('cli/doctor.ts', [], { cwd: directory, environment });
   };
+
+  test.each([
+    [{ SQL_SERVER: 'access.database.windows.net' }, 'and SQL_SERVER is access.database.windows.net'],
+    [{ AZURE_TOKEN_CREDENTIALS: 'ManagedIdentityCredential' }, 'AZURE_TOKEN_CREDENTIALS is set'],
+    [{ AZURE_CLIENT_SECRET: 'x' }, 'AZURE_CLIENT_SECRET is set'],
+  ])('serves no database in Azure: with %j it is not read, and it is said', async (change, reason) => {
+    const text = '{ "Values": { "SQL_USER": "sa", "SQL_PASSWORD": "swordfish", "SQL_PORT": "1" } }';
+    const { stdout, stderr } = await doctor(text, {
+      ...change,
+      // Missing, so that no server is asked.
+      SQL_DATABASE: '',
+    });
+    expect(stderr).toContain(`local.settings.json is not read: `);
+    expect(stderr).toContain(reason);
+    expect(stdout).toContain('✓ setting SQL_USER: not set');
+    expect(stdout).toContain('✓ setting SQL_PASSWORD: not set');
+  });
+
+  test('that names a server elsewhere is not read', async () => {
+    const { SQL_SERVER, ...others } = standIns.environment;
+    expect(SQL_SERVER).toBe('localhost');
+    const text = '{ "Values": { "SQL_SERVER": "access.database.windows.net", "REVOCATION_CEILING": "5" } }';
+    writeFileSync(join(directory, 'local.settings.json'), text);
+    const { stdout, stderr } = await runCommand('cli/doctor.ts', [], {
+      cwd: directory,
+      environment: { ...others, AZURE_TOKEN_CREDENTIALS: '' },
+    });
+    expect(stderr).toContain('SQL_SERVER is access.database.windows.net. The settings come from the env');
+    expect(stdout).toContain('✗ setting SQL_SERVER: missing');
+    expect(stdout).toContain('✓ setting REVOCATION_CEILING: 1000 (default)');
+  });
 
   test.each([
     ['{\n  "Values": {\n    "SQL_PASSWORD": swordfish\n  }\n}', 'line 3, column 21'],

@@ -40,6 +40,7 @@ test('four settings suffice; the others have the documented defaults', () => {
     leadDays: [1, 7, 14],
     notifyRevoked: false,
     revocationCeiling: 1000,
+    scheduleZone: { timeZone: 'UTC' },
     schedules: defaultSchedules,
     telemetryNeedsToken: false,
     problems: [],
@@ -167,8 +168,8 @@ test('lead days are sorted, each once', () => {
   expect(readSettings({ ...minimal, NOTIFICATION_LEAD_DAYS: '30, 7,7,1' }).leadDays).toEqual([1, 7, 30]);
 });
 
-test.each(['0 0 * * *', 'x', '0 0 25 * * *', '@hourly'])(
-  'a schedule that is no NCRONTAB is refused: "%s"',
+test.each(['0 0 * *', 'x', '0 0 25 * * *', '@hourly'])(
+  'a schedule that the host refuses is refused: "%s"',
   (text) => {
     expect(problems({ ...minimal, SCHEDULE_NOTIFY_DATABRICKS: text }).SCHEDULE_NOTIFY_DATABRICKS).toContain(
       'six fields',
@@ -178,13 +179,17 @@ test.each(['0 0 * * *', 'x', '0 0 25 * * *', '@hourly'])(
 
 test.each([
   ['on a workstation', {}, 'taken'],
+  ['on a workstation, in IPv4', { SQL_SERVER: '127.0.0.1' }, 'taken'],
+  ['in a container, on its host', { SQL_SERVER: 'host.docker.internal' }, 'taken'],
+  ['on a workstation, for a server in Azure', { SQL_SERVER: 'access.database.windows.net' }, 'refused'],
+  ['on a workstation, for another machine', { SQL_SERVER: 'localhost.example.com' }, 'refused'],
   ['in a container that has a name for reasons of its own', { CONTAINER_NAME: 'dev' }, 'taken'],
   ['on an App Service plan', { WEBSITE_INSTANCE_ID: 'a1' }, 'refused'],
   ['on a consumption plan', { CONTAINER_NAME: 'b2', WEBSITE_SITE_NAME: 'access' }, 'refused'],
   ['on Flex Consumption', { WEBSITE_POD_NAME: 'c3', WEBSITE_SITE_NAME: 'access' }, 'refused'],
 ])('a SQL login and an untrusted certificate %s: %p %s', (_, environment, expected) => {
   const login = { SQL_USER: 'sa', SQL_PASSWORD: 'secret', SQL_TRUST_SERVER_CERTIFICATE: 'true' };
-  const given = { ...minimal, ...login, ...environment };
+  const given = { ...minimal, SQL_SERVER: 'localhost', ...login, ...environment };
   expect(Object.keys(problems(given))).toEqual(expected === 'refused' ? Object.keys(login) : []);
   if (expected === 'taken')
     expect(readSettings(given).database).toMatchObject({
@@ -196,6 +201,7 @@ test.each([
 test('the settings in force say what was given and what is a default, never a secret or a malformed value', () => {
   const given = {
     ...minimal,
+    SQL_SERVER: 'localhost',
     SQL_PASSWORD: 'secret-1',
     SQL_USER: 'sa',
     REVOCATION_CEILING: 'secret-2',
@@ -203,7 +209,7 @@ test('the settings in force say what was given and what is a default, never a se
   };
   const inForce = settingsInForce(given);
   const valueOf = (name: string) => inForce.find(({ setting }) => setting === name);
-  expect(valueOf('SQL_SERVER')).toMatchObject({ value: minimal.SQL_SERVER, isDefault: false });
+  expect(valueOf('SQL_SERVER')).toMatchObject({ value: 'localhost', isDefault: false });
   expect(valueOf('SQL_PORT')).toMatchObject({ value: '1433', isDefault: true });
   expect(valueOf('EMAIL_REPLY_TO')).toMatchObject({ value: undefined, isDefault: false });
   expect(valueOf('SQL_PASSWORD')).toMatchObject({ value: '(set, not shown)', isDefault: false });
@@ -218,6 +224,28 @@ test.each(['Europe/Berlin', 'America/Argentina/Buenos_Aires', 'Etc/UTC'])('%s is
 test.each(['Berlin', '+02:00', 'Europe/Berlin\n'])('%j is not a time zone', (name) => {
   expect(problems({ ...minimal, NOTIFICATION_TIME_ZONE: name })).toEqual({
     NOTIFICATION_TIME_ZONE: 'expected the IANA name of a time zone, for example Europe/Berlin',
+  });
+});
+
+test.each([
+  [{}, { timeZone: 'UTC' }],
+  [{ TZ: 'Etc/UTC' }, { timeZone: 'UTC' }],
+  [{ WEBSITE_TIME_ZONE: ' Europe/Berlin ' }, { timeZone: 'Europe/Berlin', setting: 'WEBSITE_TIME_ZONE' }],
+  [
+    { WEBSITE_TIME_ZONE: 'Europe/Berlin', TZ: 'Asia/Tokyo' },
+    { timeZone: 'Asia/Tokyo', setting: 'TZ' },
+  ],
+])('with %j the host reads schedules in the zone %j', (given, zone) => {
+  const settings = readSettings({ ...minimal, ...given });
+  expect(settings.scheduleZone).toEqual(zone);
+  expect(settings.problems).toEqual([]);
+});
+
+test('a zone of the schedules that is no IANA name is a problem: their times are not known', () => {
+  expect(problems({ ...minimal, WEBSITE_TIME_ZONE: 'W. Europe Standard Time' })).toEqual({
+    WEBSITE_TIME_ZONE: expect.stringMatching(
+      /^"W\. Europe Standard Time" is not the IANA name of a time zone, .* for example Europe\/Berlin$/,
+    ) as string,
   });
 });
 

@@ -5,7 +5,7 @@ import { deadlineIn } from '../../src/clock';
 import { readJobStates } from '../../src/jobs/jobStates';
 import { acquireLock } from '../../src/jobRun/acquire';
 import { finishRun } from '../../src/jobRun/finish';
-import { listRuns } from '../../src/jobRun/history';
+import { listRuns, readFirstRunAt } from '../../src/jobRun/history';
 import { cancelRun } from '../../src/jobRun/cancel';
 import { notifiableSql, readBacklog } from '../../src/jobs/dueSql';
 import { countViewRows } from '../../src/jobs/grants';
@@ -95,6 +95,7 @@ const names = new Set<string>();
 /** Everything that the app does, its rarer ways included. */
 async function doEverything(record: (action: () => Promise<unknown>) => Promise<void>): Promise<void> {
   const { session } = environment;
+  await record(() => readFirstRunAt(session));
   for (const job of jobs) {
     await environment.addGrants(job, [
       { endsIn: -hour },

@@ -199,7 +199,6 @@ const sqlFaults: readonly SqlFault[] = [
   {
     fault: 'connection dropped before it, and no token for the next login',
     onLogin: true,
-    losesRecords: true,
     at: ({ standIn, refuseToken }, at) => {
       standIn.order({ kind: 'dropBefore', at });
       refuseToken('sql', 2);

@@ -168,14 +168,14 @@ export function cleanBreaches(result: Attempt['result'], { job, grants }: Subjec
   const undeliverable = [...grants.values()].filter((grant) => grant.undeliverable).length;
   const revocation = job.kind === 'revocation';
   const expected = revocation ? null : undeliverable;
-  const { status, failedCount, errorMessage } = result.run;
-  const said = undeliverable > 0 ? String.raw`Failed: (\d address \w+ \([^)]*\)(; |\. ))+` : '';
-  const message = new RegExp(
-    `^${said}Started by hand\\.${revocation ? ' The ceiling was set aside\\.' : ''}$`,
+  const { status, failedCount, message } = result.run;
+  const said = undeliverable > 0 ? String.raw`Failed: (\d address \w+(; |\. ))+` : '';
+  const expectedMessage = new RegExp(
+    `^${said}Started by hand\\.${revocation ? ' Run without the safety limit\\.' : ''}$`,
   );
   return [
-    ...(status !== 'Completed' || !message.test(errorMessage ?? '')
-      ? [`the clean run is ${status}: ${errorMessage ?? ''}`]
+    ...(status !== 'Completed' || !expectedMessage.test(message ?? '')
+      ? [`the clean run is ${status}: ${message ?? ''}`]
       : []),
     ...(failedCount !== expected ? [`Failed_Count of the clean run is ${failedCount ?? 'null'}`] : []),
   ];

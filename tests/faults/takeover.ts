@@ -99,8 +99,8 @@ export async function findTakeoverBreaches(
   const secondResult = await second;
 
   if (result.kind !== 'finished') breaches.push(`the first run is ${describeResult(result)}`);
-  else if (result.run.errorMessage?.startsWith('Abandoned: ') !== true)
-    breaches.push(`the first run is ${result.run.status}: ${result.run.errorMessage ?? ''}`);
+  else if (result.run.message?.startsWith('Abandoned: ') !== true)
+    breaches.push(`the first run is ${result.run.status}: ${result.run.message ?? ''}`);
   const lost = first.telemetry.exceptions.some(({ error }) => error.name === 'LockLostError');
   if (telling.has(pausedAt) && !lost) breaches.push('the first run did not say that it had lost its lock');
   breaches.push(

@@ -78,7 +78,8 @@ describe('An answer that is not documented is refused:', () => {
     completedAt: '2026-12-01T07:00:01.217Z',
     processedCount: 12,
     failedCount: null,
-    errorMessage: null,
+    message: null,
+    facts: { failures: [] },
   };
   const finished = { ...run, stoppedEarly: false };
   const runs = '/api/jobs/RevokeExpiredDatabricksRequests/runs';

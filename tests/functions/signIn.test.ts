@@ -38,7 +38,7 @@ afterAll(() => sample.close());
 async function messageOfRun(theApp: App, headers: Record<string, string> = ada): Promise<string> {
   const answer = await theApp.call(runs, { method: 'POST', headers });
   expect(answer.status).toBe(200);
-  return ((await answer.json()) as { errorMessage: string }).errorMessage;
+  return ((await answer.json()) as { message: string }).message;
 }
 
 test('a signed-in operator is named in the run’s message and in the log, and with a cancelled run', async () => {
@@ -57,7 +57,7 @@ test('a signed-in operator is named in the run’s message and in the log, and w
   const cancelled = await app.call(`${runs}/${activeRun.jobId}/cancel`, { method: 'POST', headers: ada });
   expect(await cancelled.json()).toMatchObject({
     status: 'Failed',
-    errorMessage: 'Cancelled by ada@example.com. What the run had recorded is kept.',
+    message: 'Cancelled by ada@example.com. What the run had recorded is kept.',
   });
   hold.release();
   await running;

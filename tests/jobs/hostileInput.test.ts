@@ -30,7 +30,7 @@ function refusal<E extends Error>(
 describe('Parameters', () => {
   const request = (pairs: readonly (readonly [string, string])[]): HttpRequest =>
     ({
-      query: new URLSearchParams(pairs.map(([name, value]): [string, string] => [name, value])),
+      url: `http://localhost/api?${new URLSearchParams(pairs.map(([name, value]): [string, string] => [name, value])).toString()}`,
     }) as unknown as HttpRequest;
 
   test('a query is taken whole or refused with one short line that says why', () => {

@@ -1,4 +1,5 @@
 import { judgeJob, type JobState } from '../../src/jobs/jobStates';
+import type { Job } from '../../src/jobs/catalogue';
 import type { JobRun } from '../../src/jobRun/jobRun';
 import { jobOf } from '../support/environment';
 
@@ -21,16 +22,27 @@ function run(ago: number, given: Partial<JobRun> = {}): JobRun {
     completedAt: given.status === 'InProgress' ? null : new Date(startedAt.getTime() + 1000),
     processedCount: 12,
     failedCount: null,
-    errorMessage: null,
+    message: null,
+    facts: { failures: [] },
     ...given,
   };
 }
 
 const hourly = '0 0 * * * *';
+interface StateOptions {
+  readonly job?: Job;
+  readonly schedule?: string;
+  readonly timeZone?: string;
+  readonly timerOff?: boolean;
+  readonly at?: Date;
+}
+
 const stateOf = (
   runs: readonly JobRun[],
-  { job = revocation, schedule = hourly, timerOff = false, at = now } = {},
-): JobState => judgeJob(job, schedule, timerOff, runs, at);
+  { job = revocation, schedule = hourly, timeZone = 'UTC', timerOff = false, at = now }: StateOptions = {},
+  firstRunAt?: Date,
+): JobState =>
+  judgeJob(job, { expression: schedule, zone: { timeZone }, off: timerOff }, runs, at, firstRunAt);
 
 describe('what used to be shown as healthy', () => {
   test('a job on an hourly schedule whose last run was 3 days ago is overdue', () => {
@@ -44,7 +56,7 @@ describe('what used to be shown as healthy', () => {
 
   test('a run that could not send 412 of 415 mails needs attention', () => {
     const message = 'Failed: 412 rejected by the email service, code EmailDropped (1, 2, …).';
-    const last = run(30 * minute, { processedCount: 3, failedCount: 412, errorMessage: message });
+    const last = run(30 * minute, { processedCount: 3, failedCount: 412, message: message });
     expect(stateOf([last], { job: notification })).toMatchObject({
       state: 'Attention',
       stateReason: `412 of 415 grants failed in the last run, 30 min ago. ${message}`,
@@ -54,7 +66,8 @@ describe('what used to be shown as healthy', () => {
   test('three runs in a row that stopped early need attention, two do not', () => {
     const early = (ago: number): JobRun =>
       run(ago, {
-        errorMessage: 'Stopped early: its time budget is spent. More is left; the next run continues.',
+        message: 'Stopped early: its time budget is spent. More is left; the next run continues.',
+        facts: { stopped: 'time', failures: [] },
       });
     const runs = [early(30 * minute), early(90 * minute), early(150 * minute)];
     expect(stateOf(runs)).toMatchObject({
@@ -72,7 +85,7 @@ test('a run in progress is running, and says until when it can hold the lock', (
   const state = stateOf([active, run(hour)]);
   expect(state).toMatchObject({ state: 'Running', activeRun: active, lastRun: { status: 'Completed' } });
   expect(state.stateReason).toBe(
-    'Since 2026-12-01 08:29:30 UTC on machine-1; it can hold the lock until 2026-12-01 08:40:00 UTC.',
+    'Since 2026-12-01 08:29:30 UTC on machine-1; its lock expires at 2026-12-01 08:40:00 UTC.',
   );
 });
 
@@ -116,7 +129,7 @@ test('a job that pauses at night is not overdue then', () => {
 
 test('a failed run is failed, with its message', () => {
   const state = stateOf([
-    run(30 * minute, { status: 'Failed', errorMessage: 'Safety stop: 4,000 due.' }),
+    run(30 * minute, { status: 'Failed', message: 'Safety stop: 4,000 due.' }),
     run(hour),
   ]);
   expect(state).toMatchObject({
@@ -126,7 +139,7 @@ test('a failed run is failed, with its message', () => {
 });
 
 test('a failed run that is overdue too says both', () => {
-  const { state, stateReason } = stateOf([run(day, { status: 'Failed', errorMessage: 'Broken.' })]);
+  const { state, stateReason } = stateOf([run(day, { status: 'Failed', message: 'Broken.' })]);
   expect(state).toBe('Overdue');
   expect(stateReason).toContain('The last run, 24 h ago, failed: Broken.');
 });
@@ -134,7 +147,9 @@ test('a failed run that is overdue too says both', () => {
 test('a job whose timer is switched off is paused, however long ago it ran, and has no next run', () => {
   const { state, stateReason, nextRunAt } = stateOf([run(3 * day)], { timerOff: true });
   expect([state, nextRunAt]).toEqual(['Paused', null]);
-  expect(stateReason).toContain('AzureWebJobs.RevokeExpiredDatabricksRequests.Disabled');
+  expect(stateReason).toContain(
+    'AzureWebJobs.RevokeExpiredDatabricksRequests.Disabled (DISABLED_JOBS of the',
+  );
   expect(stateOf([run(minute, { status: 'InProgress' })], { timerOff: true }).state).toBe('Running');
 });
 
@@ -154,6 +169,39 @@ test('a job whose schedule is malformed is overdue: its timer never fires', () =
   });
 });
 
+test('a job whose schedule is a time span is overdue: Azure supports it on an App Service plan only', () => {
+  expect(stateOf([run(minute)], { schedule: '01:00:00' })).toMatchObject({
+    state: 'Overdue',
+    stateReason: expect.stringMatching(
+      /^SCHEDULE_REVOKE_DATABRICKS \(01:00:00\) is a time span, which Azure supports on an App Service plan only/,
+    ) as string,
+    nextRunAt: null,
+  });
+});
+
+test('a job whose schedule names a time that never comes is overdue: its timer never fires', () => {
+  expect(stateOf([run(minute)], { schedule: '0 0 0 31 2 *' })).toMatchObject({
+    state: 'Overdue',
+    stateReason: expect.stringMatching(
+      /^SCHEDULE_REVOKE_DATABRICKS \(0 0 0 31 2 \*\) names a time that never comes/,
+    ) as string,
+    nextRunAt: null,
+  });
+});
+
+test('a job is overdue by the clock of the zone in which the host reads its schedule', () => {
+  const last = run(0, {
+    startedAt: new Date('2026-11-30T17:30:05Z'),
+    completedAt: new Date('2026-11-30T17:30:06Z'),
+  });
+  const given = { schedule: '0 30 6-18 * * *', timeZone: 'Europe/Berlin' };
+  expect(stateOf([last], { ...given, at: new Date('2026-12-01T05:39:59Z') })).toMatchObject({
+    state: 'Healthy',
+    nextRunAt: new Date('2026-12-01T06:30:00Z'),
+  });
+  expect(stateOf([last], { ...given, at: new Date('2026-12-01T05:40:00Z') }).state).toBe('Overdue');
+});
+
 test('a job whose last run did what was due is healthy', () => {
   expect(stateOf([run(30 * minute), run(90 * minute, { status: 'Failed' })])).toMatchObject({
     state: 'Healthy',
@@ -161,4 +209,74 @@ test('a job whose last run did what was due is healthy', () => {
   });
   const sent = run(30 * minute, { processedCount: 1240, failedCount: 0 });
   expect(stateOf([sent], { job: notification }).stateReason).toContain('completed: 1,240 sent, 0 failed.');
+});
+
+describe('beside its state, a job', () => {
+  const failed = (ago: number, given: Partial<JobRun> = {}): JobRun =>
+    run(ago, { status: 'Failed', ...given });
+  const safetyStop = (ago: number): JobRun => failed(ago, { facts: { ended: 'safetyStop', failures: [] } });
+  const early = (ago: number): JobRun => run(ago, { facts: { stopped: 'time', failures: [] } });
+  const endOf = (ago: number): Date => new Date(now.getTime() - ago + 1000);
+
+  test('counts the failures of its newest runs, and has failed since the first of them', () => {
+    expect(
+      stateOf([failed(30 * minute), failed(90 * minute), run(150 * minute), failed(210 * minute)]),
+    ).toMatchObject({ state: 'Failed', failuresInARow: 2, since: endOf(90 * minute) });
+    expect(stateOf([run(30 * minute), failed(90 * minute)])).toMatchObject({ failuresInARow: 0 });
+    expect(stateOf([run(minute, { status: 'InProgress' }), failed(90 * minute)])).toMatchObject({
+      state: 'Running',
+      failuresInARow: 1,
+    });
+  });
+
+  test('keeps a safety stop until a run completes', () => {
+    expect(stateOf([safetyStop(30 * minute)])).toMatchObject({ safetyStop: true });
+    const { safetyStop: stands, stateReason } = stateOf([failed(30 * minute), safetyStop(90 * minute)]);
+    expect([stands, stateReason]).toEqual([
+      true,
+      expect.stringMatching(/safety stop of an earlier run stands/),
+    ]);
+    expect(stateOf([run(30 * minute), safetyStop(90 * minute)])).toMatchObject({ safetyStop: false });
+  });
+
+  test('counts its early stops', () => {
+    expect(stateOf([early(30 * minute), early(90 * minute), run(150 * minute)])).toMatchObject({
+      state: 'Healthy',
+      earlyStopsInARow: 2,
+    });
+    expect(
+      stateOf([early(30 * minute), early(90 * minute), early(150 * minute), early(210 * minute)]),
+    ).toMatchObject({
+      state: 'Attention',
+      earlyStopsInARow: 4,
+      since: endOf(210 * minute),
+    });
+  });
+
+  test.each([
+    ['hourly', hourly, 4 * hour, 3.5],
+    ['every 12 hours', '0 0 */12 * * *', 21 * hour, 20.5],
+    ['daily', '0 0 6 * * *', 27 * hour, 26.5],
+  ])('is overdue from the first time of its schedule that no run served: %s', (_, schedule, ago, hours) => {
+    expect(stateOf([run(ago)], { schedule })).toMatchObject({ state: 'Overdue', hoursOverdue: hours });
+  });
+
+  test('is not overdue by the hour while it runs, fails or is switched off', () => {
+    for (const state of [
+      stateOf([run(minute, { status: 'InProgress' }), run(9 * hour)]),
+      stateOf([failed(30 * minute)]),
+      stateOf([run(9 * hour)], { timerOff: true }),
+    ])
+      expect(state.hoursOverdue).toBe(0);
+  });
+
+  test('that never ran is overdue where another job has run and a time of its schedule has passed', () => {
+    const ago = (ms: number): Date => new Date(now.getTime() - ms);
+    expect(stateOf([], {}, ago(20 * minute))).toMatchObject({ state: 'NeverRun' });
+    expect(stateOf([], {}, ago(2 * hour))).toMatchObject({
+      state: 'Overdue',
+      hoursOverdue: 1.5,
+      stateReason: expect.stringMatching(/none is recorded/) as string,
+    });
+  });
 });

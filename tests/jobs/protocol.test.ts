@@ -102,7 +102,7 @@ describe.each(jobs.map((job) => [job.type, job] as const))('%s', (_, job) => {
     const run = finished(await environment.run(job));
     await closing;
     other.close();
-    expect(run).toMatchObject({ status: 'Failed', errorMessage: 'closed by a test' });
+    expect(run).toMatchObject({ status: 'Failed', message: 'closed by a test' });
     // A message that went out before the row was closed is recorded; nothing is revoked.
     expect(await written()).toHaveLength(job.kind === 'revocation' ? 0 : 3);
     expect(run.processedCount ?? 0).toBe((await written()).length);

@@ -39,7 +39,7 @@ describe('where the database refuses to count what a run has written', () => {
     await environment.addGrants(job, [{ endsIn }]);
     const run = finished(await environment.run(job));
     expect(run).toMatchObject({ status: 'Failed', processedCount: 0 });
-    expect(run.errorMessage).toContain('CK_JobRun_Nothing');
+    expect(run.message).toContain('CK_JobRun_Nothing');
     expect(await environment.query(`SELECT Id FROM ${table};`)).toEqual([]);
   });
 });
@@ -73,7 +73,7 @@ test.each(jobs.map((job) => [job.type, job] as const))(
     const services = environment.services({}, { statementTimeout: 300 });
     const run = finished(await environment.run(job, services, { trigger: 'timer' }));
     expect(run).toMatchObject({ status: 'Failed', processedCount: 0 });
-    expect(run.errorMessage).toMatch(/^The database did not answer collectDue\w+ in time/);
+    expect(run.message).toMatch(/^The database did not answer collectDue\w+ in time/);
     expect(standIn?.statements.filter(({ text }) => text.includes('INSERT INTO #Due'))).toHaveLength(2);
   },
 );

@@ -213,7 +213,7 @@ describe('an app', () => {
     const errors = list.filter(({ error }) => error !== undefined);
     expect(errors.map(({ name }) => name)).toEqual(['brokenSchedule', 'missingSetting', 'queue']);
     expect(errors[0]?.error).toMatch(
-      /"every day" is no NCRONTAB expression: expected six fields .* for example/,
+      /"every day" is not a valid NCRONTAB expression: it has 2 fields; expected six fields .* for example/,
     );
     expect(errors[1]?.error).toContain('the setting NO_SUCH_SETTING is missing');
     expect(errors[2]?.error).toContain('not queueTrigger');

@@ -10,7 +10,7 @@ import { createCertificates, trustAuthority } from '../../local/certificates';
 import { startSqlServer } from '../../local/sqlServer';
 import { startStandIns } from '../../local/standIns';
 import { readDatabaseSettings } from '../../src/config/settings';
-import { deployScripts } from '../../cli/deployScripts';
+import { createRequestTables } from '../../local/sampleDatabase';
 import { Session } from '../../src/database/session';
 import { jobs } from '../../src/jobs/catalogue';
 import { startSample, type Sample } from '../support/app';
@@ -25,7 +25,6 @@ import {
 } from '../support/commands';
 import { jobOf } from '../support/environment';
 
-const root = join(__dirname, '../..');
 const revoke = jobOf('revocation', 'Databricks');
 const notify = jobOf('notification', 'Palantir');
 
@@ -278,7 +277,7 @@ test('npm run db:deploy prints what it did to each object, and the second time t
     const { database } = readDatabaseSettings(environment);
     const unused = { getToken: () => Promise.resolve(null) };
     const session = await Session.open(database, unused, 10_000);
-    await deployScripts(session, join(root, 'local'), () => undefined);
+    await createRequestTables(session);
     session.close();
     const objects = [
       ...['Databricks', 'Palantir'].flatMap((platform) => [

@@ -1,8 +1,8 @@
-/** The alert rules of infra/alerts.bicep, each over the events of some runs: when it rings, and when it is silent. */
+/** The alert rules as they are deployed, each over the events of some runs: when it rings, and when it is silent. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { jobRunProperties } from '../../src/telemetry/names';
-import { Expression, loadBicepGrammar, parseBicep, type Value as BicepValue } from '../support/bicep';
+import { describeEvaluated, readAlertRules, type AlertRule } from '../support/deployments';
 import { runQuery, type Row } from '../support/kustoRows';
 
 const infra = join(__dirname, '../../infra');
@@ -19,30 +19,6 @@ const allJobs = [
   'ExpiryNotificationDatabricksRequests',
   'ExpiryNotificationPalantirRequests',
 ];
-
-interface Rule {
-  readonly query: string;
-  readonly measure: string;
-  readonly threshold: number;
-  readonly jobTypes: readonly string[];
-}
-const rules = new Map<string, Rule>();
-
-beforeAll(async () => {
-  await loadBicepGrammar();
-  const { variables } = parseBicep(join(infra, 'alerts.bicep'));
-  const resolve = (value: BicepValue | undefined): unknown =>
-    value instanceof Expression ? variables.get(value.code) : value;
-  for (const rule of variables.get('rules') as Record<string, BicepValue>[]) {
-    const [, file = ''] = /^loadTextContent\('(.*)'\)$/.exec((rule.query as Expression).code) ?? [];
-    rules.set(rule.name as string, {
-      query: readFileSync(join(infra, file), 'utf8'),
-      measure: rule.measure as string,
-      threshold: rule.threshold as number,
-      jobTypes: resolve(rule.jobTypes) as string[],
-    });
-  }
-});
 
 type Properties = Partial<Record<(typeof jobRunProperties)[number], string | number | boolean>>;
 
@@ -61,13 +37,16 @@ const failed = (ago: number, properties: Properties = {}): Row =>
 const safetyStop = (ago: number): Row => failed(ago, { errorName: 'SafetyStopError' });
 const conflict = (ago: number): Row => attempt(ago, { status: 'Conflict' });
 
+let rules: readonly AlertRule[] | undefined;
+
 /** The jobs for which the rule rings, as Azure would evaluate it: over one day, by the threshold, split by job. */
 function ringing(name: string, events: readonly Row[], deployedAt = minutesAgo(30 * days)): string[] {
-  const rule = rules.get(name);
+  rules ??= readAlertRules('leastParameters');
+  const rule = rules.find((one) => one.name === name);
   if (!rule) throw new Error(`There is no rule ${name}`);
   const query = rule.query.replace(
-    'datetime(2000-01-01)',
-    `datetime(${deployedAt.toISOString().slice(0, 19)})`,
+    /^let deployedAt = datetime\(.*\);$/m,
+    `let deployedAt = datetime(${deployedAt.toISOString().slice(0, 19)});`,
   );
   const inWindow = events.filter(({ timestamp }) => Number(timestamp) > Number(minutesAgo(days)));
   return runQuery(query, { customEvents: inWindow }, now)
@@ -102,7 +81,7 @@ describe('the states that the workbook shows', () => {
   });
 });
 
-describe('no-completed-run', () => {
+describeEvaluated('no-completed-run', () => {
   test.each([
     ['a revocation that completed 2 h 59 min ago', revocation, 3 * hours - 1, []],
     ['a revocation that completed 3 h 1 min ago', revocation, 3 * hours + 1, [revocation]],
@@ -131,7 +110,7 @@ describe('no-completed-run', () => {
   });
 });
 
-describe('safety-stop', () => {
+describeEvaluated('safety-stop', () => {
   test('rings while the newest run is a safety stop', () => {
     expect(ringing('safety-stop', [attempt(90), safetyStop(30)])).toEqual([revocation]);
     expect(ringing('safety-stop', [attempt(90), safetyStop(30), conflict(10)])).toEqual([revocation]);
@@ -143,7 +122,7 @@ describe('safety-stop', () => {
   });
 });
 
-describe('failed-twice', () => {
+describeEvaluated('failed-twice', () => {
   test.each([
     ['one failure', [failed(30)], []],
     ['one failure after a completed run', [attempt(90), failed(30)], []],
@@ -162,7 +141,7 @@ describe('failed-twice', () => {
   });
 });
 
-describe('late-revocation', () => {
+describeEvaluated('late-revocation', () => {
   test.each([
     ['a grant due for 3 hours', [attempt(30, { oldestDueMinutes: 180 })], []],
     ['a grant due for longer', [attempt(30, { oldestDueMinutes: 181 })], [revocation]],
@@ -188,7 +167,7 @@ describe('late-revocation', () => {
   });
 });
 
-describe('rejected-mails', () => {
+describeEvaluated('rejected-mails', () => {
   const sent = (ago: number, processedCount: number, rejectedCount: number) =>
     attempt(ago, {
       jobType: notification,
@@ -225,7 +204,7 @@ describe('rejected-mails', () => {
   });
 });
 
-describe('undeliverable-mails', () => {
+describeEvaluated('undeliverable-mails', () => {
   test.each([
     ['one bad address', 1, [notification]],
     ['none', 0, []],
@@ -241,7 +220,7 @@ describe('undeliverable-mails', () => {
   });
 });
 
-describe('stopped-early', () => {
+describeEvaluated('stopped-early', () => {
   const early = (ago: number) => attempt(ago, { stoppedEarly: true });
   test.each([
     ['twice in a row', [attempt(150), early(90), early(30)], []],

@@ -36,7 +36,8 @@ function outputOf(file: string): string {
   return found[0];
 }
 
-const atStart = [...loadedWith(entry)];
+/** The entry imports the registration once source maps are on. */
+const atStart = [...loadedWith(entry), ...loadedWith(outputOf('src/functions/register.ts'))];
 const bundled = [...new Set(Object.keys(outputs).flatMap(packagesIn))].sort();
 
 test('at start nothing is loaded but the registration of the functions', () => {

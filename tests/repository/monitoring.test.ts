@@ -12,7 +12,15 @@ import {
   jobRunProperties,
   metricProperties,
 } from '../../src/telemetry/names';
-import { Expression, loadBicepGrammar, parseBicep, type BicepFile, type Value } from '../support/bicep';
+import {
+  describeEvaluated,
+  ofType,
+  propertiesOf,
+  readAlertRules,
+  readDeployment,
+  type AlertRule,
+  type Resource,
+} from '../support/deployments';
 import { analyzeQuery } from '../support/kusto';
 
 const root = join(__dirname, '../..');
@@ -29,12 +37,10 @@ const workbookParameters: Readonly<Record<string, string>> = {
 const queryTexts = new Map(
   readdirSync(join(infra, 'queries')).map((file) => [`queries/${file}`, read(`infra/queries/${file}`)]),
 );
-const analyze = (file: string) => {
-  const text = queryTexts.get(file) ?? '';
-  return analyzeQuery(
+const analyze = (text: string) =>
+  analyzeQuery(
     Object.entries(workbookParameters).reduce((sum, [name, value]) => sum.replaceAll(name, value), text),
   );
-};
 
 const jobTypes = jobs.map(({ type }) => type);
 /** The console's words for how a job does, as far as telemetry knows. */
@@ -48,8 +54,8 @@ const emitted: Partial<Record<string, { names: readonly string[]; properties: re
   ACSEmailStatusUpdateOperational: { names: [], properties: [] },
 };
 
-describe.each([...queryTexts.keys()])('%s', (file) => {
-  const { diagnostics, tables, properties, comparedNames, texts } = analyze(file);
+describe.each([...queryTexts])('%s', (_, query) => {
+  const { diagnostics, tables, properties, comparedNames, texts } = analyze(query);
 
   test("has no diagnostics from Microsoft's KQL parser", () => {
     expect(diagnostics).toEqual([]);
@@ -109,41 +115,37 @@ describe('the parser', () => {
   });
 });
 
-interface Rule {
-  readonly name: string;
-  readonly severity: number;
-  readonly query: string;
-  readonly measure: string;
-  readonly threshold: number;
-  readonly jobTypes: readonly string[];
-  readonly every: string;
-}
+/** In the queries that count from the deployment; the alert rules have its time instead. */
+const placeholder = 'datetime(2000-01-01)';
+/** As the sites in tests/infra/ give it. */
+const deployedAt = 'datetime(2026-11-24T08:00:00)';
 
-let alerts: BicepFile;
-let workbook: BicepFile;
-let rules: readonly Rule[];
-
-beforeAll(async () => {
-  await loadBicepGrammar();
-  alerts = parseBicep(join(infra, 'alerts.bicep'));
-  workbook = parseBicep(join(infra, 'workbook.bicep'));
-  rules = (alerts.variables.get('rules') as Record<string, Value>[]).map(
-    (rule) => resolve(alerts, rule) as Rule,
-  );
+describe('the queries that count from the deployment', () => {
+  test('say so in one line that the alert rules replace', () => {
+    const counting = [...queryTexts.values()].filter((text) => text.includes('deployedAt'));
+    expect(counting.length).toBeGreaterThan(1);
+    for (const text of counting) {
+      expect(text).toContain(`let deployedAt = ${placeholder};\n`);
+      expect(text.split(placeholder)).toHaveLength(2);
+    }
+    expect([...queryTexts.values()].filter((text) => text.includes(placeholder))).toEqual(counting);
+  });
 });
 
-/** With variables put in, and the file instead of loading it. */
-function resolve(file: BicepFile, value: Value): unknown {
-  if (value instanceof Expression) {
-    const loaded = /^loadTextContent\('(.*)'\)$/.exec(value.code)?.[1];
-    return loaded ?? resolve(file, file.variables.get(value.code) ?? value.code);
-  }
-  if (Array.isArray(value)) return (value as readonly Value[]).map((entry) => resolve(file, entry));
-  if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([name, entry]) => [name, resolve(file, entry)]));
+/** A length of time in minutes, from ISO 8601. */
+function minutes(duration: string): number {
+  const [, days = 0, hours = 0, rest = 0] = /^P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?)?$/.exec(duration) ?? [];
+  return (Number(days) * 24 + Number(hours)) * 60 + Number(rest);
 }
 
-describe('the alert rules', () => {
+describeEvaluated('the alert rules', () => {
+  let rules: readonly AlertRule[];
+  let resources: readonly Resource[];
+  beforeAll(() => {
+    rules = readAlertRules('leastParameters');
+    resources = readDeployment('leastParameters');
+  });
+
   test('are those of the operating rules, with their severities', () => {
     expect(rules.map(({ name, severity }) => [name, severity])).toEqual([
       ['no-completed-run', 1],
@@ -156,16 +158,66 @@ describe('the alert rules', () => {
     ]);
   });
 
+  // https://learn.microsoft.com/azure/azure-monitor/alerts/alerts-create-log-alert-rule
+  test('each is within the limits of Azure Monitor', () => {
+    for (const { name, evaluationFrequency, windowSize, stateful } of rules) {
+      const every = minutes(evaluationFrequency);
+      expect([name, [5, 10, 15, 30, 45, 60, 120, 180, 240, 300, 360, 1440].includes(every)]).toEqual([
+        name,
+        true,
+      ]);
+      // "Stateful alert rules with a frequency of more than 12 hours are not supported."
+      expect([name, stateful && every > 12 * 60]).toEqual([name, false]);
+      expect([name, every <= minutes(windowSize), minutes(windowSize) <= 2 * 24 * 60]).toEqual([
+        name,
+        true,
+        true,
+      ]);
+    }
+  });
+
+  test('an alert that is not stateful rings once a day at most', () => {
+    const ringing = rules.filter(({ stateful }) => !stateful);
+    expect(ringing.map(({ name, evaluationFrequency }) => [name, evaluationFrequency])).toEqual([
+      ['undeliverable-mails', 'P1D'],
+    ]);
+  });
+
+  test('each is created without a look at data that is not there yet, and its links lead to its section', () => {
+    for (const { properties } of ofType(resources, 'Microsoft.Insights/scheduledQueryRules')) {
+      const { displayName, skipQueryValidation, actions } = properties as {
+        displayName: string;
+        skipQueryValidation: boolean;
+        actions: { customProperties: { documentation: string } };
+      };
+      expect(skipQueryValidation).toBe(true);
+      const name = displayName.replace('Access Expiry Jobs (prod): ', '');
+      expect(actions.customProperties.documentation).toBe(`docs/operating.md#${name}`);
+    }
+  });
+
+  test('the action group has a name that fits into a text message', () => {
+    const { groupShortName } = propertiesOf(resources, 'Microsoft.Insights/actionGroups') as {
+      groupShortName: string;
+    };
+    expect(groupShortName.length).toBeLessThanOrEqual(12);
+  });
+
   test('each measures a number and splits by the job, and has a query without the workbook’s parameters', () => {
     for (const { query, measure, jobTypes: watched } of rules) {
-      const { columns } = analyze(query);
+      const { columns, diagnostics } = analyze(query);
+      expect(diagnostics).toEqual([]);
       expect(['real', 'long', 'int']).toContain(columns[measure]);
       expect(columns.jobType).toBe('string');
-      expect(Object.keys(workbookParameters).filter((name) => queryTexts.get(query)?.includes(name))).toEqual(
-        [],
-      );
+      expect(Object.keys(workbookParameters).filter((name) => query.includes(name))).toEqual([]);
       expect(watched.filter((type) => type !== '*' && !(jobTypes as string[]).includes(type))).toEqual([]);
     }
+  });
+
+  test('the time of the deployment is put into each query that counts from it', () => {
+    const counting = rules.filter(({ query }) => query.includes('deployedAt'));
+    expect(counting.length).toBeGreaterThan(1);
+    for (const { query } of counting) expect(query).toContain(`let deployedAt = ${deployedAt};\n`);
   });
 
   test('the rules for revocation watch both revocation jobs', () => {
@@ -176,27 +228,8 @@ describe('the alert rules', () => {
   });
 
   test('the rule about a missing run has a row for each of the four jobs, whether it has run or not', () => {
-    const { texts } = analyze('queries/jobStates.kql');
+    const { texts } = analyze(rules.find(({ name }) => name === 'no-completed-run')?.query ?? '');
     expect(texts).toEqual(expect.arrayContaining(jobTypes));
-  });
-
-  test('what is undeliverable is looked at once a day: at most one alert a day', () => {
-    expect(rules.filter(({ every }) => every === 'P1D').map(({ name }) => name)).toEqual([
-      'undeliverable-mails',
-    ]);
-  });
-
-  test('the time of the deployment is put into each query that counts from it, and into nothing else', () => {
-    const [, placeholder = 'none'] =
-      /replace\(rule\.query, '([^']+)',/.exec(read('infra/alerts.bicep')) ?? [];
-    expect(placeholder).toMatch(/^datetime\(/);
-    const counting = [...queryTexts].filter(([, text]) => text.includes('deployedAt'));
-    expect(counting.length).toBeGreaterThan(1);
-    for (const [, text] of counting) {
-      expect(text).toContain(`let deployedAt = ${placeholder};\n`);
-      expect(text.split(placeholder)).toHaveLength(2);
-    }
-    expect([...queryTexts].filter(([, text]) => text.includes(placeholder))).toEqual(counting);
   });
 
   test('docs/operating.md says of each what it means', () => {
@@ -205,45 +238,74 @@ describe('the alert rules', () => {
   });
 });
 
-describe('the workbook', () => {
-  const usedParameters = (): string[] =>
-    workbook.loadedFiles.flatMap((file) =>
-      [...(queryTexts.get(file) ?? '').matchAll(/\{(\w+)(?::\w+)?\}/g)].map(([, name = '']) => name),
-    );
+interface WorkbookItem {
+  readonly name: string;
+  readonly content: {
+    readonly query?: string;
+    readonly parameters?: readonly { readonly name: string; readonly value?: unknown }[];
+    readonly chartSettings?: { readonly seriesLabelSettings?: readonly { readonly seriesName: string }[] };
+    readonly tileSettings?: {
+      readonly leftContent: {
+        readonly formatOptions: {
+          readonly thresholdsGrid: readonly { readonly operator: string; readonly thresholdValue?: string }[];
+        };
+      };
+    };
+  };
+}
+
+describeEvaluated('the workbook', () => {
+  let items: readonly WorkbookItem[];
+  const item = (name: string): WorkbookItem => {
+    const found = items.find((one) => one.name === name);
+    if (!found) throw new Error(`There is no ${name} in the workbook`);
+    return found;
+  };
+  const queries = (): string[] => items.flatMap(({ content: { query } }) => query ?? []);
+  const parameters = () => items.flatMap((one) => one.content.parameters ?? []);
+
+  beforeAll(() => {
+    const { serializedData } = propertiesOf(
+      readDeployment('leastParameters'),
+      'Microsoft.Insights/workbooks',
+    ) as { serializedData: string };
+    // Into the text is put what only Azure knows: the app's address.
+    const [, text = ''] =
+      /^\[replace\('(.*)', 'https:\/\/app\.invalid', format\(/s.exec(serializedData) ?? [];
+    ({ items } = JSON.parse(text.replaceAll("''", "'")) as { items: WorkbookItem[] });
+  });
 
   test('and the alert rules hold every query, and no query that has no file', () => {
-    const used = new Set([...alerts.loadedFiles, ...workbook.loadedFiles]);
-    expect([...used].sort()).toEqual([...queryTexts.keys()].sort());
+    const ofRules = readAlertRules('leastParameters').map(({ query }) =>
+      query.replace(deployedAt, placeholder),
+    );
+    expect([...new Set([...ofRules, ...queries()])].sort()).toEqual([...queryTexts.values()].sort());
   });
 
   test('has the parameters that its queries use, and uses those that it has', () => {
-    const { items } = workbook.variables.get('content') as { items: { content: Value }[] };
-    const declared = items.flatMap(({ content }) => {
-      const { parameters = [] } = content as { parameters?: { name: string }[] };
-      return parameters.map(({ name }) => name);
-    });
-    expect([...new Set(usedParameters())].sort()).toEqual([...declared].sort());
+    const used = queries().flatMap((query) =>
+      [...query.matchAll(/\{(\w+)(?::\w+)?\}/g)].map(([, name = '']) => name),
+    );
+    const declared = parameters().map(({ name }) => name);
+    expect([...new Set(used)].sort()).toEqual([...declared].sort());
   });
 
   test('offers the four jobs', () => {
-    expect(workbook.variables.get('jobs')).toEqual(jobTypes);
+    expect(parameters().find(({ name }) => name === 'Jobs')?.value).toEqual(jobTypes);
   });
 
   test('gives each outcome of an attempt its colour', () => {
-    const { seriesLabelSettings } = workbook.variables.get('outcomeColours') as {
-      seriesLabelSettings: { seriesName: string }[];
-    };
-    const outcomes = seriesLabelSettings.map(({ seriesName }) => seriesName);
+    const settings = item('runs').content.chartSettings?.seriesLabelSettings ?? [];
+    const outcomes = settings.map(({ seriesName }) => seriesName);
     expect(outcomes.sort()).toEqual([...attemptStatuses, 'Stopped early'].sort());
   });
 
   test('gives each state of a job its icon, with the words of its query', () => {
-    const { thresholdsGrid } = workbook.variables.get('stateIcons') as {
-      thresholdsGrid: { operator: string; thresholdValue?: string }[];
-    };
-    const shown = thresholdsGrid.flatMap(({ thresholdValue }) => thresholdValue ?? []);
-    expect(thresholdsGrid.at(-1)?.operator).toBe('Default');
-    const { texts } = analyze('queries/jobStates.kql');
+    const { query = '', tileSettings } = item('jobStates').content;
+    const icons = tileSettings?.leftContent.formatOptions.thresholdsGrid ?? [];
+    const shown = icons.flatMap(({ thresholdValue }) => thresholdValue ?? []);
+    expect(icons.at(-1)?.operator).toBe('Default');
+    const { texts } = analyze(query);
     expect(states.filter((state) => !texts.includes(state))).toEqual([]);
     const words = stateNames.map((name) => name.replace(/\B[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`));
     expect(states.filter((state) => !words.includes(state))).toEqual([]);

@@ -7,7 +7,6 @@ const allowed = [
   // The function app and its settings.
   'host.json',
   'local.settings.json.example',
-  '.funcignore',
   // npm, TypeScript, and the tools that look for their configuration here.
   'package.json',
   'package-lock.json',

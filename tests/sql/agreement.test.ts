@@ -80,11 +80,7 @@ test.each(jobs.map((job) => [job.type, job] as const))(
         expect((run.processedCount ?? 0) + (run.failedCount ?? 0)).toBe(count);
         expect(run.status).toBe(leftCount(unusable) > 0 ? 'Failed' : 'Completed');
         for (const { cause, count: some } of unusable)
-          expect(run.errorMessage).toMatch(
-            new RegExp(
-              `\\b${some} ${cause === 'idMissing' ? 'without a request id' : 'in the view more than once'}`,
-            ),
-          );
+          expect(run.facts.failures).toContainEqual(expect.objectContaining({ cause, count: some }));
         // What failed is due still; nothing else is.
         expect((await previewJob(services, job)).count).toBe(run.failedCount ?? 0);
       }),

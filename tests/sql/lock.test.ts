@@ -140,7 +140,7 @@ test('the row of a dead run is closed as failed and abandoned when its lock is t
   const [newest, oldest] = await listRuns(session, revoke, 10);
   expect(newest).toMatchObject({ jobId: successor, status: 'InProgress' });
   expect(oldest).toMatchObject({ jobId: dead, status: 'Failed' });
-  expect(oldest?.errorMessage).toMatch(/^Abandoned: .*more than 10 minutes/);
+  expect(oldest?.message).toMatch(/^Abandoned: .*more than 10 minutes/);
   expect(oldest?.completedAt).toBeInstanceOf(Date);
 });
 
@@ -193,10 +193,13 @@ test('finishing writes the end, the counts and the message once; a later finish 
   const run = await finishRun(session, acquired, {
     status: 'Failed',
     failedCount: 3,
-    errorMessage: 'first',
+    message: { sentences: 'first', facts: { failures: [] } },
   });
-  expect(run).toMatchObject({ status: 'Failed', processedCount: 0, failedCount: 3, errorMessage: 'first' });
-  const again = await finishRun(session, acquired, { status: 'Completed', errorMessage: 'second' });
+  expect(run).toMatchObject({ status: 'Failed', processedCount: 0, failedCount: 3, message: 'first' });
+  const again = await finishRun(session, acquired, {
+    status: 'Completed',
+    message: { sentences: 'second', facts: { failures: [] } },
+  });
   expect(again).toEqual(run);
 });
 
@@ -208,9 +211,12 @@ test.each([
   async (_, text) => {
     const run = await acquire();
     const end = ' (SQL error 207 in revokeBatch)';
-    const { errorMessage } = await finishRun(session, run, { status: 'Failed', errorMessage: text + end });
-    expect(errorMessage?.length).toBeLessThanOrEqual(500);
-    const [kept = '', rest = '', ...others] = errorMessage?.split(' ... ') ?? [];
+    const { message } = await finishRun(session, run, {
+      status: 'Failed',
+      message: { sentences: text + end, facts: { failures: [] } },
+    });
+    expect(message?.length).toBeLessThanOrEqual(500);
+    const [kept = '', rest = '', ...others] = message?.split(' ... ') ?? [];
     expect(others).toEqual([]);
     // A VARCHAR keeps what its code page lacks as question marks.
     const asStored = (value: string): string =>

@@ -49,7 +49,7 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
       status: 'Completed',
       processedCount: 1,
       failedCount: 0,
-      errorMessage: 'Started by hand.',
+      message: 'Started by hand.',
     });
     expect(await recorded()).toMatchObject([
       { RequestId: id, Notification_Sent_To: 'ada@example.com', Notification_Sent_By: job.type },
@@ -213,7 +213,9 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
     const services = environment.services();
     const failed = finished(await environment.run(job, services));
     expect(failed).toMatchObject({ status: 'Completed', processedCount: 0, failedCount: 1 });
-    expect(failed.errorMessage).toContain(', code EmailDroppedAllRecipientsSuppressed (');
+    expect(failed.facts.failures).toMatchObject([
+      { cause: 'rejected', code: 'EmailDroppedAllRecipientsSuppressed', count: 1 },
+    ]);
     expect(await recorded()).toEqual([]);
     environment.email.clearFaults();
     expect(finished(await environment.run(job, services))).toMatchObject({
@@ -298,7 +300,7 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
     environment.email.order({ kind: 'error', status: 429, retryAfter: 3_600, times: 2 });
     const run = finished(await environment.run(job));
     expect(run).toMatchObject({ status: 'Completed', processedCount: 0, failedCount: 0, stoppedEarly: true });
-    expect(run.errorMessage).toMatch(/^Stopped early: the email service asks to wait/);
+    expect(run.message).toMatch(/^Stopped early: the email service asks to wait/);
     environment.email.clearFaults();
     expect(finished(await environment.run(job)).processedCount).toBe(2);
   });
@@ -311,7 +313,7 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
     environment.email.order({ ...fault, times: 1_000 });
     const run = finished(await environment.run(job));
     expect(run).toMatchObject({ status: 'Failed', processedCount: 0 });
-    expect(run.errorMessage).toMatch(/email service took none of the last 5 messages/);
+    expect(run.message).toMatch(/email service took none of the last 5 messages/);
     expect(run.failedCount).toBeLessThan(30);
     environment.email.clearFaults();
     expect(finished(await environment.run(job)).processedCount).toBe(60);
@@ -334,7 +336,7 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
       beforeStatement('readDueReminders', 1, () => environment.query(`DROP TABLE ${notificationTable};`));
       const run = finished(await environment.run(job));
       expect(run.status).toBe('Failed');
-      expect(run.errorMessage).toContain(notificationTable);
+      expect(run.message).toContain(notificationTable);
       expect(environment.email.requests).toEqual([]);
     } finally {
       jest.restoreAllMocks();
@@ -356,7 +358,7 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
       environment.query("UPDATE dbo.JobRun SET Status = 'Failed', Error_Message = 'Abandoned: by a test';"),
     );
     const run = finished(await environment.run(job, services));
-    expect(run).toMatchObject({ status: 'Failed', errorMessage: 'Abandoned: by a test' });
+    expect(run).toMatchObject({ status: 'Failed', message: 'Abandoned: by a test' });
     expect(services.telemetry.exceptions[0]?.error.name).toBe('LockLostError');
     const sent = environment.email.messages.length;
     expect(sent).toBeLessThanOrEqual(10);
@@ -371,7 +373,7 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
     );
     const run = finished(await environment.run(job));
     expect(run.status).toBe('Failed');
-    expect(run.errorMessage).toMatch(/^Lock lost/);
+    expect(run.message).toMatch(/^Lock lost/);
     expect(environment.email.messages.length).toBeLessThanOrEqual(10);
     expect(await recorded()).toHaveLength(environment.email.messages.length);
   });
@@ -410,7 +412,7 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
     });
     const run = finished(await environment.run(job));
     expect(run).toMatchObject({ status: 'Completed', processedCount: 3, failedCount: 0 });
-    expect(run.errorMessage).toContain(`2 sent and not recorded (${deleted}, ${alsoDeleted})`);
+    expect(run.message).toContain(`2 sent and not recorded (${deleted}, ${alsoDeleted})`);
     expect(new Set((await recorded()).map(({ RequestId }) => RequestId))).toEqual(
       new Set(ids.filter((id) => id !== deleted && id !== alsoDeleted)),
     );
@@ -427,7 +429,7 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
     await replaceView(environment, job, { columns: { RequestId: other } });
     const run = finished(await environment.run(job));
     expect(run).toMatchObject({ status: 'Failed', processedCount: 0 });
-    expect(run.errorMessage).toContain('(SQL error 547 in recordNotification)');
+    expect(run.message).toContain('(SQL error 547 in recordNotification)');
   });
 
   test('a reminder whose run died before its record is sent under the same id, whatever it then looks like', async () => {
@@ -463,10 +465,20 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
     environment.email.order({ kind: 'error', status: 400, recipient: 'bad@example.com' });
     const run = finished(await environment.run(job));
     expect(run).toMatchObject({ status: 'Completed', processedCount: 1, failedCount: 4 });
-    expect(run.errorMessage).toContain(`2 address malformed (`);
-    expect(run.errorMessage).toContain(`1 address missing (${String(missing)})`);
-    expect(run.errorMessage).toMatch(/1 rejected by the email service, code [\w-]+ \(/);
-    for (const id of [malformed, question, rejected]) expect(run.errorMessage).toContain(String(id));
+    const { failures } = run.facts;
+    expect(failures.map(({ cause, count }) => [cause, count])).toEqual([
+      ['addressMalformed', 2],
+      ['addressMissing', 1],
+      ['rejected', 1],
+    ]);
+    expect(failures.map(({ requestIds }) => new Set(requestIds))).toEqual([
+      new Set([String(malformed), String(question)]),
+      new Set([String(missing)]),
+      new Set([String(rejected)]),
+    ]);
+    expect(run.message).toMatch(
+      /^Failed: 2 address malformed; 1 address missing; 1 rejected by the email service, code [\w-]+\. /,
+    );
   });
 
   test('a request that the view yields more than once is reminded by nobody’s guess: the run fails and names it', async () => {
@@ -498,8 +510,12 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
     });
     const run = finished(await environment.run(job));
     expect(run).toMatchObject({ status: 'Failed', processedCount: 1, failedCount: 0 });
-    expect(run.errorMessage).toMatch(/^2 grants were due and left alone\. Failed: .*without a request id/);
-    expect(run.errorMessage).toContain(`in the view more than once (${String(twice)})`);
+    expect(run.message).toMatch(/^2 grants were due and left alone\. Failed: .*without a request id/);
+    expect(run.facts.failures).toContainEqual({
+      cause: 'duplicated',
+      count: 1,
+      requestIds: [String(twice)],
+    });
     expect(environment.email.messages.map(({ to }) => to)).toEqual([['b@example.com']]);
     expect(await recorded()).toMatchObject([{ RequestId: only }]);
   });
@@ -511,7 +527,7 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
     });
     const run = finished(await environment.run(job));
     expect(run).toMatchObject({ status: 'Failed', processedCount: 0 });
-    expect(run.errorMessage).toMatch(/Failed: 2 with an end that compares unequal to itself/);
+    expect(run.message).toMatch(/Failed: 2 with an end that compares unequal to itself/);
   });
 
   test('access that goes on by another request is not announced as ending', async () => {

@@ -8,6 +8,7 @@ import { fencedSql, isLeaseFresh } from '../../src/jobRun/lease';
 import { Session, type Row } from '../../src/database/session';
 import { int } from '../../src/database/statement';
 import { jobs } from '../../src/jobs/catalogue';
+import { dueSql } from '../../src/jobs/previewJob';
 import {
   finished,
   jobOf,
@@ -17,6 +18,7 @@ import {
   type TestEnvironment,
 } from '../support/environment';
 import { testOnRealServer } from '../support/realServer';
+import { restoreViews } from '../support/views';
 import { createCredential } from '../../src/services';
 
 const hour = 60 * 60 * 1000;
@@ -220,7 +222,7 @@ describe('A request that somebody’s transaction holds', () => {
         ...(versioned
           ? {
               processedCount: 49,
-              errorMessage: expect.stringContaining('1 locked by another transaction') as string,
+              message: expect.stringContaining('1 locked by another transaction') as string,
             }
           : { processedCount: 0 }),
       });
@@ -233,9 +235,52 @@ describe('A request that somebody’s transaction holds', () => {
   );
 });
 
+/** The column in which SET STATISTICS XML gives a statement's plan. */
+const planColumn = 'Microsoft SQL Server 2005 XML Showplan';
+
+describe('What is due is found by a seek on the index on the end', () => {
+  afterEach(async () => {
+    await restoreViews(environment);
+    await environment.query('DROP TABLE IF EXISTS dbo.TestRequest;');
+  });
+
+  for (const type of ['DATE', 'SMALLDATETIME', 'DATETIME', 'DATETIME2(7)'])
+    testOnRealServer(`of type ${type}`, 'the stand-in has the plans of SQLite', async () => {
+      await environment.query(
+        `CREATE TABLE dbo.TestRequest (Id INT NOT NULL PRIMARY KEY, EndsAt ${type} NOT NULL);`,
+      );
+      // One in a thousand has ended, and one in a thousand ends within the window.
+      await environment.query(`INSERT INTO dbo.TestRequest (Id, EndsAt)
+SELECT n, DATEADD(DAY, CASE n % 1000 WHEN 0 THEN -2 WHEN 1 THEN 5 ELSE 300 END, GETUTCDATE())
+FROM (
+  SELECT TOP (50000) ROW_NUMBER() OVER (ORDER BY (SELECT 1)) AS n
+  FROM sys.all_columns AS a CROSS JOIN sys.all_columns AS b
+) AS numbers;
+CREATE INDEX IX_TestRequest_EndsAt ON dbo.TestRequest (EndsAt);`);
+      for (const job of [revoke, jobOf('notification', 'Databricks')]) {
+        await environment.query(`CREATE OR ALTER VIEW ${job.platform.grantView} AS
+SELECT r.Id AS RequestId, N'' AS RequestNumber, N'' AS RequesterName, N'' AS RequesterEmail, N'' AS Resource,
+  r.EndsAt AS ExpiresAt, CAST(NULL AS NVARCHAR(400)) AS AccessKey
+FROM dbo.TestRequest AS r;`);
+        const due = dueSql(job, environment.settings);
+        await session.query({ name: 'planOn', sql: 'SET STATISTICS XML ON;' });
+        const rows = await session.query({
+          name: 'due',
+          sql: `${due.with} SELECT COUNT(*) AS Due FROM Due AS g;`,
+          parameters: due.parameters,
+        });
+        await session.query({ name: 'planOff', sql: 'SET STATISTICS XML OFF;' });
+        expect(rows.find((row) => 'Due' in row)).toEqual({ Due: 50 });
+        const plan = String(rows.find((row) => planColumn in row)?.[planColumn]);
+        const reads = plan.match(/<IndexScan\b[\s\S]*?<\/IndexScan>/g) ?? [];
+        const byEnd = reads.filter((read) => read.includes('Index="[IX_TestRequest_EndsAt]"'));
+        expect([job.type, byEnd.length > 0]).toEqual([job.type, true]);
+        for (const read of byEnd) expect(read).toMatch(/<SeekPredicates?\b/);
+      }
+    });
+});
+
 describe('The plans of the statements on JobRun', () => {
-  /** The column in which SET STATISTICS XML gives a statement's plan. */
-  const planColumn = 'Microsoft SQL Server 2005 XML Showplan';
   const lockIndex = 'UX_JobRun_Job_Type_InProgress';
   const historyIndex = 'IX_JobRun_Job_Type_Started_At';
   const key = 'PK_JobRun';

@@ -1,3 +1,5 @@
+import type { JobRun } from '../../src/jobRun/jobRun';
+import { failureCauses } from '../../src/jobs/failures';
 import { previewJob } from '../../src/jobs/previewJob';
 import {
   beforeEachStatement,
@@ -29,6 +31,11 @@ afterAll(() => environment.close());
 const conflict =
   'The INSERT statement conflicted with the FOREIGN KEY constraint "FK_Request". The conflict occurred in database "access", table "dbo.Requests".';
 
+/** The request ids that a run's row names for a cause. */
+function idsOf(run: JobRun, cause: string): ReadonlySet<unknown> {
+  return new Set(run.facts.failures.find((failure) => failure.cause === cause)?.requestIds);
+}
+
 /** A real server has no faults to order. */
 const withFaults = realServer ? test.skip : test;
 
@@ -55,7 +62,7 @@ describe.each(revocations.map((job) => [job.platform.name, job] as const))('%s',
       status: 'Completed',
       processedCount: 1,
       failedCount: null,
-      errorMessage: 'Started by hand.',
+      message: 'Started by hand.',
     });
     const rows = await environment.query(
       `SELECT *, DATEDIFF(SECOND, Revoked_Dt, GETUTCDATE()) AS Age FROM ${revocationTable};`,
@@ -109,7 +116,7 @@ describe.each(revocations.map((job) => [job.platform.name, job] as const))('%s',
     const services = environment.services({ revocationCeiling: 5 });
     const run = finished(await environment.run(job, services));
     expect(run).toMatchObject({ status: 'Failed', processedCount: 0 });
-    expect(run.errorMessage).toMatch(/^Safety stop: 6 grants .*\(5\).*dryRun=true.*allowMassRevocation=true/);
+    expect(run.message).toMatch(/^Safety stop: 6 grants .*\(5\).*dryRun=true.*allowMassRevocation=true/);
     expect(await revoked()).toEqual([]);
     expect(services.telemetry.events).toMatchObject([{ status: 'Failed', errorName: 'SafetyStopError' }]);
 
@@ -152,7 +159,7 @@ describe.each(revocations.map((job) => [job.platform.name, job] as const))('%s',
       environment.query("UPDATE dbo.JobRun SET Status = 'Failed', Error_Message = 'Abandoned: by a test';"),
     );
     const run = finished(await environment.run(job, services, { allowMassRevocation: true }));
-    expect(run).toMatchObject({ status: 'Failed', errorMessage: 'Abandoned: by a test' });
+    expect(run).toMatchObject({ status: 'Failed', message: 'Abandoned: by a test' });
     expect(services.telemetry.exceptions[0]?.error.name).toBe('LockLostError');
     const count = (await revoked()).length;
     expect(count).toBeGreaterThan(0);
@@ -169,8 +176,8 @@ describe.each(revocations.map((job) => [job.platform.name, job] as const))('%s',
     beforeStatement('revokeBatch', 1, () => services.clock.advance(200_000));
     const run = finished(await environment.run(job, services, { allowMassRevocation: true }));
     expect(run).toMatchObject({ status: 'Completed', stoppedEarly: true });
-    expect(run.errorMessage).toMatch(
-      /^Stopped early: .*time budget.*More is left; run it by hand again\. Started by hand\. The ceiling was set aside\.$/,
+    expect(run.message).toMatch(
+      /^Stopped early: .*time budget.*More is left; run it by hand again\. Started by hand\. Run without the safety limit\.$/,
     );
     expect(run.processedCount).toBe((await revoked()).length);
     expect(run.processedCount).toBeGreaterThan(0);
@@ -214,10 +221,10 @@ describe.each(revocations.map((job) => [job.platform.name, job] as const))('%s',
     expect(preview).toMatchObject({ count: 2, failing: [{ cause: 'duplicated', count: 2 }] });
     const run = finished(await environment.run(job));
     expect(run).toMatchObject({ status: 'Failed', processedCount: 2 });
-    expect(run.errorMessage).toMatch(
-      /^2 grants were due and left alone\. Failed: 2 in the view more than once \(/,
+    expect(run.message).toMatch(
+      /^2 grants were due and left alone\. Failed: 2 in the view more than once\. /,
     );
-    for (const id of [twice, also]) expect(run.errorMessage).toContain(String(id));
+    expect(idsOf(run, 'duplicated')).toEqual(new Set([twice, also].map(String)));
     expect(await revoked()).toHaveLength(2);
   });
 
@@ -251,7 +258,7 @@ describe.each(revocations.map((job) => [job.platform.name, job] as const))('%s',
     });
     const run = finished(await environment.run(job));
     expect(run).toMatchObject({ status: 'Failed', processedCount: 1 });
-    expect(run.errorMessage).toMatch(/^2 grants were due and left alone\. Failed: 2 without a request id/);
+    expect(run.message).toMatch(/^2 grants were due and left alone\. Failed: 2 without a request id/);
   });
 
   test('an end that cannot be compared leaves grants due: the run fails and says how many', async () => {
@@ -262,10 +269,10 @@ describe.each(revocations.map((job) => [job.platform.name, job] as const))('%s',
     });
     const run = finished(await environment.run(job));
     expect(run).toMatchObject({ status: 'Failed', processedCount: 0 });
-    expect(run.errorMessage).toMatch(
-      /^2 grants were due and left alone\. Failed: 2 with an end that compares unequal to itself \(/,
+    expect(run.message).toMatch(
+      /^2 grants were due and left alone\. Failed: 2 with an end that compares unequal to itself\. /,
     );
-    for (const id of ids) expect(run.errorMessage).toContain(String(id));
+    expect(idsOf(run, 'endUnstable')).toEqual(new Set(ids.map(String)));
   });
 
   test('ends of type DATE are compared by day, also those before 1753, which a DATETIME has not', async () => {
@@ -311,16 +318,12 @@ describe.each(revocations.map((job) => [job.platform.name, job] as const))('%s',
     );
 
   withFaults.each([
-    ['that another transaction has locked', { kind: 'error', number: 1222 }, 'locked by another transaction'],
-    [
-      'that the foreign key refuses',
-      { kind: 'error', number: 547, message: conflict },
-      'refused by the foreign key',
-    ],
-    ['that is not written in time', { kind: 'hang' }, 'not written in time'],
+    ['that another transaction has locked', { kind: 'error', number: 1222 }, 'locked'],
+    ['that the foreign key refuses', { kind: 'error', number: 547, message: conflict }, 'refused'],
+    ['that is not written in time', { kind: 'hang' }, 'timedOut'],
   ] as const)(
     'a request %s is left for the next run and named; all others are revoked',
-    async (_case, fault, words) => {
+    async (_case, fault, cause) => {
       const ids = await addExpired(5);
       const obstruction = obstruct({ from: 2, to: 2 }, fault);
       const run = finished(
@@ -330,9 +333,10 @@ describe.each(revocations.map((job) => [job.platform.name, job] as const))('%s',
         ),
       );
       expect(run).toMatchObject({ status: 'Failed', processedCount: 4 });
-      expect(run.errorMessage).toContain(
-        `1 grant was due and left alone. Failed: 1 ${words} (${String(ids[1])}).`,
+      expect(run.message).toContain(
+        `1 grant was due and left alone. Failed: 1 ${failureCauses[cause].words}.`,
       );
+      expect(run.facts.failures).toEqual([{ cause, count: 1, requestIds: [String(ids[1])] }]);
       obstruction.mockRestore();
       expect(finished(await environment.run(job))).toMatchObject({ status: 'Completed', processedCount: 1 });
       expect(await revoked()).toHaveLength(5);
@@ -350,7 +354,8 @@ describe.each(revocations.map((job) => [job.platform.name, job] as const))('%s',
       const count = run.processedCount ?? 0;
       // To part the last of them from the locked ones there was no time.
       expect(count).toBeGreaterThan(3_950);
-      expect(run.errorMessage).toContain(`Failed: ${4_600 - count} locked by another transaction (`);
+      expect(run.facts.failures).toMatchObject([{ cause: 'locked', count: 4_600 - count }]);
+      expect(idsOf(run, 'locked').size).toBe(5);
       expect(await revoked()).toHaveLength(count);
     },
   );
@@ -361,7 +366,8 @@ describe.each(revocations.map((job) => [job.platform.name, job] as const))('%s',
     obstruct({ from: 1, to: 540 }, { kind: 'error', number: 1222 }, services.clock);
     const run = finished(await environment.run(job, services));
     expect(run).toMatchObject({ status: 'Failed', processedCount: 0 });
-    expect(run.errorMessage).toMatch(/Failed: 540 locked by another transaction \(/);
+    expect(run.facts.failures).toMatchObject([{ cause: 'locked', count: 540 }]);
+    expect(idsOf(run, 'locked').size).toBe(5);
     expect(services.telemetry.events).toMatchObject([{ status: 'Failed', dueCount: 540 }]);
   });
 
@@ -371,7 +377,7 @@ describe.each(revocations.map((job) => [job.platform.name, job] as const))('%s',
     beforeStatement('collectDueRevocations', 1, () => services.clock.advance(200_000));
     const run = finished(await environment.run(job, services));
     expect(run).toMatchObject({ status: 'Failed', processedCount: 0 });
-    expect(run.errorMessage).toMatch(/^Nothing was revoked of 3 grants due: its time budget is spent\./);
+    expect(run.message).toMatch(/^Nothing was revoked of 3 grants due: its time budget is spent\./);
     expect(finished(await environment.run(job))).toMatchObject({ status: 'Completed', processedCount: 3 });
   });
 
@@ -473,11 +479,11 @@ describe.each(revocations.map((job) => [job.platform.name, job] as const))('%s',
     await environment.query(`CREATE VIEW ${grantView} AS SELECT 1 AS RequestId, 'x' AS RequestNumber;`);
     const run = finished(await environment.run(job));
     expect(run.status).toBe('Failed');
-    expect(run.errorMessage).toMatch(/Invalid column name '\w+'.*sql\/06_AccessGrant_views\.sql/);
+    expect(run.message).toMatch(/Invalid column name '\w+'.*sql\/06_AccessGrant_views\.sql/);
   });
 
   test('a missing view fails the run with a message that names the view', async () => {
     await environment.query(`DROP VIEW ${job.platform.grantView};`);
-    expect(finished(await environment.run(job)).errorMessage).toContain(job.platform.grantView);
+    expect(finished(await environment.run(job)).message).toContain(job.platform.grantView);
   });
 });

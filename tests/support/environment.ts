@@ -56,11 +56,17 @@ export class RecordingTelemetry implements Telemetry {
   readonly events: JobRunEvent[] = [];
   readonly exceptions: { error: Error; properties: object }[] = [];
   flushes = 0;
-  inOperation<T>(_name: string, work: () => Promise<T>): Promise<T> {
+  inInvocation<T>(_invocation: unknown, work: () => Promise<T>): Promise<T> {
+    return work();
+  }
+  inSpan<T>(_name: string, work: () => Promise<T>): Promise<T> {
     return work();
   }
   trackJobRun(event: JobRunEvent): void {
     this.events.push(event);
+  }
+  trackJobStates(): Promise<void> {
+    return Promise.resolve();
   }
   trackException(error: Error, properties: object): void {
     this.exceptions.push({ error, properties });

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { jobs } from '../../src/jobs/catalogue';
 import type { JobType } from '../../src/jobRun/jobRun';
-import { jobRunMetrics, jobRunProperties } from '../../src/telemetry/names';
+import { jobRunMetrics, jobRunProperties, jobStateProperties } from '../../src/telemetry/names';
 import { flushTimeoutMs } from '../../src/telemetry/telemetry';
 import { startSample, type App, type Sample } from '../support/app';
 import { startIngestion, type Envelope, type Ingestion } from '../support/ingestion';
@@ -54,15 +54,31 @@ afterAll(async () => {
   rmSync(directory, { recursive: true });
 });
 
+/** The trace context of a host's invocation, as the header that hands it on. */
+const invocation = { operation: 'ab'.repeat(16), span: 'cd'.repeat(8) };
+const traceparent = `00-${invocation.operation}-${invocation.span}-01`;
+
 async function run(type: JobType, theApp = app): Promise<{ status: number; body: Record<string, unknown> }> {
-  const response = await theApp.call(`/api/jobs/${type}/runs`, { method: 'POST' });
+  const response = await theApp.call(`/api/jobs/${type}/runs`, { method: 'POST', headers: { traceparent } });
   return { status: response.status, body: (await response.json()) as Record<string, unknown> };
 }
 
 const properties = ({ data }: Envelope): Readonly<Record<string, string>> => data.baseData.properties ?? {};
-const events = (): Envelope[] =>
-  ingestion.ofType('EventData').filter(({ data }) => data.baseData.name === 'JobRun');
-const operationOf = ({ tags }: Envelope): string | undefined => tags['ai.operation.id'];
+const eventsNamed = (name: string): Envelope[] =>
+  ingestion.ofType('EventData').filter(({ data }) => data.baseData.name === name);
+const events = (): Envelope[] => eventsNamed('JobRun');
+/** The id and the name of the operation that an item belongs to. */
+const operationOf = ({ tags }: Envelope): unknown => ({
+  id: tags['ai.operation.id'],
+  name: tags['ai.operation.name'],
+});
+const ofInvocation = (functionName: string): unknown => ({ id: invocation.operation, name: functionName });
+const dependencies = (): Envelope[] => ingestion.ofType('RemoteDependencyData');
+/** The spans of the runs themselves, whose children their calls are. */
+const runSpans = (): Envelope[] =>
+  dependencies().filter(({ data }) => jobs.some(({ type }) => type === data.baseData.name));
+/** All items of runs: what the process measures by itself belongs to no operation. */
+const items = (): Envelope[] => ingestion.envelopes.filter(({ data }) => data.baseType !== 'MetricData');
 
 /** The metrics of the runs by name. */
 function metrics(): Record<string, { value: number; jobType: string | undefined }> {
@@ -110,24 +126,16 @@ test('each call to SQL and the email service is one dependency of the run', asyn
   const { sql, email } = sample.standIns;
   sql.clearStatements();
   const { body } = await run('ExpiryNotificationPalantirRequests');
-  const [request, ...others] = ingestion.ofType('RequestData');
-  expect(others).toEqual([]);
-  expect(request?.data.baseData).toMatchObject({ name: 'ExpiryNotificationPalantirRequests', success: true });
-  const operation = request && operationOf(request);
-  expect(operation).toMatch(/^[\da-f]{32}$/);
-  expect(events().map(operationOf)).toEqual([operation]);
-  const dependencies = ingestion.ofType('RemoteDependencyData');
-  expect(new Set(dependencies.map(operationOf))).toEqual(new Set([operation]));
   // As many as the stand-ins received.
   const calls = email.requests.filter(({ method }) => method === 'POST').length;
   expect(calls).toBeGreaterThan(10);
-  expect(dependencies.filter(({ data }) => data.baseData.name === 'POST /emails:send')).toHaveLength(calls);
-  const ofDatabase = dependencies.filter(({ data }) => data.baseData.target === 'localhost|access');
+  expect(dependencies().filter(({ data }) => data.baseData.name === 'POST /emails:send')).toHaveLength(calls);
+  const ofDatabase = dependencies().filter(({ data }) => data.baseData.target === 'localhost|access');
   const texts = (list: readonly unknown[]): string[] => list.map(String).sort();
   expect(texts(ofDatabase.map(({ data }) => data.baseData.data))).toEqual(
     texts(sql.statements.map(({ text }) => text)),
   );
-  const statement = dependencies.find(({ data }) => data.baseData.name === 'acquireLock');
+  const statement = dependencies().find(({ data }) => data.baseData.name === 'acquireLock');
   expect(statement?.data.baseData).toMatchObject({
     success: true,
     target: 'localhost|access',
@@ -140,7 +148,101 @@ test('every run is kept whole, however many come at once', async () => {
   for (let round = 0; round < 8; round++)
     await Promise.all([run('RevokeExpiredDatabricksRequests'), run('RevokeExpiredPalantirRequests')]);
   expect(events()).toHaveLength(16);
-  expect(ingestion.ofType('RequestData')).toHaveLength(16);
+  expect(runSpans()).toHaveLength(16);
+});
+
+test('a run, and one that finds its job held, sends the states of all four jobs as the page shows them', async () => {
+  const silent = await sample.startApp({ ...settings, APPLICATIONINSIGHTS_CONNECTION_STRING: '' });
+  await run('RevokeExpiredPalantirRequests');
+  await sample.query(
+    "INSERT INTO dbo.JobRun (Job_Id, Job_Type, Status, Started_At, Started_By) VALUES (NEWID(), 'RevokeExpiredDatabricksRequests', 'InProgress', GETUTCDATE(), 'machine-1');",
+  );
+  ingestion.forget();
+  expect((await run('RevokeExpiredDatabricksRequests')).status).toBe(409);
+  const { jobs: shown } = (await (await silent.call('/api/jobs')).json()) as {
+    jobs: { jobType: string; state: string }[];
+  };
+  const sent = eventsNamed('JobState').map(properties);
+  expect(sent.map(({ jobType, state }) => ({ jobType, state }))).toEqual(
+    shown.map(({ jobType, state }) => ({ jobType, state })),
+  );
+  expect(sent[0]).toEqual({
+    jobType: 'RevokeExpiredDatabricksRequests',
+    state: 'Running',
+    since: expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/) as string,
+    hoursOverdue: '0',
+    failuresInARow: '0',
+    earlyStopsInARow: '0',
+    safetyStop: 'false',
+  });
+  expect(
+    sent
+      .flatMap((state) => Object.keys(state))
+      .filter((name) => !(jobStateProperties as readonly string[]).includes(name)),
+  ).toEqual([]);
+});
+
+describe('one request and one operation a run: the host reports the request', () => {
+  test.each(['first', 'later'] as const)('of the %s run of a process', async (which) => {
+    const own = which === 'first' ? await sample.startApp(settings) : app;
+    await run('ExpiryNotificationDatabricksRequests', own);
+    expect(ingestion.ofType('RequestData')).toEqual([]);
+    expect(runSpans().map(({ data, tags }) => [data.baseData.type, tags['ai.operation.parentId']])).toEqual([
+      ['InProc', invocation.span],
+    ]);
+    expect(items().length).toBeGreaterThan(20);
+    expect(items().map(operationOf)).toEqual(items().map(() => ofInvocation('RunJob')));
+  });
+
+  test('of a failed run: its span has failed, and its exception is one', async () => {
+    sample.standIns.sql.order({ kind: 'error', match: /INSERT INTO #Due/, number: 208, message: 'No view' });
+    await run('RevokeExpiredDatabricksRequests');
+    expect(ingestion.ofType('RequestData')).toEqual([]);
+    expect(runSpans().map(({ data }) => data.baseData.success)).toEqual([false]);
+    const exceptions = ingestion.ofType('ExceptionData');
+    expect(exceptions).toHaveLength(1);
+    expect([...exceptions, ...events()].map(operationOf)).toEqual([
+      ofInvocation('RunJob'),
+      ofInvocation('RunJob'),
+    ]);
+  });
+
+  test('of a timer, whose operation has the name of its function', async () => {
+    const own = await sample.startApp(settings);
+    await own.fireTimer('RevokeExpiredPalantirRequests');
+    await own.logged(/RevokeExpiredPalantirRequests: Executed \(succeeded/);
+    expect(ingestion.ofType('RequestData')).toEqual([]);
+    const [{ id, name } = {}, ...others] = items().map(operationOf) as { id?: string; name?: string }[];
+    expect(id).toMatch(/^[\da-f]{32}$/);
+    expect(name).toBe('RevokeExpiredPalantirRequests');
+    expect(others.length).toBeGreaterThan(5);
+    expect(others).toEqual(others.map(() => ({ id, name })));
+  });
+
+  test('of a failed run of a timer: the app’s exception is one, and the host’s names lines of the TypeScript', async () => {
+    sample.standIns.sql.order({ kind: 'error', match: /INSERT INTO #Due/, number: 208, message: 'No view' });
+    await app.fireTimer('RevokeExpiredPalantirRequests');
+    await app.logged(/Executed \(failed/);
+    expect(app.lines.join('\n')).toMatch(
+      /Run [-\da-f]{36} failed: No view[^]*\/src\/functions\/timers\.ts:\d+/,
+    );
+    expect(ingestion.ofType('ExceptionData')).toHaveLength(1);
+    expect(events().map(properties)).toMatchObject([
+      { trigger: 'timer', status: 'Failed', errorName: 'SqlError' },
+    ]);
+  });
+
+  test('of a request that only reads, in a process that has just started', async () => {
+    const own = await sample.startApp(settings);
+    await own.call('/api/jobs', { headers: { traceparent } });
+    const statement = (): Envelope | undefined =>
+      dependencies().find(({ data }) => data.baseData.target === 'localhost|access');
+    // Nothing is flushed after a read: the library sends every few seconds.
+    while (!statement()) await delay(100);
+    expect(ingestion.ofType('RequestData')).toEqual([]);
+    expect(statement()?.tags['ai.operation.parentId']).toBe(invocation.span);
+    expect(items().map(operationOf)).toEqual(items().map(() => ofInvocation('ListJobs')));
+  });
 });
 
 describe('with a low ceiling', () => {
@@ -151,12 +253,8 @@ describe('with a low ceiling', () => {
 
   test('a first run asks for its token within its operation', async () => {
     await run('RevokeExpiredDatabricksRequests', careful);
-    const [request] = ingestion.ofType('RequestData');
-    const token = ingestion
-      .ofType('RemoteDependencyData')
-      .find(({ data }) => data.baseData.name === 'GET /msi/token');
-    expect(token).toBeDefined();
-    expect(token && operationOf(token)).toBe(request && operationOf(request));
+    const token = dependencies().find(({ data }) => data.baseData.name === 'GET /msi/token');
+    expect(token && operationOf(token)).toEqual(ofInvocation('RunJob'));
   });
 
   test('a failed run emits an exception with its jobId, and its event names the error', async () => {
@@ -174,11 +272,7 @@ describe('with a low ceiling', () => {
       typeName: 'SafetyStopError',
       message: expect.stringMatching(/^Safety stop: \d+ grants/) as string,
     });
-    const [request] = ingestion.ofType('RequestData');
-    expect(request?.data.baseData.success).toBe(false);
-    expect([...events(), ...exceptions].map(operationOf)).toEqual(
-      [request, request].map((one) => one && operationOf(one)),
-    );
+    expect(runSpans().map(({ data }) => data.baseData.success)).toEqual([false]);
   });
 });
 
@@ -191,11 +285,11 @@ test('a run that never got its lock emits Failed and an exception in its operati
     { status: 'Failed', errorName: 'DatabaseUnavailableError' },
   ]);
   expect(exceptions).toHaveLength(1);
-  const [request] = ingestion.ofType('RequestData');
-  expect(request?.data.baseData.success).toBe(false);
-  expect([...events(), ...exceptions].map(operationOf)).toEqual(
-    [request, request].map((one) => one && operationOf(one)),
-  );
+  expect(runSpans().map(({ data }) => data.baseData.success)).toEqual([false]);
+  expect([...events(), ...exceptions].map(operationOf)).toEqual([
+    ofInvocation('RunJob'),
+    ofInvocation('RunJob'),
+  ]);
 });
 
 test('a run that finds its job held emits Conflict and no exception', async () => {
@@ -296,7 +390,7 @@ describe('an ingestion endpoint that wants a token', () => {
     const { body } = await run('RevokeExpiredDatabricksRequests', own);
     await own.stop();
     expect(events().map(properties)).toMatchObject([{ jobId: body.jobId, status: 'Completed' }]);
-    expect(ingestion.ofType('RequestData')).toHaveLength(1);
+    expect(runSpans()).toHaveLength(1);
   });
 
   test('refuses an app without it, whose run completes all the same', async () => {
@@ -317,7 +411,7 @@ test('an app without a connection string runs and sends nothing', async () => {
   const silent = await sample.startApp({ ...settings, APPLICATIONINSIGHTS_CONNECTION_STRING: '' });
   expect((await run('RevokeExpiredDatabricksRequests', silent)).status).toBe(200);
   // The other app's own metrics may come at any time.
-  expect([...events(), ...ingestion.ofType('RequestData')]).toEqual([]);
+  expect(items()).toEqual([]);
   await silent.stop();
 });
 

@@ -13,6 +13,7 @@ export type StatementBody =
       readonly condition: Compile;
       readonly then: Statement;
       readonly otherwise: Statement | undefined;
+      readonly loops: boolean;
     }
   | { readonly kind: 'block'; readonly statements: readonly Statement[] }
   | { readonly kind: 'declare'; readonly variables: readonly Declaration[] }
@@ -70,7 +71,7 @@ class StatementParser extends WriteParser {
     if (this.accept('DELETE')) return { kind: 'delete', compile: this.delete() };
     if (this.accept('SET')) return this.set();
     if (this.accept('DECLARE')) return { kind: 'declare', variables: this.list(() => this.declaration()) };
-    if (this.accept('IF')) return this.if();
+    if (this.is('IF') || this.is('WHILE')) return this.if(this.next().value.toUpperCase() === 'WHILE');
     if (this.accept('PRINT'))
       return { kind: 'print', value: compileValue(this.expr(), () => nvarchar(4000)) };
     if (this.is('BEGIN') || this.is('COMMIT') || this.is('ROLLBACK')) return this.transaction();
@@ -85,10 +86,11 @@ class StatementParser extends WriteParser {
     return { kind };
   }
 
-  private if(): StatementBody {
+  private if(loops: boolean): StatementBody {
     const condition = compileValue(this.expr(), () => BOOLEAN);
     const then = this.statement();
-    return { kind: 'if', condition, then, otherwise: this.accept('ELSE') ? this.statement() : undefined };
+    const otherwise = !loops && this.accept('ELSE') ? this.statement() : undefined;
+    return { kind: 'if', condition, then, otherwise, loops };
   }
 
   private declaration(): Declaration {

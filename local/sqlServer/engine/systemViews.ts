@@ -21,6 +21,10 @@ function view(columns: string, ...sources: readonly string[]): SystemView {
   };
 }
 
+/** The view of something that cannot be made here. */
+const empty = (columns: string): SystemView =>
+  view(columns.replace(/(?=;|$)/g, ' = NULL'), '(SELECT 1 WHERE 0)');
+
 /** The catalogue's entries as SQL sees them; what they hold is JSON, see Catalogue. */
 const entries = (...kinds: string[]): string =>
   `(SELECT id * ${IDS_PER_OBJECT} AS id, id + 4 AS principal_id, body, kind, name FROM main.__catalogue
@@ -51,7 +55,8 @@ const columns = `object_id int = e.id; name sysname = c.value ->> 'name'; column
       max_length smallint = ifnull(iif(${typeName} = 'nvarchar', max(-1, 2 * (${length})), ${length}), ${byType('bytes')} (${typeName}));
       scale tinyint = ifnull(c.value ->> '$.type.scale', 0);
       collation_name sysname = iif(${length} IS NULL, NULL, iif(c.value ->> 'collation' = 'BINARY', 'Latin1_General_BIN2', 'SQL_Latin1_General_CP1_CI_AS'));
-      is_nullable bit = c.value ->> 'nullable'; is_identity bit = c.value ->> 'identity'; is_computed bit = 0`;
+      is_nullable bit = c.value ->> 'nullable'; is_identity bit = c.value ->> 'identity'; is_computed bit = 0;
+      encryption_type int = NULL; encryption_type_desc nvarchar(60) = NULL`;
 const columnRows = `${entries('table', 'view')}, ${members('columns')} AS c`;
 
 /** The keys of a table, then its other indexes. */
@@ -86,10 +91,9 @@ const VIEWS: Readonly<Record<string, SystemView>> = {
     "object_id int = o.id; definition nvarchar(max) = o.body ->> 'module'",
     `${objects} WHERE o.type = 'V'`,
   ),
-  'sys.triggers': view(
-    'name sysname = NULL; object_id int = NULL; parent_id int = NULL; is_disabled bit = NULL',
-    '(SELECT 1 WHERE 0)',
-  ),
+  'sys.triggers': empty('name sysname; object_id int; parent_id int; is_disabled bit'),
+  'sys.security_policies': empty('name sysname; object_id int; is_enabled bit'),
+  'sys.security_predicates': empty('object_id int; target_object_id int; predicate_type_desc nvarchar(60)'),
   'sys.columns': view(columns, columnRows),
   'sys.masked_columns': view(`${columns}; is_masked bit = 1`, `${columnRows} WHERE 0`),
   'sys.types': view(

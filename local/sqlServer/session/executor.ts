@@ -139,7 +139,8 @@ export class Executor {
       case 'if': {
         const met = this.evaluate(statement.condition, run) === 1n;
         const branch = met ? statement.then : statement.otherwise;
-        return branch && this.statements([branch], run);
+        if (branch) await this.statements([branch], run);
+        return statement.loops && met ? this.statement(statement, run) : undefined;
       }
       case 'select':
         return this.select(statement, run);

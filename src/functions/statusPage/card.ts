@@ -1,7 +1,8 @@
-import { describeCounts, describeSchedule, formatCount, formatNumber, formatSpan } from '../../format';
+import { describeSchedule } from '../../config/scheduleWords';
+import { describeCounts, formatCount, formatNumber, formatSpan } from '../../format';
 import { html, type SafeHtml } from '../../html';
 import type { Job } from '../../jobs/catalogue';
-import { isStale, stateWords, type JobState } from '../../jobs/jobStates';
+import { isStale, stateWords, type JobState, type JobTimer } from '../../jobs/jobStates';
 import type { JobRun } from '../../jobRun/jobRun';
 import { renderChart } from './chart';
 import {
@@ -50,8 +51,7 @@ export function renderCard(
   </article>`;
 }
 
-function renderFacts({ job, schedule, nextRunAt, lastRun }: JobState, view: View): SafeHtml {
-  const words = describeSchedule(schedule);
+function renderFacts({ job, timer, schedule, nextRunAt, lastRun }: JobState, view: View): SafeHtml {
   return html`<dl>
     <div>
       <dt>Last run</dt>
@@ -65,9 +65,20 @@ function renderFacts({ job, schedule, nextRunAt, lastRun }: JobState, view: View
     </div>
     <div>
       <dt>Schedule</dt>
-      <dd>${words === undefined ? null : `${words} `}<code>${schedule}</code></dd>
+      <dd>${renderSchedule(timer, schedule)}</dd>
     </div>
   </dl>`;
+}
+
+function renderSchedule({ expression, zone }: JobTimer, schedule: JobState['schedule']): SafeHtml {
+  const words = schedule && describeSchedule(schedule);
+  const remarks = [
+    ...(schedule?.remarks ?? []),
+    ...(zone.timeZone === 'UTC'
+      ? []
+      : [`The host reads it in ${zone.timeZone} (app setting ${zone.setting ?? ''}).`]),
+  ];
+  return html`${words ? `${words} ` : null}<code>${expression}</code>${remarks.map((remark) => html`<br />${remark}`)}`;
 }
 
 function renderLastRun(job: Job, run: JobRun, { readAt, link }: View): SafeHtml {

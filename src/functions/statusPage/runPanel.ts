@@ -32,7 +32,7 @@ export function renderRunPanel({ job, details, first }: RunPanel, view: View): S
   const left = run.status === 'Failed' || (run.failedCount ?? 0) > 0 || stoppedEarly(run);
   return html`<h2 id="panel-title" tabindex="-1">${titleOf(job)}: run of ${formatUtc(run.startedAt)}</h2>
     <p class="outcome ${outcomeOf(run)}">${describeOutcome(run)}: ${describeCounts(job.kind, run)}</p>
-    ${run.errorMessage === null ? null : html`<p class="message">${run.errorMessage}</p>`}
+    ${run.message === null ? null : html`<p class="message">${run.message}</p>`}
     ${details.requests ? null : html`<p class="notice">${requestViewAdvice(job.platform)}</p>`}
     ${renderFailures(job, details, view)}
     ${

@@ -47,7 +47,7 @@ function renderRuns(
   const done = `${word.charAt(0).toUpperCase()}${word.slice(1)}`;
   const rows = runs.map((run, index) => {
     const previous = runs[index + 1] ?? older;
-    return html`<tr id="run-${run.jobId}" ${run.errorMessage === null ? null : html` class="explained"`}>
+    return html`<tr id="run-${run.jobId}" ${run.message === null ? null : html` class="explained"`}>
         <th scope="row">
           <a href="${link({ run: run.jobId })}">${timeTag(run.startedAt)}</a>
         </th>
@@ -59,10 +59,10 @@ function renderRuns(
         <td data-label="Host">${hostTag(run.startedBy)}</td>
       </tr>
       ${
-        run.errorMessage === null
+        run.message === null
           ? null
           : html`<tr class="message">
-              <td colspan="${counted ? 7 : 6}"><p>${run.errorMessage}</p></td>
+              <td colspan="${counted ? 7 : 6}"><p>${run.message}</p></td>
             </tr>`
       }`;
   });

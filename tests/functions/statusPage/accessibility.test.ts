@@ -75,7 +75,7 @@ describeInChromium('The status page in Chromium', () => {
             Processed_Count: 3,
             Failed_Count: 2,
             Started_By: 'SandboxHost-639012345678901234',
-            Error_Message: 'Failed: 2 address missing (17, 21). Started by hand.',
+            Error_Message: 'Failed: 2 address missing. Started by hand.\nhttp addressMissing=2:17,21',
           },
         ]);
         for (const address of [

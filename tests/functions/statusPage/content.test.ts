@@ -104,7 +104,8 @@ describeInChromium('The status page in Chromium', () => {
           took: 4000,
           Processed_Count: 3,
           Failed_Count: 412,
-          Error_Message: 'Failed: 412 rejected by the email service, code EmailDropped (1, 2, 3, 4, 5, …).',
+          Error_Message:
+            'Failed: 412 rejected by the email service, code EmailDropped.\nrejected.EmailDropped=412:1,2,3,4,5',
         },
       ]);
       const page = await open();
@@ -122,16 +123,23 @@ describeInChromium('The status page in Chromium', () => {
       const attention = await shown('ExpiryNotificationDatabricksRequests');
       expect(attention[0]).toBe('Needs attention');
       expect(attention[1]).toMatch(/^412 of 415 grants failed in the last run, 5 min ago\./);
-      const never = await shown('ExpiryNotificationPalantirRequests');
-      expect(never[0]).toBe('Never run');
-      expect(never[1]).toMatch(/^No run is recorded yet\. The first is due at .* UTC\./);
+      const missed = await shown('ExpiryNotificationPalantirRequests');
+      expect(missed[0]).toBe('Overdue');
+      expect(missed[1]).toMatch(/^A run was due at .* UTC; none is recorded\./);
       await expect(page.locator('#summary span').allInnerTexts()).resolves.toEqual([
-        '1 overdue',
+        '2 overdue',
         '1 failed',
         '1 needs attention',
-        '1 never run',
       ]);
-      await expect(page.title()).resolves.toBe('1 overdue, 1 failed, 1 needs attention: Access Expiry Jobs');
+      await expect(page.title()).resolves.toBe('2 overdue, 1 failed, 1 needs attention: Access Expiry Jobs');
+    });
+
+    test('before the first run of any job, all have never run', async () => {
+      const page = await open();
+      await expect(page.locator('#summary span').allInnerTexts()).resolves.toEqual(['4 never run']);
+      await expect(
+        card(page, 'ExpiryNotificationPalantirRequests').locator('.reason').innerText(),
+      ).resolves.toMatch(/^No run is recorded yet\. The first is due at .* UTC\./);
     });
 
     test('a run in progress whose lock is stale has most likely died: Run and Cancel are offered', async () => {
@@ -194,6 +202,8 @@ describeInChromium('The status page in Chromium', () => {
           'AzureWebJobs.RevokeExpiredPalantirRequests.Disabled': 'true',
           WEBSITE_SITE_NAME: 'func-access-prod',
           REVOCATION_CEILING: 'many',
+          TZ: 'Europe/Berlin',
+          SCHEDULE_NOTIFY_DATABRICKS: '0 30 18-6 * * Monday-Fri',
         });
       });
 
@@ -207,6 +217,23 @@ describeInChromium('The status page in Chromium', () => {
         const header = await page.getByRole('banner').innerText();
         expect(header).toContain('func-access-prod');
         expect(header).toMatch(new RegExp(`v${version.replaceAll('.', '\\.')} \\([0-9a-f]{7}\\)`));
+      });
+
+      test('a schedule is shown as the host reads it, in the zone in which it does', async () => {
+        const page = await open('', { url: other.url });
+        const text = await card(page, 'ExpiryNotificationDatabricksRequests').locator('dl').innerText();
+        expect(text).toContain(
+          'hourly from 06:30 to 18:30 Europe/Berlin, Monday to Friday 0 30 18-6 * * Monday-Fri',
+        );
+        expect(text).toContain(
+          '"18-6" in the field hour means 6-18: the host swaps the ends of a reversed range.',
+        );
+        expect(text).toContain('The host reads it in Europe/Berlin (app setting TZ).');
+        const answer = (await (await fetch(`${other.url}/api/jobs`)).json()) as { jobs: unknown[] };
+        expect(answer.jobs[2]).toMatchObject({
+          schedule: '0 30 18-6 * * Monday-Fri',
+          scheduleTimeZone: 'Europe/Berlin',
+        });
       });
 
       test('settings that are wrong are named, while the jobs that do not need them are shown', async () => {
@@ -421,7 +448,7 @@ describeInChromium('The status page in Chromium', () => {
           Processed_Count: 70,
           Failed_Count: 5,
           Error_Message:
-            'Failed: 4 address missing (17, 21, 40, 41); 1 rejected by the email service, code EmailDropped (5). Started by hand by ada@example.com.',
+            'Failed: 4 address missing; 1 rejected by the email service, code EmailDropped. Started by hand by ada@example.com.\nhttp=ada@example.com addressMissing=4:17,21,40,41 rejected.EmailDropped=1:5',
         },
       ]);
       // As somebody does who sees the page for the first time.

@@ -278,7 +278,7 @@ describeInChromium('The status page in Chromium', () => {
       await confirm.click();
       await panel(page).getByText(`Completed: ${count} revoked`).waitFor();
       await expect(panel(page).locator('.message').first().innerText()).resolves.toMatch(
-        /Started by hand\. The ceiling was set aside\./,
+        /Started by hand\. Run without the safety limit\./,
       );
       const [run] = await storedRuns(job);
       expect(run).toMatchObject({ Status: 'Completed', Processed_Count: count });

@@ -22,7 +22,7 @@ interface Run {
   readonly completedAt: string;
   readonly processedCount: number | null;
   readonly failedCount: number | null;
-  readonly errorMessage: string | null;
+  readonly message: string | null;
 }
 
 interface Problem {
@@ -382,7 +382,7 @@ function describeProblem(response: Response, problem: Problem | undefined): stri
 function describeRun(run: Run): string {
   const kind = run.failedCount === null ? 'revocation' : 'notification';
   const took = formatDuration(Date.parse(run.completedAt) - Date.parse(run.startedAt));
-  return `${run.status}: ${describeCounts(kind, run)} in ${took}.${run.errorMessage === null ? '' : ` ${run.errorMessage}`}`;
+  return `${run.status}: ${describeCounts(kind, run)} in ${took}.${run.message === null ? '' : ` ${run.message}`}`;
 }
 
 // --- Start ------------------------------------------------------------------------------------------------------------

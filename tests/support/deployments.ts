@@ -1,0 +1,106 @@
+/** The deployments that `npm run check:infra` has evaluated, and the template that it has compiled. */
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { evaluations, fingerprint, fingerprintFile } from '../../scripts/evaluations';
+
+/** What Azure Resource Manager would be given. What is known at run time only is an expression in brackets. */
+export interface Resource {
+  readonly type: string;
+  readonly name: string;
+  readonly id: string;
+  readonly tags?: Readonly<Record<string, string>>;
+  readonly properties: object;
+}
+
+interface Evaluation {
+  readonly predictedResources: readonly Resource[];
+  readonly diagnostics: readonly unknown[];
+}
+
+/** As far as the tests look into it. */
+export interface Template {
+  readonly parameters: Readonly<Record<string, { readonly defaultValue?: unknown }>>;
+  readonly outputs: Readonly<Record<string, unknown>>;
+  readonly resources: readonly { readonly name: string; readonly dependsOn?: readonly string[] }[];
+}
+
+/** Whether there are evaluations; without Bicep's compiler there are none. */
+const evaluated = existsSync(fingerprintFile);
+if (evaluated && readFileSync(fingerprintFile, 'utf8') !== fingerprint())
+  throw new Error('infra/ has changed since it was evaluated: npm run check:infra');
+
+/** A `describe` whose tests are skipped without evaluations; `npm run check:infra` says why there are none. */
+export const describeEvaluated = (name: string, tests: () => void): void => {
+  if (evaluated) describe(name, tests);
+  else describe.skip(`${name} (needs Bicep's compiler: npm run check:infra)`, tests);
+};
+
+const read = (name: string): unknown => JSON.parse(readFileSync(join(evaluations, `${name}.json`), 'utf8'));
+
+export const readTemplate = (): Template => read('template') as Template;
+
+/** The resources of a site: the name of a file in tests/infra/ without its extension. */
+export function readDeployment(site: string): readonly Resource[] {
+  const { predictedResources, diagnostics } = read(site) as Evaluation;
+  if (diagnostics.length > 0) throw new Error(`${site}: ${JSON.stringify(diagnostics)}`);
+  return predictedResources;
+}
+
+export const ofType = (resources: readonly Resource[], type: string): Resource[] =>
+  resources.filter((resource) => resource.type === type);
+
+/** @returns the properties of the one resource of a type */
+export function propertiesOf(resources: readonly Resource[], type: string): object {
+  const [resource, ...others] = ofType(resources, type);
+  if (!resource || others.length > 0) throw new Error(`There are ${others.length + 1} resources ${type}`);
+  return resource.properties;
+}
+
+export interface AlertRule {
+  readonly name: string;
+  readonly severity: number;
+  readonly query: string;
+  readonly measure: string;
+  readonly threshold: number;
+  readonly jobTypes: readonly string[];
+  readonly evaluationFrequency: string;
+  readonly windowSize: string;
+  readonly stateful: boolean;
+}
+
+interface AlertRuleProperties {
+  readonly severity: number;
+  readonly evaluationFrequency: string;
+  readonly windowSize: string;
+  readonly autoMitigate: boolean;
+  readonly criteria: {
+    readonly allOf: readonly [
+      {
+        readonly query: string;
+        readonly metricMeasureColumn: string;
+        readonly operator: string;
+        readonly threshold: number;
+        readonly dimensions: readonly [{ readonly name: string; readonly values: readonly string[] }];
+      },
+    ];
+  };
+}
+
+/** The alert rules of a site; each measures one number for each job, and rings above its threshold. */
+export function readAlertRules(site: string): AlertRule[] {
+  return ofType(readDeployment(site), 'Microsoft.Insights/scheduledQueryRules').map(
+    ({ name, properties }) => {
+      const { severity, evaluationFrequency, windowSize, autoMitigate, criteria } =
+        properties as AlertRuleProperties;
+      const [{ query, metricMeasureColumn, operator, threshold, dimensions }] = criteria.allOf;
+      expect([operator, dimensions.map((dimension) => dimension.name)]).toEqual(['GreaterThan', ['jobType']]);
+      return {
+        name: name.replace(/^access-expiry-jobs-prod-/, ''),
+        ...{ severity, query, threshold, evaluationFrequency, windowSize },
+        measure: metricMeasureColumn,
+        jobTypes: dimensions[0].values,
+        stateful: autoMitigate,
+      };
+    },
+  );
+}
