@@ -3,7 +3,7 @@ import { extended, type Deadline } from '../clock';
 import type { DatabaseConnection } from '../database/database';
 import { DatabaseError } from '../database/errors';
 import type { Session } from '../database/session';
-import { varChar } from '../database/statement';
+import { int, varChar } from '../database/statement';
 import type { SendOutcome } from '../email/emailClient';
 import { createDigests, type DigestMessage } from '../email/message';
 import { addressFailure } from './dueReminders';
@@ -175,12 +175,12 @@ async function record(
 SELECT @requestId, GETUTCDATE(), @sentTo, @sentBy
 WHERE NOT EXISTS (
   SELECT 1 FROM ${notificationTable} AS n
-  WHERE n.${requestColumn} = @requestId AND n.Notification_Sent_Dt >= CAST(@since AS DATETIME2(7)) AND n.Notification_Sent_By = @sentBy);`,
+  WHERE n.${requestColumn} = @requestId AND n.Id > @lastId AND n.Notification_Sent_By = @sentBy);`,
         parameters: {
           requestId: requestIdParameter(requestId),
           sentTo: varChar(320, recipient),
           sentBy: varChar(100, sentBy),
-          since: varChar(23, history.now.toISOString().slice(0, -1)),
+          lastId: int(history.lastId),
         },
       }),
     );
