@@ -52,6 +52,11 @@ const remindable: readonly NextStep['code'][] = [
   'addressMalformed',
 ];
 
+/** Whether a grant can be reminded, but for the moment: none is sent shortly after another. */
+export function canBeReminded({ next, recipient }: Pick<Next, 'next' | 'recipient'>): boolean {
+  return remindable.includes(next.code) && addressFailure(recipient) === null;
+}
+
 /**
  * Sends a grant's reminder to its present address, due or not, and records it. Takes no lock: a run may send one as well.
  * @throws DatabaseError before anything is sent; SettingsError

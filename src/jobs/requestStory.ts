@@ -32,6 +32,8 @@ export interface RequestStory {
   /** As the view of grants yields it; null: not at all. */
   readonly grant: Grant | null;
   readonly next: NextStep;
+  /** Where messages go, usable or not; of a request that is not granted, where they would. */
+  readonly recipient: string;
   /** Newest first, at most 100. */
   readonly notifications: readonly (RequestRecord & { readonly sentTo: string })[];
   readonly revocations: readonly RequestRecord[];
@@ -52,7 +54,7 @@ export async function readStory(
     connection.withRetries(deadline, async (session) => {
       const requests = await readRequests(session, platform, [requestId]);
       const request = requests?.get(requestId) ?? null;
-      const { next, grant } = await readNext({ session, platform, settings, clock }, requestId);
+      const { next, grant, recipient } = await readNext({ session, platform, settings, clock }, requestId);
       const notifications = await readNotifications(session, platform, requestId);
       const revocations = await readRevocations(session, platform, requestId);
       if (!request && !grant && notifications.length === 0 && revocations.length === 0) return undefined;
@@ -63,6 +65,7 @@ export async function readStory(
         viewMissing: requests === undefined,
         grant,
         next,
+        recipient: grant ? recipient : (request?.requesterEmail.trim() ?? ''),
         notifications,
         revocations,
       };

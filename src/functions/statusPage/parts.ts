@@ -26,7 +26,9 @@ export interface View {
   readonly readAt: Date;
   /** Whether the reader may run jobs and cancel runs. */
   readonly mayOperate: boolean;
-  /** Gives the function key on, where the page was opened with one. */
+  /** The function key that the page was opened with. */
+  readonly key: string | null;
+  /** Gives the key on. */
   readonly link: (address: Address) => string;
 }
 
@@ -34,7 +36,8 @@ export interface View {
 export function linkWith(code: string | null): View['link'] {
   return (address) => {
     const query = new URLSearchParams({ ...address, ...(code !== null && { code }) });
-    return `?${query.toString()}`;
+    // A slash needs no escape in a query (RFC 3986, 3.4), and an address is passed on.
+    return `?${query.toString().replaceAll('%2F', '/')}`;
   };
 }
 
@@ -42,7 +45,7 @@ export function linkWith(code: string | null): View['link'] {
 export function requestLink(
   { name }: Platform,
   requestId: RequestId,
-  request: AccessRequest | undefined,
+  request: Pick<AccessRequest, 'requestNumber'> | undefined,
   { link }: View,
 ): SafeHtml {
   return html`<a
