@@ -5,11 +5,11 @@ import type { NextStep } from '../jobs/nextStep';
 import { describeNext } from '../jobs/nextStepWords';
 import { parseRequestId, platforms, type Platform, type RequestId } from '../jobs/platforms';
 import { quietMinutes, remind, type ReminderResult } from '../jobs/reminder';
-import { maxQueryLength, maxSearched, searchRequests, type RequestSearch } from '../jobs/requestSearch';
+import { describeCompleteness, maxQueryLength, searchRequests } from '../jobs/requestSearch';
 import { requestViewAdvice } from '../jobs/requests';
 import { readStory, type RequestStory } from '../jobs/requestStory';
 import { readBudgetMs } from '../jobs/runJob';
-import { formatNumber, formatUtc } from '../format';
+import { formatUtc } from '../format';
 import { withErrorResponses } from './api';
 import { ParameterError, quote, readParameters, readQuery } from './parameters';
 import { problemResponse, RequestError } from './problem';
@@ -21,9 +21,9 @@ export const getRequests = withErrorResponses(async (request) => {
   const query = readSearch(readQuery(request, ['q']).get('q'));
   const services = await getServices();
   const search = await searchRequests(services, deadlineIn(services.clock, readBudgetMs), query);
-  const requests = search.requests.map(({ platform, ...found }) => ({
+  const requests = search.requests.map(({ platform, request }) => ({
     platform: platform.name.toLowerCase(),
-    ...found,
+    ...request,
   }));
   return {
     jsonBody: {
@@ -45,21 +45,6 @@ export function readSearch(given: string | undefined): string {
       `The parameter q ${query === '' ? 'is missing or empty' : `has ${query.length} characters`}: expected the number, id, holder or address of a request, of at most ${maxQueryLength} characters.`,
     );
   return query;
-}
-
-/** Whether all requests were searched, and if not, why, and what helps. */
-export function describeCompleteness({ incomplete, missing }: RequestSearch): {
-  complete: boolean;
-  advice: readonly string[];
-} {
-  const advice = [
-    ...incomplete.map(
-      ({ name }) =>
-        `Not all ${name} requests were searched: at most the ${formatNumber(maxSearched)} with the highest ids, and only as long as the database answers in time. An id finds any request.`,
-    ),
-    ...missing.map(requestViewAdvice),
-  ];
-  return { complete: advice.length === 0, advice };
 }
 
 /** GET /api/requests/{platform}/{requestId}: a request as it is now, what was sent and revoked, and what comes next. */

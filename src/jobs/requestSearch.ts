@@ -1,10 +1,18 @@
 /** Finds requests of both platforms by what people know of them. */
 import type { Deadline } from '../clock';
+import { formatNumber } from '../format';
 import { StatementTimeoutError } from '../database/errors';
 import type { Session } from '../database/session';
 import { int, nVarChar } from '../database/statement';
 import { parseRequestId, platforms, type Platform } from './platforms';
-import { readRequests, requestColumns, throughRequestView, toRequest, type AccessRequest } from './requests';
+import {
+  readRequests,
+  requestColumns,
+  requestViewAdvice,
+  throughRequestView,
+  toRequest,
+  type AccessRequest,
+} from './requests';
 import type { Services } from './runJob';
 
 /** Requests that one search yields. */
@@ -16,9 +24,11 @@ export const maxQueryLength = 320;
 /** Requests of a platform among which is searched, those with the highest ids: no index serves a search. */
 export const maxSearched = 200_000;
 
-/** A request with its platform. */
-export interface FoundRequest extends AccessRequest {
+export interface FoundRequest {
   readonly platform: Platform;
+  readonly request: AccessRequest;
+  /** 0: exactly what was asked for; 1: begins with it. */
+  readonly rank: number;
 }
 
 export interface RequestSearch {
@@ -44,7 +54,7 @@ export async function searchRequests(
 ): Promise<RequestSearch> {
   return database.connect('search', (connection) =>
     connection.withRetries(deadline, async (session) => {
-      const found: (Ranked & { platform: Platform })[] = [];
+      const found: FoundRequest[] = [];
       const incomplete: Platform[] = [];
       const missing: Platform[] = [];
       for (const platform of platforms) {
@@ -53,9 +63,7 @@ export async function searchRequests(
         else found.push(...search.ranked.map((one) => ({ ...one, platform })));
         if (search && !search.complete) incomplete.push(platform);
       }
-      const requests = found
-        .sort((a, b) => a.rank - b.rank)
-        .map(({ request, platform }) => ({ ...request, platform }));
+      const requests = found.sort((one, other) => one.rank - other.rank);
       return {
         requests: requests.slice(0, maxFound),
         more: requests.length > maxFound,
@@ -66,11 +74,7 @@ export async function searchRequests(
   );
 }
 
-interface Ranked {
-  readonly request: AccessRequest;
-  /** 0: exactly what was asked for; 1: begins with it. */
-  readonly rank: number;
-}
+type Ranked = Omit<FoundRequest, 'platform'>;
 
 /** @returns undefined: the database has no view of the platform's requests */
 async function searchPlatform(
@@ -135,4 +139,19 @@ ORDER BY q.MatchRank, q.RequestNumber, q.RequestId;`,
     ranked: rows.map((row) => ({ request: toRequest(row), rank: row.MatchRank as number })),
     complete: (count?.Requests as number) <= maxSearched,
   };
+}
+
+/** Whether all requests were searched, and if not, why, and what helps. */
+export function describeCompleteness({ incomplete, missing }: RequestSearch): {
+  complete: boolean;
+  advice: readonly string[];
+} {
+  const advice = [
+    ...incomplete.map(
+      ({ name }) =>
+        `Not all ${name} requests were searched: at most the ${formatNumber(maxSearched)} with the highest ids, and only as long as the database answers in time. An id finds any request.`,
+    ),
+    ...missing.map(requestViewAdvice),
+  ];
+  return { complete: advice.length === 0, advice };
 }

@@ -303,7 +303,11 @@ testOnStandIn('a search that takes the database too long says so, and has what t
   const services = environment.services({}, { statementTimeout: 500 });
   environment.standIn?.order({ kind: 'delay', match: /MatchRank/, delayMs: 2_000 });
   const search = await searchRequests(services, deadlineIn(services.clock, hour), String(id));
-  expect(search).toMatchObject({ requests: [{ requestId: id }], incomplete: [databricks], missing: [] });
+  expect(search).toMatchObject({
+    requests: [{ request: { requestId: id } }],
+    incomplete: [databricks],
+    missing: [],
+  });
 });
 
 /** Hours to the end: some tie, some lie on both sides of now; none is so near that it passes during the test. */

@@ -6,7 +6,7 @@ import { findJob } from '../../jobs/catalogue';
 import { readJobStates } from '../../jobs/jobStates';
 import { previewJob } from '../../jobs/previewJob';
 import { readRunDetails } from '../../jobs/runDetails';
-import { searchRequests } from '../../jobs/requestSearch';
+import { describeCompleteness, searchRequests } from '../../jobs/requestSearch';
 import { readStory } from '../../jobs/requestStory';
 import type { Services } from '../../jobs/runJob';
 import { readHistory } from '../../jobRun/history';
@@ -22,7 +22,7 @@ import {
   type Parameters,
 } from '../parameters';
 import { RequestError, toProblem } from '../problem';
-import { describeCompleteness, readSearch, requireRequest, unknownRequest } from '../requests';
+import { readSearch, requireRequest, unknownRequest } from '../requests';
 import { getServices } from '../runner';
 import { mayOperate, signedInName } from '../signIn';
 import script from './browser/script.ts?inline';

@@ -159,7 +159,7 @@ function renderSearchForm({ key, panel }: StatusPage): SafeHtml {
       name="search"
       value="${query}"
       maxlength="${maxQueryLength}"
-      placeholder="Number, name or address"
+      placeholder="Number, name …"
       autocomplete="off"
     />
     ${key === null ? null : html`<input type="hidden" name="code" value="${key}" />`}

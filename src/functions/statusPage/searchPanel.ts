@@ -34,12 +34,12 @@ function renderFound(requests: RequestSearch['requests'], view: View): SafeHtml 
       </thead>
       <tbody>
         ${requests.map(
-          (request) =>
+          ({ platform, request }) =>
             html`<tr>
-              <th scope="row">${requestLink(request.platform, request.requestId, request, view)}</th>
+              <th scope="row">${requestLink(platform, request.requestId, request, view)}</th>
               <td data-label="Holder" class="name">${request.requesterName}</td>
               <td data-label="Address" class="path">${request.requesterEmail.trim() || '–'}</td>
-              <td data-label="Access" class="path">${request.platform.name}: ${request.resource}</td>
+              <td data-label="Access" class="path">${platform.name}: ${request.resource}</td>
               <td data-label="Ends">${request.expiresAt ? timeTag(request.expiresAt) : '–'}</td>
               <td data-label="Status">${request.status}</td>
             </tr>`,
