@@ -1,9 +1,19 @@
 import eslint from '@eslint/js';
+import regexp from 'eslint-plugin-regexp';
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
   { ignores: ['dist/', 'coverage/', '.local/', 'node_modules/'] },
   eslint.configs.recommended,
+  {
+    // What is matched may come from a request, a view or a service: a match takes time by its length, not by its square.
+    files: ['src/**', 'cli/**', 'local/**'],
+    plugins: { regexp },
+    rules: {
+      'regexp/no-super-linear-backtracking': 'error',
+      'regexp/no-super-linear-move': 'error',
+    },
+  },
   {
     files: ['**/*.ts'],
     extends: [tseslint.configs.strictTypeChecked, tseslint.configs.stylisticTypeChecked],

@@ -49,7 +49,7 @@ export async function buildApps(packageFile: string): Promise<Apps> {
     outdir: unbundled,
     format: 'cjs',
     platform: 'node',
-    target: 'node22',
+    target: 'node24',
     // import() becomes require(), as under "module": "commonjs".
     supported: { 'dynamic-import': false },
   });

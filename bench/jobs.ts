@@ -288,6 +288,7 @@ function messageSize(grants: number): number {
         resource: `sales.gold.table_${index}`,
         expiresAt: new Date(),
         leadDays: 7,
+        remindedBefore: false,
         dueSince: new Date(),
       })),
     },

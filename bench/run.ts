@@ -9,6 +9,7 @@
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { isAskedForHelp } from '../cli/environment';
 import { removeAppSettings } from '../local/appSettings';
 import { buildApps } from './app';
 import { firstRunRow, packageRow, startRows } from './coldStart';
@@ -20,7 +21,15 @@ import { report, type Row } from './report';
 
 const root = join(__dirname, '..');
 
+const usage = `Usage: npm run bench [-- --sqlserver] [-- start lock revocation notification memory console]
+
+Measures the parts that are named, or all. --sqlserver: against the real server of npm run test:sqlserver.`;
+
 async function main(): Promise<void> {
+  if (isAskedForHelp()) {
+    console.log(usage);
+    return;
+  }
   const { values, positionals: names } = parseArgs({
     options: { sqlserver: { type: 'boolean', default: false } },
     allowPositionals: true,

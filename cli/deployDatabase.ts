@@ -19,16 +19,24 @@ import { formatFinding, type Finding } from './doctor/finding';
 import { checkGrantView, checkRequestView } from './doctor/views';
 import { parseArguments, readEnvironment, runCommand } from './environment';
 import { grantRole, type Grantee } from './grantRole';
+import { reportRetry } from './progress';
 
 /** Deploying waits for a paused database to wake up, and no longer. */
 const timeBudgetMs = 5 * 60_000;
 /** An index on a table that exists already is built from all its rows. */
 const statementTimeoutMs = 4 * 60_000;
 
-const usage =
-  'Usage: npm run db:deploy -- [--replace-views] [--grant <identity name> --client-id <its client id>]';
+const usage = `Usage: npm run db:deploy -- [--replace-views] [--grant <identity name> --client-id <its client id>]
 
-runCommand(async () => {
+Applies the scripts in sql/ to the database that SQL_SERVER and SQL_DATABASE name; what exists is left as it is. The
+signed-in identity needs db_owner.
+
+  --replace-views            replaces views that differ from the script, and keeps their text in a file
+  --grant, --client-id       makes a managed identity a member of the role of the jobs
+
+Exit code 0: done; 1: a script failed, or the views that are left do not suit the jobs.`;
+
+runCommand(usage, async () => {
   const { replaceViews, grantee } = readArguments();
   const environment = readEnvironment(grantee && '--grant is for a database in Azure');
   const { database, identityClientId } = readDatabaseSettings(environment);
@@ -37,8 +45,8 @@ runCommand(async () => {
   const schema = readExpectedSchema(directory);
   const log = (line: string): void => console.log(line);
   log(`Database ${database.name} on ${database.server}:${database.port}`);
-  const interactive = { interactive: true };
-  const findings = await new Database(database, credential, statementTimeoutMs, interactive).connect(
+  const retryOptions = { interactive: true, onRetry: reportRetry };
+  const findings = await new Database(database, credential, statementTimeoutMs, retryOptions).connect(
     'run',
     (connection) =>
       connection.withRetries(deadlineIn(systemClock, timeBudgetMs), async (session) => {

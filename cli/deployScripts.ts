@@ -59,7 +59,7 @@ export async function deployScripts(
         if (!(error instanceof SqlError) || error.transient) throw error;
         const line = batch.firstLine + (error.line ?? 1) - 1;
         throw new DeployError(
-          `${script}, batch ${index + 1} of ${batches.length}, line ${line}: ${error.serverMessage} (SQL error ${error.number}). ` +
+          `${script}, batch ${index + 1} of ${batches.length}, line ${line}: ${error.serverError}. ` +
             `The batches before it are applied; ${adviceFor(error)}.`,
           { cause: error },
         );
@@ -160,7 +160,7 @@ export function splitBatches(script: string): Batch[] {
       continue;
     }
     const sql = lines.join('\n');
-    if (sql.replace(/--.*$/gm, '').trim() !== '') batches.push({ sql, firstLine });
+    if (sql.replace(/--.*/g, '').trim() !== '') batches.push({ sql, firstLine });
     lines = [];
     firstLine = index + 2;
   }

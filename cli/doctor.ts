@@ -6,12 +6,21 @@
  *
  * With --send-test-to it also sends a sample mail the way a job does. Exit code 1 if anything failed.
  */
+import type { Retry } from '../src/database/database';
 import { diagnose } from './doctor/doctor';
 import { formatFinding, type Finding } from './doctor/finding';
 import { sendTestMessage } from './doctor/testMessage';
 import { parseArguments, readEnvironment, runCommand } from './environment';
+import { reportRetry } from './progress';
 
-const usage = 'Usage: npm run doctor [-- --send-test-to me@example.com]';
+const usage = `Usage: npm run doctor [-- --send-test-to me@example.com]
+
+Examines settings, identity, database, views, email and schedules, and says what to correct. Writes nothing. Reads the
+settings from the environment, and from local.settings.json what is not there.
+
+  --send-test-to <address>   also sends a sample mail the way a job does
+
+Exit code 0: nothing failed; 1: something did.`;
 
 // Whoever reads the first lines alone (| head -1) has gone: end without a word.
 process.stdout.on('error', ({ code }: NodeJS.ErrnoException) => {
@@ -24,6 +33,10 @@ const clearLine = '\r\u001B[K';
 function waitingFor(what: string): void {
   if (isTerminal) process.stderr.write(`${clearLine}… waiting for the ${what}`);
 }
+function reportRetryInPlace(retry: Retry): void {
+  if (isTerminal) process.stderr.write(clearLine);
+  reportRetry(retry);
+}
 function print(line: string): void {
   if (isTerminal) process.stderr.write(clearLine);
   console.log(line);
@@ -32,14 +45,14 @@ function print(line: string): void {
 async function* findings(): AsyncGenerator<Finding> {
   const { values } = parseArguments({ options: { 'send-test-to': { type: 'string' } } }, usage);
   const environment = readEnvironment();
-  yield* diagnose(environment, waitingFor);
+  yield* diagnose(environment, { waitingFor, onRetry: reportRetryInPlace });
   const recipient = values['send-test-to'];
   if (recipient === undefined) return;
   waitingFor('final status of the test message');
   yield await sendTestMessage(environment, recipient);
 }
 
-runCommand(async () => {
+runCommand(usage, async () => {
   const counts = { ok: 0, warning: 0, failed: 0, skipped: 0 };
   for await (const finding of findings()) {
     counts[finding.status] += 1;

@@ -90,7 +90,7 @@ function optionsKeptByNpm(options: ParseArgsOptionsConfig): string[] {
       const slips = distance(lettersOf(name), lettersOf(option));
       if (name === option.replaceAll('-', '_'))
         kept.push(type === 'boolean' && value === 'true' ? `--${option}` : `--${option}=${value}`);
-      else if (slips <= 2)
+      else if (slips <= (option.length < 10 ? 1 : 2))
         throw new Error(
           `npm has taken --${name} for itself: write -- before the options, and check the name. Did you mean --${option}?`,
         );
@@ -101,11 +101,20 @@ function optionsKeptByNpm(options: ParseArgsOptionsConfig): string[] {
 
 const lettersOf = (name: string): string => name.replace(/[-_]/g, '');
 
+/** Whether a command is asked what it takes: --help or -h among its arguments. */
+export function isAskedForHelp(): boolean {
+  return process.argv.slice(2).some((argument) => argument === '--help' || argument === '-h');
+}
+
 /**
- * Runs a command: an error is printed without its stack, and the exit code says how it ended. Where nobody reads its
- * output any more (`npm run doctor | head -1`), it ends at once and quietly.
+ * Runs a command, or prints its usage where it is asked for help. An error is printed without its stack, and the exit code
+ * says how it ended. Where nobody reads its output any more (`npm run doctor | head -1`), it ends at once and quietly.
  */
-export function runCommand(command: () => Promise<boolean>): void {
+export function runCommand(usage: string, command: () => Promise<boolean>): void {
+  if (isAskedForHelp()) {
+    console.log(usage);
+    return;
+  }
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error;
     process.exit(0);

@@ -26,7 +26,7 @@ import { parseArguments, readEnvironment, runCommand } from './environment';
 
 const usage = 'Usage: npm run request -- <number, id, name or address> | <platform>/<id>';
 
-runCommand(async () => {
+runCommand(usage, async () => {
   const { positionals } = parseArguments({ allowPositionals: true, options: {} }, usage);
   const query = positionals.join(' ').trim();
   if (query === '' || query.length > maxQueryLength) throw new Error(`Expected one request.\n${usage}`);

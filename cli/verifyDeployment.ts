@@ -11,9 +11,14 @@ import { verifyDeployedApp } from './deployedApp';
 import { parseArguments, readEnvironment, runCommand } from './environment';
 import { DeployedAppError } from './resourceManager';
 
-const usage = 'Usage: npm run deploy:verify -- --function-app <resource id of the function app>';
+const usage = `Usage: npm run deploy:verify -- --function-app <resource id of the function app>
 
-runCommand(async () => {
+Waits until the timers and HTTP functions of an app that was just deployed are listed, and its API answers. The signed-in
+identity needs the role Website Contributor on the app.
+
+Exit code 0: it works; 1: it is not ready in time.`;
+
+runCommand(usage, async () => {
   const { values } = parseArguments({ options: { 'function-app': { type: 'string' } } }, usage);
   const { 'function-app': appId } = values;
   if (appId === undefined) throw new DeployedAppError(usage);

@@ -11,9 +11,12 @@ import { parseArguments, readEnvironment, runCommand } from './environment';
 import { DeployedAppError } from './resourceManager';
 import { waitForRoleAssignments } from './roleAssignments';
 
-const usage = 'Usage: npm run deploy:wait -- --function-app <resource id of the function app>';
+const usage = `Usage: npm run deploy:wait -- --function-app <resource id of the function app>
 
-runCommand(async () => {
+Waits until the roles that were just assigned to the app's identity are in force. The signed-in identity needs Reader on
+the app's resource group.`;
+
+runCommand(usage, async () => {
   const { values } = parseArguments({ options: { 'function-app': { type: 'string' } } }, usage);
   const { 'function-app': appId } = values;
   if (appId === undefined) throw new DeployedAppError(usage);

@@ -68,6 +68,7 @@ export async function startStandIns({
       EMAIL_ENDPOINT: email.endpoint,
       EMAIL_SENDER_ADDRESS: 'access@example.com',
       RENEWAL_URL_TEMPLATE: 'https://portal.example.com/requests/{requestNumber}/renew',
+      REQUEST_URL_TEMPLATE: 'https://portal.example.com/requests/new?like={requestNumber}',
     },
     close: () => running.disposeAsync(),
   };

@@ -11,7 +11,8 @@ import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
-import { parseArgs, promisify } from 'node:util';
+import { promisify } from 'node:util';
+import { isAskedForHelp, parseArguments } from '../cli/environment';
 import { jobs } from '../src/jobs/catalogue';
 import type { JobRun } from '../src/jobRun/jobRun';
 import { removeAppSettings } from './appSettings';
@@ -21,16 +22,33 @@ import { startStandIns } from './standIns';
 
 const appDirectory = join(__dirname, '..');
 
+const usage = `Usage: npm start [-- --once] [-- --port 7071] [-- --mailbox-port 7072]
+
+Runs the whole product on this machine, with stand-ins for Azure and a sample, until Ctrl-C.
+
+  --once                  ends after one run of each job
+  --port <port>           of the status page and the API
+  --mailbox-port <port>   of the mailbox
+
+Exit code with --once 0: all jobs completed; 1: one failed.`;
+
 async function main(): Promise<number> {
+  if (isAskedForHelp()) {
+    say(usage);
+    return 0;
+  }
   removeAppSettings();
-  const { values } = parseArgs({
-    options: {
-      build: { type: 'boolean', default: false },
-      once: { type: 'boolean', default: false },
-      port: { type: 'string' },
-      'mailbox-port': { type: 'string' },
+  const { values } = parseArguments(
+    {
+      options: {
+        build: { type: 'boolean', default: false },
+        once: { type: 'boolean', default: false },
+        port: { type: 'string' },
+        'mailbox-port': { type: 'string' },
+      },
     },
-  });
+    usage,
+  );
   const port = readPort('--port', values.port ?? (values.once ? '0' : '7071'));
   const mailboxPort = readPort('--mailbox-port', values['mailbox-port'] ?? (values.once ? '0' : '7072'));
   await checkPorts({ '--port': port, '--mailbox-port': mailboxPort });
@@ -92,7 +110,7 @@ async function main(): Promise<number> {
 
 function readPort(option: string, text: string): number {
   if (/^\d{1,5}$/.test(text) && Number(text) <= 65_535) return Number(text);
-  throw new Error(`${option} is "${text}": expected a port, for example 7071`);
+  throw new Error(`${option} is "${text}": expected a port, for example npm start -- ${option} 7073`);
 }
 
 /** @throws Error with a line for each port that cannot be used, and the option that moves it */
@@ -107,7 +125,7 @@ async function checkPorts(ports: Readonly<Record<string, number>>): Promise<void
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
       const problem = code === 'EADDRINUSE' ? 'is taken' : `cannot be used (${code ?? String(error)})`;
-      problems.push(`Port ${port} ${problem}: choose another with ${option}`);
+      problems.push(`Port ${port} ${problem}: choose another with npm start -- ${option} <port>`);
     }
   }
   await Promise.all(servers.map((server) => once(server.close(), 'close')));
@@ -161,11 +179,7 @@ function row(job: string, ...cells: (string | number)[]): string {
   );
 }
 
-function describeAddresses(
-  url: string,
-  mailbox: string,
-  environment: Readonly<Record<string, string>>,
-): string {
+function describeAddresses(url: string, mailbox: string, environment: Variables): string {
   return `
   Status page   ${url}/api/status
   Jobs API      ${url}/api/jobs
@@ -176,13 +190,29 @@ Try:
   curl -X POST '${url}/api/jobs/RevokeExpiredDatabricksRequests/runs?dryRun=true'
   curl '${url}/api/jobs/ExpiryNotificationPalantirRequests/runs?limit=3'
 
-In another terminal, the commands npm run doctor, npm run job and npm run db:deploy work on this environment behind:
-  ${Object.entries(environment)
-    .map(([name, value]) => `${name}='${value}'`)
-    .join(' ')} npm run doctor
+In another terminal, npm run doctor, npm run job and npm run db:deploy work on this environment. In a POSIX shell:
+  ${inPosixShell(environment, 'npm run doctor')}
+In PowerShell:
+  ${inPowerShell(environment, 'npm run doctor')}
 
 The jobs run by schedule. Ctrl-C ends everything. What follows is the log of the app:
 `;
+}
+
+type Variables = Readonly<Record<string, string>>;
+
+function inPosixShell(environment: Variables, command: string): string {
+  const variables = Object.entries(environment).map(
+    ([name, value]) => `${name}='${value.replaceAll("'", "'\\''")}'`,
+  );
+  return [...variables, command].join(' ');
+}
+
+function inPowerShell(environment: Variables, command: string): string {
+  const variables = Object.entries(environment).map(
+    ([name, value]) => `$env:${name}='${value.replaceAll("'", "''")}'`,
+  );
+  return [...variables, command].join('; ');
 }
 
 async function step<T>(what: string, work: () => Promise<T>): Promise<T> {

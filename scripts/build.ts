@@ -1,10 +1,11 @@
 /**
  * Bundles the app as it is deployed: dist/main.mjs registers the functions, everything else lies in chunks that are
- * loaded when first needed. Beside it: source maps, dist/meta.json (what is in the bundle) and dist/LICENSES.txt.
+ * loaded when first needed. Beside it: source maps, dist/meta.json (what is in the bundle), dist/LICENSES.txt and
+ * dist/NOTICES.txt.
  */
 import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { build, type Metafile, type Plugin } from 'esbuild';
 import { bundleOptions, root } from './bundle';
 
@@ -17,8 +18,9 @@ const directory = join(root, 'dist');
 const inlineForBrowser = (parts: Metafile[]): Plugin => ({
   name: 'inline for a browser',
   setup(bundler) {
+    // Relative: the path goes into the source map.
     bundler.onResolve({ filter: /\?inline$/ }, ({ path, resolveDir }) => ({
-      path: join(resolveDir, path.replace(/\?inline$/, '')),
+      path: relative(root, join(resolveDir, path.replace(/\?inline$/, ''))),
       namespace: 'inline',
     }));
     bundler.onLoad({ filter: /.*/, namespace: 'inline' }, async ({ path }) => {
@@ -85,23 +87,44 @@ async function main(): Promise<void> {
     Object.assign(metafile.outputs, outputs);
   }
   writeFileSync(join(directory, 'meta.json'), JSON.stringify(metafile));
-  writeFileSync(join(directory, 'LICENSES.txt'), licences(Object.keys(metafile.inputs)));
+  const packages = bundledPackages(Object.keys(metafile.inputs));
+  // Every licence asks for its text; Apache-2.0 (4d) asks for NOTICE files too.
+  writeFileSync(join(directory, 'LICENSES.txt'), collectTexts(packages, /^licen[cs]e/i));
+  const noticed = packages.filter((folder) => filesOf(folder, /^notice/i).length > 0);
+  writeFileSync(join(directory, 'NOTICES.txt'), collectTexts(noticed, /^notice/i));
 }
 
-/** The licence texts of the packages whose files are in the bundle. */
-function licences(files: readonly string[]): string {
-  const packages = new Set(
-    files.flatMap((file) => /^node_modules\/(?:.*\/node_modules\/)?(?:@[^/]+\/)?[^/]+/.exec(file)?.[0] ?? []),
+/** The folders of the packages whose files are in the bundle. */
+function bundledPackages(files: readonly string[]): string[] {
+  const folders = files.flatMap(
+    (file) => /^node_modules\/(?:.*\/node_modules\/)?(?:@[^/]+\/)?[^/]+/.exec(file)?.[0] ?? [],
   );
-  return [...packages]
-    .sort()
+  return [...new Set(folders)].sort();
+}
+
+/** A package's files of such a name, and all that lie in a folder of such a name. */
+function filesOf(folder: string, name: RegExp): string[] {
+  return readdirSync(join(root, folder), { withFileTypes: true })
+    .filter((entry) => name.test(entry.name))
+    .flatMap((entry) =>
+      entry.isFile()
+        ? join(root, folder, entry.name)
+        : readdirSync(join(root, folder, entry.name), { recursive: true, withFileTypes: true })
+            .filter((inner) => inner.isFile())
+            .map((inner) => join(inner.parentPath, inner.name)),
+    );
+}
+
+/** The texts of each package's files of such a name, under the package's name, version and licence. */
+function collectTexts(packages: readonly string[], name: RegExp): string {
+  return packages
     .map((folder) => {
-      const { name, version, license } = JSON.parse(
-        readFileSync(join(root, folder, 'package.json'), 'utf8'),
-      ) as Record<string, string>;
-      const file = readdirSync(join(root, folder)).find((entry) => /^licen[cs]e/i.test(entry));
-      const text = file ? readFileSync(join(root, folder, file), 'utf8') : '';
-      return `${name} ${version} (${license})\n\n${text}`;
+      const manifest = JSON.parse(readFileSync(join(root, folder, 'package.json'), 'utf8')) as Record<
+        string,
+        string
+      >;
+      const texts = filesOf(folder, name).map((file) => readFileSync(file, 'utf8').trim());
+      return `${manifest.name} ${manifest.version} (${manifest.license})\n\n${texts.join('\n\n')}\n`;
     })
     .join(`\n${'-'.repeat(80)}\n\n`);
 }

@@ -63,7 +63,7 @@ export const bundleOptions = {
   platform: 'node',
   // Modules load faster than CommonJS, and some packages' CommonJS cannot be bundled.
   mainFields: ['module', 'main'],
-  target: 'node22',
+  target: 'node24',
   minifyWhitespace: true,
   minifySyntax: true,
   legalComments: 'none',

@@ -13,6 +13,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { promisify } from 'node:util';
+import { isAskedForHelp } from '../cli/environment';
 
 const run = promisify(execFile);
 
@@ -393,14 +394,22 @@ async function printTrailOf(name: string): Promise<boolean> {
   return brokenBy === item.breaks;
 }
 
+const usage = `Usage: npm run model [-- --trail MUTANT]
+
+Checks the protocol of the jobs in every order of events with Spin; --trail prints the order by which a mutant breaks it.`;
+
 async function main(): Promise<boolean> {
+  if (isAskedForHelp()) {
+    console.log(usage);
+    return true;
+  }
   const [option, name, ...rest] = process.argv.slice(2);
   // A missing tool is all that is said.
   await tool('spin', ['-V'], __dirname);
   await tool('gcc', ['--version'], __dirname);
   if (option === undefined) return checkAll();
   if (option === '--trail' && name !== undefined && rest.length === 0) return printTrailOf(name);
-  console.error('Usage: npm run model [-- --trail MUTANT]');
+  console.error(usage);
   return false;
 }
 

@@ -13,9 +13,11 @@ import { removeAppSettings } from '../local/appSettings';
 import { claimRealServer } from '../local/realServer';
 import { runJest } from './jest';
 
-const usage = 'Usage: npm run test:histories [-- --seed <number> --runs <histories of each job>]';
+const usage = `Usage: npm run test:histories [-- --seed <number> --runs <histories of each job>]
 
-runCommand(async () => {
+Plays random histories of every job, 100 of each by default. The seed is printed; the same one makes the same histories.`;
+
+runCommand(usage, async () => {
   const { values } = parseArguments(
     { options: { seed: { type: 'string' }, runs: { type: 'string', default: '100' } } },
     usage,

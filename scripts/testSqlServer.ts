@@ -12,7 +12,12 @@ import { removeAppSettings } from '../local/appSettings';
 import { claimRealServer } from '../local/realServer';
 import { runJest } from './jest';
 
-runCommand(async () => {
+const usage = `Usage: npm run test:sqlserver [-- <arguments of jest>]
+
+Runs tests/sql against the real SQL Server that TEST_SQL_SERVER, TEST_SQL_DATABASE, TEST_SQL_USER and TEST_SQL_PASSWORD
+name, or without TEST_SQL_SERVER in a container. The database has to be empty.`;
+
+runCommand(usage, async () => {
   removeAppSettings({ keepSignIn: true });
   const server = await claimRealServer(process.env);
   try {

@@ -27,3 +27,13 @@ END
 ELSE
     PRINT 'index IX_RevokedAccess_Databricks_DeltaRequestId_Revoked_Dt: exists, unchanged';
 GO
+
+-- With NOTIFY_REVOKED=true a notification job reads the revocations of the last days, of however long a history.
+IF NOT EXISTS (SELECT 1 FROM sys.indexes WHERE object_id = OBJECT_ID(N'dbo.RevokedAccess_Databricks') AND name = N'IX_RevokedAccess_Databricks_Revoked_Dt')
+BEGIN
+    CREATE INDEX IX_RevokedAccess_Databricks_Revoked_Dt ON dbo.RevokedAccess_Databricks (Revoked_Dt) INCLUDE (DeltaRequestId);
+    PRINT 'index IX_RevokedAccess_Databricks_Revoked_Dt: created';
+END
+ELSE
+    PRINT 'index IX_RevokedAccess_Databricks_Revoked_Dt: exists, unchanged';
+GO

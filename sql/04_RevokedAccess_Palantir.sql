@@ -27,3 +27,13 @@ END
 ELSE
     PRINT 'index IX_RevokedAccess_Palantir_PalantirRequestId_Revoked_Dt: exists, unchanged';
 GO
+
+-- With NOTIFY_REVOKED=true a notification job reads the revocations of the last days, of however long a history.
+IF NOT EXISTS (SELECT 1 FROM sys.indexes WHERE object_id = OBJECT_ID(N'dbo.RevokedAccess_Palantir') AND name = N'IX_RevokedAccess_Palantir_Revoked_Dt')
+BEGIN
+    CREATE INDEX IX_RevokedAccess_Palantir_Revoked_Dt ON dbo.RevokedAccess_Palantir (Revoked_Dt) INCLUDE (PalantirRequestId);
+    PRINT 'index IX_RevokedAccess_Palantir_Revoked_Dt: created';
+END
+ELSE
+    PRINT 'index IX_RevokedAccess_Palantir_Revoked_Dt: exists, unchanged';
+GO

@@ -20,13 +20,45 @@ export const systemClock: Clock = {
   },
 };
 
-/** A deadline and an abort signal. */
-export interface Deadline {
+/**
+ * The steps in which an app ends its runs when it is stopped. The host gives it 5 s ("Azure Functions Node.js developer
+ * guide", appTerminate), so that a run's row is finished within 4 s, whatever hangs.
+ */
+export interface Shutdown {
+  /** Aborted at once: nothing new is started. */
+  readonly signal: AbortSignal;
+  /** Aborted after 2 s: nothing that is under way is waited for any more, except records of what was sent. */
+  readonly abandon: AbortSignal;
+  /** Aborted after 3 s: nor are those; what is left of the time is for the run's row. */
+  readonly abandonRecords: AbortSignal;
+}
+
+/** When a piece of work has to end. */
+export interface Deadline extends Partial<Shutdown> {
   readonly clock: Clock;
   /** When nothing new is started any more, by the clock's elapsed(). */
   readonly at: number;
-  /** Aborted when the app shuts down. */
-  readonly signal?: AbortSignal;
+}
+
+/** @returns the steps, and what takes them */
+export function createShutdown(): { readonly shutdown: Shutdown; readonly begin: () => void } {
+  const [begun, abandon, abandonRecords] = [
+    new AbortController(),
+    new AbortController(),
+    new AbortController(),
+  ];
+  return {
+    shutdown: {
+      signal: begun.signal,
+      abandon: abandon.signal,
+      abandonRecords: abandonRecords.signal,
+    },
+    begin() {
+      begun.abort();
+      setTimeout(() => abandon.abort(), 2_000).unref();
+      setTimeout(() => abandonRecords.abort(), 3_000).unref();
+    },
+  };
 }
 
 /** Why work stops before all is done. A stable code, which JobRun keeps. */
@@ -50,8 +82,17 @@ export function deadlineIn(clock: Clock, ms: number): Deadline {
   return { clock, at: clock.elapsed() + ms };
 }
 
-/** Extends the deadline by `ms` for work that must finish; ignores shutdown. */
-export function extended({ clock, at }: Deadline, ms: number): Deadline {
+/** Extends the deadline by `ms` for the record of what was done, which a shutdown leaves a second longer. */
+export function extendedForRecord({ clock, at, abandonRecords }: Deadline, ms: number): Deadline {
+  return {
+    clock,
+    at: Math.max(clock.elapsed(), at) + ms,
+    ...(abandonRecords && { abandon: abandonRecords }),
+  };
+}
+
+/** Extends the deadline by `ms` for the run's row, which is finished whatever happens. */
+export function extendedForRow({ clock, at }: Deadline, ms: number): Deadline {
   return { clock, at: Math.max(clock.elapsed(), at) + ms };
 }
 

@@ -7,7 +7,7 @@ export function errorText(error: unknown): string {
     cause?: unknown;
   };
   const inner = errors?.[0] ?? cause;
-  return [message ?? code ?? String(error), inner === undefined ? '' : errorText(inner)]
-    .filter(Boolean)
-    .join(': ');
+  const own = message ?? code ?? String(error);
+  const because = inner === undefined ? '' : errorText(inner);
+  return because.includes(own) ? because : [own, because].filter(Boolean).join(': ');
 }

@@ -39,8 +39,8 @@ export async function checkApplicationInsights(
 function ingestionEndpoint(connectionString: string): string {
   const parts = new Map(
     connectionString.split(';').map((part) => {
-      const [, key = '', value = ''] = /^([^=]*)=?(.*)$/s.exec(part.trim()) ?? [];
-      return [key.toLowerCase(), value];
+      const [key = '', ...values] = part.trim().split('=');
+      return [key.toLowerCase(), values.join('=')];
     }),
   );
   const suffix = parts.get('endpointsuffix') ?? 'services.visualstudio.com';

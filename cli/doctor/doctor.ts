@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { TokenCredential } from '@azure/identity';
 import { deadlineIn, systemClock } from '../../src/clock';
 import type { Environment, Settings } from '../../src/config/settings';
-import { DatabaseConnection } from '../../src/database/database';
+import { DatabaseConnection, type RetryOptions } from '../../src/database/database';
 import { DatabaseError } from '../../src/database/errors';
 import { Session } from '../../src/database/session';
 import { jobs } from '../../src/jobs/catalogue';
@@ -29,8 +29,10 @@ import { checkGrantView, checkRequestView } from './views';
 const timeBudgetMs = 3 * 60_000;
 const statementTimeoutMs = 60_000;
 
-/** Receives what is waited for, before the findings on it are there. */
-export type WaitingFor = (what: string) => void;
+/** Receives what is waited for, before the findings on it are there, and each retry on the database. */
+export interface Progress extends Pick<RetryOptions, 'onRetry'> {
+  readonly waitingFor: (what: string) => void;
+}
 
 const databaseSettings = [
   'SQL_SERVER',
@@ -47,15 +49,16 @@ const databaseSettings = [
  */
 export async function* diagnose(
   environment: Environment,
-  waitingFor: WaitingFor = () => undefined,
+  progress: Progress = { waitingFor: () => undefined },
 ): AsyncGenerator<Finding> {
+  const { waitingFor } = progress;
   const { findings, usable } = checkSettings(environment);
   yield* findings;
   const { settings } = usable;
 
   const credential = await createCommandCredential(environment, settings.identityClientId);
   const tokens = yield* examineIdentity(environment, usable, credential, waitingFor);
-  yield* examineDatabase(usable, credential, tokens.database, waitingFor);
+  yield* examineDatabase(usable, credential, tokens.database, progress);
 
   const emailFault = usable.malformed('EMAIL_ENDPOINT');
   if (emailFault) yield skipped('email endpoint', `${emailFault} has to be corrected first`);
@@ -88,7 +91,7 @@ async function* examineIdentity(
   environment: Environment,
   { settings, malformed }: UsableSettings,
   credential: TokenCredential,
-  waitingFor: WaitingFor,
+  waitingFor: Progress['waitingFor'],
 ): AsyncGenerator<Finding, { database: boolean; email: boolean }> {
   const fault = malformed('AZURE_CLIENT_ID');
   if (fault) {
@@ -98,22 +101,28 @@ async function* examineIdentity(
   yield describeIdentity(environment, settings);
   waitingFor("identity's token");
   const managed = usesManagedIdentity(environment);
-  let database = true;
-  if (settings.database.login.kind === 'identity') {
-    const finding = await checkToken(credential, databaseScope, managed);
-    database = finding.status === 'ok';
-    yield finding;
-  }
+  const databaseToken =
+    settings.database.login.kind === 'identity'
+      ? await checkToken(credential, databaseScope, managed)
+      : undefined;
+  if (databaseToken) yield databaseToken;
   const finding = await checkToken(credential, emailScope, managed);
-  yield finding;
-  return { database, email: finding.status === 'ok' };
+  const sameReason =
+    finding.status === 'failed' && databaseToken && reasonOf(databaseToken) === reasonOf(finding);
+  yield sameReason ? { ...finding, message: 'could not get one, for the same reason' } : finding;
+  return { database: databaseToken?.status !== 'failed', email: finding.status === 'ok' };
+}
+
+/** Without the ids of the one call. */
+function reasonOf({ message }: Finding): string {
+  return message.replace(/[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}/gi, '');
 }
 
 async function* examineDatabase(
   { settings, malformed }: UsableSettings,
   credential: TokenCredential,
   signedIn: boolean,
-  waitingFor: WaitingFor,
+  { waitingFor, ...retryOptions }: Progress,
 ): AsyncGenerator<Finding> {
   const { database } = settings;
   const subject = 'database';
@@ -124,6 +133,7 @@ async function* examineDatabase(
   }
   const connection = new DatabaseConnection(() => Session.open(database, credential, statementTimeoutMs), {
     interactive: true,
+    ...retryOptions,
   });
   const deadline = deadlineIn(systemClock, timeBudgetMs);
   /** What `read` gives, or a failure where the database did not answer it. */

@@ -33,7 +33,7 @@ const columnPattern =
   /^(?<name>\w+) (?<type>\w+(?:\(\d+\))?)(?<identity> IDENTITY\(1, 1\))?(?<null> NOT NULL| NULL)(?: CONSTRAINT (?<constraint>\w+) (?:(?<key>PRIMARY KEY|UNIQUE)|REFERENCES (?<references>[\w.]+) \(\w+\)|CHECK \((?<check>.*)\)))?$/;
 const indexPattern =
   /CREATE (?<unique>UNIQUE )?INDEX (?<name>\w+) ON (?<table>[\w.]+) \((?<columns>[^)]+)\)(?: INCLUDE \((?<included>[^)]+)\))?(?: WHERE (?<filter>[^;]+))?;/g;
-const tablePattern = /CREATE TABLE (?<name>dbo\.\w+) \((?<columns>.*?)\n\s*\);/gs;
+const tablePattern = /CREATE TABLE (?<name>dbo\.\w+) \((?<columns>.*?)\n[^\S\n]*\);/gs;
 const grantPattern = /^GRANT (?<permissions>[\w, ()]+) ON (?<object>[\w.]+) TO (?<role>\w+);$/gm;
 
 /**
@@ -140,7 +140,7 @@ export function describeCheck(condition: string): string {
 }
 
 function withoutComments(script: string): string {
-  return script.replace(/--.*$/gm, '');
+  return script.replace(/--.*/g, '');
 }
 
 /** Splits at the commas outside parentheses, with single blanks. */

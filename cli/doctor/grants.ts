@@ -1,5 +1,5 @@
 import { int, uniqueIdentifier, type Parameter } from '../../src/database/statement';
-import { isEmailAddress } from '../../src/email/address';
+import { describeMalformed, isEmailAddress } from '../../src/email/address';
 import { formatUtc } from '../../src/format';
 import { addressColumn } from '../../src/jobs/dueSql';
 import type { Platform, RequestId } from '../../src/jobs/platforms';
@@ -49,14 +49,15 @@ FROM ${platform.grantView} AS g;`,
         `if there should be some, look at the conditions in ${viewScript}`,
       ),
     ];
-  const { missing, malformed } = await countUnusableAddresses(database, platform, pageSize);
+  const { missing, addressFaults } = await countUnusableAddresses(database, platform, pageSize);
+  const malformed = [...addressFaults.values()].reduce((sum, count) => sum + count, 0);
   const found = `${grants}, ending from ${formatUtc(earliest)} to ${formatUtc(latest)}`;
   if (missing + malformed === 0) return [ok(subject, `${found}; every address is well-formed`)];
   return [
     ok(subject, found),
     warning(
       `addresses of ${platform.grantView}`,
-      `${missing} missing, ${malformed} malformed: no reminder can go there`,
+      `${missing} missing, ${malformed} malformed${describeFaults(addressFaults)}: no reminder can go there`,
       `correct them in the request's table, or the mapping of RequesterEmail in ${viewScript}`,
     ),
   ];
@@ -66,9 +67,9 @@ async function countUnusableAddresses(
   { query }: ExaminedDatabase,
   platform: Platform,
   pageSize: number,
-): Promise<{ missing: number; malformed: number }> {
+): Promise<{ missing: number; addressFaults: ReadonlyMap<string, number> }> {
   let missing = 0;
-  let malformed = 0;
+  const addressFaults = new Map<string, number>();
   for (let after: RequestId | undefined; ;) {
     const rows = await query({
       name: 'readAddresses',
@@ -78,12 +79,23 @@ ${after === undefined ? '' : 'WHERE g.RequestId > @after\n'}ORDER BY g.RequestId
       parameters: { pageSize: int(pageSize), ...(after !== undefined && { after: requestId(after) }) },
     });
     for (const { Recipient: recipient } of rows) {
-      if (recipient === '') missing += 1;
-      else if (!isEmailAddress(recipient as string)) malformed += 1;
+      const address = recipient as string;
+      if (address === '') missing += 1;
+      else if (!isEmailAddress(address)) {
+        const fault = describeMalformed(address);
+        addressFaults.set(fault, (addressFaults.get(fault) ?? 0) + 1);
+      }
     }
     after = rows.at(-1)?.RequestId as RequestId | undefined;
-    if (after === undefined) return { missing, malformed };
+    if (after === undefined) return { missing, addressFaults };
   }
+}
+
+/** For example " (2 with no @, 1 with a display name)". */
+function describeFaults(faults: ReadonlyMap<string, number>): string {
+  if (faults.size === 0) return '';
+  const parts = [...faults].sort(([, a], [, b]) => b - a).map(([fault, count]) => `${count} with ${fault}`);
+  return ` (${parts.join(', ')})`;
 }
 
 function requestId(id: RequestId): Parameter {

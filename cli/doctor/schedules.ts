@@ -1,7 +1,7 @@
-import { nextRuns, parseNcrontab } from '../../src/config/ncrontab';
+import { nextRuns, parseNcrontab, type Schedule } from '../../src/config/ncrontab';
 import { describeSchedule } from '../../src/config/scheduleWords';
 import type { ScheduleZone } from '../../src/config/schedules';
-import { formatUtcMinute } from '../../src/format';
+import { formatSpan, formatUtcMinute } from '../../src/format';
 import type { Job } from '../../src/jobs/catalogue';
 import { ok, warning, type Finding } from './finding';
 
@@ -17,9 +17,18 @@ export function checkScheduleZone({ setting, timeZone, problem }: ScheduleZone):
   ];
 }
 
+const hourMs = 60 * 60 * 1000;
+const hoursInWeek = 7 * 24;
+
+/**
+ * The longest pause between two runs, in hours, that docs/operating.md ("Settings") allows: that of notifications includes
+ * a night, and leaves an hour for one run that fails.
+ */
+const maxPauseHours = { revocation: 1, notification: 14 } as const;
+
 /** A job's schedule in words, with its next three times, and what the host does where one would expect something else. */
 export function checkJobSchedule(
-  { type, scheduleSetting }: Pick<Job, 'type' | 'scheduleSetting'>,
+  { type, kind, scheduleSetting }: Pick<Job, 'type' | 'kind' | 'scheduleSetting'>,
   expression: string,
   { timeZone }: ScheduleZone,
   from?: Date,
@@ -36,10 +45,29 @@ export function checkJobSchedule(
       `correct ${scheduleSetting}`,
     );
   const message = `${shown}; next ${times}`;
-  if (schedule.remarks.length === 0) return ok(subject, message);
+  if (schedule.remarks.length > 0)
+    return warning(
+      subject,
+      `${message}. ${schedule.remarks.join(' ')}`,
+      `if something else is meant, correct ${scheduleSetting}`,
+    );
+  const pauseMs = longestPause(schedule, from);
+  const allowedMs = maxPauseHours[kind] * hourMs;
+  if (pauseMs <= allowedMs) return ok(subject, message);
   return warning(
     subject,
-    `${message}. ${schedule.remarks.join(' ')}`,
-    `if something else is meant, correct ${scheduleSetting}`,
+    `${message}; it pauses for ${formatSpan(pauseMs)}, longer than the ${formatSpan(allowedMs)} that the alerts allow`,
+    `run it hourly (${scheduleSetting}); or see docs/operating.md, "Settings", for what a sparser one asks for`,
   );
+}
+
+/** In ms, as seen at each full hour of the week to come. */
+function longestPause(schedule: Schedule, from = new Date()): number {
+  const firstHour = Math.floor(from.getTime() / hourMs) * hourMs;
+  const pauses = Array.from({ length: hoursInWeek }, (_, hours) => {
+    const hour = firstHour + hours * hourMs;
+    const [next] = nextRuns(schedule, 1, new Date(hour));
+    return next ? next.getTime() - hour : 0;
+  });
+  return Math.max(...pauses);
 }

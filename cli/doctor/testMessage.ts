@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { deadlineIn, systemClock } from '../../src/clock';
 import { readSettings, type Environment } from '../../src/config/settings';
-import { isEmailAddress } from '../../src/email/address';
+import { describeMalformed, isEmailAddress } from '../../src/email/address';
 import type { Digest } from '../../src/email/digest';
 import { EmailClient, type EmailTimings } from '../../src/email/emailClient';
 import { createDigests } from '../../src/email/message';
@@ -25,7 +25,11 @@ export async function sendTestMessage(
 ): Promise<Finding> {
   const subject = `test message to ${recipient}`;
   if (!isEmailAddress(recipient))
-    return failed(subject, 'malformed address', 'give one plain address, for example me@example.com');
+    return failed(
+      subject,
+      `malformed address, with ${describeMalformed(recipient)}`,
+      'give one plain address, for example me@example.com',
+    );
   const settings = readSettings(environment);
   const wrong = settings.problems.find(({ group }) => group === 'email');
   if (wrong) return skipped(subject, `${wrong.setting} has to be corrected first`);
@@ -78,6 +82,7 @@ function sampleDigest(recipient: string): Digest {
     resource: `example.test_message.table_${leadDays} (a test, nothing ends)`,
     expiresAt: new Date(Math.floor(now.getTime() / 60_000) * 60_000 + leadDays * msPerDay),
     leadDays,
+    remindedBefore: leadDays < 14,
     dueSince: now,
   }));
   return { recipient, grants };

@@ -3,6 +3,7 @@ import type { RequestListener, ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { html, SafeHtml } from '../../src/html';
+import { platforms } from '../../src/jobs/platforms';
 import type { AcceptedMessage } from '.';
 
 const pageSize = 50;
@@ -10,7 +11,13 @@ const pageSize = 50;
 /** Width of the frame that shows a message as on a phone, in px. */
 const phoneWidth = 390;
 
-/** Makes each frame as high as its message. Frames have no scripts of their own. */
+/** Between two looks of the list for new messages. In ms. */
+const refreshMs = 2_000;
+
+/**
+ * Makes each frame of a message as high as it is; frames have no scripts of their own. Keeps the list fresh: what has
+ * changed is replaced, and the focus stays on its link.
+ */
 const script = `for (const frame of document.querySelectorAll('iframe')) {
   const fit = () => {
     frame.style.height = '0';
@@ -18,38 +25,56 @@ const script = `for (const frame of document.querySelectorAll('iframe')) {
   };
   frame.addEventListener('load', fit);
   addEventListener('resize', fit);
-}`;
+}
+async function refresh() {
+  if (document.hidden) return;
+  const response = await fetch(location.href).catch(() => undefined);
+  if (!response?.ok) return;
+  const page = new DOMParser().parseFromString(await response.text(), 'text/html');
+  document.title = page.title;
+  for (const part of document.querySelectorAll('[data-fresh]')) {
+    const read = page.getElementById(part.id);
+    if (part.innerHTML === read.innerHTML) continue;
+    const focused = part.contains(document.activeElement) ? document.activeElement.getAttribute('href') : null;
+    part.replaceWith(read);
+    if (focused !== null) [...read.querySelectorAll('a')].find((link) => link.getAttribute('href') === focused)?.focus();
+  }
+}
+if (document.querySelector('[data-fresh]')) setInterval(refresh, ${refreshMs});`;
 
 /** Nothing from elsewhere; the messages' own inline styles and pictures are shown. */
 const inlineOnly = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
 const scriptElement = new SafeHtml(`<script>${script}</script>`);
 const scriptHash = createHash('sha256').update(script).digest('base64');
-const pagePolicy = `${inlineOnly}; frame-src 'self'; form-action 'self'; script-src 'sha256-${scriptHash}'`;
+const pagePolicy = `${inlineOnly}; frame-src 'self'; form-action 'self'; connect-src 'self'; script-src 'sha256-${scriptHash}'`;
 const messagePolicy = `${inlineOnly}; sandbox allow-same-origin`;
 
 /**
  * Serves the accepted messages:
- * - `/`: the list, newest first, 50 a page; `?to=` leaves those to addresses that contain the text;
- * - `/messages`: a JSON array in the order of acceptance; `?to=` likewise;
+ * - `/`: the list, newest first, 50 a page; `?to=` leaves those to addresses that contain the text, `?platform=` and
+ *   `?kind=` those about a platform and of a kind;
+ * - `/messages`: a JSON array in the order of acceptance; filtered likewise;
  * - `/messages/{operationId}`: a message as it looks on a desktop, on a phone and as plain text;
  * - `/messages/{operationId}/html`: its HTML alone.
  */
 export function createMailbox(messages: readonly AcceptedMessage[]): RequestListener {
   return (request, response) => {
     const { pathname, searchParams } = new URL(request.url ?? '/', 'http://localhost');
-    const to = searchParams.get('to')?.trim() ?? '';
+    const filter = readFilter(searchParams);
     const [, operationId, part] = /^\/messages\/([^/]+)(\/html)?$/.exec(pathname) ?? [];
     const message = messages.find((one) => one.operationId === operationId);
     if (request.method !== 'GET') answer(response, 405, 'text/plain', 'Only GET\n');
     else if (pathname === '/') {
-      const found = sentTo(messages, to);
+      const found = messages.filter((one) => matches(one, filter));
       const asked = Number(searchParams.get('before'));
       const before = asked > 0 ? Math.min(Math.floor(asked), found.length) : found.length;
-      answerPage(response, renderList(found, to, before));
+      answerPage(response, renderList(found, filter, before));
     } else if (pathname === '/messages') {
       response.writeHead(200, { 'Content-Type': 'application/json' });
       // A reader that leaves early is no error.
-      pipeline(Readable.from(jsonArray(sentTo(messages, to))), response).catch(() => response.destroy());
+      pipeline(Readable.from(jsonArray(messages.filter((one) => matches(one, filter)))), response).catch(() =>
+        response.destroy(),
+      );
     } else if (message && part === undefined) answerPage(response, renderMessage(message));
     else if (message?.html !== undefined)
       answer(response, 200, 'text/html', message.html, { 'Content-Security-Policy': messagePolicy });
@@ -71,11 +96,32 @@ function answer(
   response.writeHead(status, { 'Content-Type': `${type}; charset=utf-8`, ...headers }).end(body);
 }
 
-function sentTo(messages: readonly AcceptedMessage[], text: string): readonly AcceptedMessage[] {
-  const part = text.toLowerCase();
-  return part === ''
-    ? messages
-    : messages.filter(({ to }) => to.some((address) => address.toLowerCase().includes(part)));
+/** What is told apart by the subject alone (src/email/wording.ts): of very many messages only the envelope is kept. */
+const kinds: Readonly<Record<string, RegExp>> = {
+  Reminder: / ends /,
+  'Last reminder': /^(Test: )?Last reminder/,
+  'Access that has ended': / ha(s|ve) ended/,
+};
+
+interface Filter {
+  readonly to: string;
+  /** '': any. So is an unknown one. */
+  readonly platform: string;
+  readonly kind: string;
+}
+
+function readFilter(parameters: URLSearchParams): Filter {
+  const read = (name: string): string => parameters.get(name)?.trim() ?? '';
+  return { to: read('to'), platform: read('platform'), kind: read('kind') };
+}
+
+function matches({ to, subject }: AcceptedMessage, { to: part, platform, kind }: Filter): boolean {
+  return (
+    to.some((address) => address.toLowerCase().includes(part.toLowerCase())) &&
+    (platform === '' ||
+      new RegExp(`\\b${platform.replace(/\W/g, '')} (access|resources)\\b`).test(subject)) &&
+    (kinds[kind]?.test(subject) ?? true)
+  );
 }
 
 function* jsonArray(items: readonly unknown[]): Generator<string> {
@@ -103,42 +149,67 @@ function renderPage(title: string, content: SafeHtml): SafeHtml {
 }
 
 /** @param before the number of messages up to the newest that is shown */
-function renderList(messages: readonly AcceptedMessage[], to: string, before: number): SafeHtml {
+function renderList(messages: readonly AcceptedMessage[], filter: Filter, before: number): SafeHtml {
   const first = Math.max(0, before - pageSize);
   const shown = messages.slice(first, before).reverse();
+  const { to, ...others } = filter;
+  const given = Object.entries<string>({ ...filter }).filter(([, value]) => value !== '');
   const count = messages.length === 1 ? '1 message' : `${messages.length} messages`;
   const range = messages.length > pageSize ? `, ${before} to ${first + 1} shown here` : '';
   const pageAt = (position?: number): string => {
-    const query = new URLSearchParams({ ...(to && { to }), ...(position && { before: String(position) }) });
+    const query = new URLSearchParams(given);
+    if (position) query.set('before', String(position));
     return `/?${query.toString()}`;
   };
-  const empty = to
-    ? html`<p class="empty">No message to an address with “${to}” in it.</p>`
-    : html`<p class="empty">No message yet. Run a notification job and reload this page.</p>`;
+  const empty =
+    given.length > 0
+      ? 'No message matches the filter.'
+      : 'No message yet. Run a notification job: its messages appear here by themselves.';
   return renderPage(
     `Mailbox: ${count}`,
     html`<header>
         <h1>Mailbox</h1>
-        <p>
+        <p id="count" data-fresh role="status">
           ${count}${to ? ` to “${to}”` : ''} accepted by the local email service${range}. None has left this
           machine.
         </p>
         <form role="search">
-          <label>Recipient <input type="search" name="to" value="${to}" /></label> <button>Filter</button>
-          ${to ? html`<a href="/">All</a>` : null}
+          <label>Recipient <input type="search" name="to" value="${to}" /></label>
+          ${renderSelect(
+            'Platform',
+            'platform',
+            platforms.map(({ name }) => name),
+            others.platform,
+          )}
+          ${renderSelect('Kind', 'kind', Object.keys(kinds), others.kind)}
+          <button>Filter</button> ${given.length > 0 ? html`<a href="/">All</a>` : null}
         </form>
       </header>
-      <main>
-        ${shown.length === 0 ? empty : null}
+      <main id="messages" data-fresh>
+        ${shown.length === 0 ? html`<p class="empty">${empty}</p>` : null}
         <ul>
           ${shown.map(renderListItem)}
         </ul>
       </main>
-      <nav aria-label="Pages">
+      <nav id="pages" data-fresh aria-label="Pages">
         ${before === messages.length ? null : html`<a href="${pageAt()}">Newest</a>`}
         ${first === 0 ? null : html`<a href="${pageAt(first)}" rel="next">Older</a>`}
-      </nav>`,
+      </nav>
+      ${scriptElement}`,
   );
+}
+
+function renderSelect(label: string, name: string, values: readonly string[], chosen: string): SafeHtml {
+  const option = (value: string, text: string): SafeHtml =>
+    value === chosen
+      ? html`<option value="${value}" selected>${text}</option>`
+      : html`<option value="${value}">${text}</option>`;
+  return html`<label>
+    ${label}
+    <select name="${name}">
+      ${[option('', 'All'), ...values.map((value) => option(value, value))]}
+    </select>
+  </label>`;
 }
 
 function renderListItem(message: AcceptedMessage): SafeHtml {
@@ -228,7 +299,8 @@ h1 { margin: 0; font-size: 1.5rem; }
 h2 { margin: 0 0 .5rem; font-size: .875rem; color: var(--soft); }
 header p, .empty { margin: .25rem 0 1rem; color: var(--soft); }
 form { margin-bottom: 1.25rem; }
-input, button { font: inherit; padding: .25rem .5rem; border: 1px solid var(--soft); border-radius: .375rem; }
+form { display: flex; flex-wrap: wrap; gap: .5rem 1rem; align-items: center; }
+input, button, select { font: inherit; padding: .25rem .5rem; border: 1px solid var(--soft); border-radius: .375rem; }
 ul { margin: 0; padding: 0; list-style: none; border: 1px solid var(--line); border-radius: .5rem;
   background: var(--card); }
 ul:empty { display: none; }

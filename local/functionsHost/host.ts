@@ -10,8 +10,11 @@ import { Invoker, timerInput } from './invocation';
 import { describeError, type HostLog } from './log';
 import { startTimer } from './schedule';
 
-/** How long closing waits for the app's appTerminate hooks, and then for the runs under way. In ms. */
-const closeTimeout = 30_000;
+/**
+ * How the Functions host stops: it waits for invocations, then gives the worker a time for its appTerminate hooks, then
+ * kills it (azure-functions-host, DrainModeManager and GrpcWorkerChannel). In ms.
+ */
+const stopTimesMs = { drain: 10_000, terminate: 5_000 };
 
 export interface HostOptions {
   /** The directory of package.json (whose `main` names the entry files) and host.json. */
@@ -28,7 +31,7 @@ export interface Host {
   readonly functions: readonly HostedFunction[];
   /** Runs a timer function now and waits for its end. Throws what the function throws. */
   invokeTimer(name: string): Promise<void>;
-  /** Stops the timers and the server, runs the appTerminate hooks, waits for runs under way (bounded). */
+  /** Stops the timers and the server, waits for invocations, then runs the appTerminate hooks; cuts off what is left. */
   close(): Promise<void>;
 }
 
@@ -88,22 +91,17 @@ export async function startHost({ appDirectory, port, timers, log }: HostOptions
     },
     async close() {
       for (const { cron } of served) cron?.stop();
-      const closed = new Promise((resolve) => server.close(resolve));
+      server.close();
+      await settlesWithin(stopTimesMs.drain, Promise.allSettled(invoker.running));
+      log({ level: 'information', message: `Stopping; ${invoker.running.size} invocations are under way` });
       const hooks = core
         .runHooks('appTerminate', appContext())
         .catch((error: unknown) => log({ level: 'error', message: `appTerminate: ${describeError(error)}` }));
-      if (!(await settlesInTime(hooks))) {
-        log({ level: 'error', message: `The appTerminate hooks took more than ${closeTimeout} ms` });
-      }
-      if (!(await settlesInTime(Promise.allSettled(invoker.running)))) {
-        log({
-          level: 'error',
-          message: `${invoker.running.size} runs are cut short after ${closeTimeout} ms`,
-        });
-      }
+      if (!(await settlesWithin(stopTimesMs.terminate, hooks)))
+        log({ level: 'error', message: `${invoker.running.size} invocations are cut off` });
       // The last answers may still be on their way.
-      setTimeout(() => server.closeAllConnections(), 1000).unref();
-      await closed;
+      await delay(invoker.running.size > 0 ? 0 : 100);
+      server.closeAllConnections();
     },
   };
 }
@@ -119,11 +117,11 @@ function listen(server: Server, port: number): Promise<void> {
   });
 }
 
-async function settlesInTime(work: Promise<unknown>): Promise<boolean> {
+async function settlesWithin(ms: number, work: Promise<unknown>): Promise<boolean> {
   const timeout = new AbortController();
   const settled = await Promise.race([
     work.then(() => true),
-    delay(closeTimeout, false, { signal: timeout.signal }).catch(() => false),
+    delay(ms, false, { signal: timeout.signal }).catch(() => false),
   ]);
   timeout.abort();
   return settled;

@@ -118,5 +118,5 @@ function refuse(statusCode: number, message: string): Answer {
 }
 
 function withoutSlash(resource: string): string {
-  return resource.replace(/\/+$/, '');
+  return resource.replace(/(?<!\/)\/+$/, '');
 }

@@ -20,24 +20,20 @@ const MESSAGES: Readonly<Record<number, string>> = {
   245: "Conversion failed when converting the % value '%' to data type %.",
   248: "The conversion of the % value '%' overflowed an int column.",
   319: "Incorrect syntax near the keyword 'with'. If this statement is a common table expression, the previous statement must be terminated with a semicolon.",
-  402: 'The data types % and % are incompatible in the % operator.',
   468: 'Cannot resolve the collation conflict in the % operation.',
   515: "Cannot insert the value NULL into column '%', table 'access.dbo.%'; column does not allow nulls. % fails.",
   517: 'Adding a value to a date column caused an overflow.',
   529: 'Explicit conversion from data type % to % is not allowed.',
-  535: 'The datediff function resulted in an overflow. The number of dateparts separating two date/time instances is too large.',
   544: "Cannot insert explicit value for identity column in table '%' when IDENTITY_INSERT is set to OFF.",
   547: 'The % statement conflicted with the % constraint "%". The conflict occurred in database "access", table "dbo.%".',
   1033: 'The ORDER BY clause is invalid in views, inline functions, derived tables, subqueries, and common table expressions, unless TOP, OFFSET or FOR XML is also specified.',
   1205: 'Transaction (Process ID 51) was deadlocked on lock resources with another process and has been chosen as the deadlock victim. Rerun the transaction.',
   1222: 'Lock request time out period exceeded.',
   1505: "The CREATE UNIQUE INDEX statement terminated because a duplicate key was found for the object name 'dbo.%' and the index name '%'.",
-  1911: "Column name '%' does not exist in the target table or view.",
   1913: "The operation failed because an index or statistics with name '%' already exists on table 'dbo.%'.",
   2601: "Cannot insert duplicate key row in object 'dbo.%' with unique index '%'.",
   2627: "Violation of % KEY constraint '%'. Cannot insert duplicate key in object 'dbo.%'.",
   2628: "String or binary data would be truncated in table 'access.dbo.%', column '%'. Truncated value: ''.",
-  2705: "Column names in each table must be unique. Column name '%' in table 'dbo.%' is specified more than once.",
   2714: "There is already an object named '%' in the database.",
   3701: "Cannot drop the % '%', because it does not exist or you do not have permission.",
   3726: "Could not drop object 'dbo.%' because it is referenced by a FOREIGN KEY constraint.",
@@ -46,13 +42,9 @@ const MESSAGES: Readonly<Record<number, string>> = {
   3903: 'The ROLLBACK TRANSACTION request has no corresponding BEGIN TRANSACTION.',
   4060: 'Cannot open database "%" requested by the login. The login failed.',
   4104: 'The multi-part identifier "%" could not be bound.',
-  4145: 'An expression of non-boolean type specified in a context where a condition is expected.',
   4413: "Could not use view or function 'dbo.%' because of binding errors.",
-  4511: "Create View or Function failed because no column name was specified for a column of '%'.",
-  4901: "ALTER TABLE only allows columns to be added that can contain nulls, or have a DEFAULT definition specified. Column '%' cannot be added to non-empty table '%'.",
   4924: "ALTER TABLE DROP COLUMN failed because column '%' does not exist in table '%'.",
   5074: "The object '%' is dependent on column '%'.",
-  8102: "Cannot update identity column '%'.",
   8114: 'Error converting data type % to %.',
   8115: 'Arithmetic overflow error converting expression to data type %.',
   8120: "Column '%' is invalid in the select list because it is not contained in either an aggregate function or the GROUP BY clause.",
@@ -91,7 +83,7 @@ const ENDS_BATCH = new Set([
   ...[
     102, 105, 109, 110, 111, 120, 121, 130, 134, 137, 174, 205, 207, 208, 209, 239, 248, 319, 402, 468, 544,
   ],
-  ...[1033, 4104, 4145, 4413, 8102, 8120, 8155, 13609, 50000],
+  ...[1033, 4104, 4145, 4413, 8102, 8120, 8155, 13609, 40514],
 ]);
 
 /** An error that a client gets as an ERROR token: SQL Server's number, message and severity class. */
@@ -127,5 +119,5 @@ export function sqlError(number: number, ...values: readonly (string | number)[]
 /** SQL that is not served: never guessed at, always named. */
 export function notServed(what: string, statement?: string): SqlError {
   const quoted = statement === undefined ? '' : `: ${statement.trim().slice(0, 1500)}`;
-  return new SqlError(50000, `The SQL stand-in does not serve ${what}${quoted}`);
+  return new SqlError(40514, `The SQL stand-in does not serve ${what}${quoted}`);
 }

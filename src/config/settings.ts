@@ -1,4 +1,6 @@
 import * as z from 'zod';
+import { singleLine } from '../singleLine';
+import { isHost, isLinkTemplate, isRenewalTemplate, parseHttpsAddress } from './addresses';
 import { NcrontabError, parseNcrontab } from './ncrontab';
 import { readAppServiceSettings, type AppServiceSettings } from './appService';
 import {
@@ -41,6 +43,8 @@ export interface Settings extends DatabaseSettings {
     readonly replyTo?: string;
     /** Holds `{requestNumber}`. */
     readonly renewalUrlTemplate?: string;
+    /** Where access that has ended is requested again; it may have {requestNumber} in it. */
+    readonly requestUrlTemplate?: string;
     /** The IANA name of the zone that ends are shown in. */
     readonly timeZone: string;
     /** Whom to ask: a sentence of the footer. */
@@ -113,9 +117,13 @@ const leadDays = z
   .transform((text) => [...new Set(text.split(',').map(Number))].sort((a, b) => a - b))
   .refine((days) => days.every((day) => day >= 1 && day <= 365));
 
-const lineOfText = (max: number) => z.string().regex(new RegExp(`^\\P{C}{1,${max}}$`, 'u'));
-
-const httpsAddress = z.url({ protocol: /^https$/ });
+/** One line that stays as it is given, but for blanks around it: see singleLine for what does not. */
+const lineOfText = (max: number) =>
+  z
+    .string()
+    .trim()
+    .max(max)
+    .refine((text) => singleLine(text) === text);
 
 const schedule = z.string().superRefine((text, context) => {
   try {
@@ -137,7 +145,7 @@ const scheduleRow = (setting: ScheduleSetting) => ({
 const table = {
   SQL_SERVER: {
     group: 'database',
-    schema: z.string().regex(/^[^\s:/,;]+$/),
+    schema: z.string().refine(isHost),
     expected: "the server's host name alone",
     example: 'my-server.database.windows.net',
     required: true,
@@ -180,8 +188,12 @@ const table = {
   },
   EMAIL_ENDPOINT: {
     group: 'email',
-    schema: httpsAddress.transform((url) => url.replace(/\/+$/, '')),
-    expected: 'an https address',
+    schema: z
+      .string()
+      .transform(parseHttpsAddress)
+      .refine((url) => url?.href === `${url?.origin}/`)
+      .transform((url) => url?.origin ?? ''),
+    expected: 'an https address without a path',
     example: 'https://my-email.communication.azure.com',
     required: true,
   },
@@ -200,13 +212,15 @@ const table = {
   },
   RENEWAL_URL_TEMPLATE: {
     group: 'email',
-    schema: z
-      .string()
-      .refine(
-        (text) => text.includes('{requestNumber}') && URL.canParse(text) && text.startsWith('https://'),
-      ),
-    expected: 'an https address with {requestNumber} in it',
+    schema: z.string().refine(isRenewalTemplate),
+    expected: 'an https address with {requestNumber} in its path or query',
     example: 'https://portal.example.com/requests/{requestNumber}/renew',
+  },
+  REQUEST_URL_TEMPLATE: {
+    group: 'email',
+    schema: z.string().refine(isLinkTemplate),
+    expected: 'an https address, with or without {requestNumber} in it',
+    example: 'https://portal.example.com/requests/new?like={requestNumber}',
   },
   NOTIFICATION_TIME_ZONE: {
     group: 'email',
@@ -410,6 +424,7 @@ export function readSettings(environment: Environment): Settings {
         senderAddress: values.EMAIL_SENDER_ADDRESS,
         ...(values.EMAIL_REPLY_TO && { replyTo: values.EMAIL_REPLY_TO }),
         ...(values.RENEWAL_URL_TEMPLATE && { renewalUrlTemplate: values.RENEWAL_URL_TEMPLATE }),
+        ...(values.REQUEST_URL_TEMPLATE && { requestUrlTemplate: values.REQUEST_URL_TEMPLATE }),
         timeZone: values.NOTIFICATION_TIME_ZONE,
         ...(values.CONTACT_TEXT && { contactText: values.CONTACT_TEXT }),
         ...(values.ORGANISATION_NAME && { organisationName: values.ORGANISATION_NAME }),

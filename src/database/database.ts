@@ -1,7 +1,7 @@
 import type { TokenCredential } from '@azure/identity';
 import type { Settings } from '../config/settings';
 import { hasTimeFor, type Deadline } from '../clock';
-import { DatabaseError, DatabaseUnavailableError, StatementTimeoutError } from './errors';
+import { AbandonedError, DatabaseError, DatabaseUnavailableError, StatementTimeoutError } from './errors';
 import { Session } from './session';
 import { Slots } from './slots';
 
@@ -21,12 +21,25 @@ const resetAfterMs = 60_000;
  */
 const defaultStatementTimeoutMs = 20_000;
 
+/** Work that is about to be tried again after a transient fault. */
+export interface Retry {
+  /** Of the try that follows, from 2. */
+  readonly number: number;
+  /** How many tries there are at most. */
+  readonly maxTries: number;
+  /** Before it, in ms. */
+  readonly delayMs: number;
+  readonly error: DatabaseError;
+}
+
 export interface RetryOptions {
   /**
    * Somebody waits at a terminal: a fault that a wrong setting causes as well is not retried before a session has been
    * open.
    */
   readonly interactive?: boolean;
+  /** Called before each pause. */
+  readonly onRetry?: (retry: Retry) => void;
 }
 
 /**
@@ -84,6 +97,8 @@ export class Database {
 export class DatabaseConnection {
   #session: Promise<Session> | undefined;
   #wasOpen = false;
+  /** The app is being stopped, and the session that some work waited for was closed. */
+  #abandoned = false;
 
   constructor(
     private readonly open: () => Promise<Session>,
@@ -96,6 +111,7 @@ export class DatabaseConnection {
    * A new session is another object: temporary tables of the earlier one are gone.
    * A slow statement that outruns its time is tried once more: it had its longest time, and a third try of several is
    * no faster than the second.
+   * @throws AbandonedError once the app is being stopped and there is no time left to wait
    * @throws DatabaseError when the fault does not pass
    */
   async withRetries<T>(deadline: Deadline, work: (session: Session) => Promise<T>): Promise<T> {
@@ -105,11 +121,18 @@ export class DatabaseConnection {
       const startedAt = deadline.clock.elapsed();
       const current = (this.#session ??= this.open());
       try {
-        const session = await current;
-        this.#wasOpen = true;
-        return await work(session);
+        return await unlessAborted(deadline.abandon, async () => {
+          const session = await current;
+          this.#wasOpen = true;
+          return work(session);
+        });
       } catch (error) {
-        await this.#discard(current);
+        const discarded = this.#discard(current);
+        if (error instanceof AbandonedError) {
+          this.#abandoned = true;
+          throw error;
+        }
+        await discarded;
         if (!this.#mayPass(error)) throw error;
         if (error instanceof StatementTimeoutError && error.statement.slow) {
           if (error.statement.name === timedOut) throw error;
@@ -118,12 +141,20 @@ export class DatabaseConnection {
         if (deadline.clock.elapsed() - startedAt > resetAfterMs) tries = 0;
         const delay = retryDelaysMs[tries++];
         if (delay === undefined || !hasTimeFor(deadline, delay)) throw error;
+        // Of a session that was closed since others had to give up, there is nothing to recover from, and no time.
+        if (this.#abandoned) continue;
+        this.retryOptions.onRetry?.({
+          number: tries + 1,
+          maxTries: retryDelaysMs.length + 1,
+          delayMs: delay,
+          error,
+        });
         await deadline.clock.sleep(delay, deadline.signal);
       }
     }
   }
 
-  #mayPass(error: unknown): boolean {
+  #mayPass(error: unknown): error is DatabaseError {
     if (!(error instanceof DatabaseError) || !error.transient) return false;
     const settingSuspected = error instanceof DatabaseUnavailableError && error.settingSuspected;
     return !(settingSuspected && this.retryOptions.interactive && !this.#wasOpen);
@@ -140,5 +171,21 @@ export class DatabaseConnection {
       (session) => session.close(),
       () => undefined, // It never opened; whoever opened it has the error.
     );
+  }
+}
+
+/** @throws AbandonedError once the signal is aborted; the work is then left to itself */
+async function unlessAborted<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
+  if (!signal) return work();
+  if (signal.aborted) throw new AbandonedError();
+  const aborted = Promise.withResolvers<never>();
+  const abort = (): void => aborted.reject(new AbandonedError());
+  signal.addEventListener('abort', abort, { once: true });
+  const result = work();
+  result.catch(() => undefined); // Nobody waits for an error that comes after the abort.
+  try {
+    return await Promise.race([result, aborted.promise]);
+  } finally {
+    signal.removeEventListener('abort', abort);
   }
 }

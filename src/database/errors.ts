@@ -46,11 +46,33 @@ const transientNumbers = new Set([
 ]);
 
 /**
- * Errors whose text quotes a value from the data, in the language of the login ("Conversion failed when converting the
- * varchar value '…'", "String or binary data would be truncated … Truncated value: '…'"). Messages go to logs and
- * telemetry, where no address and no name may.
+ * Errors beside the transient ones whose text names nothing but objects, types, principals and words of a statement
+ * (sys.messages). Any other text may quote a value of the data, as 245, 2601, 2627 and 2628 do, or is what a trigger makes
+ * of it (50000): messages go to logs and telemetry, where no address and no name may.
  */
-const quotingNumbers = new Set([241, 242, 244, 245, 248, 295, 2628, 8114, 8152]);
+const namingNumbers = new Set([
+  // What a statement says.
+  102, 109, 110, 111, 120, 128, 130, 134, 137, 156, 174, 195, 201, 205, 213, 319, 334, 1033, 4145, 8120, 8155,
+  8156,
+  // Objects, columns, constraints, indexes and settings that are missing, in the way or not as they should be.
+  207,
+  208, 209, 308, 515, 544, 547, 1088, 1911, 1913, 1934, 2705, 2714, 2812, 3701, 3726, 3728, 4104, 4121, 4413,
+  4502, 4506, 4511, 4901, 4902, 4924, 5074, 8102, 15217, 15233,
+  // Types and collations that do not fit; 8152 names no value, unlike 2628.
+  206, 241, 242, 257, 295, 402, 446, 451, 457, 468, 512, 517, 529, 535, 8114, 8115, 8116, 8117, 8134, 8152,
+  8169,
+  // Permissions, principals and logins.
+  229, 230, 262, 297, 300, 916, 15_023, 15_063, 15_151, 15_247, 18_452, 18_456, 18_470, 18_486, 18_487,
+  18_488, 33_130, 40_532, 40_615, 40_914, 47_073,
+  // Transactions, space and other limits, locks.
+  701, 1101, 1105, 1222, 3902, 3903, 3906, 8623, 8632, 9002, 40_508, 40_514, 40_515, 40_517, 40_544, 40_549,
+  40_550, 40_551, 40_552, 40_553,
+]);
+
+/** Whether what the server says with an error can be shown. */
+export function namesObjectsOnly(number: number): boolean {
+  return transientNumbers.has(number) || namingNumbers.has(number);
+}
 
 export abstract class DatabaseError extends Error {
   /** Whether the same work may succeed on a new session. */
@@ -63,8 +85,8 @@ export abstract class DatabaseError extends Error {
 export class SqlError extends DatabaseError {
   override readonly name = 'SqlError';
   readonly transient: boolean;
-  /** What the server said, without our addition. */
-  readonly serverMessage: string;
+  /** The number, after what the server said where that can be shown; without advice. */
+  readonly serverError: string;
   constructor(
     /** The error's number in SQL Server's documentation ("Database Engine events and errors"). */
     readonly number: number,
@@ -74,9 +96,13 @@ export class SqlError extends DatabaseError {
     readonly line: number | undefined,
   ) {
     // No cause: what tedious throws has the server's own text, and causes are printed with an error.
-    const serverMessage = quotingNumbers.has(number) ? 'A value has the wrong type or is too long.' : message;
-    super(`${serverMessage}${hint(number, message)} (SQL error ${number} in ${statementName})`);
-    this.serverMessage = serverMessage;
+    const shown = namesObjectsOnly(number);
+    super(
+      shown
+        ? `${message}${hint(number, message)} (SQL error ${number} in ${statementName})`
+        : `SQL error ${number} in ${statementName}.`,
+    );
+    this.serverError = shown ? `${message} (SQL error ${number})` : `SQL error ${number}`;
     this.transient = transientNumbers.has(number);
   }
   get unavailable(): boolean {
@@ -128,6 +154,16 @@ export class ConnectionLostError extends DatabaseError {
   override readonly name = 'ConnectionLostError';
   readonly unavailable = true;
   readonly transient = true;
+}
+
+/** The app is being stopped: what was under way is not waited for, and whether it was executed is not known. */
+export class AbandonedError extends DatabaseError {
+  override readonly name = 'AbandonedError';
+  readonly unavailable = true;
+  readonly transient = false;
+  constructor() {
+    super('The app is shutting down: the database was not waited for.');
+  }
 }
 
 /** The server did not answer a statement in time: whether it was executed is not known. */

@@ -2,7 +2,13 @@ import { SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
 import type { TokenCredential } from '@azure/identity';
 import type { Connection, ConnectionConfiguration, Request } from 'tedious';
 import type { Settings } from '../config/settings';
-import { ConnectionLostError, DatabaseUnavailableError, SqlError, StatementTimeoutError } from './errors';
+import {
+  ConnectionLostError,
+  DatabaseUnavailableError,
+  namesObjectsOnly,
+  SqlError,
+  StatementTimeoutError,
+} from './errors';
 import type { Parameter, Statement } from './statement';
 
 /** A warm paused or failing-over server answers within this time or not at all. In ms. */
@@ -198,14 +204,25 @@ function unavailable(
 ): DatabaseUnavailableError {
   const errors = [...flatten(cause)];
   const codes = errors.flatMap(({ code }) => code ?? []);
-  const messages = [...new Set(errors.map(({ message }) => message).filter(Boolean))].join(' ');
-  const what = `The database ${name} on ${server}:${port} cannot be reached: ${messages}`;
+  const texts = [...new Set(errors.map(({ message }) => message).filter(Boolean))];
+  // The driver quotes causes in the messages of what they cause.
+  const messages = texts
+    .filter((text) => !texts.some((other) => other !== text && other.includes(text)))
+    .join(' ');
+  const what = `The database ${name} on ${server}:${port} cannot be reached:`;
+  const mayBeShown = number === undefined || namesObjectsOnly(number);
   const error = number === undefined ? '' : ` (SQL error ${number})`;
+  const reason = mayBeShown ? `${messages}${error}` : `SQL error ${number}`;
   const hint =
     number === 18_456
       ? ' Make the identity a user of the database (npm run db:deploy -- --grant, or sql/07_AccessExpiryJobs_role.sql).'
       : codes.includes('EFEDAUTH')
         ? ' Could not get a token for the identity: check that it is assigned to the app, and AZURE_CLIENT_ID.'
         : '';
-  return new DatabaseUnavailableError(`${what}${error}${hint}`, { number, codes, cause });
+  return new DatabaseUnavailableError(`${what} ${reason}${hint}`, {
+    number,
+    codes,
+    // A cause is printed with its error, and has what the server said.
+    cause: mayBeShown ? cause : undefined,
+  });
 }

@@ -12,6 +12,8 @@ export interface DueGrant {
   readonly expiresAt: Date;
   /** The reminder that is due: the one that begins this many days before the grant's last day. Null: it has ended. */
   readonly leadDays: number | null;
+  /** Whether an earlier reminder of this end is recorded: without one, none can be the last. */
+  readonly remindedBefore: boolean;
   /** UTC: since when it has been due. A notification recorded since then settles it. */
   readonly dueSince: Date;
 }

@@ -146,10 +146,10 @@ export class EmailClient {
     let { operationId } = message;
     // It may have been sent on an earlier day. An answer that is lost says nothing: it is then sent under its own id.
     if (message.firstDay < today && stopReason(deadline) === undefined) {
-      let known = await this.#lookUp(operationId);
+      let known = await this.#lookUp(operationId, deadline.abandon);
       if (known.kind === 'failed') {
         operationId = operationIdOn(today, operationId);
-        known = await this.#lookUp(operationId);
+        known = await this.#lookUp(operationId, deadline.abandon);
       }
       if (known.kind === 'accepted') return known;
       if (known.kind === 'failed') return rejected(known);
@@ -214,6 +214,7 @@ export class EmailClient {
         },
         {
           operationId,
+          ...(deadline.abandon && { abortSignal: deadline.abandon }),
           onResponse: ({ request, status }) => {
             if (request.method !== 'POST' || status !== 202) return;
             serviceAccepted = true;
@@ -223,7 +224,7 @@ export class EmailClient {
       );
       return await this.#poll(poller, deadline);
     } catch (error) {
-      return this.#classify(error, serviceAccepted, operationId);
+      return this.#classify(error, serviceAccepted, operationId, deadline);
     }
   }
 
@@ -232,7 +233,7 @@ export class EmailClient {
     const until = Math.min(deadline.clock.elapsed() + this.#timings.watchMs, deadline.at);
     while (!poller.isDone() && deadline.clock.elapsed() < until && !deadline.signal?.aborted) {
       await deadline.clock.sleep(this.#timings.statusIntervalMs, deadline.signal);
-      await poller.poll();
+      await poller.poll(deadline.abandon && { abortSignal: deadline.abandon });
     }
     return { kind: 'accepted', succeeded: poller.isDone() };
   }
@@ -241,10 +242,13 @@ export class EmailClient {
     error: unknown,
     serviceAccepted: boolean,
     operationId: string,
+    { abandon }: Deadline,
   ): Promise<SendOutcome | Failed | Throttled> {
     const fault = describe(error);
     if (fault.failed) return fault.failed;
     if (serviceAccepted) return { kind: 'accepted', succeeded: false };
+    // The next run asks for it.
+    if (abandon?.aborted) return { kind: 'unknown', reason: 'the app was stopped before the answer' };
     const { statusCode } = fault;
     if (statusCode === 429 || (statusCode === 503 && fault.retryAfter !== undefined))
       return {
@@ -254,7 +258,7 @@ export class EmailClient {
     // 404: the sender's domain is not linked to the resource, or the endpoint is not one.
     if (statusCode === 401 || statusCode === 403 || statusCode === 404 || fault.tokenFailed)
       return { kind: 'unavailable', reason: fault.reason, permanent: true };
-    const known = await this.#lookUp(operationId);
+    const known = await this.#lookUp(operationId, abandon);
     switch (known.kind) {
       case 'absent': {
         const refused =
@@ -274,7 +278,7 @@ export class EmailClient {
    * Asks the service for the status of an operation (recordedIsAccepted in model/). Also where it refused the message: it
    * may do so because it has it already (azure-sdk-for-net #50889).
    */
-  async #lookUp(operationId: string): Promise<Accepted | Failed | Absent | Unknown> {
+  async #lookUp(operationId: string, abandon?: AbortSignal): Promise<Accepted | Failed | Absent | Unknown> {
     const { endpoint, senderAddress } = this.settings;
     const operationLocation = `${endpoint}/emails/operations/${operationId}?api-version=${apiVersion}`;
     const state = {
@@ -286,7 +290,7 @@ export class EmailClient {
       // The library has no call for the status alone; resuming a saved state asks for the status and sends nothing.
       const poller = await client.beginSend(
         { senderAddress, recipients: {}, content: { subject: '', plainText: '' } },
-        { resumeFrom: JSON.stringify({ state }) },
+        { resumeFrom: JSON.stringify({ state }), ...(abandon && { abortSignal: abandon }) },
       );
       return { kind: 'accepted', succeeded: poller.isDone() };
     } catch (error) {
@@ -336,14 +340,16 @@ function rejected({ reason }: Failed): Rejected {
 }
 
 /**
- * The credential with a deadline: a token endpoint that hangs must not hold a message for ever.
+ * The credential with a deadline: a token endpoint that hangs must not hold a message for ever, nor a stop of the app.
  * @param deadline in ms
  */
 function withDeadline(credential: TokenCredential, deadline: number): TokenCredential {
   return {
     async getToken(scopes, options) {
       const timeout = new AbortController();
-      const late = delay(deadline, undefined, { signal: timeout.signal }).then(() => {
+      const stopped = options?.abortSignal as AbortSignal | undefined;
+      const signal = stopped ? AbortSignal.any([timeout.signal, stopped]) : timeout.signal;
+      const late = delay(deadline, undefined, { signal }).then(() => {
         throw new TokenTimeoutError(`No token was had within ${deadline} ms`);
       });
       try {

@@ -2,7 +2,7 @@ import { v5 as uuidV5 } from 'uuid';
 import type { Digest, DigestOptions, DueGrant } from './digest';
 import { renderHtml } from './renderHtml';
 import { renderText } from './renderText';
-import { describeDigest } from './wording';
+import { describeDigest, describePart } from './wording';
 
 /** A message to one recipient. */
 export interface EmailMessage {
@@ -45,8 +45,10 @@ export function createDigests(
   options: DigestOptions,
   salt?: string,
 ): DigestMessage[] {
-  return split(grants, options).map((part) => {
-    const content = describeDigest(part, options);
+  const parts = split(grants, options);
+  return parts.map((part, index) => {
+    const digest = describeDigest(part, options);
+    const content = parts.length === 1 ? digest : describePart(digest, index + 1, parts.length);
     const { subject } = content;
     return {
       operationId: operationIdFor(options.platformName, { recipient, grants: part }, salt),
@@ -63,7 +65,7 @@ export function createDigests(
 /** Parts of a digest that each fit into a message. */
 function split(
   grants: readonly DueGrant[],
-  { email: { renewalUrlTemplate = '' } }: DigestOptions,
+  { email: { renewalUrlTemplate = '', requestUrlTemplate = '' } }: DigestOptions,
 ): DueGrant[][] {
   const parts: DueGrant[][] = [];
   let size = Infinity;
@@ -71,7 +73,10 @@ function split(
     // In HTML a character takes up to 6 bytes, in a link 9. A name is in both bodies and in its link's label; a number is
     // in both links, perhaps twice.
     const added =
-      800 + 6 * renewalUrlTemplate.length + 15 * grant.resource.length + 60 * grant.requestNumber.length;
+      900 +
+      6 * Math.max(renewalUrlTemplate.length, requestUrlTemplate.length) +
+      15 * grant.resource.length +
+      60 * grant.requestNumber.length;
     if (size + added > maxMessageSize) {
       parts.push([]);
       size = 0;

@@ -3,7 +3,9 @@
  * for the clients that read it. Outlook on Windows knows no max-width (hence its own table) and no padding of links
  * (hence mso-padding-alt). Gmail cuts messages off at 102 kB (hence a line each for what is far away).
  */
-import { html, SafeHtml } from '../html';
+import { escapeHtml, html, SafeHtml } from '../html';
+import { isolate, isolatesToElements, withNeededIsolates } from './isolates';
+import { withoutLinks } from './linkLookalikes';
 import { byDay, formatFully, formatTime, maxFullEntries, type DigestContent, type Entry } from './wording';
 
 const head = new SafeHtml(`<meta charset="utf-8">
@@ -62,7 +64,8 @@ const buttonLink = new SafeHtml(
 );
 
 export function renderHtml(content: DigestContent): string {
-  const { subject, preheader, label, greeting, heading, lead, advice, ending, ended, footer } = content;
+  const { subject, preheader, label, greeting, heading, lead, action, advice, ending, ended, footer } =
+    content;
   const rest = ending.slice(maxFullEntries);
   return html`<!doctype html>
     <html lang="en">
@@ -74,35 +77,35 @@ export function renderHtml(content: DigestContent): string {
         <div style="display: none; max-height: 0; overflow: hidden; mso-hide: all">
           ${preheader} ${previewEnd}
         </div>
-        <main>
+        <main dir="ltr">
           <table ${layout}>
             <tr>
               <td align="center" style="padding: 24px 12px">
                 ${outlookTable}
                 <div style="${page}">
-                  <p class="muted" style="margin: 0 0 12px; ${small}">${label}</p>
+                  <p class="muted" style="margin: 0 0 12px; ${small}">${inline(label)}</p>
                   <table ${layout}>
                     <tr>
                       <td class="card text" style="${card}">
                         ${lead?.lastReminder ? html`<p style="margin: 0 0 16px">${lastReminder}</p>` : null}
-                        <p style="margin: 0 0 16px">${greeting}</p>
+                        <p style="margin: 0 0 16px">${inline(greeting)}</p>
                         <h1 style="margin: 0 0 20px; font-size: 21px; line-height: 29px; font-weight: 400">
                           ${heading.map((part, index) =>
-                            index % 2 === 0 ? html`${part}` : html`<strong>${part}</strong>`,
+                            index % 2 === 0 ? inline(part) : html`<strong>${inline(part)}</strong>`,
                           )}
                         </h1>
-                        ${lead ? renderLead(lead) : null}
+                        ${lead ? renderLead(lead, action) : null}
                         <p style="margin: 0">${advice}</p>
                         ${renderDays(ending.slice(0, maxFullEntries), 'h2', renderBlock)}
                         ${rest.length > 0 ? html`<h2 ${sectionTitle}>And ${rest.length} more</h2>` : null}
-                        ${renderDays(rest, 'h3', (entry) => renderLine(entry, formatTime(entry.end)))}
-                        ${ended.length > 0 ? html`<h2 ${sectionTitle}>Has ended</h2>` : null}
-                        ${ended.map((entry) => renderLine(entry, formatFully(entry.end)))}
+                        ${renderDays(rest, 'h3', (entry) => renderLine(entry, formatTime(entry.end), 'Renew'))}
+                        ${ended.length > 0 ? html`<h2 ${sectionTitle}>Already ended</h2>` : null}
+                        ${ended.map((entry) => renderLine(entry, formatFully(entry.end), 'Request again'))}
                       </td>
                     </tr>
                   </table>
                   <div class="muted" style="padding: 20px 0 0; ${small}">
-                    ${footer.map((text) => html`<p style="margin: 0 0 8px">${text}</p>`)}
+                    ${footer.map((text) => html`<p style="margin: 0 0 8px">${inline(text)}</p>`)}
                   </div>
                 </div>
                 ${outlookTableEnd}
@@ -114,8 +117,15 @@ export function renderHtml(content: DigestContent): string {
     </html>`.html;
 }
 
+/** A sentence, with its values isolated. */
+function inline(text: string): SafeHtml {
+  return new SafeHtml(isolatesToElements(escapeHtml(text)));
+}
+
+const value = (text: string): SafeHtml => inline(isolate(withoutLinks(text)));
+
 /** The message's one button, and what the heading does not say of its grant. */
-function renderLead({ renewalUrl, requestNumber }: Entry): SafeHtml {
+function renderLead({ url, requestNumber }: Entry, action: string): SafeHtml {
   const button = html`<table
     role="presentation"
     cellpadding="0"
@@ -125,12 +135,12 @@ function renderLead({ renewalUrl, requestNumber }: Entry): SafeHtml {
   >
     <tr>
       <td class="button" style="background: #0550ae; border-radius: 6px; mso-padding-alt: 12px 24px">
-        <a href="${renewalUrl ?? ''}" style="${buttonLink}">Renew access</a>
+        <a href="${url ?? ''}" style="${buttonLink}">${action}</a>
       </td>
     </tr>
   </table>`;
-  return html`${renewalUrl === undefined ? null : button}
-  ${requestNumber ? html`<p ${muted}>Request ${requestNumber}</p>` : null}`;
+  return html`${url === undefined ? null : button}
+  ${requestNumber ? html`<p ${muted}>Request ${value(requestNumber)}</p>` : null}`;
 }
 
 /** Entries under their days. */
@@ -147,32 +157,34 @@ function renderDays(
 
 /** A grant in full. */
 function renderBlock(entry: Entry): SafeHtml {
-  const { resource, end, renewalUrl } = entry;
+  const { resource, end, url } = entry;
   return html`<table ${layout}>
     <tr>
       <td class="line text" style="padding: 12px 0; border-top: 1px solid #d0d7de">
-        <strong>${resource}</strong><br />
+        <strong>${value(resource)}</strong><br />
         <span ${muted}>${facts(entry, formatTime(end))}</span>
-        ${renewalUrl === undefined ? null : html`<br />${renewalLink('Renew access', renewalUrl, resource)}`}
+        ${url === undefined ? null : html`<br />${renderLink('Renew access', url, resource)}`}
       </td>
     </tr>
   </table>`;
 }
 
 /** A grant in short. */
-function renderLine(entry: Entry, end: string): SafeHtml {
-  const { resource, renewalUrl } = entry;
+function renderLine(entry: Entry, end: string, action: 'Renew' | 'Request again'): SafeHtml {
+  const { resource, url } = entry;
   return html`<p style="margin: 0 0 8px">
-    ${resource} <span ${muted}>· ${facts(entry, end)}</span>
-    ${renewalUrl === undefined ? null : html`· ${renewalLink('Renew', renewalUrl, resource)}`}
+    ${value(resource)} <span ${muted}>· ${facts(entry, end)}</span>
+    ${url === undefined ? null : html`· ${renderLink(action, url, resource)}`}
   </p>`;
 }
 
-function renewalLink(text: string, url: string, resource: string): SafeHtml {
-  return html`<a href="${url}" aria-label="Renew access to ${resource}" ${link}>${text}</a>`;
+/** Its name for a screen reader begins with what is shown (WCAG 2.5.3). */
+function renderLink(text: string, url: string, resource: string): SafeHtml {
+  const label = withNeededIsolates(`${text}: ${isolate(resource)}`);
+  return html`<a href="${url}" aria-label="${label}" ${link}>${text}</a>`;
 }
 
 function facts(entry: Entry, end: string): SafeHtml {
-  const request = entry.requestNumber ? html` · Request ${entry.requestNumber}` : null;
+  const request = entry.requestNumber ? html` · Request ${value(entry.requestNumber)}` : null;
   return html`${end}${request}${entry.lastReminder ? html` · ${lastReminder}` : null}`;
 }

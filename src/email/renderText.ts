@@ -1,35 +1,49 @@
+import { isolate, withNeededIsolates } from './isolates';
+import { withoutLinks } from './linkLookalikes';
 import { byDay, formatFully, formatTime, maxFullEntries, type DigestContent, type Entry } from './wording';
 
 /** A digest as plain text. Behind each "Request: " or "request: " comes a request's number, up to a comma or the line's end. */
 export function renderText(content: DigestContent): string {
-  const { greeting, heading, lead, advice, ending, ended, footer } = content;
+  const { greeting, heading, lead, action, advice, ending, ended, footer } = content;
   const rest = ending.slice(maxFullEntries);
   const lines = [greeting, '', `${heading.join('')}.`];
-  if (lead) lines.push('', ...details(lead));
+  if (lead) lines.push('', ...details(lead, action));
   lines.push('', advice, '');
   for (const [day, entries] of byDay(ending.slice(0, maxFullEntries))) {
     lines.push(day, '');
     for (const entry of entries)
-      lines.push(`- ${entry.resource}`, `  Ends ${formatTime(entry.end)}`, ...details(entry, '  '), '');
+      lines.push(
+        `- ${value(entry.resource)}`,
+        `  Ends ${formatTime(entry.end)}`,
+        ...details(entry, action).map((line) => `  ${line}`),
+        '',
+      );
   }
   if (rest.length > 0) lines.push(`And ${rest.length} more`, '');
   for (const [day, entries] of byDay(rest))
-    lines.push(day, '', ...entries.map((entry) => shortLine(entry, formatTime(entry.end))), '');
+    lines.push(day, '', ...entries.map((entry) => shortLine(entry, formatTime(entry.end), 'renew')), '');
   if (ended.length > 0)
-    lines.push('Has ended', '', ...ended.map((entry) => shortLine(entry, formatFully(entry.end))), '');
+    lines.push(
+      'Already ended',
+      '',
+      ...ended.map((entry) => shortLine(entry, formatFully(entry.end), 'request again')),
+      '',
+    );
   lines.push('--', ...footer, '');
-  return lines.join('\n');
+  return withNeededIsolates(lines.join('\n'));
 }
 
-function details({ lastReminder, renewalUrl, requestNumber }: Entry, indent = ''): string[] {
+const value = (text: string): string => isolate(withoutLinks(text));
+
+function details({ lastReminder, url, requestNumber }: Entry, action: string): string[] {
   return [
-    ...(lastReminder ? [`${indent}Last reminder`] : []),
-    ...(renewalUrl ? [`${indent}Renew access: ${renewalUrl}`] : []),
-    ...(requestNumber ? [`${indent}Request: ${requestNumber}`] : []),
+    ...(lastReminder ? ['Last reminder'] : []),
+    ...(url ? [`${action}: ${url}`] : []),
+    ...(requestNumber ? [`Request: ${value(requestNumber)}`] : []),
   ];
 }
 
-function shortLine({ resource, requestNumber, renewalUrl }: Entry, end: string): string {
-  const request = requestNumber && `, request: ${requestNumber}`;
-  return `- ${resource}, ${end}${request}${renewalUrl ? `, renew: ${renewalUrl}` : ''}`;
+function shortLine({ resource, requestNumber, url }: Entry, end: string, action: string): string {
+  const request = requestNumber && `, request: ${value(requestNumber)}`;
+  return `- ${value(resource)}, ${end}${request}${url ? `, ${action}: ${url}` : ''}`;
 }

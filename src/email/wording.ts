@@ -1,17 +1,24 @@
 /** The wording of a digest, which its HTML and its plain text share: its subject and every sentence in it. */
+import { formatNumber } from '../format';
+import { singleLine } from '../singleLine';
+import { requestLink } from '../config/addresses';
 import type { DigestOptions, DueGrant } from './digest';
 import { formatEnd, shortDay, type End } from './ends';
+import { isolate, withNeededIsolates } from './isolates';
+import { withoutLinks } from './linkLookalikes';
 
-/** A grant as a message shows it. */
+/** A grant as a message shows it. Its texts are single lines, and not isolated yet. */
 export interface Entry {
   readonly resource: string;
   /** '' if there is none. */
   readonly requestNumber: string;
   readonly end: End;
   readonly lastReminder: boolean;
-  readonly renewalUrl: string | undefined;
+  /** Where it can be renewed or, once it has ended, requested again. */
+  readonly url: string | undefined;
 }
 
+/** Values in its sentences are isolated; `subject` and `preheader` are read as they are, the others are rendered. */
 export interface DigestContent {
   readonly subject: string;
   /** What a list of mails shows after the subject. */
@@ -23,6 +30,8 @@ export interface DigestContent {
   readonly heading: readonly string[];
   /** The grant that the heading speaks of, where it is one alone. It is in neither list. */
   readonly lead: Entry | undefined;
+  /** What the link of the lead does. */
+  readonly action: string;
   readonly advice: string;
   readonly ending: readonly Entry[];
   readonly ended: readonly Entry[];
@@ -31,6 +40,8 @@ export interface DigestContent {
 
 /** Lengths, in UTF-16 units, beyond which a value is shortened. */
 const maxSubjectResource = 60;
+/** In a subject that names two. */
+const maxSharedSubjectResource = 30;
 const maxName = 100;
 const maxResource = 1_000;
 const maxRequestNumber = 200;
@@ -41,63 +52,117 @@ export const maxFullEntries = 20;
 /** Resources that the preheader names. */
 const maxPreheaderResources = 3;
 
-const numberFormat = new Intl.NumberFormat('en-GB');
+const ignoreMessage = 'If you no longer need it, you can ignore this email.';
+const ignoreRest = 'You can ignore the rest.';
 
-export function describeDigest(
-  grants: readonly DueGrant[],
-  { platformName, lastLeadDays, email }: DigestOptions,
-): DigestContent {
-  const toEntry = (grant: DueGrant): Entry => ({
-    resource: shorten(singleLine(grant.resource), maxResource) || 'an unnamed resource',
-    requestNumber: shorten(singleLine(grant.requestNumber), maxRequestNumber),
-    end: formatEnd(grant.expiresAt, email.timeZone),
-    lastReminder: grant.leadDays === lastLeadDays,
-    renewalUrl: grant.leadDays === null ? undefined : renewalUrl(grant, email.renewalUrlTemplate),
-  });
-  const ending = grants.filter(({ leadDays }) => leadDays !== null).map(toEntry);
-  const ended = grants.filter(({ leadDays }) => leadDays === null).map(toEntry);
-  const name = shorten(singleLine(grants[0]?.requesterName ?? ''), maxName);
+export function describeDigest(grants: readonly DueGrant[], options: DigestOptions): DigestContent {
+  const { platformName, email } = options;
+  const entries = (which: readonly DueGrant[]): Entry[] => which.map((grant) => toEntry(grant, options));
+  const ending = entries(grants.filter(({ leadDays }) => leadDays !== null));
+  const ended = entries(grants.filter(({ leadDays }) => leadDays === null));
+  const wording = ending.length > 0 ? announce(platformName, ending, ended) : report(platformName, ended);
+  const { organisationName } = email;
   return {
     ending,
     ended,
-    ...(ending.length > 0 ? announce(platformName, ending) : report(platformName, ended)),
-    label: `${email.organisationName === undefined ? '' : `${email.organisationName} · `}${platformName} access`,
-    greeting: name ? `Hello ${name},` : 'Hello,',
+    ...wording,
+    subject: withNeededIsolates(wording.subject),
+    preheader: withNeededIsolates(wording.preheader),
+    label: `${organisationName === undefined ? '' : `${isolate(organisationName)} · `}${platformName} access`,
+    greeting: greet(grants),
+    action: ending.length > 0 ? 'Renew access' : 'Request again',
     footer: footer(platformName, email),
   };
+}
+
+/** Marks a digest that is too large for one message as a part of several. */
+export function describePart(content: DigestContent, part: number, parts: number): DigestContent {
+  const place = `part ${formatNumber(part)} of ${formatNumber(parts)}`;
+  return {
+    ...content,
+    subject: `${content.subject} (${place})`,
+    advice: `${content.advice} This is ${place}: your list is too long for one email.`,
+  };
+}
+
+function toEntry(grant: DueGrant, { lastLeadDays, email }: DigestOptions): Entry {
+  const requestNumber = singleLine(grant.requestNumber);
+  const template = grant.leadDays === null ? email.requestUrlTemplate : email.renewalUrlTemplate;
+  return {
+    resource: shorten(singleLine(grant.resource), maxResource) || 'an unnamed resource',
+    requestNumber: shorten(requestNumber, maxRequestNumber),
+    end: formatEnd(grant.expiresAt, email.timeZone),
+    lastReminder: grant.leadDays === lastLeadDays && grant.remindedBefore,
+    url: template === undefined ? undefined : requestLink(template, requestNumber),
+  };
+}
+
+/** An address may be that of several people: two are named both, more are not named. */
+function greet(grants: readonly DueGrant[]): string {
+  const names = new Map<string, string>();
+  for (const { requesterName } of grants) {
+    const name = shorten(singleLine(requesterName), maxName);
+    const key = name.normalize().replace(/\s+/g, ' ').toLowerCase();
+    if (name !== '' && !names.has(key)) names.set(key, isolate(withoutLinks(name)));
+  }
+  return names.size === 0 || names.size > 2 ? 'Hello,' : `Hello ${[...names.values()].join(' and ')},`;
 }
 
 /** What depends on the grants. Where there is one alone, it leaves its list for the lead. */
 type Wording = Pick<DigestContent, 'subject' | 'preheader' | 'heading' | 'lead' | 'advice'> &
   Partial<Pick<DigestContent, 'ending' | 'ended'>>;
 
-function announce(platformName: string, ending: readonly Entry[]): Wording {
+function announce(platformName: string, ending: readonly Entry[], ended: readonly Entry[]): Wording {
   const [first] = ending as [Entry, ...Entry[]];
   const { resource, end } = first;
-  const isLast = ending.some(({ lastReminder }) => lastReminder);
-  const linked = ending.every(({ renewalUrl }) => renewalUrl !== undefined);
+  const linked = ending.every(({ url }) => url !== undefined);
+  const also = ended.length === 0 ? '' : ' What has ended already, you can request again.';
   if (ending.length === 1)
     return {
-      subject: `${isLast ? 'Last reminder: your' : 'Your'} ${platformName} access to ${shorten(resource, maxSubjectResource)} ends ${shortDay(end)}, ${end.time}`,
+      subject: `${lastReminderOf(ending)} ${platformName} access to ${nameInSubject(resource, ended)} ends ${shortDay(end)}, ${end.time}${alsoEnded(ended)}`,
       preheader: `It ends ${formatFully(end)}. ${linked ? 'Renew it' : 'Ask for a renewal'} if you still need it.`,
-      heading: ['Your access to ', resource, ` on ${platformName} ends `, ...emphasised(end)],
+      heading: [
+        'Your access to ',
+        isolate(withoutLinks(resource)),
+        ` on ${platformName} ends `,
+        ...emphasised(end),
+      ],
       lead: first,
-      advice: linked
-        ? 'If you no longer need it, you do not have to do anything.'
-        : 'If you still need it, ask for a renewal before then. If not, you do not have to do anything.',
+      advice: `If you still need it, ${linked ? 'renew it' : 'ask for a renewal'} before then. Without a renewal you lose the access, and have to request it again. ${ended.length === 0 ? ignoreMessage : ignoreRest}${also}`,
       ending: [],
     };
-  const count = numberFormat.format(ending.length);
+  const count = formatNumber(ending.length);
   return {
-    subject: `${isLast ? 'Last reminder: ' : ''}${count} ${platformName} accesses end, the first on ${shortDay(end)}`,
+    subject: `${lastReminderOf(ending)} access to ${count} ${platformName} resources ends soon, the first on ${shortDay(end)}${alsoEnded(ended)}`,
     preheader: listResources(ending),
     heading: [
       `Your access to ${count} ${platformName} resources ends soon, the first on `,
       ...emphasised(end),
     ],
     lead: undefined,
-    advice: `${linked ? 'Renew' : 'Ask for a renewal of'} what you still need before it ends. For the rest, you do not have to do anything.`,
+    advice: `${linked ? 'Renew' : 'Ask for a renewal of'} what you still need before it ends. Without a renewal you lose the access, and have to request it again. ${ignoreRest}${also}`,
   };
+}
+
+/** How a subject about access that ends begins: of how many grants it is the last reminder. */
+function lastReminderOf(ending: readonly Entry[]): string {
+  const last = ending.filter(({ lastReminder }) => lastReminder).length;
+  if (last === 0) return 'Your';
+  return `Last reminder${last === ending.length ? '' : ` for ${formatNumber(last)}`}: your`;
+}
+
+/** How the subject of a mail that is about more ends: what has ended already. */
+function alsoEnded(ended: readonly Entry[]): string {
+  const [first] = ended;
+  if (!first) return '';
+  return ended.length === 1
+    ? `; access to ${nameInSubject(first.resource, ended)} has ended`
+    : `; ${formatNumber(ended.length)} others have ended`;
+}
+
+/** @param ended what else the subject names */
+function nameInSubject(resource: string, ended: readonly Entry[]): string {
+  return isolate(shorten(resource, ended.length === 1 ? maxSharedSubjectResource : maxSubjectResource));
 }
 
 function report(platformName: string, ended: readonly Entry[]): Wording {
@@ -105,20 +170,25 @@ function report(platformName: string, ended: readonly Entry[]): Wording {
   const { resource, end } = first;
   if (ended.length === 1)
     return {
-      subject: `Your ${platformName} access to ${shorten(resource, maxSubjectResource)} has ended`,
+      subject: `Your ${platformName} access to ${nameInSubject(resource, [])} has ended`,
       preheader: `It ended ${formatFully(end)}. If you still need it, request it again.`,
-      heading: ['Your access to ', resource, ` on ${platformName} ended `, ...emphasised(end)],
+      heading: [
+        'Your access to ',
+        isolate(withoutLinks(resource)),
+        ` on ${platformName} ended `,
+        ...emphasised(end),
+      ],
       lead: first,
-      advice: 'If you still need it, request it again. If not, you do not have to do anything.',
+      advice: `You can no longer use it. If you still need it, request it again. ${ignoreMessage}`,
       ended: [],
     };
-  const count = numberFormat.format(ended.length);
+  const count = formatNumber(ended.length);
   return {
-    subject: `${count} ${platformName} accesses have ended`,
+    subject: `Your access to ${count} ${platformName} resources has ended`,
     preheader: listResources(ended),
     heading: [`Your access to ${count} ${platformName} resources has ended`],
     lead: undefined,
-    advice: 'Request again what you still need. For the rest, you do not have to do anything.',
+    advice: `You can no longer use them. Request again what you still need. ${ignoreRest}`,
   };
 }
 
@@ -127,20 +197,32 @@ function emphasised({ day, time, utc }: End): string[] {
   return [`${day}, ${time}`, ...(utc ? [` (${utc})`] : [])];
 }
 
-function footer(
-  platformName: string,
-  { replyTo, contactText, organisationName }: DigestOptions['email'],
-): string[] {
-  const contact =
-    contactText ??
-    (replyTo === undefined
-      ? 'Ask the team that manages your access.'
-      : `Reply to this email, or write to ${replyTo}.`);
+function footer(platformName: string, email: DigestOptions['email']): string[] {
+  const { organisationName } = email;
   return [
     `You are receiving this email because you hold time-limited access on ${platformName}. You cannot unsubscribe from these reminders: without them, your access would end without warning.`,
-    `Questions? ${contact}`,
-    `Sent automatically by Access Expiry Jobs${organisationName === undefined ? '' : ` on behalf of ${organisationName}`}.`,
+    `Questions? ${describeContact(email)}`,
+    `Sent automatically by Access Expiry Jobs${organisationName === undefined ? '' : ` on behalf of ${isolate(organisationName)}`}.`,
   ];
+}
+
+/** A sender that nobody reads, such as Azure's DoNotReply@. */
+const unreadSender = /^(do[-_.]?not|no)[-_.]?reply@/i;
+
+/** Whom to ask: as the site says; else whoever gets the replies; else where access is requested. */
+function describeContact({
+  contactText,
+  replyTo,
+  senderAddress,
+  requestUrlTemplate,
+  renewalUrlTemplate = requestUrlTemplate,
+}: DigestOptions['email']): string {
+  if (contactText !== undefined) return isolate(contactText);
+  if (replyTo !== undefined) return `Reply to this email, or write to ${replyTo}.`;
+  if (!unreadSender.test(senderAddress)) return `Reply to this email, or write to ${senderAddress}.`;
+  if (renewalUrlTemplate !== undefined)
+    return `Ask where you requested the access: ${new URL(renewalUrlTemplate).origin}. Nobody reads replies to this email.`;
+  return 'Ask your manager or the team that granted you the access, and name the request. Nobody reads replies to this email.';
 }
 
 /** For example "Tuesday 1 December 2026, 09:00 CET (08:00 UTC)". */
@@ -161,23 +243,9 @@ export function byDay(entries: readonly Entry[]): Map<string, Entry[]> {
 function listResources(entries: readonly Entry[]): string {
   const named = entries
     .slice(0, maxPreheaderResources)
-    .map(({ resource }) => shorten(resource, maxSubjectResource));
+    .map(({ resource }) => isolate(shorten(resource, maxSubjectResource)));
   const more = entries.length - named.length;
-  return more > 0 ? `${named.join(', ')} and ${numberFormat.format(more)} more` : named.join(', ');
-}
-
-/** A request without a number has no page to lead to. */
-function renewalUrl({ requestNumber }: DueGrant, template: string | undefined): string | undefined {
-  if (template === undefined || singleLine(requestNumber) === '') return undefined;
-  return template.replaceAll('{requestNumber}', () => encodeURIComponent(requestNumber.toWellFormed()));
-}
-
-/** Control and format characters (Unicode Cc, Cf), line breaks and halves of characters have no place in a line. */
-function singleLine(text: string): string {
-  return text
-    .toWellFormed()
-    .replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, ' ')
-    .trim();
+  return more > 0 ? `${named.join(', ')} and ${formatNumber(more)} more` : named.join(', ');
 }
 
 /** At most so many UTF-16 units, the last of them "…" if something is left out. Cuts no surrogate pair. */

@@ -1,4 +1,4 @@
-import type { HttpRequest } from '@azure/functions';
+import type { HttpRequest, HttpResponseInit } from '@azure/functions';
 import { deadlineIn } from '../clock';
 import { formatUtc } from '../format';
 import type { Purpose } from '../database/database';
@@ -35,7 +35,7 @@ const historyLimit = { default: 20, most: 500 };
 const heldRetryAfter = '30';
 
 /** POST /api/jobs/{jobType}/runs: runs the job and answers with the finished run; with dryRun=true what it would do. */
-export const postRun = withErrorResponses(async (request, context) => {
+export const postRun = withErrorResponses(async (request) => {
   const job = requireJob(request);
   const parameters = await readParameters(request, ['dryRun', 'allowMassRevocation', 'order', 'after']);
   const dryRun = readFlag(parameters, 'dryRun');
@@ -50,7 +50,7 @@ export const postRun = withErrorResponses(async (request, context) => {
       throw new ParameterError(`The parameter ${name} is for a dry run: give dryRun=true with it.`);
 
   const operator = await readOperator(request);
-  const result = await runTracked(context, job, {
+  const result = await runTracked(job, {
     trigger: 'http',
     ...(operator !== undefined && { operator }),
     allowMassRevocation,
@@ -192,10 +192,10 @@ export function unknownRun(job: Job, jobId: string): RequestError {
 }
 
 /** Turns what a handler throws into a problem document. */
-export function withErrorResponses(handler: Handler): Handler {
+export function withErrorResponses(handler: (request: HttpRequest) => Promise<HttpResponseInit>): Handler {
   return async (request, context) => {
     try {
-      return await handler(request, context);
+      return await handler(request);
     } catch (error) {
       if (!(error instanceof RequestError)) context.error(error);
       return toProblemResponse(error);

@@ -11,6 +11,7 @@ import { readStory, type RequestStory } from '../jobs/requestStory';
 import { readBudgetMs } from '../jobs/runJob';
 import { formatUtc } from '../format';
 import { withErrorResponses } from './api';
+import { log } from './log';
 import { ParameterError, quote, readParameters, readQuery } from './parameters';
 import { problemResponse, RequestError } from './problem';
 import { getServices, tracked } from './runner';
@@ -109,7 +110,7 @@ const reminderBudgetMs = 30_000;
 const underWay = new Set<string>();
 
 /** POST /api/requests/{platform}/{requestId}/reminders: sends this one grant's reminder now, due or not. */
-export const postReminder = withErrorResponses(async (request, context) => {
+export const postReminder = withErrorResponses(async (request) => {
   await readParameters(request, []);
   const { platform, requestId } = requireRequest(request.params);
   const services = await getServices();
@@ -118,13 +119,19 @@ export const postReminder = withErrorResponses(async (request, context) => {
   if (underWay.has(key)) return conflict('underWay', 'Its reminder is just being sent.', reminderBudgetMs);
   underWay.add(key);
   try {
-    const result = await tracked((signal) =>
-      remind(services, { ...deadlineIn(services.clock, reminderBudgetMs), signal }, platform, requestId, {
-        ...(operator !== undefined && { operator }),
-      }),
+    const result = await tracked((shutdown) =>
+      remind(
+        services,
+        { ...deadlineIn(services.clock, reminderBudgetMs), ...shutdown },
+        platform,
+        requestId,
+        {
+          ...(operator !== undefined && { operator }),
+        },
+      ),
     );
     const by = operator === undefined ? '' : ` by ${operator}`;
-    context.log(`${platform.name} request ${requestId}: reminder asked for by hand${by}: ${result.kind}`);
+    log(`${platform.name} request ${requestId}: reminder asked for by hand${by}: ${result.kind}`);
     return answerReminder(result, platform, requestId);
   } finally {
     underWay.delete(key);

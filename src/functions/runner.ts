@@ -1,6 +1,8 @@
 import { app, type InvocationContext } from '@azure/functions';
+import { createShutdown, type Shutdown } from '../clock';
 import type { Job } from '../jobs/catalogue';
 import type { RunOptions, RunResult, Services } from '../jobs/runJob';
+import { log } from './log';
 
 let services: Promise<Services> | undefined;
 
@@ -9,8 +11,7 @@ let services: Promise<Services> | undefined;
  * and logs once what is wrong with the settings.
  */
 export async function getServices(): Promise<Services> {
-  // They outlive the invocation, whose context takes no logs after its end.
-  services ??= createLoggedServices((message) => console.warn(message));
+  services ??= createLoggedServices();
   try {
     return await services;
   } catch (error) {
@@ -19,14 +20,15 @@ export async function getServices(): Promise<Services> {
   }
 }
 
-async function createLoggedServices(log: (message: string) => void): Promise<Services> {
+async function createLoggedServices(): Promise<Services> {
   const [{ createServices }, { SettingsError }] = await Promise.all([
     import('../services'),
     import('../config/settings'),
   ]);
-  const created = await createServices(process.env, log);
+  const warn = (message: string): void => log(message, 'warning');
+  const created = await createServices(process.env, warn);
   const { problems } = created.settings;
-  if (problems.length > 0) log(new SettingsError(problems).message);
+  if (problems.length > 0) warn(new SettingsError(problems).message);
   return created;
 }
 
@@ -36,24 +38,23 @@ export async function inInvocation<T>(context: InvocationContext, work: () => Pr
   return telemetry.inInvocation(context, work);
 }
 
-const shutdown = new AbortController();
+const { shutdown, begin: beginShutdown } = createShutdown();
 const running = new Set<Promise<unknown>>();
 
 /** Runs a job so that a shutdown of the app stops it early and waits until its row is finished. */
 export async function runTracked(
-  context: InvocationContext,
   job: Job,
   options: Pick<RunOptions, 'trigger' | 'operator' | 'allowMassRevocation'>,
 ): Promise<RunResult> {
-  return tracked(async (signal) => {
+  return tracked(async () => {
     const [{ runJob }, theServices] = await Promise.all([import('../jobs/runJob'), getServices()]);
-    return runJob(theServices, job, { ...options, signal, log: (message) => context.log(message) });
+    return runJob(theServices, job, { ...options, shutdown, log });
   });
 }
 
 /** Does work that writes so that a shutdown of the app stops it early and waits for its end. */
-export async function tracked<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  const result = work(shutdown.signal);
+export async function tracked<T>(work: (shutdown: Shutdown) => Promise<T>): Promise<T> {
+  const result = work(shutdown);
   running.add(result);
   try {
     return await result;
@@ -65,7 +66,7 @@ export async function tracked<T>(work: (signal: AbortSignal) => Promise<T>): Pro
 /** Stops what is under way and waits for its end; skipped by the platform when it kills the process. */
 export function registerShutdown(): void {
   app.hook.appTerminate(async () => {
-    shutdown.abort();
+    beginShutdown();
     await Promise.allSettled(running);
   });
 }

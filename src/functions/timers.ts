@@ -10,7 +10,7 @@ export function registerTimers(): void {
       schedule: scheduleFor(job.scheduleSetting),
       handler: (_timer, context) =>
         inInvocation(context, async () => {
-          const result = await runTracked(context, job, { trigger: 'timer' });
+          const result = await runTracked(job, { trigger: 'timer' });
           // Thrown so that the host counts the invocation as failed; the next slot fires all the same.
           if (result.kind === 'finished' && result.run.status === 'Failed') {
             const { run, error } = result;

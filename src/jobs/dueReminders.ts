@@ -154,11 +154,11 @@ function toFound({ recipient, sendBy, failure, count, grants }: RecipientRows): 
 async function* readRows(
   connection: DatabaseConnection,
   deadline: Deadline,
-  { platform }: DueSource,
+  source: DueSource,
   collection: Collection,
 ): AsyncGenerator<DueRow> {
   for (let first = 1; first <= collection.lastPosition; first += pageSize)
-    yield* await onSession(connection, deadline, collection, (session) => readPage(session, platform, first));
+    yield* await onSession(connection, deadline, collection, (session) => readPage(session, source, first));
 }
 
 /**
@@ -255,23 +255,35 @@ async function findUnusable(
 }
 
 /** A page of #Due: the rows that are as they were collected, not renewed, withdrawn, expired or duplicated since. */
-async function readPage(session: Session, platform: Platform, first: number): Promise<DueRow[]> {
+async function readPage(
+  session: Session,
+  { platform, options: { leadDays } }: DueSource,
+  first: number,
+): Promise<DueRow[]> {
   const rows = await session.query({
     name: 'readDueReminders',
     // The upper bound spares sorting all that is left.
-    sql: `SELECT d.Recipient, d.SendBy, d.LeadDays, d.DueSince, ${grantColumns}
+    sql: `SELECT d.Recipient, d.SendBy, d.LeadDays, d.DueSince, ${grantColumns}, ${remindedBeforeColumn(platform)}
 FROM #Due AS d
 JOIN ${platform.grantView} AS g ON g.RequestId = d.RequestId AND g.ExpiresAt = d.ExpiresAt
 WHERE d.Position BETWEEN @first AND @last AND d.ViewRows = 1 AND (d.LeadDays IS NULL OR g.ExpiresAt > ${nowSql})
   AND ${viewRowsSql(platform)} = 1
 ORDER BY d.Position;`,
-    parameters: { first: int(first), last: int(first + pageSize - 1) },
+    parameters: { first: int(first), last: int(first + pageSize - 1), firstLead: int(leadDays.at(-1) ?? 0) },
   });
   return rows.map((row) => ({
     recipient: row.Recipient as string,
     sendBy: row.SendBy as Date,
     grant: toDueGrant(row),
   }));
+}
+
+/** Whether a notification of the grant `g` is recorded since its first lead began; an earlier one was about another end. */
+function remindedBeforeColumn({ notificationTable, requestColumn }: Platform): string {
+  return `CASE WHEN EXISTS (
+    SELECT 1 FROM ${notificationTable} AS n
+    WHERE n.${requestColumn} = g.RequestId AND DATEDIFF(DAY, n.Notification_Sent_Dt, g.ExpiresAt) <= @firstLead
+  ) THEN 1 ELSE 0 END AS RemindedBefore`;
 }
 
 /** Grants of #Due that are due still, although no row of the view has the end with which they were collected. */
@@ -299,6 +311,7 @@ function toDueGrant(row: Row): DueGrant {
   return {
     ...toGrant(row),
     leadDays: row.LeadDays as number | null,
+    remindedBefore: row.RemindedBefore === 1,
     dueSince: row.DueSince as Date,
   };
 }

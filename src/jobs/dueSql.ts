@@ -80,14 +80,23 @@ export interface NotificationOptions {
 /** How far back people are told of access that has ended: enabling it sends no backlog. */
 export const revokedWithinDays = 7;
 
+/** No-break and zero-width spaces, tab, line feed and carriage return: what is copied along with an address. */
+const blankCodes = [160, 8203, 8239, 8288, 65279, 9, 10, 13];
+
+/** Byte by byte (BIN2): linguistic collations ignore zero-width characters, and would find them everywhere. */
+const withPlainBlanks = blankCodes.reduce(
+  (sql, code) => `REPLACE(${sql}, NCHAR(${code}), N' ')`,
+  `COALESCE(g.RequesterEmail, N'') COLLATE Latin1_General_BIN2`,
+);
+
 /**
  * The address of a grant in SQL, of the view under its alias `g`: trimmed, and at most one character longer than an
  * address may be, so that one that is too long stays recognisable.
  */
-export const addressColumn = `LEFT(LTRIM(RTRIM(COALESCE(g.RequesterEmail, N''))), ${maxAddressLength + 1})`;
+export const addressColumn = `LEFT(LTRIM(RTRIM(${withPlainBlanks})), ${maxAddressLength + 1})`;
 
 /** Byte by byte (BIN2) and in lower case: one person's grants are together under any collation of the database. */
-export const recipientSql = `LOWER(${addressColumn} COLLATE Latin1_General_BIN2)`;
+export const recipientSql = `LOWER(${addressColumn})`;
 
 /**
  * The grants of which people are to be told and have not been since.
@@ -167,15 +176,18 @@ Judged AS (
   };
 }
 
-/** Grants that have ended, with the last revocation of each, where it is recent. */
+/**
+ * Grants that have ended, with the last revocation of each, where it is recent. A revocation of the past settles an end of
+ * the past, so nothing more is asked of the end: its index would tempt to read all that ever ended.
+ */
 function endedSql({ grantView, revocationTable, requestColumn }: Platform): string {
   return `
 Ended AS (
   SELECT ${grantColumns}, g.AccessKey, ${recipientSql} AS Recipient, CAST(NULL AS INT) AS LeadDays,
     CAST(r.Revoked_Dt AS DATETIME2(7)) AS DueSince
-  FROM ${grantView} AS g
-  JOIN ${revocationTable} AS r ON r.${requestColumn} = g.RequestId AND r.Revoked_Dt >= CAST(g.ExpiresAt AS DATETIME2(7))
-  WHERE ${hasEndedSql} AND r.Revoked_Dt >= DATEADD(DAY, -${revokedWithinDays}, GETUTCDATE())
+  FROM ${revocationTable} AS r
+  JOIN ${grantView} AS g ON g.RequestId = r.${requestColumn} AND CAST(g.ExpiresAt AS DATETIME2(7)) <= r.Revoked_Dt
+  WHERE r.Revoked_Dt BETWEEN DATEADD(DAY, -${revokedWithinDays}, GETUTCDATE()) AND GETUTCDATE()
     AND NOT EXISTS (
       SELECT 1 FROM ${revocationTable} AS later WHERE later.${requestColumn} = r.${requestColumn} AND later.Id > r.Id)
 ),`;

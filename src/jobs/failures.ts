@@ -16,7 +16,7 @@ export const failureCauses = {
   rejected: {
     words: 'rejected by the email service',
     advice:
-      'Look the code up in the Communication Services documentation. A suppressed recipient has to be taken off the suppression list. The app tries again on the next day, or once it is restarted.',
+      'Look the code up in the Communication Services documentation. A suppressed address bounced before: correct it, or wait until the service sends to it again (docs/operating.md, "rejected-mails"). The app tries again on the next day, or once it is restarted.',
   },
   unavailable: {
     words: 'email service unavailable',

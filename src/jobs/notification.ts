@@ -1,7 +1,7 @@
 import { pMapIterable } from 'p-map';
-import { extended, stopReason, type StopReason } from '../clock';
+import { extendedForRecord, stopReason, type StopReason } from '../clock';
 import type { Settings } from '../config/settings';
-import { SqlError, sqlErrors } from '../database/errors';
+import { AbandonedError, SqlError, sqlErrors } from '../database/errors';
 import type { Session } from '../database/session';
 import { int, nVarChar, varChar } from '../database/statement';
 import type { EmailClient } from '../email/emailClient';
@@ -172,8 +172,13 @@ async function* untilEnd(
       yield item;
     }
   } catch (error) {
-    yield { error };
+    yield toEnd(error);
   }
+}
+
+/** What the app's shutdown cut short is no fault of the run. */
+function toEnd(error: unknown): End {
+  return error instanceof AbandonedError ? { stopped: 'shutdown' } : { error };
 }
 
 async function handle(context: RunContext, emailClient: EmailClient, item: Item): Promise<Result> {
@@ -182,7 +187,7 @@ async function handle(context: RunContext, emailClient: EmailClient, item: Item)
   try {
     return await send(context, emailClient, item);
   } catch (error) {
-    return { error };
+    return toEnd(error);
   } finally {
     item.onAnswered();
   }
@@ -231,11 +236,12 @@ async function assertLease({ connection, deadline, run }: RunContext): Promise<v
  */
 async function record(context: RunContext, digest: Digest): Promise<Failure | undefined> {
   const { connection, deadline, run, platform } = context;
-  const { status, refused } = await connection.withRetries(extended(deadline, recordingGraceMs), (session) =>
-    recordEach(session, context, digest),
+  const { status, refused } = await connection.withRetries(
+    extendedForRecord(deadline, recordingGraceMs),
+    (session) => recordEach(session, context, digest),
   );
   for (const { grant, error } of refused) {
-    const rows = await connection.withRetries(extended(deadline, recordingGraceMs), (session) =>
+    const rows = await connection.withRetries(extendedForRecord(deadline, recordingGraceMs), (session) =>
       countViewRows(session, platform, grant.requestId),
     );
     // The request exists: the constraint is another one, or the ids of the view are not those of the table.

@@ -11,6 +11,7 @@ export interface RunContext {
   readonly platform: Platform;
   readonly connection: DatabaseConnection;
   readonly deadline: Deadline;
+  /** Takes what could not be done, as a warning. */
   readonly log: (message: string) => void;
 }
 

@@ -2,6 +2,7 @@ import { deadlineIn } from '../clock';
 import type { Settings } from '../config/settings';
 import type { Session } from '../database/session';
 import { int, nVarChar, type Parameter } from '../database/statement';
+import { describeMalformed } from '../email/address';
 import type { DueGrant } from '../email/digest';
 import type { Job } from './catalogue';
 import { addressFailure } from './dueReminders';
@@ -43,6 +44,8 @@ export interface PreviewedGrant extends Grant, Partial<Pick<DueGrant, 'leadDays'
   /** In lower case; null: there is no usable address. */
   readonly recipient?: string | null;
   readonly failure?: FailureCause | null;
+  /** What is wrong with a malformed address, for example "no @". */
+  readonly failureDetail?: string | null;
 }
 
 /** What a job would do now. Times are UTC, by the database's clock. */
@@ -230,6 +233,7 @@ ORDER BY g.ExpiresAt ${direction}, g.RequestId ${direction};`,
       leadDays: row.LeadDays as number | null,
       recipient: failure === null ? recipient : null,
       failure,
+      failureDetail: failure === 'addressMalformed' ? describeMalformed(recipient) : null,
     };
   });
 }

@@ -1,5 +1,5 @@
 /** One grant's reminder, sent by hand: it belongs to the request and is no run. */
-import { extended, type Deadline } from '../clock';
+import { extendedForRecord, type Deadline } from '../clock';
 import type { DatabaseConnection } from '../database/database';
 import { DatabaseError } from '../database/errors';
 import type { Session } from '../database/session';
@@ -108,7 +108,8 @@ interface History {
   readonly now: Date;
   /** Of the last ten minutes, the newest. */
   readonly recent: Date | null;
-  /** The Id of the last one; 0: there is none. */
+  /** The last one and its Id; null and 0: there is none. */
+  readonly last: Date | null;
   readonly lastId: number;
 }
 
@@ -119,12 +120,17 @@ async function readHistory(
 ): Promise<History> {
   const [row = {}] = await session.query({
     name: 'readNotificationHistory',
-    sql: `SELECT GETUTCDATE() AS Now, COALESCE(MAX(n.Id), 0) AS LastId,
+    sql: `SELECT GETUTCDATE() AS Now, COALESCE(MAX(n.Id), 0) AS LastId, MAX(n.Notification_Sent_Dt) AS Last,
   MAX(CASE WHEN n.Notification_Sent_Dt > DATEADD(MINUTE, -${quietMinutes}, GETUTCDATE()) THEN n.Notification_Sent_Dt END) AS Recent
 FROM ${notificationTable} AS n WHERE n.${requestColumn} = @requestId;`,
     parameters: { requestId: requestIdParameter(requestId) },
   });
-  return { now: row.Now as Date, recent: row.Recent as Date | null, lastId: row.LastId as number };
+  return {
+    now: row.Now as Date,
+    recent: row.Recent as Date | null,
+    last: row.Last as Date | null,
+    lastId: row.LastId as number,
+  };
 }
 
 /** Why no reminder can be sent, or undefined. */
@@ -142,12 +148,14 @@ function refusalOf({ next, recipient, history }: Next & { history: History }): R
 function createMessage(
   { settings: { leadDays, email } }: Services,
   { name: platformName }: Platform,
-  { recipient, leadDays: begun, history: { now, lastId } }: Next & { history: History },
+  { recipient, leadDays: begun, history: { now, last, lastId } }: Next & { history: History },
   grant: Grant,
 ): DigestMessage {
-  const dayMs = 24 * 60 * 60 * 1000;
-  const daysLeft = Math.floor(grant.expiresAt.getTime() / dayMs) - Math.floor(now.getTime() / dayMs);
-  const grants = [{ ...grant, leadDays: begun ?? daysLeft, dueSince: now }];
+  const dayOf = (date: Date): number => Math.floor(date.getTime() / (24 * 60 * 60 * 1000));
+  const daysLeft = dayOf(grant.expiresAt) - dayOf(now);
+  // An earlier message was about another end, as for the reminders that are due.
+  const remindedBefore = last !== null && dayOf(grant.expiresAt) - dayOf(last) <= (leadDays.at(-1) ?? 0);
+  const grants = [{ ...grant, leadDays: begun ?? daysLeft, remindedBefore, dueSince: now }];
   const tenMinutes = Math.floor(now.getTime() / (quietMinutes * 60_000));
   const salt = `by hand after ${lastId}, ${tenMinutes}`;
   const options = { platformName, lastLeadDays: leadDays[0] ?? 0, email };
@@ -173,7 +181,7 @@ async function record(
 ): Promise<ReminderResult> {
   const { notificationTable, requestColumn } = platform;
   try {
-    await connection.withRetries(extended(deadline, recordingGraceMs), (session) =>
+    await connection.withRetries(extendedForRecord(deadline, recordingGraceMs), (session) =>
       session.query({
         name: 'recordReminder',
         sql: `INSERT INTO ${notificationTable} (${requestColumn}, Notification_Sent_Dt, Notification_Sent_To, Notification_Sent_By)

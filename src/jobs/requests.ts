@@ -59,7 +59,7 @@ export async function throughRequestView<T>(
     const unreadable =
       error instanceof SqlError &&
       (error.number === sqlErrors.invalidObject || error.number === sqlErrors.permissionDenied) &&
-      error.serverMessage.includes(requestView.replace('dbo.', ''));
+      error.serverError.includes(requestView.replace('dbo.', ''));
     if (unreadable) return undefined;
     throw error;
   }

@@ -1,5 +1,5 @@
 import { hasTimeFor, stopReason, stopWords, type StopReason } from '../clock';
-import { SqlError, sqlErrors, StatementTimeoutError } from '../database/errors';
+import { AbandonedError, SqlError, sqlErrors, StatementTimeoutError } from '../database/errors';
 import type { Session } from '../database/session';
 import { int, nVarChar, varChar } from '../database/statement';
 import { fencedSql, LockLostError } from '../jobRun/lease';
@@ -68,13 +68,17 @@ export async function revokeExpired(context: RunContext, ceiling: number | undef
       if (stopped !== undefined) {
         outcome.stopped = stopped;
         outcome.failures = describeObstacles(obstacles);
-        if (revoked === 0) outcome.error = new NothingRevokedError(backlog.dueCount, stopped);
       } else if (written < backlog.dueCount || withoutId > 0)
         outcome.failures = await findLeft(session, platform, obstacles);
     });
   } catch (error) {
-    outcome.error = error;
+    // What the app's shutdown cut short is no fault of the run.
+    if (error instanceof AbandonedError) outcome.stopped = 'shutdown';
+    else outcome.error = error;
   }
+  const { backlog, stopped } = outcome;
+  if (stopped !== undefined && backlog && backlog.dueCount > 0 && revoked === 0)
+    outcome.error = new NothingRevokedError(backlog.dueCount, stopped);
   return outcome;
 }
 
@@ -222,7 +226,7 @@ function obstacleOf(error: unknown): FailureCause | undefined {
   if (error.number === sqlErrors.lockTimeout) return 'locked';
   // A request that was deleted between the view's row and the key's check is not in the view the next time.
   const isKeyConflict =
-    error.number === sqlErrors.constraintConflict && error.serverMessage.includes('FOREIGN KEY');
+    error.number === sqlErrors.constraintConflict && error.message.includes('FOREIGN KEY');
   return isKeyConflict ? 'refused' : undefined;
 }
 

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
-import { deadlineIn, extended, stopWords, type Clock, type Deadline } from '../clock';
+import { deadlineIn, extendedForRow, stopWords, type Clock, type Deadline, type Shutdown } from '../clock';
 import type { Settings } from '../config/settings';
 import type { Database } from '../database/database';
 import type { EmailClient } from '../email/emailClient';
@@ -43,15 +43,18 @@ export interface Services {
   readonly clock: Clock;
 }
 
+/** Writes one record, as information where no level is given. */
+export type Log = (message: string, level?: 'warning' | 'error') => void;
+
 export interface RunOptions {
   readonly trigger: Trigger;
   /** Who runs it by hand, where that is known. */
   readonly operator?: string;
   /** Revocation: ignores the ceiling; an operator has confirmed the run. */
   readonly allowMassRevocation?: boolean;
-  /** Aborted when the app shuts down: the run stops and finishes its row. */
-  readonly signal?: AbortSignal;
-  readonly log: (message: string) => void;
+  /** The app is stopped: the run stops and finishes its row. */
+  readonly shutdown?: Shutdown;
+  readonly log: Log;
 }
 
 /** What came of trying to run a job. */
@@ -115,8 +118,10 @@ export async function runJob(services: Services, job: Job, options: RunOptions):
         const result = await runUnderLock(services, job, options, attempt);
         if (result.kind === 'finished' && result.error) trackError(result.error);
         track(toEvent(result, attempt.outcome));
-        options.log(`${job.type} ${describeResult(result)}`);
-        if (!options.signal?.aborted) await telemetry.trackJobStates(() => readStateEvents(services));
+        const failed = result.kind === 'finished' && result.run.status === 'Failed';
+        options.log(`${job.type} ${describeResult(result)}`, failed ? 'error' : undefined);
+        if (!options.shutdown?.signal.aborted)
+          await telemetry.trackJobStates(() => readStateEvents(services));
         return result;
       } catch (thrown) {
         const error = toError(thrown);
@@ -153,7 +158,7 @@ async function runUnderLock(
 ): Promise<RunResult> {
   const deadline: Deadline = {
     ...deadlineIn(services.clock, timeBudgetsMs[options.trigger]),
-    ...(options.signal && { signal: options.signal }),
+    ...options.shutdown,
   };
   const executeJob = prepare(services, job, options);
   return services.database.connect('run', async (connection) => {
@@ -162,9 +167,10 @@ async function runUnderLock(
     );
     if (acquisition.kind === 'held') return acquisition;
     const { run } = acquisition;
-    const outcome = await executeJob({ run, platform: job.platform, connection, deadline, log: options.log });
+    const warn = (message: string): void => options.log(message, 'warning');
+    const outcome = await executeJob({ run, platform: job.platform, connection, deadline, log: warn });
     attempt.outcome = outcome;
-    const finished = await connection.withRetries(extended(deadline, finishingGraceMs), (session) =>
+    const finished = await connection.withRetries(extendedForRow(deadline, finishingGraceMs), (session) =>
       finishRun(session, run, toCompletion(job, options, outcome)),
     );
     const error = errorOf(outcome);

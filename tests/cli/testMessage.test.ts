@@ -32,7 +32,9 @@ test('a sample digest goes out the way a job sends it, and the finding is its fi
   );
   const [message] = standIns.email.messages;
   expect(message).toMatchObject({ to: ['me@example.com'], status: 'Succeeded' });
-  expect(message?.subject).toMatch(/^Test: Last reminder: 3 Databricks accesses end/);
+  expect(message?.subject).toMatch(
+    /^Test: Last reminder for 1: your access to 3 Databricks resources ends soon/,
+  );
   expect(message?.plainText).toContain('a test, nothing ends');
   expect(message?.plainText).toContain('https://portal.example.com/requests/TEST-1/renew');
 });
@@ -62,7 +64,7 @@ test('what the service refuses is named with its code and what to do', async () 
 });
 
 test('nothing is sent to a malformed address, or with wrong settings', async () => {
-  expect(await send('me')).toMatch(/^✗ test message to me: malformed address/);
+  expect(await send('me')).toMatch(/^✗ test message to me: malformed address, with no @ →/);
   expect(await send(undefined, { EMAIL_SENDER_ADDRESS: 'nobody' })).toBe(
     '– test message to me@example.com: EMAIL_SENDER_ADDRESS has to be corrected first',
   );

@@ -227,6 +227,15 @@ test.each(['Berlin', '+02:00', 'Europe/Berlin\n'])('%j is not a time zone', (nam
   });
 });
 
+test('where access is requested is an https address, with or without the request’s number', () => {
+  const address = (REQUEST_URL_TEMPLATE: string) => ({ ...minimal, REQUEST_URL_TEMPLATE });
+  for (const url of ['https://portal.example.com/new', 'https://portal.example.com/new?like={requestNumber}'])
+    expect(readSettings(address(url)).email.requestUrlTemplate).toBe(url);
+  expect(problems(address('http://portal.example.com/new'))).toEqual({
+    REQUEST_URL_TEMPLATE: expect.stringContaining('expected an https address') as string,
+  });
+});
+
 test.each([
   [{}, { timeZone: 'UTC' }],
   [{ TZ: 'Etc/UTC' }, { timeZone: 'UTC' }],
@@ -248,6 +257,50 @@ test('a zone of the schedules that is no IANA name is a problem: their times are
     ) as string,
   });
 });
+test.each([
+  ['EMAIL_ENDPOINT', 'https://my-email.communication.azure.com/;accesskey=c2VjcmV0'],
+  ['EMAIL_ENDPOINT', 'https://my-email.communication.azure.com?key=secret'],
+  ['EMAIL_ENDPOINT', 'https://my-email.communication.azure.com/#secret'],
+  ['EMAIL_ENDPOINT', 'https://me:secret@my-email.communication.azure.com'],
+  ['EMAIL_ENDPOINT', 'https://my-email.communication\n.azure.com'],
+  ['EMAIL_ENDPOINT', 'endpoint=https://my-email.communication.azure.com/;accesskey=secret'],
+  ['RENEWAL_URL_TEMPLATE', 'https://portal.example.com/\n{requestNumber}'],
+  ['RENEWAL_URL_TEMPLATE', 'https://me:secret@portal.example.com/{requestNumber}'],
+  ['RENEWAL_URL_TEMPLATE', 'https://{requestNumber}@portal.example.com/{requestNumber}'],
+  ['RENEWAL_URL_TEMPLATE', 'https://{requestNumber}/renew'],
+  ['RENEWAL_URL_TEMPLATE', 'https://portal.example.com{requestNumber}/renew'],
+  ['RENEWAL_URL_TEMPLATE', 'https://portal.example.com:{requestNumber}/renew'],
+  ['RENEWAL_URL_TEMPLATE', 'http://portal.example.com/{requestNumber}'],
+  ['SQL_SERVER', 'me@my-server.database.windows.net'],
+  ['SQL_SERVER', 'my-server.database.windows.net/access'],
+  ['SQL_SERVER', 'my-server.database.windows.net:1433'],
+  ['SQL_SERVER', 'my-server?x'],
+])('%s is an address: %j is refused, and not shown', (setting, text) => {
+  const given = { ...minimal, [setting]: text };
+  expect(problems(given)).toEqual({ [setting]: expect.stringMatching(/^expected /) as string });
+  expect(JSON.stringify([problems(given), settingsInForce(given)])).not.toContain('secret');
+});
+
+test.each([
+  'https://portal.example.com/requests/{requestNumber}/renew',
+  'https://portal.example.com?number={requestNumber}',
+  'https://Portal.example.com:8443/anträge/#/{requestNumber}',
+])('%s is a template of links', (text) => {
+  expect(readSettings({ ...minimal, RENEWAL_URL_TEMPLATE: text }).email.renewalUrlTemplate).toBe(text);
+});
+
+test.each(['https://127.0.0.1:8443/', 'https://My-Email.communication.azure.com'])(
+  'the endpoint %s is taken as its origin',
+  (text) => {
+    const { endpoint } = readSettings({ ...minimal, EMAIL_ENDPOINT: text }).email;
+    expect(endpoint).toBe(text.toLowerCase().replace(/\/$/, ''));
+  },
+);
+
+test.each(['localhost', '127.0.0.1', 'sql_server', 'My-Server.database.windows.net'])(
+  '%s is the name of a server',
+  (name) => expect(readSettings({ ...minimal, SQL_SERVER: name }).database.server).toBe(name),
+);
 
 test('what the footer of a mail says is one line of text', () => {
   const texts = { CONTACT_TEXT: 'Ask in #data-access.', ORGANISATION_NAME: 'O’Neil & Söhne' };
@@ -255,6 +308,14 @@ test('what the footer of a mail says is one line of text', () => {
     contactText: 'Ask in #data-access.',
     organisationName: 'O’Neil & Söhne',
   });
+  // "Data of the national library" in Persian, with the invisible letter that keeps its words apart.
+  const persian = { ORGANISATION_NAME: 'داده\u200Cهای کتابخانهٔ ملی 👩\u200D💻 ' };
+  expect(readSettings({ ...minimal, ...persian }).email.organisationName).toBe(
+    persian.ORGANISATION_NAME.trim(),
+  );
+  expect(Object.keys(problems({ ...minimal, ORGANISATION_NAME: 'Contoso\u202E' }))).toEqual([
+    'ORGANISATION_NAME',
+  ]);
   const broken = { CONTACT_TEXT: 'Ask\nus', ORGANISATION_NAME: 'x'.repeat(101) };
   expect(Object.keys(problems({ ...minimal, ...broken }))).toEqual(['CONTACT_TEXT', 'ORGANISATION_NAME']);
 });

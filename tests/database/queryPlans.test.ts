@@ -5,6 +5,7 @@
 import { deadlineIn } from '../../src/clock';
 import { previewJob } from '../../src/jobs/previewJob';
 import { readStory } from '../../src/jobs/requestStory';
+import { notifiableSql } from '../../src/jobs/dueSql';
 import { listRuns } from '../../src/jobRun/history';
 import { jobs } from '../../src/jobs/catalogue';
 import type { Job } from '../../src/jobs/catalogue';
@@ -151,6 +152,28 @@ function planOf(job: Job, ...pieces: string[]): string {
       expect(plan).toMatch(/SEARCH d USING INTEGER PRIMARY KEY \(rowid>\?/);
       expect(plan).toMatch(/SEARCH r USING (INTEGER PRIMARY KEY|INDEX \S*autoindex\S*|INDEX \S*PK_\S*)/);
     });
+
+    if (job.kind === 'notification')
+      test('access that has ended is found by the time of its revocation, not by reading the history', () => {
+        const due = notifiableSql(job.platform, { leadDays: [7], notifyRevoked: true });
+        const declared = Object.entries(due.parameters).map(
+          ([name, { value }]) => `DECLARE @${name} INT = ${String(value)};`,
+        );
+        const plan =
+          environment.standIn?.explain(
+            `${declared.join('\n')}\n${due.with}\nSELECT COUNT(*) AS Found FROM Due AS g;`,
+            [],
+          ) ?? [];
+        expect(plan).toContainEqual(
+          expect.stringContaining(
+            `SEARCH r USING INDEX ${short(revocationTable)}.IX_${short(revocationTable)}_Revoked_Dt (Revoked_Dt>? AND Revoked_Dt<?)`,
+          ),
+        );
+        const scans = plan.filter(
+          (step, index) => /^SCAN (r|later)\b/.test(step) && !groupsByKey(step, plan[index - 1]),
+        );
+        expect(scans).toEqual([]);
+      });
 
     if (job.kind === 'notification')
       test('whether a message is recorded already is found by request and date', () => {

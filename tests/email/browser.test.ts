@@ -6,6 +6,7 @@ import { deadlineIn, systemClock } from '../../src/clock';
 import type { DueGrant } from '../../src/email/digest';
 import { EmailClient } from '../../src/email/emailClient';
 import { createDigests, type EmailMessage } from '../../src/email/message';
+import { escapeHtml } from '../../src/html';
 import { accessibilityFaults, describeInChromium, launchChromium } from '../support/browser';
 
 const longName = `enterprise_data_platform.${'customer_relationship_'.repeat(5)}`.slice(0, 120);
@@ -19,6 +20,7 @@ const grants = (count: number): DueGrant[] =>
     expiresAt: new Date(Date.parse('2026-12-01T08:00:00Z') + index * 8 * 3_600_000),
     // The last reminder, another one, and access that has ended.
     leadDays: [1, 7, 7, null][index % 4] ?? null,
+    remindedBefore: true,
     dueSince: new Date('2026-11-24T00:00:00Z'),
   }));
 
@@ -30,8 +32,12 @@ const email = {
 };
 
 function messageAbout(count: number): EmailMessage {
-  const options = { platformName: 'Databricks', lastLeadDays: 1, email };
-  const [message] = createDigests({ recipient: 'ada@example.com', grants: grants(count) }, options);
+  return messageOf(grants(count));
+}
+
+function messageOf(grantsOfMessage: readonly DueGrant[], settings = email): EmailMessage {
+  const options = { platformName: 'Databricks', lastLeadDays: 1, email: settings };
+  const [message] = createDigests({ recipient: 'ada@example.com', grants: grantsOfMessage }, options);
   if (!message) throw new Error('There is no message');
   return message;
 }
@@ -81,6 +87,77 @@ describeInChromium('In Chromium', () => {
     },
   );
 
+  describe.each([
+    ['Hebrew', 'רות לוי', 'כספים.שכר (2026)', 'משרד האוצר', 'בקשה-17'],
+    ['Arabic', 'ليلى حداد', 'مالية.رواتب [3]', 'وزارة المالية', 'طلب-١٧'],
+    ['Persian', 'زهرا می\u200Cخواهد', 'داده\u200Cهای مالی!', 'کتابخانهٔ ملی', 'درخواست-۱۷'],
+    ['Hebrew with an override', 'רות\u202E לוי', '\u2067כספים 12:00', 'משרד\u200F', '17-בקשה'],
+    [
+      'emoji',
+      'Ada 👩\u200D👩\u200D👧\u200D👦',
+      '🏴\u{E0067}\u{E0062}\u{E0073}\u{E0063}\u{E0074}\u{E007F} sales',
+      '👩\u200D💻 Contoso',
+      'R-🎉',
+    ],
+  ])('a mail with names in %s', (_, requesterName, resource, organisationName, requestNumber) => {
+    const settings = {
+      ...email,
+      organisationName,
+      timeZone: 'Europe/Berlin',
+      requestUrlTemplate: 'https://portal.example.com/requests/new',
+    };
+    const one = (index: number): DueGrant => ({
+      requestId: index,
+      requestNumber,
+      requesterName,
+      resource,
+      expiresAt: new Date('2026-12-01T08:21:00Z'),
+      leadDays: 1,
+      remindedBefore: true,
+      dueSince: new Date('2026-11-24T00:00:00Z'),
+    });
+    const digest = [
+      ...Array.from({ length: 22 }, (_, index) => one(index)),
+      { ...one(30), leadDays: null },
+      { ...one(31), leadDays: null },
+    ];
+
+    /** The words around the names: as they are written, and as they are seen, by line and from the left. */
+    const readWords = (of: Page): Promise<{ written: string[]; seen: string[] }> =>
+      of.evaluate(`(() => {
+        const words = [];
+        const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+        for (let node = texts.nextNode(); node; node = texts.nextNode()) {
+          if (node.parentElement.closest('bdi, style')) continue;
+          for (const { 0: word, index } of node.data.matchAll(/[A-Za-z0-9:()·,.]+/g)) {
+            if (/\\u2068[^\\u2069]*$/.test(node.data.slice(0, index))) continue;
+            const range = document.createRange();
+            range.setStart(node, index);
+            range.setEnd(node, index + word.length);
+            const [place] = range.getClientRects();
+            if (place) words.push({ word, left: place.left, middle: (place.top + place.bottom) / 2 });
+          }
+        }
+        const byPlace = (a, b) => (Math.abs(a.middle - b.middle) > 4 ? a.middle - b.middle : a.left - b.left);
+        return { written: words.map(({ word }) => word), seen: words.toSorted(byPlace).map(({ word }) => word) };
+      })()`);
+
+    const asText = ({ subject, plainText }: EmailMessage): string =>
+      `<pre style="white-space: pre-wrap; overflow-wrap: anywhere; unicode-bidi: plaintext">${escapeHtml(`${subject}\n\n${plainText}`)}</pre>`;
+
+    test.each([390, 1280])('is read in the order in which it is written, at %i px', async (width) => {
+      const mail = await open(width, 'light');
+      for (const message of [messageOf(digest, settings), messageOf([one(1)], settings)])
+        for (const body of [message.html, asText(message)]) {
+          await mail.setContent(body);
+          const { written, seen } = await readWords(mail);
+          expect(written.length).toBeGreaterThan(80);
+          expect(seen.join(' ')).toBe(written.join(' '));
+          expect(await cutOff(mail)).toEqual([]);
+        }
+    });
+  });
+
   test.each([
     ['light', 'rgb(255, 255, 255)'],
     ['dark', 'rgb(22, 27, 34)'],
@@ -95,6 +172,7 @@ describeInChromium('In Chromium', () => {
   describe('the mailbox', () => {
     let service: EmailService;
     let address: string;
+    let send: (message: EmailMessage) => Promise<unknown>;
 
     beforeAll(async () => {
       const { authority, ...tls } = await createCertificates();
@@ -104,7 +182,8 @@ describeInChromium('In Chromium', () => {
         getToken: () => Promise.resolve({ token: 'any', expiresOnTimestamp: Infinity }),
       };
       const client = new EmailClient({ ...email, endpoint: service.endpoint }, credential);
-      await client.send(messageAbout(60), deadlineIn(systemClock, 60_000), () => Promise.resolve());
+      send = (message) => client.send(message, deadlineIn(systemClock, 60_000), () => Promise.resolve());
+      await send(messageAbout(60));
       address = `${service.mailbox}/messages/${service.messages[0]?.operationId ?? ''}`;
     });
     afterAll(() => service.close());
@@ -142,16 +221,59 @@ describeInChromium('In Chromium', () => {
       }
     });
 
+    test('shows new messages by itself, and keeps the filter and the focus', async () => {
+      const about = (platformName: string, leadDays: number | null): EmailMessage => {
+        const grant = { ...grants(1)[0], leadDays, resource: `only.${platformName}` } as DueGrant;
+        const options = { platformName, lastLeadDays: 1, email };
+        const [message] = createDigests({ recipient: 'eve@example.com', grants: [grant] }, options);
+        if (!message) throw new Error('There is no message');
+        return message;
+      };
+      const mailbox = await open(1280, 'light');
+      await mailbox.goto(`${service.mailbox}/?to=eve`);
+      await mailbox.getByText('No message matches the filter').waitFor();
+      await send(about('Palantir', 7));
+      const first = mailbox.getByRole('link', { name: /^Your Palantir access/ });
+      await first.waitFor();
+      await first.focus();
+      for (const [platform, lead] of [
+        ['Databricks', 7],
+        ['Palantir', 1],
+        ['Palantir', null],
+      ] as const)
+        await send(about(platform, lead));
+      await mailbox.getByText('4 messages to “eve”').waitFor();
+      expect(await mailbox.evaluate(`document.activeElement.textContent`)).toMatch(
+        /^Your Palantir access .* ends/,
+      );
+
+      const subjects = () => mailbox.locator('.subject').allTextContents();
+      await mailbox.getByLabel('Platform').selectOption('Palantir');
+      await mailbox.getByRole('button', { name: 'Filter' }).click();
+      expect(await subjects()).toEqual([
+        expect.stringMatching(/ has ended$/),
+        expect.stringMatching(/^Last reminder: your Palantir/),
+        expect.stringMatching(/^Your Palantir .* ends/),
+      ]);
+      await mailbox.getByLabel('Kind').selectOption('Access that has ended');
+      await mailbox.getByRole('button', { name: 'Filter' }).click();
+      expect(await subjects()).toEqual([expect.stringMatching(/ has ended$/)]);
+      await mailbox.getByLabel('Kind').selectOption('Last reminder');
+      await mailbox.getByRole('button', { name: 'Filter' }).click();
+      expect(await subjects()).toEqual([expect.stringMatching(/^Last reminder: /)]);
+      expect(mailbox.url()).toBe(`${service.mailbox}/?to=eve&platform=Palantir&kind=Last+reminder`);
+    });
+
     test('leads from the list to a message, and from its recipient to all messages to that one', async () => {
       const mailbox = await open(390, 'light');
       await mailbox.goto(service.mailbox);
-      await mailbox.getByRole('link', { name: /45 Databricks accesses end/ }).click();
+      await mailbox.getByRole('link', { name: /access to 45 Databricks resources ends/ }).click();
       expect(mailbox.url()).toBe(address);
       await mailbox.getByRole('link', { name: 'ada@example.com' }).click();
       expect(mailbox.url()).toBe(`${service.mailbox}/?to=ada%40example.com`);
       await mailbox.getByRole('searchbox', { name: 'Recipient' }).fill('bob');
       await mailbox.getByRole('button', { name: 'Filter' }).click();
-      expect(mailbox.url()).toBe(`${service.mailbox}/?to=bob`);
+      expect(mailbox.url()).toBe(`${service.mailbox}/?to=bob&platform=&kind=`);
     });
   });
 });

@@ -11,6 +11,7 @@ const grant: DueGrant = {
   resource: 'finance.payroll.salaries',
   expiresAt: new Date('2026-12-01T08:00:00Z'),
   leadDays: 7,
+  remindedBefore: true,
   dueSince: new Date('2026-11-24T00:00:00Z'),
 };
 const plain: DigestOptions['email'] = { senderAddress: 'access@example.com', timeZone: 'UTC' };
@@ -51,6 +52,7 @@ const many = (count: number, apart = hour): DueGrant[] =>
 /** The text of an HTML body, as far as these tests need it. */
 const textOf = (html: string): string =>
   html
+    .replace(/<\/?bdi[^>]*>/g, '')
     .replace(/<head>.*<\/head>|<[^>]*>/gs, ' ')
     .replace(/\s+/g, ' ')
     .replace(/&#39;/g, "'");
@@ -62,7 +64,7 @@ describe('one grant', () => {
     expect(plainText).toContain(
       'Your access to finance.payroll.salaries on Databricks ends Tuesday 1 December 2026, 09:00 CET (08:00 UTC).\n',
     );
-    expect(html.replace(/\s+/g, ' ')).toContain(
+    expect(html.replace(/\s+/g, ' ').replace(/<\/?bdi[^>]*>/g, '')).toContain(
       'Your access to <strong>finance.payroll.salaries</strong> on Databricks ends <strong>Tuesday 1 December 2026, 09:00 CET</strong> (08:00 UTC)',
     );
   });
@@ -87,6 +89,16 @@ describe('one grant', () => {
     for (const text of [plainText, html, subject]) expect(text).not.toMatch(/last reminder/i);
   });
 
+  test('is not marked as the last reminder where no other went before', () => {
+    const only = create([{ ...grant, leadDays: 1, remindedBefore: false }], berlin);
+    for (const text of [only.plainText, only.html, only.subject]) expect(text).not.toMatch(/last reminder/i);
+  });
+
+  test('says what is lost without a renewal', () => {
+    for (const text of [plainText, textOf(html)])
+      expect(text).toContain('Without a renewal you lose the access, and have to request it again.');
+  });
+
   test('whose name is very long is named in full, and shortened in the subject', () => {
     const resource = 'x'.repeat(120);
     const message = create([{ ...grant, resource }], berlin);
@@ -99,7 +111,7 @@ describe('several grants', () => {
   const { subject, plainText, html } = create(many(3, 15 * hour), berlin);
 
   test('have a subject with their number and the first end', () => {
-    expect(subject).toBe('3 Databricks accesses end, the first on Tue 1 Dec');
+    expect(subject).toBe('Your access to 3 Databricks resources ends soon, the first on Tue 1 Dec');
   });
 
   test('come soonest first under the day of their end, each with its time and its link', () => {
@@ -126,9 +138,18 @@ describe('several grants', () => {
         expect(text).toContain(`https://portal.example.com/requests/${number}/renew`);
   });
 
-  test('of which one is at its last reminder: the subject and that grant say so', () => {
+  test('all at their last reminder: the subject says so', () => {
+    const { subject: last } = create(many(3).map((one) => ({ ...one, leadDays: 1 })));
+    expect(last).toBe(
+      'Last reminder: your access to 3 Databricks resources ends soon, the first on Tue 1 Dec',
+    );
+  });
+
+  test('some at their last reminder: the subject says how many, and they say so', () => {
     const message = create(many(3).map((one, index) => (index === 0 ? { ...one, leadDays: 1 } : one)));
-    expect(message.subject).toBe('Last reminder: 3 Databricks accesses end, the first on Tue 1 Dec');
+    expect(message.subject).toBe(
+      'Last reminder for 1: your access to 3 Databricks resources ends soon, the first on Tue 1 Dec',
+    );
     expect(message.plainText.match(/Last reminder/g)).toHaveLength(1);
     expect(message.html.match(/<strong[^>]*>Last reminder/g)).toHaveLength(1);
   });
@@ -157,6 +178,8 @@ describe('several grants', () => {
 
 describe('access that has ended', () => {
   const ended = { ...grant, requestId: 9, requestNumber: 'REQ-9', leadDays: null };
+  const soon = { ...grant, resource: 'soon', expiresAt: new Date('2026-12-03T08:00:00Z') };
+  const again = { ...linked, requestUrlTemplate: 'https://portal.example.com/new?like={requestNumber}' };
 
   test('is reported by its end, and without a link to renew what is over', () => {
     const { subject, plainText, html } = create([ended], berlin);
@@ -164,23 +187,60 @@ describe('access that has ended', () => {
     expect(plainText).toContain(
       'Your access to finance.payroll.salaries on Databricks ended Tuesday 1 December 2026, 09:00 CET (08:00 UTC).\n',
     );
+    expect(plainText).toContain('You can no longer use it. If you still need it, request it again.');
     expect(html).not.toContain('<a ');
     expect(plainText).toContain('Request: REQ-9\n');
   });
 
-  test('has a section of its own beside what ends', () => {
-    const soon = { ...grant, resource: 'soon', expiresAt: new Date('2026-12-03T08:00:00Z') };
-    const { subject, plainText, html } = create([ended, soon]);
-    expect(subject).toBe('Your Databricks access to soon ends Thu 3 Dec, 08:00 UTC');
-    expect(plainText).toContain(
-      '\nHas ended\n\n- finance.payroll.salaries, Tuesday 1 December 2026, 08:00 UTC, request: REQ-9\n',
+  test('has a link to request it again, where the site has given one', () => {
+    const { plainText, html } = create([ended], again);
+    expect(html).toMatch(/href="https:\/\/portal\.example\.com\/new\?like=REQ-9"[^>]*>Request again</);
+    expect(plainText).toContain('Request again: https://portal.example.com/new?like=REQ-9\n');
+    const fixed = create([{ ...ended, requestNumber: '' }], {
+      ...plain,
+      requestUrlTemplate: 'https://portal.example.com/new',
+    });
+    expect(fixed.plainText).toContain('Request again: https://portal.example.com/new\n');
+  });
+
+  test('has a section of its own beside what ends, and its place in the subject', () => {
+    const { subject, plainText, html } = create([ended, soon], again);
+    expect(subject).toBe(
+      'Your Databricks access to soon ends Thu 3 Dec, 08:00 UTC; access to finance.payroll.salaries has ended',
     );
-    expect(textOf(html)).toContain('Has ended finance.payroll.salaries · Tuesday 1 December 2026, 08:00 UTC');
+    expect(plainText).toContain(
+      '\nAlready ended\n\n- finance.payroll.salaries, Tuesday 1 December 2026, 08:00 UTC, request: REQ-9, request again: https://portal.example.com/new?like=REQ-9\n',
+    );
+    expect(textOf(html)).toContain(
+      'Already ended finance.payroll.salaries · Tuesday 1 December 2026, 08:00 UTC · Request REQ-9 · Request again',
+    );
+    expect(plainText).toContain('What has ended already, you can request again.');
+    const others = many(3).map((one) => ({ ...one, leadDays: null }));
+    expect(create([...others, soon]).subject).toBe(
+      'Your Databricks access to soon ends Thu 3 Dec, 08:00 UTC; 3 others have ended',
+    );
   });
 
   test('of several grants alone has a subject with their number', () => {
     const { subject } = create(many(3).map((one) => ({ ...one, leadDays: null })));
-    expect(subject).toBe('3 Databricks accesses have ended');
+    expect(subject).toBe('Your access to 3 Databricks resources has ended');
+  });
+});
+
+describe('the greeting', () => {
+  const greetingOf = (...names: string[]): string | undefined =>
+    create(names.map((requesterName, index) => ({ ...grant, requestId: index, requesterName })))
+      .plainText.split('\n')
+      .at(0);
+
+  test('names the one person whose access it is, however the name is written', () => {
+    expect(greetingOf('Ada Lovelace', 'ADA  LOVELACE ', '')).toBe('Hello Ada Lovelace,');
+  });
+
+  test('names both of two people who share an address, and nobody of more', () => {
+    expect(greetingOf('Ada Lovelace', 'Charles Babbage')).toBe('Hello Ada Lovelace and Charles Babbage,');
+    expect(greetingOf('Ada Lovelace', 'Charles Babbage', 'Mary Somerville')).toBe('Hello,');
+    expect(greetingOf('', ' ')).toBe('Hello,');
   });
 });
 
@@ -225,10 +285,20 @@ describe('the footer', () => {
     for (const text of footers(plain)) {
       expect(text).toContain('because you hold time-limited access on Databricks');
       expect(text).toContain('You cannot unsubscribe from these reminders');
-      expect(text).toContain('Questions? Ask the team that manages your access.');
+      expect(text).toContain('Questions? Reply to this email, or write to access@example.com.');
       expect(text).toContain('Sent automatically by Access Expiry Jobs.');
     }
   });
+
+  test.each(['DoNotReply@example.com', 'no-reply@example.com'])(
+    'of a sender that nobody reads, %s, says where to ask',
+    (senderAddress) => {
+      for (const text of footers({ ...linked, senderAddress }))
+        expect(text).toContain('Questions? Ask where you requested the access: https://portal.example.com.');
+      for (const text of footers({ ...plain, senderAddress }))
+        expect(text).toContain('Questions? Ask your manager or the team that granted you the access');
+    },
+  );
 
   test('names whom to ask and the organisation', () => {
     for (const text of footers({ ...plain, replyTo: 'team@example.com', organisationName: "O'Neil & Co" }))
@@ -257,11 +327,87 @@ test('values from the database are escaped in HTML, and links are encoded', () =
 });
 
 test('no control character of a value breaks a line or a subject', () => {
-  const evil = { ...grant, resource: 'a\r\nBcc: all@example.com', requesterName: 'x\u0000\u2028\u202Ey' };
+  const evil = { ...grant, resource: 'a\r\nBcc: everybody', requesterName: 'x\u0000\u2028\u202Ey' };
   const { plainText, subject } = create([evil], plain);
-  expect(plainText).toContain('Your access to a Bcc: all@example.com on Databricks ends');
+  expect(plainText).toContain('Your access to a Bcc: everybody on Databricks ends');
   expect(plainText).toContain('Hello x y,\n');
   expect(subject).not.toMatch(/[\r\n]/);
+});
+
+test.each([
+  ['Persian', 'می\u200Cخواهم'],
+  ['Hindi', 'क्\u200Dष'],
+  ['Sinhala', 'ශ්\u200Dරී'],
+  ['a family', '👩\u200D👩\u200D👧\u200D👦'],
+  ['a flag of sequences', '🏴\u{E0067}\u{E0062}\u{E0073}\u{E0063}\u{E0074}\u{E007F}'],
+])('invisible letters that belong to a name stay: %s', (_, name) => {
+  const { plainText, html, subject } = create([{ ...grant, resource: name, requesterName: name }]);
+  for (const text of [plainText, html, subject]) expect(text).toContain(name);
+});
+
+test.each([
+  ['an override', 'a\u202Eb', 'ab'],
+  ['an isolate that is not closed', 'a\u2067b', 'ab'],
+  ['the end of an isolate of others', 'a\u2069b', 'ab'],
+  ['tags that spell hidden text', 'a\u{E0062}\u{E0063}', 'a'],
+  [
+    'tags that make too long a flag',
+    '🏴\u{E0067}\u{E0062}\u{E0073}\u{E0063}\u{E0074}\u{E0074}\u{E0074}\u{E007F}',
+    '🏴',
+  ],
+])('invisible characters that harm a line go: %s', (_, resource, expected) => {
+  expect(create([{ ...grant, resource }]).plainText).toContain(`Your access to ${expected} on Databricks`);
+});
+
+test('a value is cleaned alike where it is shown and where it is linked', () => {
+  const padded = { ...grant, requestNumber: '\u00A0REQ-1\u202E   \u200B' };
+  const { plainText, html } = create([padded]);
+  expect(plainText).toContain('Request: REQ-1\n');
+  expect(html).toContain('href="https://portal.example.com/requests/REQ-1/renew"');
+});
+
+describe('a right-to-left value', () => {
+  const hebrew = 'כספים.שכר';
+
+  test('is isolated in each text; others, which need it not, are as they were', () => {
+    const { subject, plainText, html } = create([{ ...grant, resource: hebrew }]);
+    expect(subject).toContain(`access to \u2068${hebrew}\u2069 ends`);
+    expect(plainText).toContain(`Your access to \u2068${hebrew}\u2069 on Databricks`);
+    expect(plainText).toContain('Hello Ada Lovelace,\n');
+    expect(html).toContain(`<strong><bdi dir="auto">${hebrew}</bdi></strong>`);
+    expect(html).toContain('Hello <bdi dir="auto">Ada Lovelace</bdi>,');
+  });
+});
+
+describe('a name that looks like a link', () => {
+  const shown = (resource: string) => create([{ ...grant, resource }], plain);
+
+  /** | is where it is broken by a character that nobody sees. */
+  test.each([
+    'data|.world|.com',
+    'Sales (data|.world|.com)',
+    'sign in at https|://evil|.example/login now',
+    'www|.example',
+    'shared|@example|.com',
+    'münchen|.de/daten',
+    'xn--e1aybc|.xn--p1ai',
+  ])('is none for a client: %s', (expected) => {
+    const { plainText, html } = shown(expected.replaceAll('|', ''));
+    for (const text of [plainText, textOf(html)])
+      expect(text).toContain(`Your access to ${expected.replaceAll('|', '\u2060')}`);
+  });
+
+  test.each([
+    'finance.payroll.salaries',
+    'sales.gold.table_1',
+    'v1.2.3',
+    'a.b',
+    'Ada. Or Bob',
+    'main.hr.org_units',
+  ])('unlike one that does not, a copy of which has to be found: %s', (resource) => {
+    const { plainText, html } = shown(resource);
+    for (const text of [plainText, html]) expect(text).toContain(resource);
+  });
 });
 
 test('halves of characters, which SQL Server keeps, break neither a text nor a link', () => {
@@ -285,6 +431,38 @@ test('without a template, or for a request without a number, there is no link, a
   expect(create([unnumbered]).plainText).not.toMatch(/request:/i);
 });
 
+test.each([
+  ['https://portal.example.com/requests/{requestNumber}/renew', '..'],
+  ['https://portal.example.com/requests/{requestNumber}/renew', '.'],
+  ['https://portal.example.com/requests/{requestNumber}', '..'],
+  ['https://portal.example.com/requests/{requestNumber}', '.'],
+  ['https://portal.example.com/requests/.{requestNumber}', '.'],
+  ['https://portal.example.com/requests/%2e{requestNumber}', '.'],
+])(
+  '%s has no link for the request number %s, which would leave its place',
+  (renewalUrlTemplate, requestNumber) => {
+    const { html, plainText } = create([{ ...grant, requestNumber }], { ...plain, renewalUrlTemplate });
+    expect(html).not.toContain('href');
+    expect(plainText).not.toContain('https:');
+    expect(plainText).toMatch(/ask for a renewal/i);
+  },
+);
+
+test.each(['...', '../..', '..\\', '?', '#', '%2e%2e', 'a/b'])(
+  'the request number %s stays one segment of the path',
+  (requestNumber) => {
+    const { plainText } = create([{ ...grant, requestNumber }]);
+    const [link = ''] = /https:\S+/.exec(plainText) ?? [];
+    const [, requests, number = '', renew, ...others] = new URL(link).pathname.split('/');
+    expect([requests, decodeURIComponent(number), renew, others]).toEqual([
+      'requests',
+      requestNumber,
+      'renew',
+      [],
+    ]);
+  },
+);
+
 describe('a digest too large for the service', () => {
   test('of 12,000 grants becomes several messages, each well under 10 MB, with each grant in one of them', () => {
     const grants = many(12_000, 60_000);
@@ -292,6 +470,14 @@ describe('a digest too large for the service', () => {
     expect(messages.length).toBeGreaterThan(1);
     expect(messages.flatMap((message) => message.grants)).toEqual(grants);
     expect(new Set(messages.map(({ operationId }) => operationId)).size).toBe(messages.length);
+    expect(messages[1]?.subject).toMatch(
+      new RegExp(
+        `^Your access to [\\d,]+ Databricks resources ends soon, .* \\(part 2 of ${messages.length}\\)$`,
+      ),
+    );
+    expect(messages[1]?.plainText).toContain(
+      `This is part 2 of ${messages.length}: your list is too long for one email.`,
+    );
     for (const { html, plainText, grants: own } of messages) {
       expect(Buffer.byteLength(JSON.stringify({ html, plainText }))).toBeLessThan(5_000_000);
       expect(html).toContain(own.at(-1)?.resource);

@@ -141,7 +141,7 @@ addressMissing=1:${id} rejected.EmailDropped=1:${gone}');`,
       count: 1,
       requestIds: [gone],
       requests: [],
-      advice: expect.stringMatching(/suppression list/) as string,
+      advice: expect.stringMatching(/suppressed address bounced before: correct it, or wait/) as string,
     },
   ]);
 });

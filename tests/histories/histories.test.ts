@@ -72,7 +72,7 @@ test('a mail whose sender has died goes out under the same id when a setting has
 onStandIn('a run whose clock is set back while it sleeps, and whose quota is used up, goes on', () =>
   play(environment, jobOf('notification', 'Databricks'), [
     { do: 'quota', sends: 1 },
-    { do: 'run', at: 'checkLease', nth: 2, fault: 'paused' },
+    { do: 'run', at: 'readDueReminders', nth: 1, fault: 'paused' },
     { do: 'clockBack', minutes: 1440 },
     { do: 'resume' },
     { do: 'run' },

@@ -99,11 +99,14 @@ describe('npm start', () => {
       end = ended(product);
     });
 
-    test('prints one line of settings with which the commands work on it', async () => {
-      const [line = ''] = /^ +IDENTITY_ENDPOINT=.* npm run doctor$/m.exec(await isUp(product)) ?? [];
+    test('prints a line of settings for each shell with which the commands work on it', async () => {
+      const printed = await isUp(product);
+      const [line = ''] = /^ +IDENTITY_ENDPOINT=.* npm run doctor$/m.exec(printed) ?? [];
       const environment = Object.fromEntries(
         [...line.matchAll(/(\w+)='([^']*)'/g)].map(([, name = '', value = '']) => [name, value]),
       );
+      const inPowerShell = Object.entries(environment).map(([name, value]) => `$env:${name}='${value}'; `);
+      expect(printed).toContain(`\n  ${inPowerShell.join('')}npm run doctor\n`);
       const [dryRun, deployment] = await Promise.all([
         runCommand('cli/runJob.ts', [notify.type, '--dry-run'], { environment }),
         runCommand('cli/deployDatabase.ts', [], { environment }),
@@ -122,9 +125,9 @@ describe('npm start', () => {
   });
 
   test.each([
-    [['--port', 'x'], /--port is "x": expected a port, for example 7071/],
+    [['--port', 'x'], /--port is "x": expected a port, for example npm start -- --port 7073/],
     [['--mailbox-port', '65536'], /--mailbox-port is "65536": expected a port/],
-    [['--twice'], /--twice/],
+    [['--twice'], /--twice[^]*Usage: npm start/],
   ])('refuses %j with 1 and says why', async (args, message) => {
     const { code, stderr } = await runCommand('local/start.ts', args);
     expect(code).toBe(1);
@@ -140,7 +143,9 @@ describe('npm start', () => {
         expect({ code, stdout, stderr }).toEqual({
           code: 1,
           stdout: '',
-          stderr: `Port ${port} is taken: choose another with --port\nPort ${mailboxPort} is taken: choose another with --mailbox-port\n`,
+          stderr:
+            `Port ${port} is taken: choose another with npm start -- --port <port>\n` +
+            `Port ${mailboxPort} is taken: choose another with npm start -- --mailbox-port <port>\n`,
         });
       }),
     );
@@ -196,15 +201,42 @@ describe('npm run job', () => {
   beforeEach(() => sample.reset());
   afterAll(() => sample.close());
 
-  test('--dry-run prints what is due and writes nothing', async () => {
-    const { code, stdout } = await job([revoke.type, '--dry-run']);
+  test('--dry-run says what is due in words, and writes nothing', async () => {
+    const revocation = await job([revoke.type, '--dry-run']);
+    expect(revocation.code).toBe(0);
+    expect(revocation.stdout).toMatch(
+      new RegExp(
+        `^${revoke.type} would revoke \\d+ grants now\\. This was a dry run: nothing was written or sent\\.\n`,
+      ),
+    );
+    expect(revocation.stdout).toMatch(/\nNumber of grants by end:\n +\d+ {2}before .* UTC\n/);
+    expect(revocation.stdout).toMatch(/ {2}Request +Number +Ends +Resource\n {2}\d+ +\S+ +20\d\d-/);
+    const stopped = await job([revoke.type, '--dry-run'], { REVOCATION_CEILING: '3' });
+    expect(stopped.stdout).toMatch(
+      /would revoke nothing now[^]*Blocked by the safety stop: \d+ grants are due, more than 3/,
+    );
+    const reminders = await job([notify.type, '--dry-run']);
+    expect(reminders.stdout).toMatch(/would send \d+ of \d+ reminders now/);
+    expect(reminders.stdout).toMatch(/\nWould fail: \d+ address malformed: \d+/);
+    expect(reminders.stdout).toMatch(/ {2}Request +Number +Ends +To +Resource\n/);
+    expect(await sample.query('SELECT Id FROM dbo.JobRun;')).toEqual([]);
+  });
+
+  test('--dry-run --json prints what is due as the API answers it', async () => {
+    const { code, stdout } = await job([revoke.type, '--dry-run', '--json']);
     expect(code).toBe(0);
     expect(JSON.parse(stdout)).toMatchObject({ jobType: revoke.type, count: expect.any(Number) as number });
     expect(await sample.query('SELECT Id FROM dbo.JobRun;')).toEqual([]);
   });
 
-  test('runs the job and prints its run', async () => {
-    const { code, stdout, stderr } = await job([notify.type]);
+  test('runs the job and says what it did', async () => {
+    const { code, stdout } = await job([revoke.type]);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^Completed: (\d+) revoked of \1 due in .* s\.\n$/);
+  });
+
+  test('--json prints the run', async () => {
+    const { code, stdout, stderr } = await job([notify.type, '--json']);
     expect(code).toBe(0);
     const { kind, run } = JSON.parse(stdout) as { kind: string; run: Record<string, unknown> };
     expect([kind, run.jobType, run.status]).toEqual(['finished', notify.type, 'Completed']);
@@ -226,9 +258,11 @@ describe('npm run job', () => {
     await sample.query(
       `INSERT INTO dbo.JobRun (Job_Id, Job_Type, Status, Started_At, Started_By) VALUES (NEWID(), '${revoke.type}', 'InProgress', GETUTCDATE(), 'machine-1');`,
     );
-    const { code, stdout } = await job([revoke.type]);
+    const { code, stdout, stderr } = await job([revoke.type, '--json']);
     expect(code).toBe(1);
     expect(JSON.parse(stdout)).toMatchObject({ kind: 'held', activeRun: { startedBy: 'machine-1' } });
+    expect(stderr).toMatch(/is held by run \S+ since /);
+    expect((await job([revoke.type])).stdout).toBe('Nothing was done: the job is running already.\n');
   });
 
   test.each([
@@ -244,6 +278,19 @@ describe('npm run job', () => {
     expect(stderr).toMatch(/Usage: npm run job -- <Job_Type>/);
     for (const { type } of jobs) expect(stderr).toContain(type);
     expect(await sample.query('SELECT Id FROM dbo.JobRun;')).toEqual([]);
+  });
+
+  test('says on stderr that the database is starting, and which try comes next', async () => {
+    sample.standIns.sql.order({
+      kind: 'error',
+      match: /SELECT GETUTCDATE\(\) AS ReadAt/,
+      number: 40_613,
+      times: 1,
+    });
+    const { code, stdout, stderr } = await job([revoke.type, '--dry-run']);
+    sample.standIns.sql.clearFaults();
+    expect([code, stdout]).toEqual([0, expect.stringContaining('would revoke')]);
+    expect(stderr).toMatch(/^The database is starting or busy, try 2 of 6 in 5 s: .*SQL error 40613.*\n$/);
   });
 
   test('without settings ends with 1 and names every one that is missing', async () => {

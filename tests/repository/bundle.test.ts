@@ -1,5 +1,5 @@
 /** What the bundle holds, by esbuild's metafile of the build: `npm test` builds first. */
-import { readFileSync } from 'node:fs';
+import { globSync, readFileSync } from 'node:fs';
 import { createRequire, isBuiltin } from 'node:module';
 import { basename, join } from 'node:path';
 import type { Metafile } from 'esbuild';
@@ -137,9 +137,34 @@ test('the Functions runtime supplies its own module; all else that is not in the
   expect([...new Set(outside)].filter((path) => !isBuiltin(path))).toEqual(['@azure/functions-core']);
 });
 
-test('every package in the bundle has its licence in the package', () => {
-  const licences = readFileSync(join(root, 'dist/LICENSES.txt'), 'utf8');
-  expect(bundled.filter((name) => !licences.includes(`${name} `))).toEqual([]);
+test('no file of the bundle names a path of the machine that built it', () => {
+  const files = globSync(['dist/main.mjs{,.map}', 'dist/chunks/*.{mjs,map}'], { cwd: root });
+  expect(files.length).toBeGreaterThan(20);
+  expect(files.filter((file) => readFileSync(join(root, file), 'utf8').includes(root))).toEqual([]);
+});
+
+/** What stands under each package's heading. */
+const textsIn = (file: string): Map<string, string> =>
+  new Map(
+    readFileSync(join(root, file), 'utf8')
+      .split(`\n${'-'.repeat(80)}\n\n`)
+      .map((part) => [part.slice(0, part.indexOf(' ')), part.slice(part.indexOf('\n')).trim()]),
+  );
+
+test('every package in the bundle has the text of its licence in the package', () => {
+  const licences = textsIn('dist/LICENSES.txt');
+  expect(bundled.filter((name) => !licences.has(name))).toEqual([]);
+  expect([...licences].filter(([, text]) => text.length < 200)).toEqual([]);
+  // It has taken over files of others, whose licences lie in a folder.
+  expect(licences.get('@opentelemetry/instrumentation')).toMatch(/Apache License.*Forrest L Norvell/s);
+});
+
+test('and the notices that it comes with', () => {
+  const notices = textsIn('dist/NOTICES.txt');
+  expect([...notices.keys()]).toEqual(['import-in-the-middle', 'applicationinsights']);
+  expect(notices.get('import-in-the-middle')).toContain(
+    'This product includes software developed at Datadog',
+  );
 });
 
 test('every file of the bundle has a source map, which names the TypeScript', () => {

@@ -485,7 +485,7 @@ describe('azure.yaml', () => {
       expect(variables.filter((name) => !outputs.includes(name ?? ''))).toEqual([]);
       for (const call of calls(hook.posix)) {
         const [, script = '', parameters = ''] = /^run (\S+)(.*)/.exec(call) ?? [];
-        const [, command] = /^node --import tsx (\S+)$/.exec(scripts[script] ?? '') ?? [];
+        const [, command] = /^node --import \S+ (\S+)$/.exec(scripts[script] ?? '') ?? [];
         expect(unknownOptions(parameters, command)).toEqual([]);
       }
       expect([hook.posix.shell, hook.windows.shell]).toEqual(['sh', 'pwsh']);

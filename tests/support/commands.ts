@@ -107,7 +107,7 @@ function bundledScripts(): Record<string, string> {
   return Object.fromEntries(
     Object.entries(scripts).map(([name, script]) => [
       name,
-      script.replace(/--import tsx (\S+)\.ts/, '$1.mjs').replace(' --build', ''),
+      script.replace(/--import \S+ (\S+)\.ts/, '$1.mjs').replace(' --build', ''),
     ]),
   );
 }

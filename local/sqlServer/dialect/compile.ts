@@ -21,7 +21,7 @@ export interface Compiled {
   readonly target: Table | undefined;
 }
 
-/** Throws SqlError: 207, 208 and the like, 50000 for what is not served. */
+/** Throws SqlError: 207, 208 and the like, 40514 for what is not served. */
 export type Compile = (context: CompileContext) => Compiled;
 
 /** A statement that is emitted as SQL with the columns that it yields. */

@@ -33,7 +33,7 @@ export type Statement = StatementBody & {
   readonly text: string;
 };
 
-/** A batch's statements. Throws SqlError: 102 and 105 where the text is surely wrong, else 50000 quoting the statement. */
+/** A batch's statements. Throws SqlError: 102 and 105 where the text is surely wrong, else 40514 quoting the statement. */
 export const parseBatch = remembering((sql): Statement[] => new StatementParser(sql).batch());
 
 class StatementParser extends WriteParser {

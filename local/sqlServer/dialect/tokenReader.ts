@@ -75,7 +75,7 @@ const RESERVED = new Set(
   ).split(' '),
 );
 
-/** Reads a text's tokens in order. Throws SqlError 102 at an unexpected end, else 50000 quoting the statement. */
+/** Reads a text's tokens in order. Throws SqlError 102 at an unexpected end, else 40514 quoting the statement. */
 export class TokenReader {
   protected readonly tokens: Token[];
   protected at = 0;

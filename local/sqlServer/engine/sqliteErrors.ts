@@ -33,7 +33,7 @@ export function toSqlError(
       if (/malformed JSON/i.test(error.message)) return sqlError(13609);
       if (/integer overflow/i.test(error.message)) return sqlError(8115, 'int');
   }
-  return new SqlError(50000, `The SQL stand-in does not serve this statement: SQLite says ${error.message}`);
+  return new SqlError(40514, `The SQL stand-in does not serve this statement: SQLite says ${error.message}`);
 }
 
 function duplicate(detail: string, table: Table | undefined): SqlError {

@@ -21,9 +21,8 @@ function view(columns: string, ...sources: readonly string[]): SystemView {
   };
 }
 
-/** The view of something that cannot be made here. */
-const empty = (columns: string): SystemView =>
-  view(columns.replace(/(?=;|$)/g, ' = NULL'), '(SELECT 1 WHERE 0)');
+/** Of what cannot be made here. */
+const empty = (columns: string) => view(columns.replace(/(?=;|$)/g, ' = NULL'), '(SELECT 1 WHERE 0)');
 
 /** The catalogue's entries as SQL sees them; what they hold is JSON, see Catalogue. */
 const entries = (...kinds: string[]): string =>

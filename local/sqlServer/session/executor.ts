@@ -120,7 +120,7 @@ export class Executor {
   /** Reports an error; true: it ends the batch. */
   private fail(thrown: unknown, run: Run): boolean {
     const error =
-      thrown instanceof SqlError ? thrown : new SqlError(50000, `The SQL stand-in failed: ${String(thrown)}`);
+      thrown instanceof SqlError ? thrown : new SqlError(40514, `The SQL stand-in failed: ${String(thrown)}`);
     run.response.error(error);
     if (error.next) run.response.error(error.next);
     run.response.statementDone(undefined, true);
@@ -377,7 +377,7 @@ export class Executor {
 
 /** What is not served shows in its statement, also where only a part of it was looked at. */
 function quoting(error: unknown, { text }: Statement): unknown {
-  if (!(error instanceof SqlError) || error.number !== 50000 || error.message.includes(text)) return error;
+  if (!(error instanceof SqlError) || error.number !== 40514 || error.message.includes(text)) return error;
   return notServed(error.message.replace(/^The SQL stand-in does not serve /, ''), text);
 }
 

@@ -28,7 +28,7 @@ export function parseSqlBatch(payload: Buffer): SqlRequest {
 const BY_NUMBER = 0xffff;
 const SP_EXECUTESQL = 10;
 
-/** An sp_executesql call. Throws SqlError 50000 for any other procedure. */
+/** An sp_executesql call. Throws SqlError 40514 for any other procedure. */
 export function parseRpc(payload: Buffer): SqlRequest {
   const reader = skipHeaders(payload);
   const length = reader.u16();

@@ -106,7 +106,7 @@ export interface TypedValue {
   readonly value: SqlValue;
 }
 
-/** TYPE_INFO and the value behind it, as parameters of an RPC carry them. Throws SqlError 50000 for other types. */
+/** TYPE_INFO and the value behind it, as parameters of an RPC carry them. Throws SqlError 40514 for other types. */
 export function readTypedValue(reader: Reader): TypedValue {
   const token = reader.u8();
   switch (token) {

@@ -371,7 +371,7 @@ async function act(button: HTMLElement): Promise<void> {
         : { text: describeProblem(response, answer), failed: response.status !== tooManyRequests };
   } catch (error) {
     told = {
-      text: `The answer was lost (${messageOf(error)}). It may have been done all the same: this page shows it.`,
+      text: `The answer was lost (${messageOf(error)}). ${job === undefined ? 'It may have been sent' : 'The run may be going on'}: this page shows it.`,
       failed: true,
     };
   }

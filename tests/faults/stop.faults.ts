@@ -1,0 +1,112 @@
+/**
+ * The app is stopped as the Functions host stops it (10 s for its invocations, 5 s for appTerminate, then the end), while
+ * the database or the email service is slow: the run's row is finished in time, and the next run repeats nothing.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import { jobs, type Job } from '../../src/jobs/catalogue';
+import { startSample, type App, type Sample } from '../support/app';
+
+/** From the signal on (docs: appTerminate), in ms. */
+const finishedWithin = 4_000;
+
+const sampleJobs = jobs.filter(({ platform }) => platform.name === 'Databricks');
+const cases = [1_000, 5_000, 14_000].flatMap((latencyMs) =>
+  sampleJobs.flatMap((job) => (['http', 'timer'] as const).map((trigger) => ({ latencyMs, job, trigger }))),
+);
+
+let sample: Sample;
+let held = 0;
+beforeAll(async () => {
+  sample = await startSample();
+});
+beforeEach(async () => {
+  await sample.reset();
+  sample.standIns.sql.clearStatements();
+});
+afterAll(async () => {
+  await sample.close();
+  process.stdout.write(`Stopped in time: ${held} of ${cases.length}\n`);
+});
+
+test.each(cases)(
+  '$job.type, started by $trigger and stopped at a latency of $latencyMs ms, finishes its row within 4 s',
+  async ({ latencyMs, job, trigger }) => {
+    const app = await sample.startApp();
+    beSlow(job, latencyMs);
+    await start(app, job, trigger);
+    await isUnderWay(job);
+    const stopped = app.stop('SIGTERM');
+    const [line = ''] = await app.logged(/host: Stopping; \d+ invocations/);
+    const signalledAt = new Date(line.slice(0, line.indexOf(' ')));
+    await stopped;
+
+    const [run, ...others] = await sample.query(
+      'SELECT Status, Completed_At, Error_Message FROM dbo.JobRun;',
+    );
+    expect(others).toEqual([]);
+    expect(run?.Status).toMatch(/^(Completed|Failed)$/);
+    expect((run?.Completed_At as Date).getTime() - signalledAt.getTime()).toBeLessThan(finishedWithin);
+
+    if (job.kind === 'notification') await expectEachAcceptedIsRecordedOrUnknown(run?.Error_Message);
+    sample.standIns.sql.clearFaults();
+    sample.standIns.email.latencyMs = 0;
+    const next = await sample.startApp();
+    expect((await next.call(`/api/jobs/${job.type}/runs`, { method: 'POST' })).status).toBe(200);
+    await next.stop();
+    await expectNothingTwice(job, latencyMs);
+    held++;
+  },
+);
+
+function beSlow({ kind }: Job, latencyMs: number): void {
+  const { standIns } = sample;
+  if (kind === 'notification') standIns.email.latencyMs = latencyMs;
+  else
+    standIns.sql.order({
+      kind: 'delay',
+      match: /INSERT INTO dbo\.RevokedAccess/,
+      delayMs: latencyMs,
+      times: Infinity,
+    });
+}
+
+/** Does not wait for the run: its answer is lost with the app. */
+async function start(app: App, { type }: Job, trigger: 'http' | 'timer'): Promise<void> {
+  if (trigger === 'timer') await app.fireTimer(type);
+  else void fetch(`${app.url}/api/jobs/${type}/runs`, { method: 'POST' }).catch(() => undefined);
+}
+
+async function isUnderWay({ kind }: Job): Promise<void> {
+  const { standIns } = sample;
+  const begun = (): boolean =>
+    kind === 'notification'
+      ? standIns.email.requests.length > 0
+      : standIns.sql.statements.some(({ text }) => text.includes('INSERT INTO dbo.RevokedAccess'));
+  while (!begun()) await delay(10);
+}
+
+/** What the service had accepted by then has a row; of the rest that was under way the run says how many there are. */
+async function expectEachAcceptedIsRecordedOrUnknown(message: unknown): Promise<void> {
+  const rows = await sample.query(
+    'SELECT Notification_Sent_To AS SentTo FROM dbo.ExpiryNotification_Databricks;',
+  );
+  const recorded = new Set(rows.map(({ SentTo }) => SentTo));
+  const unrecorded = sample.standIns.email.messages.filter(({ to }) => !recorded.has(to[0]?.toLowerCase()));
+  const unknown = Number(/\bunknown=(\d+)/.exec(String(message))?.[1] ?? 0);
+  expect(unrecorded.length).toBeLessThanOrEqual(unknown);
+}
+
+async function expectNothingTwice(job: Job, latencyMs: number): Promise<void> {
+  const { revocationTable, notificationTable, requestColumn } = job.platform;
+  const table = job.kind === 'revocation' ? revocationTable : notificationTable;
+  const twice = await sample.query(
+    `SELECT ${requestColumn} AS Id FROM ${table} GROUP BY ${requestColumn} HAVING COUNT(*) > 1;`,
+  );
+  expect(twice).toEqual([]);
+  const [left] = await sample.query(`SELECT COUNT(*) AS Written FROM ${table};`);
+  expect(left?.Written).toBe(70);
+  // Messages that the stopped app was sending arrive at the service as late as it is slow.
+  await delay(latencyMs);
+  const recipients = sample.standIns.email.messages.map(({ to }) => to.join());
+  expect(new Set(recipients).size).toBe(recipients.length);
+}
