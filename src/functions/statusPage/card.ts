@@ -37,6 +37,7 @@ export function renderCard(
     id="job-${type}"
     aria-labelledby="${type}"
     data-job="${type}"
+    data-kind="${job.kind}"
     data-state="${state}"
     ${selected ? html` class="selected"` : null}
   >

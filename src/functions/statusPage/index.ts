@@ -77,8 +77,16 @@ export const getStatus: Handler = async (request, context) => {
   } catch (error) {
     if (!(error instanceof RequestError)) context.error(error);
     const { status, title, detail, headers } = toProblem(error);
-    const page = part ? renderProblem(title, detail) : renderProblemPage(title, detail, assets);
-    return answer(status, page, headers);
+    const problem = {
+      title,
+      detail,
+      // What was asked for will not be there: the page without it is.
+      ...(status < 500 && {
+        way: { href: linkWith(queryOf(request).get('code'))({}), text: 'Open the status page' },
+      }),
+      retry: status >= 500,
+    };
+    return answer(status, part ? renderProblem(problem) : renderProblemPage(problem, assets), headers);
   }
 };
 
@@ -91,10 +99,8 @@ export const refuseStatus: RefusalHandler = async (request, { status, title, mes
     ? { href: `/.auth/login/aad?${back.toString()}`, text: 'Sign in' }
     : undefined;
   const part = request.headers.get('x-fragment');
-  const page = part
-    ? renderProblem(title, message, signIn)
-    : renderProblemPage(title, message, assets, signIn);
-  return answer(status, page);
+  const problem = { title, detail: message, ...(signIn && { way: signIn }), retry: false };
+  return answer(status, part ? renderProblem(problem) : renderProblemPage(problem, assets));
 };
 
 /**

@@ -53,7 +53,7 @@ export function renderStatusPage(page: StatusPage, assets: Assets): SafeHtml {
             <input id="dialog-number" inputmode="numeric" autocomplete="off" />
           </p>
           <div class="actions">
-            <button value="" id="dialog-dismiss" autofocus>Go back</button>
+            <button type="button" id="dialog-dismiss">Go back</button>
             <button value="confirmed" class="primary" id="dialog-confirm"></button>
           </div>
         </form>
@@ -87,7 +87,7 @@ function renderContent(page: StatusPage): SafeHtml {
       <p class="live">
         <span id="read-at">As of ${timeTag(readAt)}</span>
         <span id="age" data-keep></span>
-        <button id="pause" hidden data-keep>Pause</button>
+        <button id="hold" hidden data-keep>Stop updates</button>
         <a class="button" id="reload" href="">Refresh</a>
       </p>
     </header>
@@ -95,6 +95,7 @@ function renderContent(page: StatusPage): SafeHtml {
       <p id="summary" class="summary">
         ${summarise(states).parts.map(({ state, words }) => html`<span data-state="${state}">${words}</span>`)}
       </p>
+      <p id="loading" aria-hidden="true">Loading …</p>
       <p id="notice" class="result failed" role="alert" data-keep></p>
       ${renderSettingProblems(problems)}
       <p class="notice" id="without-script">
@@ -184,27 +185,33 @@ function summarise(states: readonly JobState[]): {
 }
 
 /** What the page shows when it cannot be made: what is wrong, and what to do. */
-export function renderProblemPage(title: string, detail: string, assets: Assets, way?: WayOn): SafeHtml {
-  return document(title, [], assets, renderProblem(title, detail, way));
+export interface ProblemShown {
+  readonly title: string;
+  readonly detail: string;
+  /** A link to what helps; absent: to the same address again. */
+  readonly way?: { readonly href: string; readonly text: string };
+  /** It may pass: the script asks again. */
+  readonly retry: boolean;
 }
 
-/** A link to what helps. */
-export interface WayOn {
-  readonly href: string;
-  readonly text: string;
+export function renderProblemPage(problem: ProblemShown, assets: Assets): SafeHtml {
+  return document(
+    problem.title,
+    [],
+    assets,
+    html`${renderProblem(problem)} ${verbatim('script', assets.script)}`,
+  );
 }
 
-export function renderProblem(
-  title: string,
-  detail: string,
-  { href, text }: WayOn = { href: '', text: 'Try again' },
-): SafeHtml {
+export function renderProblem({ title, detail, way, retry }: ProblemShown): SafeHtml {
+  const { href, text } = way ?? { href: '', text: 'Try again' };
   return html`<header id="header"><h1>Access Expiry Jobs</h1></header>
     <main id="main">
-      <article class="problem">
+      <article class="problem" ${retry ? html`data-retry` : null}>
         <h2>${title}</h2>
         <p class="detail">${detail}</p>
         <p><a href="${href}">${text}</a></p>
+        ${retry ? html`<p id="retry" class="hint" hidden>This page tries again by itself every 10 s.</p>` : null}
       </article>
     </main>`;
 }

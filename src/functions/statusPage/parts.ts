@@ -60,6 +60,12 @@ export function timeTag(date: Date): SafeHtml {
   return html`<time datetime="${date.toISOString()}">${formatUtc(date)}</time>`;
 }
 
+/** An id with a button that copies it. */
+export function copyable(id: string, what: string): SafeHtml {
+  return html`<code>${id}</code>
+    <button hidden class="small" data-copy="${id}" aria-label="Copy the ${what}">Copy</button>`;
+}
+
 /** Long host names are cut; the title has the whole. */
 export function hostTag(name: string): SafeHtml {
   const longest = 16;

@@ -3,7 +3,7 @@ import { describeNext } from '../../jobs/nextStepWords';
 import { canBeReminded } from '../../jobs/reminder';
 import { requestViewAdvice } from '../../jobs/requests';
 import type { RequestRecord, RequestStory } from '../../jobs/requestStory';
-import { timeTag, type View } from './parts';
+import { copyable, timeTag, type View } from './parts';
 
 /** One request: what it is now, what happened, what comes next. */
 export interface RequestPanel {
@@ -41,7 +41,7 @@ export function renderRequestPanel({ story }: RequestPanel, view: View): SafeHtm
       </div>
       <div>
         <dt>Request id</dt>
-        <dd><code>${requestId}</code></dd>
+        <dd>${copyable(String(requestId), 'request id')}</dd>
       </div>
     </dl>
     <h3>What comes next</h3>

@@ -7,6 +7,7 @@ import { requestViewAdvice } from '../../jobs/requests';
 import type { RunDetails } from '../../jobs/runDetails';
 import {
   compareRuns,
+  copyable,
   describeDuration,
   describeOutcome,
   doneWord,
@@ -58,7 +59,7 @@ export function renderRunPanel({ job, details, first }: RunPanel, view: View): S
       </div>
       <div>
         <dt>Run id</dt>
-        <dd><code>${run.jobId}</code></dd>
+        <dd>${copyable(run.jobId, 'run id')}</dd>
       </div>
       <div>
         <dt>Run before</dt>

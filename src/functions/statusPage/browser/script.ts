@@ -8,6 +8,8 @@ import { describeCounts, formatDuration, formatSpan } from '../../../format';
 
 const refreshEveryMs = 10_000;
 const refreshWhileRunningMs = 2000;
+/** Nobody sees the page, but its title and icon in a row of tabs. */
+const refreshWhileHiddenMs = 60_000;
 /** Longer than the server waits for its database. */
 const answerWithinMs = 40_000;
 
@@ -52,8 +54,10 @@ function say(text: string): void {
   byId('announcer').textContent = text;
 }
 
+/** As a sentence: a browser's own words end without a full stop. */
 function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  const message = (error instanceof Error ? error.message : String(error)).trim();
+  return /[.!?…]$/.test(message) ? message : `${message}.`;
 }
 
 // --- What the server rendered, made ready for a reader with a script -------------------------------------------------
@@ -93,8 +97,8 @@ function addLocalTime(time: HTMLTimeElement): void {
   const day = sameDay ? {} : ({ day: 'numeric', month: 'short' } as const);
   const local = document.createElement('span');
   local.className = 'local';
-  local.textContent = ` (${date.toLocaleString('en-GB', { ...day, ...clock })})`;
-  time.append(local);
+  local.textContent = `(${date.toLocaleString('en-GB', { ...day, ...clock })})`;
+  time.append(' ', local);
 }
 
 /** One bar of a chart is in the tab order; the arrow keys lead to the others. */
@@ -130,10 +134,26 @@ function showPending(root: ParentNode, job: string, words: string): void {
   const card = root.querySelector<HTMLElement>(`#job-${job}`);
   const state = root.querySelector(`#state-${job}`);
   if (!card || !state || card.dataset.state === 'Running') return;
+  card.dataset.stateBefore = card.dataset.state;
+  card.dataset.wordsBefore = state.textContent;
   card.dataset.state = 'Running';
   state.textContent = words;
   const button = root.querySelector<HTMLElement>(`#act-${job}`);
   if (button) button.ariaDisabled = 'true';
+}
+
+/** There is an answer: until the page is read again it shows what it showed before, and the job can be run again. */
+function endPending(job: string): void {
+  pending.delete(job);
+  const card = byId(`job-${job}`);
+  const { stateBefore, wordsBefore } = card.dataset;
+  if (stateBefore === undefined || wordsBefore === undefined) return;
+  card.dataset.state = stateBefore;
+  byId(`state-${job}`).textContent = wordsBefore;
+  delete card.dataset.stateBefore;
+  delete card.dataset.wordsBefore;
+  const button = document.getElementById(`act-${job}`);
+  if (button) button.ariaDisabled = null;
 }
 
 // --- Reading what is new ----------------------------------------------------------------------------------------------
@@ -250,12 +270,10 @@ async function refresh(
 
 function schedule(): void {
   clearTimeout(timer);
-  if (paused || document.hidden) return;
+  if (paused) return;
   const running = pending.size > 0 || document.querySelector('article[data-state=Running]') !== null;
-  timer = setTimeout(
-    () => void refresh(),
-    running && refreshProblem === '' ? refreshWhileRunningMs : refreshEveryMs,
-  );
+  const often = running && refreshProblem === '' ? refreshWhileRunningMs : refreshEveryMs;
+  timer = setTimeout(() => void refresh(), document.hidden ? refreshWhileHiddenMs : often);
 }
 
 /** How old what is shown is. */
@@ -266,7 +284,7 @@ function showAge(): void {
   shown.classList.toggle('stale', refreshProblem !== '');
   shown.textContent =
     refreshProblem === ''
-      ? `${paused ? 'Paused; read' : 'Updated'} ${words} ago${busy ? '; the app is busy' : ''}`
+      ? `${paused ? 'Not updating: read' : 'Updated'} ${words} ago${busy ? '; the app is busy' : ''}`
       : `Not refreshed: ${refreshProblem} What is shown was read ${words} ago.`;
 }
 
@@ -310,6 +328,13 @@ function followLink(event: MouseEvent): void {
     void visit(href, opener, true);
   }
 }
+/** Esc closes the panel, unless it is for something else: a dialog, or text that was typed. */
+function closeByEscape(event: KeyboardEvent): void {
+  if (event.key !== 'Escape' || event.defaultPrevented || dialog().open) return;
+  if (event.target instanceof HTMLInputElement && event.target.value !== '') return;
+  document.getElementById('close-panel')?.click();
+}
+
 function search(event: SubmitEvent): void {
   event.preventDefault();
   const text = find(HTMLInputElement, 'search-text').value.trim();
@@ -327,7 +352,7 @@ let opener: string | undefined;
 
 // --- Running and cancelling -------------------------------------------------------------------------------------------
 
-const dialog = find(HTMLDialogElement, 'dialog');
+const dialog = (): HTMLDialogElement => find(HTMLDialogElement, 'dialog');
 
 function confirmed(button: HTMLElement): Promise<boolean> {
   const { title = '', text = '', confirm, typeNumber } = button.dataset;
@@ -343,10 +368,11 @@ function confirmed(button: HTMLElement): Promise<boolean> {
     void (yes.disabled = typeNumber !== undefined && input.value.replace(/[\s,.]/g, '') !== typeNumber);
   input.oninput = check;
   check();
-  dialog.returnValue = '';
-  dialog.showModal();
+  dialog().returnValue = '';
+  dialog().showModal();
+  (typeNumber === undefined ? yes : input).focus();
   return new Promise((resolve) =>
-    dialog.addEventListener('close', () => resolve(dialog.returnValue === 'confirmed'), { once: true }),
+    dialog().addEventListener('close', () => resolve(dialog().returnValue === 'confirmed'), { once: true }),
   );
 }
 
@@ -371,11 +397,11 @@ async function act(button: HTMLElement): Promise<void> {
         : { text: describeProblem(response, answer), failed: response.status !== tooManyRequests };
   } catch (error) {
     told = {
-      text: `The answer was lost (${messageOf(error)}). ${job === undefined ? 'It may have been sent' : 'The run may be going on'}: this page shows it.`,
+      text: `The answer was lost: ${messageOf(error)} ${job === undefined ? 'It may have been sent' : 'The run may be going on'}: this page shows it.`,
       failed: true,
     };
   }
-  if (job !== undefined) pending.delete(job);
+  if (job !== undefined) endPending(job);
   tell(result, told.text, told.failed);
   if (button.id === 'revoke-all' && told.run)
     await visit(`?${new URLSearchParams({ run: told.run.jobId }).toString()}`, undefined, true);
@@ -404,34 +430,63 @@ function describeAnswer(answer: Answer): Told {
 }
 
 function describeRun(run: Run): string {
-  const kind = run.failedCount === null ? 'revocation' : 'notification';
+  const kind = byId(`job-${run.jobType}`).dataset.kind === 'revocation' ? 'revocation' : 'notification';
   const took = formatDuration(Date.parse(run.completedAt) - Date.parse(run.startedAt));
   return `${run.status}: ${describeCounts(kind, run)} in ${took}.${run.message === null ? '' : ` ${run.message}`}`;
 }
 
 // --- Start ------------------------------------------------------------------------------------------------------------
 
-prepare(document);
-showAge();
-setInterval(showAge, 1000);
-schedule();
-document.addEventListener('click', (event) => {
-  const button =
-    event.target instanceof Element ? event.target.closest<HTMLElement>('button[data-post]') : null;
-  if (button) void act(button);
-  else followLink(event);
-});
-document.addEventListener('keydown', moveInChart);
-find(HTMLFormElement, 'search').addEventListener('submit', search);
-document.addEventListener('visibilitychange', () => {
-  if (document.hidden) clearTimeout(timer);
-  else if (!paused) void refresh();
-});
-window.addEventListener('popstate', () => void visit(location.href, opener, false));
-byId('pause').addEventListener('click', () => {
-  paused = !paused;
-  byId('pause').textContent = paused ? 'Resume' : 'Pause';
+if (document.getElementById('jobs')) start();
+else if (document.querySelector('[data-retry]')) retryLater();
+
+function start(): void {
+  prepare(document);
   showAge();
-  if (paused) clearTimeout(timer);
-  else void refresh();
-});
+  setInterval(showAge, 1000);
+  schedule();
+  document.addEventListener('click', (event) => {
+    const button = event.target instanceof Element ? event.target.closest<HTMLElement>('button') : null;
+    if (button?.dataset.post !== undefined) void act(button);
+    else if (button?.dataset.copy !== undefined) void copy(button);
+    else followLink(event);
+  });
+  document.addEventListener('keydown', moveInChart);
+  document.addEventListener('keydown', closeByEscape);
+  dialog().addEventListener('keydown', (event) => {
+    // The key that opened the dialog may still be down.
+    if (event.key === 'Enter' && event.repeat) event.preventDefault();
+  });
+  byId('dialog-dismiss').addEventListener('click', () => dialog().close());
+  find(HTMLFormElement, 'search').addEventListener('submit', search);
+  document.addEventListener('visibilitychange', () => {
+    if (document.hidden) schedule();
+    else if (!paused) void refresh();
+  });
+  window.addEventListener('popstate', () => void visit(location.href, opener, false));
+  byId('hold').addEventListener('click', () => {
+    paused = !paused;
+    byId('hold').textContent = paused ? 'Resume updates' : 'Stop updates';
+    showAge();
+    if (paused) clearTimeout(timer);
+    else void refresh();
+  });
+}
+
+async function copy(button: HTMLElement): Promise<void> {
+  try {
+    await navigator.clipboard.writeText(button.dataset.copy ?? '');
+    say('Copied.');
+    button.textContent = 'Copied';
+  } catch (error) {
+    byId('notice').textContent = `The browser did not copy it. ${messageOf(error)}`;
+  }
+}
+
+/** The page could not be made: it opens as soon as it can be. */
+function retryLater(): void {
+  byId('retry').hidden = false;
+  setTimeout(() => {
+    read(location.href, 'page').then(() => location.reload(), retryLater);
+  }, refreshEveryMs);
+}
