@@ -60,6 +60,7 @@ var stateIcons = {
     { operator: '==', thresholdValue: 'Running', representation: 'success', text: 'Running' }
     { operator: '==', thresholdValue: 'Attention', representation: '2', text: 'Needs attention' }
     { operator: '==', thresholdValue: 'Failed', representation: '4', text: 'Failed' }
+    { operator: '==', thresholdValue: 'Misconfigured', representation: '4', text: 'Misconfigured' }
     { operator: '==', thresholdValue: 'Overdue', representation: '4', text: 'Overdue' }
     { operator: '==', thresholdValue: 'Paused', representation: 'unknown', text: 'Paused' }
     { operator: '==', thresholdValue: 'NeverRun', representation: 'unknown', text: 'Never run' }

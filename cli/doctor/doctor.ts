@@ -119,7 +119,7 @@ function reasonOf({ message }: Finding): string {
 }
 
 async function* examineDatabase(
-  { settings, malformed }: UsableSettings,
+  { settings, given, malformed }: UsableSettings,
   credential: TokenCredential,
   signedIn: boolean,
   { waitingFor, ...retryOptions }: Progress,
@@ -164,7 +164,7 @@ async function* examineDatabase(
     yield* describeDatabase(facts, `${database.server}:${database.port}`);
     yield* examineObjects(
       readExpectedSchema(join(__dirname, '../../sql')),
-      settings,
+      given,
       async (concern, check, advice) => {
         const findings = await attempt(concern, advice ?? 'correct the cause and run this again', (session) =>
           check(examined(session, facts)),

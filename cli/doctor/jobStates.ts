@@ -10,14 +10,15 @@ const advice = 'docs/operating.md, "When something is wrong", says what to do';
 /** How each job is doing: the state that the status page shows, with its reason. */
 export async function checkJobStates(
   database: ExaminedDatabase,
-  settings: Pick<Settings, 'schedules' | 'scheduleZone' | 'appService'>,
+  settings: Pick<Settings, 'schedules' | 'scheduleZone' | 'appService' | 'readAt' | 'problems'>,
 ): Promise<Finding[]> {
   const findings: Finding[] = [];
   for (const job of jobs) {
     const { state, stateReason } = await readJobState(database, job, settings, runsForState, systemClock);
     const message = `${stateWords[state]}. ${stateReason}`;
     const subject = `job ${job.type}`;
-    if (state === 'Overdue' || state === 'Failed') findings.push(failed(subject, message, advice));
+    if (state === 'Misconfigured' || state === 'Overdue' || state === 'Failed')
+      findings.push(failed(subject, message, advice));
     else if (state === 'Attention') findings.push(warning(subject, message, advice));
     else findings.push(ok(subject, message));
   }

@@ -6,6 +6,8 @@ import { failed, ok, warning, type Finding } from './finding';
 export interface UsableSettings {
   /** Holds an example or the default for each setting that is malformed or missing. */
   readonly settings: Settings;
+  /** As they are given. */
+  readonly given: Settings;
   /** The first of these settings that is malformed or missing. */
   readonly malformed: (...names: readonly string[]) => string | undefined;
 }
@@ -39,12 +41,15 @@ export function checkSettings(environment: Environment): { findings: Finding[]; 
   if (problems.length === 0)
     return {
       findings: [ok('settings', 'complete and well-formed'), ...findings],
-      usable: { settings, malformed },
+      usable: { settings, given: settings, malformed },
     };
 
   const replaced = new Set(names);
   // A login needs both of its settings, or neither.
   if (malformed('SQL_USER', 'SQL_PASSWORD')) replaced.add('SQL_USER').add('SQL_PASSWORD');
   const corrected = Object.fromEntries([...replaced].map((name) => [name, examples[name]]));
-  return { findings, usable: { settings: readSettings({ ...environment, ...corrected }), malformed } };
+  return {
+    findings,
+    usable: { settings: readSettings({ ...environment, ...corrected }), given: settings, malformed },
+  };
 }

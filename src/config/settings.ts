@@ -64,6 +64,8 @@ export interface Settings extends DatabaseSettings {
   readonly telemetryConnectionString?: string;
   /** Application Insights takes telemetry with a token of the app's identity only. */
   readonly telemetryNeedsToken: boolean;
+  /** When this process began: it has had its app settings since then, as Azure restarts an app to change them. */
+  readonly readAt: Date;
   /** Every setting that is missing or malformed. */
   readonly problems: readonly SettingProblem[];
   readonly appService: AppServiceSettings;
@@ -453,6 +455,7 @@ export function readSettings(environment: Environment): Settings {
     ...(telemetryConnectionString && { telemetryConnectionString }),
     telemetryNeedsToken: values.APPLICATIONINSIGHTS_AUTHENTICATION_STRING !== undefined,
     appService: readAppServiceSettings(environment),
+    readAt: new Date(performance.timeOrigin),
     problems,
   };
 }

@@ -139,7 +139,7 @@ export const getJobs = withErrorResponses(async (request) => {
       nextRunAt,
       activeRun: activeRun && describeActiveRun(activeRun),
       lastRun,
-      ...backlogs[index],
+      ...(due && (backlogs[index] ?? { dueCount: null, oldestDueMinutes: null })),
     }),
   );
   return { jsonBody: { jobs: described } };

@@ -1,7 +1,7 @@
 import type { Clock, Deadline } from '../clock';
 import { NcrontabError, nextRuns, parseNcrontab, previousRun, type Schedule } from '../config/ncrontab';
 import type { ScheduleZone } from '../config/schedules';
-import type { Settings } from '../config/settings';
+import type { SettingGroup, SettingProblem, Settings } from '../config/settings';
 import type { Session } from '../database/session';
 import { describeCounts, formatCount, formatNumber, formatSpan, formatUtc } from '../format';
 import { listRuns, readFirstRunAt } from '../jobRun/history';
@@ -12,6 +12,7 @@ import type { Services } from './runJob';
 
 /** How a job is doing, the worst first. */
 export const stateNames = [
+  'Misconfigured',
   'Overdue',
   'Failed',
   'Attention',
@@ -24,6 +25,7 @@ export type StateName = (typeof stateNames)[number];
 
 /** What each state is called. */
 export const stateWords: Readonly<Record<StateName, string>> = {
+  Misconfigured: 'Misconfigured',
   Overdue: 'Overdue',
   Failed: 'Failed',
   Attention: 'Needs attention',
@@ -41,6 +43,8 @@ export interface JobTimer {
   readonly zone: ScheduleZone;
   /** The platform does not fire it. */
   readonly off: boolean;
+  /** Since when this process has had these settings. */
+  readonly readAt: Date;
 }
 
 /** A job as it stands now. */
@@ -51,7 +55,7 @@ export interface JobState {
   readonly stateReason: string;
   /** When the state began; null: it has no beginning, or an unknown one. */
   readonly since: Date | null;
-  /** Hours since the first time of the schedule that no run has served; 0 unless the job is Overdue. */
+  /** Hours since the first time of the schedule that no run has served; 0 unless the job is Overdue or Misconfigured. */
   readonly hoursOverdue: number;
   /** How many of the newest runs failed, one after the other. */
   readonly failuresInARow: number;
@@ -59,6 +63,8 @@ export interface JobState {
   readonly earlyStopsInARow: number;
   /** The safety stop has stopped a run, and none has completed since. */
   readonly safetyStop: boolean;
+  /** Its own settings that are missing or malformed, but for its schedule: it cannot run, by hand either. */
+  readonly problems: readonly SettingProblem[];
   readonly timer: JobTimer;
   /** Null: the schedule is malformed. */
   readonly schedule: Schedule | null;
@@ -107,7 +113,18 @@ export async function readJobStates(
   );
 }
 
-type TimerSettings = Pick<Settings, 'schedules' | 'scheduleZone' | 'appService'>;
+type TimerSettings = Pick<Settings, 'schedules' | 'scheduleZone' | 'appService' | 'readAt'>;
+
+/** What a run of each kind reads. */
+const neededGroups: Readonly<Record<Job['kind'], readonly SettingGroup[]>> = {
+  revocation: ['database', 'revocation'],
+  notification: ['database', 'notification', 'email'],
+};
+
+/** The settings without which a job cannot run. */
+function problemsOf({ kind }: Job, { problems }: Pick<Settings, 'problems'>): readonly SettingProblem[] {
+  return problems.filter(({ group }) => neededGroups[kind].includes(group));
+}
 
 /**
  * Reads how one job is doing, with its newest runs.
@@ -116,7 +133,7 @@ type TimerSettings = Pick<Settings, 'schedules' | 'scheduleZone' | 'appService'>
 export async function readJobState(
   session: Pick<Session, 'query'>,
   job: Job,
-  settings: TimerSettings,
+  settings: TimerSettings & Pick<Settings, 'problems'>,
   runLimit: number,
   clock: Clock,
 ): Promise<JobState> {
@@ -124,16 +141,20 @@ export async function readJobState(
   const runs = await untilCompleted(session, job, newest, runLimit);
   const timer = timerOf(job, settings);
   const firstRunAt = runs.length === 0 ? await readFirstRunAt(session) : undefined;
-  const state = judgeJob(job, timer, runs, new Date(clock.now()), firstRunAt);
+  const state = judgeJob(job, timer, runs, new Date(clock.now()), {
+    firstRunAt,
+    problems: problemsOf(job, settings),
+  });
   return { ...state, runs: newest };
 }
 
 function timerOf({ type, scheduleSetting }: Job, settings: TimerSettings): JobTimer {
-  const { schedules, scheduleZone, appService } = settings;
+  const { schedules, scheduleZone, appService, readAt } = settings;
   return {
     expression: schedules[scheduleSetting],
     zone: scheduleZone,
     off: appService.disabledFunctions.has(type),
+    readAt,
   };
 }
 
@@ -175,20 +196,31 @@ interface Evidence {
   readonly earlyStops: readonly JobRun[];
   readonly safetyStop: boolean;
   readonly firstRunAt: Date | undefined;
+  readonly problems: readonly SettingProblem[];
+  /** The first time of the schedule that no run has served, if one should have by now, and the last one. */
+  readonly unserved: Unserved | undefined;
   readonly now: Date;
+}
+
+interface Unserved {
+  readonly first: Date;
+  readonly last: Date;
 }
 
 /**
  * The one state of a job, with its reason.
  * @param runs the newest first: at least runsForState, and back to one that completed, if there are
- * @param firstRunAt of a job without runs: when the first run of any job began
+ * @param options firstRunAt: of a job without runs, when the first run of any job began; problems: of its own settings
  */
 export function judgeJob(
   job: Job,
   timer: JobTimer,
   runs: readonly JobRun[],
   now: Date,
-  firstRunAt?: Date,
+  {
+    firstRunAt,
+    problems = [],
+  }: { readonly firstRunAt?: Date | undefined; readonly problems?: readonly SettingProblem[] } = {},
 ): JobState {
   const activeRun = runs.find(({ status }) => status === 'InProgress') ?? null;
   const ended = runs.filter(({ status }) => status !== 'InProgress');
@@ -198,10 +230,26 @@ export function judgeJob(
   const failures = leading(ended, ({ status }) => status === 'Failed');
   const earlyStops = leading(ended, stoppedEarly);
   const safetyStop = failures.some(({ facts }) => facts.ended === 'safetyStop');
-  const evidence = { job, timer, schedule, next, lastRun, failures, earlyStops, safetyStop, firstRunAt, now };
+  const unserved =
+    schedule instanceof NcrontabError ? undefined : findUnserved(schedule, timer, ended, now, firstRunAt);
+  const evidence = {
+    job,
+    timer,
+    schedule,
+    next,
+    lastRun,
+    failures,
+    earlyStops,
+    safetyStop,
+    firstRunAt,
+    problems,
+    unserved,
+    now,
+  };
   const judgement = activeRun ? judgeActive(activeRun, now) : judgeIdle(evidence);
   const { state, since } = judgement;
-  const overdueMs = state === 'Overdue' && since ? now.getTime() - since.getTime() : 0;
+  const late = state === 'Overdue' || state === 'Misconfigured';
+  const overdueMs = late && since ? now.getTime() - since.getTime() : 0;
   return {
     job,
     ...judgement,
@@ -209,6 +257,7 @@ export function judgeJob(
     failuresInARow: failures.length,
     earlyStopsInARow: earlyStops.length,
     safetyStop,
+    problems,
     timer,
     schedule: schedule instanceof NcrontabError ? null : schedule,
     nextRunAt: timer.off ? null : (next ?? null),
@@ -245,42 +294,87 @@ function judgeActive({ startedAt, startedBy }: JobRun, now: Date): Judgement {
 }
 
 function judgeIdle(evidence: Evidence): Judgement {
-  const { job, timer, lastRun, now } = evidence;
+  const { job, timer, lastRun, problems, now } = evidence;
   if (timer.off)
     return {
       state: 'Paused',
       stateReason: sentences(
-        `Its timer is switched off by the app setting AzureWebJobs.${job.type}.Disabled (DISABLED_JOBS of the deployment); it can be run by hand.`,
+        `Its timer is switched off by the app setting AzureWebJobs.${job.type}.Disabled (DISABLED_JOBS of the deployment); ${problems.length === 0 ? 'it can be run by hand' : 'nor can it be run by hand, as its settings are wrong'}.`,
         lastRun?.status === 'Failed' && describeFailure(lastRun, now),
       ),
       since: null,
     };
-  return judgeTimer(evidence) ?? (lastRun ? judgeLastRun(evidence, lastRun) : judgeNoRun(evidence));
+  return (
+    judgeSettings(evidence) ??
+    judgeTimer(evidence) ??
+    (lastRun ? judgeLastRun(evidence, lastRun) : judgeNoRun(evidence))
+  );
+}
+
+/** Whether the job can run at all, by its timer or by hand. */
+function judgeSettings(evidence: Evidence): Judgement | undefined {
+  const { job, schedule, next, lastRun, firstRunAt, problems, unserved, now } = evidence;
+  const timerFires = !(schedule instanceof NcrontabError) && next !== undefined;
+  if (problems.length === 0 && timerFires) return undefined;
+  const lastSign = lastRun ? endOf(lastRun) : firstRunAt;
+  return {
+    state: 'Misconfigured',
+    stateReason: sentences(
+      problems.length > 0 &&
+        `It cannot run: ${problems.map(({ setting, message }) => `${setting} is ${describeProblem(message)}`).join('; ')}.`,
+      !timerFires && `${job.scheduleSetting} ${describeUseless(schedule)}`,
+      'Correct it in the app settings.',
+      lastRun?.status === 'Failed' && describeFailure(lastRun, now),
+    ),
+    since: (timerFires ? unserved?.first : lastSign) ?? null,
+  };
+}
+
+/** A setting's problem begins with "missing: " where it is not there. */
+function describeProblem(message: string): string {
+  return /^(missing|refused)/.test(message) ? message : `malformed: ${message}`;
 }
 
 /** Whether the timer does what it should. */
-function judgeTimer({ job, schedule, next, lastRun, firstRunAt, now }: Evidence): Judgement | undefined {
-  const lastSign = lastRun ? endOf(lastRun) : firstRunAt;
-  if (schedule instanceof NcrontabError || !next)
-    return {
-      state: 'Overdue',
-      stateReason: `${job.scheduleSetting} ${describeUseless(schedule)} Correct it; npm run doctor says how.`,
-      since: lastSign ?? null,
-    };
-  if (!lastSign) return undefined;
-  // The newest time that a run should have served by now.
-  const slot = previousRun(schedule, new Date(now.getTime() - overdueGraceMs));
-  const servedUntil = new Date(lastSign.getTime() + clockToleranceMs);
-  if (!slot || servedUntil >= slot) return undefined;
+function judgeTimer({ unserved, lastRun, now }: Evidence): Judgement | undefined {
+  if (!unserved) return undefined;
   return {
     state: 'Overdue',
     stateReason: sentences(
-      `A run was due at ${formatUtc(slot)}; ${lastRun ? `the last one was ${ago(lastRun.startedAt, now)}` : 'none is recorded'}.`,
+      `A run was due at ${formatUtc(unserved.last)}; ${lastRun ? `the last one was ${ago(lastRun.startedAt, now)}` : 'none is recorded'}.`,
       'Check that the function app runs and that its timers are registered.',
       lastRun?.status === 'Failed' && describeFailure(lastRun, now),
     ),
-    since: nextRuns(schedule, 1, servedUntil)[0] ?? slot,
+    since: unserved.first,
   };
+}
+
+/**
+ * The times of the schedule that no run has served. Where the runs kept another schedule, those before this process had
+ * this one do not count.
+ */
+function findUnserved(
+  schedule: Schedule,
+  { readAt }: JobTimer,
+  ended: readonly JobRun[],
+  now: Date,
+  firstRunAt: Date | undefined,
+): Unserved | undefined {
+  const lastSign = ended[0] ? endOf(ended[0]) : firstRunAt;
+  if (!lastSign) return undefined;
+  const servedUntil = new Date(lastSign.getTime() + clockToleranceMs);
+  const from = keptAnotherSchedule(schedule, ended) && readAt > servedUntil ? readAt : servedUntil;
+  const last = previousRun(schedule, new Date(now.getTime() - overdueGraceMs));
+  if (!last || from >= last) return undefined;
+  return { first: nextRuns(schedule, 1, from)[0] ?? last, last };
+}
+
+/** Whether the newest two runs of the timer left a time of this schedule between them unserved. */
+function keptAnotherSchedule(schedule: Schedule, ended: readonly JobRun[]): boolean {
+  const [newer, older] = ended.filter(({ facts }) => facts.manual === undefined);
+  if (!newer || !older) return false;
+  const between = previousRun(schedule, new Date(newer.startedAt.getTime() - overdueGraceMs));
+  return between !== undefined && between.getTime() > endOf(older).getTime() + clockToleranceMs;
 }
 
 function judgeNoRun({ next }: Evidence): Judgement {

@@ -134,15 +134,24 @@ export function dueSql({ kind, platform }: Job, settings: Settings): DueSql {
   return kind === 'revocation' ? expiredSql(platform) : notifiableSql(platform, settings);
 }
 
-/** What runs of the jobs would find now, in the order of the jobs. Writes nothing and takes no lock. */
+/** Whether the settings say what is due: reminders follow from the lead days. */
+export function isDueKnown({ kind }: Job, { problems }: Settings): boolean {
+  return kind === 'revocation' || !problems.some(({ group }) => group === 'notification');
+}
+
+/**
+ * What runs of the jobs would find now, in the order of the jobs; null where a wrong setting leaves it unknown. Writes
+ * nothing and takes no lock.
+ */
 export async function readBacklogs(
   { database, settings, clock }: Services,
   jobs: readonly Job[],
-): Promise<Backlog[]> {
+): Promise<(Backlog | null)[]> {
   return database.connect('search', (connection) =>
     connection.withRetries(deadlineIn(clock, timeBudgetsMs.http), async (session) => {
-      const backlogs: Backlog[] = [];
-      for (const job of jobs) backlogs.push(await readBacklog(session, dueSql(job, settings)));
+      const backlogs: (Backlog | null)[] = [];
+      for (const job of jobs)
+        backlogs.push(isDueKnown(job, settings) ? await readBacklog(session, dueSql(job, settings)) : null);
       return backlogs;
     }),
   );

@@ -44,7 +44,7 @@ export const jobStateEvent = 'JobState';
 /**
  * Properties of the event, as texts. `state`: one of stateNames (src/jobs/jobStates.ts); `since`: when it began, ISO 8601
  * in UTC, absent where that is not known; `hoursOverdue`: since the first time of the schedule that no run has served, 0
- * unless Overdue; `failuresInARow`, `earlyStopsInARow`: of the newest runs; `safetyStop`: true while a safety stop stands.
+ * unless Overdue or Misconfigured; `failuresInARow`, `earlyStopsInARow`: of the newest runs; `safetyStop`: true while a safety stop stands.
  */
 export const jobStateProperties = [
   'jobType',

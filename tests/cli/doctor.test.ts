@@ -324,6 +324,19 @@ VALUES (NEWID(), 'RevokeExpiredPalantirRequests', 'Failed', GETUTCDATE(), 'host'
     );
   });
 
+  test('a job whose own setting is wrong has failed, as Misconfigured', async () => {
+    const lines = await examineWith({ REVOCATION_CEILING: 'many' });
+    const jobLines = withMark('✗', lines).filter((line) => line.includes(' job '));
+    expect(jobLines).toEqual(
+      ['Databricks', 'Palantir'].map(
+        (platform) =>
+          expect.stringContaining(
+            `job RevokeExpired${platform}Requests: Misconfigured. It cannot run: REVOCATION_CEILING is malformed: `,
+          ) as string,
+      ),
+    );
+  });
+
   describe('a run that the jobs did not write so', () => {
     const insert = (type: string, status: string, minutesAhead: number): Promise<Row[]> =>
       run(`DECLARE @jobId UNIQUEIDENTIFIER = NEWID();
@@ -828,6 +841,9 @@ describe('settings', () => {
       expect.stringMatching(
         /^✗ setting SCHEDULE_REVOKE_DATABRICKS: "0 61 \* \* \* \*" is not a valid NCRONTAB expression: "61" in the field minute/,
       ),
+      ...['RevokeExpiredDatabricks', 'ExpiryNotificationDatabricks', 'ExpiryNotificationPalantir'].map(
+        (name) => expect.stringContaining(`✗ job ${name}Requests: Misconfigured. `) as string,
+      ),
     ]);
     expect(withMark('–', lines)).toEqual([
       '– email sender: EMAIL_SENDER_ADDRESS has to be corrected first',
@@ -1073,6 +1089,7 @@ describe('a schedule', () => {
       expect.stringMatching(
         /^✗ setting SCHEDULE_NOTIFY_PALANTIR: "01:00:00" is a time span, .* App Service plan/,
       ),
+      expect.stringContaining('✗ job ExpiryNotificationPalantirRequests: Misconfigured. '),
     ]);
     expect((await examineWith({ TZ: 'Berlin' })).filter((line) => line.startsWith('✗'))).toEqual([
       expect.stringMatching(/^✗ setting TZ: "Berlin" is not the IANA name of a time zone/),
@@ -1139,7 +1156,7 @@ describe('npm run doctor', () => {
   test('ends with 1 if anything failed', async () => {
     const { code, output } = await ended(doctor({ SCHEDULE_NOTIFY_PALANTIR: 'daily' }));
     expect(output).toMatch(/✗ setting SCHEDULE_NOTIFY_PALANTIR: .*\n/);
-    expect(output).toMatch(/\n1 failed, /);
+    expect(output).toMatch(/\n2 failed, /);
     expect(code).toBe(1);
   });
 });

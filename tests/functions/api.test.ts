@@ -758,6 +758,31 @@ describe('with one wrong setting', () => {
     expect((await misconfigured.call('/api/status')).status).toBe(200);
   });
 
+  test('the jobs that it stops are Misconfigured, with the reason; a wrong schedule stops its timer alone', async () => {
+    const { body } = await call('/api/jobs', 'GET', misconfigured);
+    const reason = 'It cannot run: EMAIL_SENDER_ADDRESS is malformed: expected an email address';
+    expect((body.jobs as Body[]).map(({ state, stateReason }) => [state, stateReason])).toEqual([
+      [expect.not.stringContaining('Misconfigured'), expect.any(String)],
+      ['Misconfigured', expect.stringMatching(/^SCHEDULE_REVOKE_PALANTIR is malformed \(hourly\)/)],
+      ['Misconfigured', expect.stringContaining(reason)],
+      ['Misconfigured', expect.stringContaining(reason)],
+    ]);
+  });
+
+  test('what is due is counted of the jobs of which it is known', async () => {
+    const wrong = await sample.startApp({ NOTIFICATION_LEAD_DAYS: 'soon' });
+    const { status, body } = await call('/api/jobs?due=true', 'GET', wrong);
+    expect(status).toBe(200);
+    expect(
+      (body.jobs as Body[]).map(({ dueCount, oldestDueMinutes }) => [dueCount, oldestDueMinutes]),
+    ).toEqual([
+      [expect.any(Number), expect.any(Number)],
+      [expect.any(Number), expect.any(Number)],
+      [null, null],
+      [null, null],
+    ]);
+  });
+
   test('the job that needs it is answered with 500, which names it, and takes no lock', async () => {
     const answer = await post(notifyDatabricks, '', misconfigured);
     expectProblem(answer, 500);

@@ -35,14 +35,28 @@ interface StateOptions {
   readonly timeZone?: string;
   readonly timerOff?: boolean;
   readonly at?: Date;
+  /** When the process began. */
+  readonly readAt?: Date;
+  readonly problems?: JobState['problems'];
 }
 
 const stateOf = (
   runs: readonly JobRun[],
-  { job = revocation, schedule = hourly, timeZone = 'UTC', timerOff = false, at = now }: StateOptions = {},
+  {
+    job = revocation,
+    schedule = hourly,
+    timeZone = 'UTC',
+    timerOff = false,
+    at = now,
+    readAt = at,
+    problems = [],
+  }: StateOptions = {},
   firstRunAt?: Date,
 ): JobState =>
-  judgeJob(job, { expression: schedule, zone: { timeZone }, off: timerOff }, runs, at, firstRunAt);
+  judgeJob(job, { expression: schedule, zone: { timeZone }, off: timerOff, readAt }, runs, at, {
+    firstRunAt,
+    problems,
+  });
 
 describe('what used to be shown as healthy', () => {
   test('a job on an hourly schedule whose last run was 3 days ago is overdue', () => {
@@ -161,17 +175,17 @@ test('a job without a run has never run, and says when its first is due', () => 
   });
 });
 
-test('a job whose schedule is malformed is overdue: its timer never fires', () => {
+test('a job whose schedule is malformed is misconfigured: its timer never fires', () => {
   expect(stateOf([run(minute)], { schedule: 'hourly' })).toMatchObject({
-    state: 'Overdue',
+    state: 'Misconfigured',
     stateReason: expect.stringContaining('SCHEDULE_REVOKE_DATABRICKS is malformed (hourly)') as string,
     nextRunAt: null,
   });
 });
 
-test('a job whose schedule is a time span is overdue: Azure supports it on an App Service plan only', () => {
+test('a job whose schedule is a time span is misconfigured: Azure supports it on an App Service plan only', () => {
   expect(stateOf([run(minute)], { schedule: '01:00:00' })).toMatchObject({
-    state: 'Overdue',
+    state: 'Misconfigured',
     stateReason: expect.stringMatching(
       /^SCHEDULE_REVOKE_DATABRICKS \(01:00:00\) is a time span, which Azure supports on an App Service plan only/,
     ) as string,
@@ -179,13 +193,85 @@ test('a job whose schedule is a time span is overdue: Azure supports it on an Ap
   });
 });
 
-test('a job whose schedule names a time that never comes is overdue: its timer never fires', () => {
+test('a job whose schedule names a time that never comes is misconfigured: its timer never fires', () => {
   expect(stateOf([run(minute)], { schedule: '0 0 0 31 2 *' })).toMatchObject({
-    state: 'Overdue',
+    state: 'Misconfigured',
     stateReason: expect.stringMatching(
       /^SCHEDULE_REVOKE_DATABRICKS \(0 0 0 31 2 \*\) names a time that never comes/,
     ) as string,
     nextRunAt: null,
+  });
+});
+
+describe('a job whose own settings are wrong', () => {
+  const problems = [
+    {
+      setting: 'REVOCATION_CEILING',
+      group: 'revocation',
+      message: 'expected a whole number of grants from 0, for example 1000',
+    },
+  ] as const;
+
+  test('is misconfigured, whatever its last run was, and how late it is still counts', () => {
+    expect(stateOf([run(30 * minute)], { problems })).toMatchObject({
+      state: 'Misconfigured',
+      stateReason:
+        'It cannot run: REVOCATION_CEILING is malformed: expected a whole number of grants from 0, for example 1000. Correct it in the app settings.',
+      since: null,
+      hoursOverdue: 0,
+    });
+    expect(stateOf([], { problems })).toMatchObject({ state: 'Misconfigured' });
+    expect(stateOf([run(3 * hour + 29 * minute)], { problems })).toMatchObject({
+      state: 'Misconfigured',
+      since: new Date('2026-12-01T06:00:00Z'),
+      hoursOverdue: 2.5,
+    });
+  });
+
+  test('is Paused where its timer is switched off, and says that it cannot be run by hand', () => {
+    expect(stateOf([], { problems, timerOff: true })).toMatchObject({
+      state: 'Paused',
+      stateReason: expect.stringContaining('nor can it be run by hand') as string,
+    });
+  });
+});
+
+describe('a schedule that was just changed', () => {
+  const daily = [run(2.5 * hour), run(26.5 * hour), run(50.5 * hour)];
+  const started = new Date('2026-12-01T08:20:00Z');
+
+  test('is not overdue for a time of before the process had it', () => {
+    expect(stateOf(daily, { readAt: started }).state).toBe('Healthy');
+    // From :00 to :30, and from one hour of the day to another.
+    expect(
+      stateOf([run(90 * minute), run(150 * minute)], {
+        schedule: '0 30 * * * *',
+        readAt: started,
+        at: new Date('2026-12-01T08:29:00Z'),
+      }).state,
+    ).toBe('Healthy');
+    expect(stateOf(daily, { schedule: '0 0 8 * * *', readAt: started }).state).toBe('Healthy');
+  });
+
+  test('is overdue for the first time after that', () => {
+    expect(stateOf(daily, { readAt: started, at: new Date('2026-12-01T09:11:00Z') })).toMatchObject({
+      state: 'Overdue',
+      since: new Date('2026-12-01T09:00:00Z'),
+    });
+  });
+
+  test('is told from an outage by its runs: where these kept the schedule, all times count', () => {
+    const hourlyRuns = [run(2.5 * hour), run(3.5 * hour)];
+    expect(stateOf(hourlyRuns, { readAt: started })).toMatchObject({
+      state: 'Overdue',
+      since: new Date('2026-12-01T07:00:00Z'),
+    });
+    // A run by hand says nothing of the schedule.
+    const byHand = run(3 * hour, { facts: { manual: { trigger: 'http' }, failures: [] } });
+    expect(
+      stateOf([hourlyRuns[0] ?? byHand, byHand, ...hourlyRuns.slice(1)], { readAt: started }).state,
+    ).toBe('Overdue');
+    expect(stateOf(daily.slice(0, 1), { readAt: started }).state).toBe('Overdue');
   });
 });
 

@@ -109,29 +109,32 @@ function renderProgress(job: Job, run: JobRun, progress: Progress | undefined, v
 }
 
 /**
- * Run is not offered while the job runs, unless the run has lost its lock; Cancel is. Neither is to who may only read. The
- * script shows the buttons.
+ * Run is not offered while the job runs, unless the run has lost its lock; Cancel is. Nor is it where a setting is wrong.
+ * Neither is to who may only read. The script shows the buttons.
  */
 function renderActions(
-  { job, activeRun }: JobState,
+  { job, activeRun, problems }: JobState,
   revocationCeiling: number | undefined,
   { link, readAt, mayOperate }: View,
 ): SafeHtml {
   const { type } = job;
   const stale = activeRun !== null && isStale(activeRun.startedAt, readAt);
-  const run = html`<button
-    id="act-${type}"
-    hidden
-    class="primary"
-    aria-label="Run ${type}"
-    data-post="jobs/${type}/runs"
-    data-starts
-    data-busy="Starting …"
-    data-title="Run ${type}?"
-    data-text="${runWarning(job, revocationCeiling)}"
-  >
-    Run
-  </button>`;
+  const run =
+    problems.length > 0
+      ? null
+      : html`<button
+          id="act-${type}"
+          hidden
+          class="primary"
+          aria-label="Run ${type}"
+          data-post="jobs/${type}/runs"
+          data-starts
+          data-busy="Starting …"
+          data-title="Run ${type}?"
+          data-text="${runWarning(job, revocationCeiling)}"
+        >
+          Run
+        </button>`;
   const cancel = (id: string): SafeHtml =>
     html`<button
       id="${id}"
@@ -146,7 +149,7 @@ function renderActions(
       Cancel
     </button>`;
   return html`<div class="actions">
-    ${mayOperate ? (activeRun ? (stale ? html`${run}${cancel(`cancel-${type}`)}` : cancel(`act-${type}`)) : run) : null}
+    ${mayOperate ? (activeRun ? (stale ? html`${run} ${cancel(`cancel-${type}`)}` : cancel(`act-${type}`)) : run) : null}
     <a
       class="button"
       id="preview-${type}"

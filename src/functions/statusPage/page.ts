@@ -2,7 +2,7 @@ import type { Settings } from '../../config/settings';
 import { SafeHtml, html } from '../../html';
 import type { Job } from '../../jobs/catalogue';
 import { maxQueryLength } from '../../jobs/requestSearch';
-import { stateNames, stateWords, type JobState } from '../../jobs/jobStates';
+import { stateNames, stateWords, type JobState, type StateName } from '../../jobs/jobStates';
 import { renderCard, type Progress } from './card';
 import { timeTag, type View } from './parts';
 import { renderPreviewPanel, type PreviewPanel } from './previewPanel';
@@ -168,10 +168,15 @@ function renderSearchForm({ key, panel }: StatusPage): SafeHtml {
   </form>`;
 }
 
+/** Access that has ended stays open, or people are not told. */
+function isBad(state: StateName): boolean {
+  return state === 'Misconfigured' || state === 'Overdue' || state === 'Failed';
+}
+
 /** How many jobs are in which state, the worst first. */
 function summarise(states: readonly JobState[]): {
   title: string;
-  parts: { state: string; words: string }[];
+  parts: { state: StateName; words: string }[];
 } {
   const parts = stateNames.flatMap((state) => {
     const count = states.filter((job) => job.state === state).length;
@@ -179,7 +184,7 @@ function summarise(states: readonly JobState[]): {
     const needs = state === 'Attention' && count > 1 ? 'need attention' : stateWords[state].toLowerCase();
     return [{ state, words: `${count} ${needs}` }];
   });
-  const bad = parts.filter(({ state }) => state === 'Overdue' || state === 'Failed' || state === 'Attention');
+  const bad = parts.filter(({ state }) => isBad(state) || state === 'Attention');
   const title = [...(bad.length > 0 ? [bad.map(({ words }) => words).join(', ')] : []), 'Access Expiry Jobs'];
   return { title: title.join(': '), parts };
 }
@@ -220,7 +225,7 @@ export function renderProblem({ title, detail, way, retry }: ProblemShown): Safe
 function icon(states: readonly JobState[]): SafeHtml {
   const worst = stateNames.find((name) => states.some(({ state }) => state === name));
   // Without states the page says what is wrong instead.
-  const bad = worst === undefined || worst === 'Overdue' || worst === 'Failed';
+  const bad = worst === undefined || isBad(worst);
   const colour = bad ? '%23c9252d' : worst === 'Attention' ? '%23b35900' : '%231a7f37';
   const shape = bad ? "<path d='M3 3l10 10M13 3L3 13' stroke='white' stroke-width='3'/>" : '';
   return html`<link

@@ -239,6 +239,17 @@ describeInChromium('The status page in Chromium', () => {
       test('settings that are wrong are named, while the jobs that do not need them are shown', async () => {
         const page = await open('', { url: other.url });
         await expect(page.locator('#setting-problems').innerText()).resolves.toMatch(/REVOCATION_CEILING: /);
+        const job = 'RevokeExpiredDatabricksRequests';
+        await expect(state(page, job).innerText()).resolves.toBe('Misconfigured');
+        await expect(card(page, job).locator('.reason').innerText()).resolves.toMatch(
+          /^It cannot run: REVOCATION_CEILING is malformed: expected a whole number/,
+        );
+        await expect(page.title()).resolves.toBe('1 misconfigured: Access Expiry Jobs');
+        await expect(page.locator('link[rel=icon]').getAttribute('href')).resolves.toContain('%23c9252d');
+        await expect(page.getByRole('button', { name: `Run ${job}` }).count()).resolves.toBe(0);
+        await expect(
+          page.getByRole('button', { name: 'Run ExpiryNotificationDatabricksRequests' }).count(),
+        ).resolves.toBe(1);
         await expect(page.getByRole('article').count()).resolves.toBe(4);
       });
     });
