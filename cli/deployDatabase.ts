@@ -16,7 +16,7 @@ import { deployScripts } from './deployScripts';
 import { readExpectedSchema } from './doctor/expectedSchema';
 import { examined, readFacts } from './doctor/database';
 import { formatFinding, type Finding } from './doctor/finding';
-import { checkView } from './doctor/views';
+import { checkGrantView, checkRequestView } from './doctor/views';
 import { parseArguments, readEnvironment, runCommand } from './environment';
 import { grantRole, type Grantee } from './grantRole';
 import { reportRetry } from './progress';
@@ -54,8 +54,10 @@ runCommand(usage, async () => {
         if (grantee) await grantRole(session, schema.role, grantee, log);
         const examinedDatabase = examined(session, await readFacts(session));
         const checked: Finding[] = [];
-        for (const platform of platforms)
-          checked.push(...(await checkView(examinedDatabase, platform, schema)));
+        for (const platform of platforms) {
+          checked.push(...(await checkRequestView(examinedDatabase, platform, schema)));
+          checked.push(...(await checkGrantView(examinedDatabase, platform, schema)));
+        }
         return checked;
       }),
   );

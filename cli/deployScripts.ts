@@ -44,13 +44,16 @@ export async function deployScripts(
   for (const script of scriptsIn(directory)) {
     log(script);
     const batches = splitBatches(readFileSync(join(directory, script), 'utf8'));
+    let viewChanged = false;
     for (const [index, batch] of batches.entries()) {
       const view = /^CREATE OR ALTER VIEW ([\w.]+)/i.exec(canonicalViewText(batch.sql))?.[1];
       const name = `batch ${index + 1} of ${script}`;
       const indented = (line: string): void => log(`  ${line}`);
       try {
-        if (view) await applyView(session, { view, name, sql: batch.sql }, indented, keepReplacedView);
-        else await session.onPrint(indented, () => session.query({ name, sql: batch.sql }));
+        if (view) {
+          const source: ViewSource = { view, name, sql: batch.sql, refresh: viewChanged };
+          viewChanged = (await applyView(session, source, indented, keepReplacedView)) || viewChanged;
+        } else await session.onPrint(indented, () => session.query({ name, sql: batch.sql }));
       } catch (error) {
         if (error instanceof DatabaseError && error.transient) indented(`interrupted: ${error.message}`);
         if (!(error instanceof SqlError) || error.transient) throw error;
@@ -71,12 +74,21 @@ function adviceFor({ number }: SqlError): string {
     : 'correct the cause and run this again';
 }
 
+interface ViewSource {
+  readonly view: string;
+  readonly name: string;
+  readonly sql: string;
+  /** Applied even if it is unchanged: the server keeps the columns of a view as they were when it was created. */
+  readonly refresh: boolean;
+}
+
+/** @returns whether the view was created or changed */
 async function applyView(
   session: Session,
-  { view, name, sql }: { view: string; name: string; sql: string },
+  { view, name, sql, refresh }: ViewSource,
   log: (line: string) => void,
   keepReplacedView: KeepReplacedView | undefined,
-): Promise<void> {
+): Promise<boolean> {
   const [{ Id: id, Definition: definition } = {}] = await session.query({
     name: 'readView',
     sql: 'SELECT OBJECT_ID(@view) AS Id, OBJECT_DEFINITION(OBJECT_ID(@view)) AS Definition;',
@@ -86,22 +98,29 @@ async function applyView(
   if (id === null) {
     await apply();
     log(`view ${view}: created`);
-  } else if (typeof definition === 'string' && isSameView(definition, sql)) {
+    return true;
+  }
+  if (typeof definition === 'string' && isSameView(definition, sql)) {
+    if (refresh) await apply();
     log(`view ${view}: exists, unchanged`);
-  } else if (!keepReplacedView) {
+    return false;
+  }
+  if (!keepReplacedView) {
     log(
       `view ${view}: differs from the script, left as it is (npm run db:deploy -- --replace-views replaces it)`,
     );
-  } else if (typeof definition === 'string') {
+    return false;
+  }
+  if (typeof definition === 'string') {
     const kept = keepReplacedView(view, definition);
     await apply();
     log(`view ${view}: changed; its earlier text is in ${kept}`);
-  } else {
-    throw new DeployError(
-      `View ${view} differs from the script, and is not replaced: its text cannot be read, so it could not be kept. ` +
-        'Is it encrypted? Drop it yourself, then run this again.',
-    );
+    return true;
   }
+  throw new DeployError(
+    `View ${view} differs from the script, and is not replaced: its text cannot be read, so it could not be kept. ` +
+      'Is it encrypted? Drop it yourself, then run this again.',
+  );
 }
 
 /** Whether two texts define a view alike, whether it was created or altered and however its lines are broken. */

@@ -6,7 +6,7 @@ import { deployScripts, splitBatches } from '../cli/deployScripts';
 import { Session } from '../src/database/session';
 import { jobs, type Job } from '../src/jobs/catalogue';
 import { readBacklog } from '../src/jobs/dueSql';
-import { databricks, palantir, type Platform } from '../src/jobs/platforms';
+import { databricks, palantir, platforms, type Platform } from '../src/jobs/platforms';
 import { dueSql } from '../src/jobs/previewJob';
 import { createCredential } from '../src/services';
 import { trustAuthority } from './certificates';
@@ -63,7 +63,7 @@ export const tables = [
   'dbo.DataAccessDeltaRequests',
   'dbo.DataAccessPalantirRequests',
 ];
-const views = ['dbo.AccessGrant_Databricks', 'dbo.AccessGrant_Palantir'];
+const views = platforms.flatMap(({ grantView, requestView }) => [grantView, requestView]);
 
 /** Drops all that createDatabase creates, with the rows in it: for databases that tests made themselves. */
 export async function dropDatabase(session: Session): Promise<void> {
@@ -88,7 +88,7 @@ export async function openSession({ environment, authority, identity }: StandIns
 async function mapAccessKey(session: Session): Promise<void> {
   const script = readFileSync(join(__dirname, '../sql/06_AccessGrant_views.sql'), 'utf8');
   const view =
-    splitBatches(script).find(({ sql }) => sql.includes(`VIEW ${databricks.grantView}`))?.sql ?? '';
+    splitBatches(script).find(({ sql }) => sql.includes(`VIEW ${databricks.requestView}`))?.sql ?? '';
   const sql = view.replace(
     'CAST(NULL AS NVARCHAR(400)) AS AccessKey',
     'COALESCE(r.renews_request_number, r.request_number) AS AccessKey',

@@ -15,6 +15,7 @@
  *                       changed. By default it reads what was committed when its statement began.
  *   -DHONOUR_HINTS=1    UPDLOCK and HOLDLOCK do what they say. By default the server ignores them.
  *   -DRUNS=1            one run before the last one, instead of two.
+ *   -DBY_HAND=1         an operator sends a reminder by hand beside the runs (notification.pml).
  *   -DMUTANT=NO_...     takes one safeguard out of the protocol, to see that the checker finds out.
  *   -DLIMIT=...         asks for more than the protocol promises, to see where the promise ends.
  */
@@ -27,6 +28,9 @@
 #endif
 #ifndef RUNS
 #define RUNS 2
+#endif
+#ifndef BY_HAND
+#define BY_HAND 0
 #endif
 #ifndef MUTANT
 #define MUTANT 0
@@ -48,6 +52,7 @@
 #define NO_ATTEMPT_LIMIT 14
 #define NO_NOW_IN_BATCH 15
 #define NO_REMINDER_IN_ID 16
+#define NO_CHECK_IN_REMINDER 17
 
 #ifndef LIMIT
 #define LIMIT 0
@@ -55,6 +60,7 @@
 #define limit(name) (LIMIT == name)
 #define ONE_ROW_FOR_TWO_RUNS 1
 #define RECORDED_AFTER_RENEWAL 2
+#define RECORDED_BY_HAND 3
 
 /* What must hold. scripts/model.ts has it in words. */
 mtype = {

@@ -16,6 +16,19 @@ byte recordedBy[2]; /* the runs that have written one, as bits */
 byte toRecord[6]; /* the grant that each session's recordNotification is for */
 byte recording[6]; /* what each session has inserted and not committed: grant + 1; 0: nothing */
 
+/* A reminder of the second grant that an operator sends by hand: src/jobs/reminder.ts. It is another message. */
+byte byHand;
+bool acceptedByHand;
+bool readNone; /* its INSERT has read that it has no row yet */
+byte rowsByHand;
+bool triedAgain;
+bool diedByHand;
+
+#define ASKED 1 /* the service has accepted it; recordReminder sent */
+#define HAS_READ 2
+#define RECORDED 3
+#define byHandIsQuiet (byHand != ASKED && byHand != HAS_READ)
+
 /* What the client of each run knows, whatever its session. */
 byte due[3]; /* reminders left to send, as bits */
 byte grant[3]; /* the one that it is at */
@@ -35,7 +48,7 @@ byte resent[3];
 #define isClientStep(s) (s == SEND || s == WAIT)
 /* Each statement is done again by itself. */
 #define restartOfWork(s) (s <= CHECK_LEASE -> s : TAKE_ROW)
-#define workIsQuiet (underWay[0] == 0 && underWay[1] == 0)
+#define workIsQuiet (underWay[0] == 0 && underWay[1] == 0 && byHandIsQuiet)
 
 #define bit(n) (1 << (n))
 
@@ -223,6 +236,65 @@ inline recordNotification_answer() {
   }
 }
 
+/* ---- A reminder by hand: it takes no lock ---- */
+
+/* No message about the grant is recorded of the last ten minutes; the service accepts it. */
+inline operator_sends() {
+  d_step {
+    BY_HAND && !quiet && byHand == 0 && records[1] == 0 ->
+    printf("the operator sends message 2 by hand, and the service accepts it\n");
+    acceptedByHand = true;
+    byHand = ASKED
+  }
+}
+
+/* INSERT ... WHERE NOT EXISTS (a row of its own since): what it reads. */
+inline recordReminder_read() {
+  d_step {
+    byHand == ASKED ->
+    readNone = rowsByHand == 0 || mutant(NO_CHECK_IN_REMINDER);
+    printf("the operator's recordReminder has read\n");
+    byHand = HAS_READ
+  }
+}
+
+inline recordReminder_commit() {
+  d_step {
+    byHand == HAS_READ ->
+    if
+    :: readNone ->
+      printf("the operator's recordReminder writes a notification\n");
+      mustHold(acceptedByHand, recordedIsAccepted);
+      mustHold(rowsByHand == 0, recordedOnce);
+      rowsByHand++;
+      records[1]++
+    :: else -> printf("the operator's recordReminder writes nothing\n")
+    fi;
+    readNone = false;
+    byHand = RECORDED
+  }
+}
+
+/* The answer is lost, and it is done again. */
+inline operator_triesAgain() {
+  d_step {
+    byHand == RECORDED && !triedAgain && !quiet ->
+    printf("the operator's answer is lost\n");
+    triedAgain = true;
+    byHand = ASKED
+  }
+}
+
+inline operator_dies() {
+  d_step {
+    byHand == ASKED && rowsByHand == 0 ->
+    printf("the operator's process dies before it has recorded\n");
+    diedByHand = true;
+    byHand = RECORDED;
+    triedAgain = true
+  }
+}
+
 /* ---- The site's own system ---- */
 
 /* Earlier is of no interest: a run that does not find the reminder due does what one does that dies before it. */
@@ -237,7 +309,8 @@ inline rewordMessages() {
 
 inline checkAtRest() {
   mustHold(accepted[0] == 0 || records[0] != 0 || (renewed && !limit(RECORDED_AFTER_RENEWAL)), acceptedIsRecorded);
-  mustHold(accepted[1] == 0 || records[1] != 0, acceptedIsRecorded)
+  mustHold(accepted[1] == 0 || records[1] != 0, acceptedIsRecorded);
+  mustHold(!acceptedByHand || rowsByHand != 0 || (diedByHand && !limit(RECORDED_BY_HAND)), acceptedIsRecorded)
 }
 
 proctype Session(byte me; byte own) {
@@ -279,6 +352,11 @@ proctype World() {
   :: cancelRun(1)
   :: renewGrant()
   :: rewordMessages()
+  :: operator_sends()
+  :: recordReminder_read()
+  :: recordReminder_commit()
+  :: operator_triesAgain()
+  :: operator_dies()
   :: service_accepts(0, 0)
   :: service_accepts(0, 1)
   :: service_accepts(1, 0)

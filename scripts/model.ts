@@ -61,6 +61,11 @@ const protocol: readonly (Check & { readonly words: string })[] = [
     switches: ['LOCKING_READS=1'],
   },
   { model: 'notification', words: 'notification, row versioning, no lock hints' },
+  {
+    model: 'notification',
+    words: 'notification, and a reminder by hand beside it',
+    switches: ['BY_HAND=1', 'RUNS=1'],
+  },
 ];
 
 /** What is expected not to hold, and what breaks first. */
@@ -141,6 +146,12 @@ const mutants = breakables('Mutants: the protocol without one of its safeguards'
     breaks: 'recordedOnce',
     words: 'recordNotification does not check that there is no notification yet',
   },
+  NO_CHECK_IN_REMINDER: {
+    model: 'notification',
+    switches: ['BY_HAND=1'],
+    breaks: 'recordedOnce',
+    words: 'a retry does not look whether its first try has recorded the reminder by hand',
+  },
   NO_SAME_OPERATION_ID: {
     model: 'notification',
     breaks: 'sameOperationId',
@@ -165,6 +176,12 @@ const limits = breakables('Limits: what the protocol does not promise', 'LIMIT',
     runs: 2,
     breaks: 'recordedOnce',
     words: 'one row a message, when two runs record the same one at the same time',
+  },
+  RECORDED_BY_HAND: {
+    model: 'notification',
+    switches: ['BY_HAND=1'],
+    breaks: 'acceptedIsRecorded',
+    words: 'a record of a reminder by hand, when its process dies between the acceptance and the record',
   },
   RECORDED_AFTER_RENEWAL: {
     model: 'notification',

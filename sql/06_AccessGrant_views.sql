@@ -1,17 +1,22 @@
--- The views through which the jobs see the grants. This is the one file that a site edits.
+-- The views through which the app sees requests and grants. This is the one file that a site edits.
 --
--- Both views must keep these seven columns and yield only the requests that are granted at present and have an end:
+-- AccessRequest_* map the columns of the request tables, once: every request, whether it is granted or not. The status
+-- page, the API and npm run request read a request's story through them. Each must keep these eight columns:
 --
 --   RequestId       the key of the request's table
 --   RequestNumber   what people call the request; shown in emails and put into the renewal link
 --   RequesterName   who holds the access; shown in emails
 --   RequesterEmail  where reminders go: one address
 --   Resource        what the access is to; shown in emails
---   ExpiresAt       when the access ends, in UTC
+--   ExpiresAt       when the access ends, in UTC; NULL: it has no end
 --   AccessKey       what is the same for all requests for the same access of the same person. While another grant with
 --                   the same key ends later, a grant is neither announced nor revoked: it was renewed by a new request.
 --                   NULL, the default, means never the same. For example:
 --                   CONCAT(r.requested_by_ad_id, '/', r.catalog_name, '.', r.schema_name, '.', r.table_name)
+--   RequestStatus   the request's status, as the site has it
+--
+-- AccessGrant_* are what the jobs read: the first seven columns of the requests that are granted at present and have an
+-- end. The rule of what is granted stands there, beside the mapping.
 --
 -- Map ExpiresAt to the bare column: an expression around it (CAST, DATEADD, AT TIME ZONE) would keep its index from
 -- being used. If a table stores local times, map an indexed column of its own that holds the same time in UTC and that
@@ -24,7 +29,7 @@
 --
 -- The column names below are the defaults that this product ships with. Replace those your tables name differently.
 
-CREATE OR ALTER VIEW dbo.AccessGrant_Databricks
+CREATE OR ALTER VIEW dbo.AccessRequest_Databricks
 AS
 SELECT
     r.id AS RequestId,
@@ -33,13 +38,20 @@ SELECT
     r.requested_by_email AS RequesterEmail,
     CONCAT(r.catalog_name, '.', r.schema_name, '.', r.table_name) AS Resource,
     r.access_end_dt AS ExpiresAt,
-    CAST(NULL AS NVARCHAR(400)) AS AccessKey
-FROM dbo.DataAccessDeltaRequests AS r
-WHERE r.request_status = 'Approved'
-  AND r.access_end_dt IS NOT NULL;
+    CAST(NULL AS NVARCHAR(400)) AS AccessKey,
+    r.request_status AS RequestStatus
+FROM dbo.DataAccessDeltaRequests AS r;
 GO
 
-CREATE OR ALTER VIEW dbo.AccessGrant_Palantir
+CREATE OR ALTER VIEW dbo.AccessGrant_Databricks
+AS
+SELECT q.RequestId, q.RequestNumber, q.RequesterName, q.RequesterEmail, q.Resource, q.ExpiresAt, q.AccessKey
+FROM dbo.AccessRequest_Databricks AS q
+WHERE q.RequestStatus = 'Approved'
+  AND q.ExpiresAt IS NOT NULL;
+GO
+
+CREATE OR ALTER VIEW dbo.AccessRequest_Palantir
 AS
 SELECT
     r.RequestId,
@@ -48,8 +60,15 @@ SELECT
     r.RequestedByEmail AS RequesterEmail,
     r.ProjectName AS Resource,
     r.AccessEndDate AS ExpiresAt,
-    CAST(NULL AS NVARCHAR(400)) AS AccessKey
-FROM dbo.DataAccessPalantirRequests AS r
-WHERE r.Status = 'Approved'
-  AND r.AccessEndDate IS NOT NULL;
+    CAST(NULL AS NVARCHAR(400)) AS AccessKey,
+    r.Status AS RequestStatus
+FROM dbo.DataAccessPalantirRequests AS r;
+GO
+
+CREATE OR ALTER VIEW dbo.AccessGrant_Palantir
+AS
+SELECT q.RequestId, q.RequestNumber, q.RequesterName, q.RequesterEmail, q.Resource, q.ExpiresAt, q.AccessKey
+FROM dbo.AccessRequest_Palantir AS q
+WHERE q.RequestStatus = 'Approved'
+  AND q.ExpiresAt IS NOT NULL;
 GO

@@ -1,7 +1,7 @@
 -- The database role of the function app: what the jobs do and nothing more.
--- It reads grants through the views alone (ownership chaining: views and tables belong to dbo) and can neither read nor
--- write the two request tables. It can delete nothing, and of a run it can change only what its end changes: which job ran,
--- when and where it began stays as it was recorded.
+-- It reads requests and grants through the views alone (ownership chaining: views and tables belong to dbo) and can
+-- neither read nor write the two request tables. It can delete nothing, and of a run it can change only what its end
+-- changes: which job ran, when and where it began stays as it was recorded.
 IF DATABASE_PRINCIPAL_ID(N'AccessExpiryJobs') IS NULL
 BEGIN
     CREATE ROLE AccessExpiryJobs AUTHORIZATION dbo;
@@ -11,6 +11,8 @@ ELSE
     PRINT 'role AccessExpiryJobs: exists, unchanged';
 GO
 
+GRANT SELECT ON dbo.AccessRequest_Databricks TO AccessExpiryJobs;
+GRANT SELECT ON dbo.AccessRequest_Palantir TO AccessExpiryJobs;
 GRANT SELECT ON dbo.AccessGrant_Databricks TO AccessExpiryJobs;
 GRANT SELECT ON dbo.AccessGrant_Palantir TO AccessExpiryJobs;
 GRANT SELECT, INSERT ON dbo.ExpiryNotification_Databricks TO AccessExpiryJobs;

@@ -23,7 +23,7 @@ import { checkSettings, type UsableSettings } from './settings';
 import { checkJobStates } from './jobStates';
 import { checkRuns } from './runs';
 import { checkTable } from './tables';
-import { checkView } from './views';
+import { checkGrantView, checkRequestView } from './views';
 
 /** How long the database may take to wake up, and a statement to be answered. */
 const timeBudgetMs = 3 * 60_000;
@@ -199,15 +199,25 @@ async function* examineObjects(
     if (findings.some(({ status }) => status === 'failed')) damaged.add(subject);
   }
   const views = [];
+  const missingRequestViews = new Set<string>();
   for (const platform of platforms) {
+    const requests = await examine(`view ${platform.requestView}`, (database) =>
+      checkRequestView(database, platform, schema),
+    );
+    yield* requests;
+    if (requests.some(({ status }) => status === 'warning')) missingRequestViews.add(platform.requestView);
     const findings = await examine(`view ${platform.grantView}`, (database) =>
-      checkView(database, platform, schema),
+      checkGrantView(database, platform, schema),
     );
     yield* findings;
     views.push({ platform, valid: findings.every(({ status }) => status === 'ok') });
   }
-  yield* await examine('permissions', (database) => checkPermissions(database, schema));
-  yield* await examine(`role ${schema.role}`, async (database) => [await checkRole(database, schema)]);
+  const present = {
+    ...schema,
+    grants: schema.grants.filter(({ object }) => !missingRequestViews.has(object)),
+  };
+  yield* await examine('permissions', (database) => checkPermissions(database, present));
+  yield* await examine(`role ${schema.role}`, async (database) => [await checkRole(database, present)]);
   for (const table of schema.requestTables)
     yield* await examine(`columns of ${table}`, async (database) => [
       ...(await checkMasks(database, table, schema)),

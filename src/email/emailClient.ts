@@ -31,7 +31,7 @@ export type SendOutcome =
   /** The message was not taken: the service is down or, then it is `lasting`, refuses the identity or is not there. */
   | { readonly kind: 'unavailable'; readonly reason: string; readonly permanent: boolean }
   /** Not sent: the run may start nothing new, or the service asks to wait longer than the run may. */
-  | { readonly kind: 'stopped'; readonly reason: StopReason };
+  | { readonly kind: 'stopped'; readonly reason: StopReason; readonly retryAfterMs?: number };
 
 /** The service took the message (202) and failed it later. */
 interface Failed {
@@ -172,8 +172,9 @@ export class EmailClient {
     let faults = 0;
     for (;;) {
       const wait = this.#pausedUntil - deadline.clock.elapsed();
-      const reason = stopReason(deadline) ?? (hasTimeFor(deadline, wait) ? undefined : 'throttled');
+      const reason = stopReason(deadline);
       if (reason !== undefined) return { kind: 'stopped', reason };
+      if (!hasTimeFor(deadline, wait)) return { kind: 'stopped', reason: 'throttled', retryAfterMs: wait };
       if (wait > 0) {
         await deadline.clock.sleep(wait, deadline.signal);
         continue;

@@ -5,8 +5,6 @@ import type { Purpose } from '../database/database';
 import type { Session } from '../database/session';
 import { cancelRun } from '../jobRun/cancel';
 import { findJob, jobs, type Job } from '../jobs/catalogue';
-import { countViewRows } from '../jobs/grants';
-import type { RequestId } from '../jobs/platforms';
 import { previewJob, readBacklogs, type Preview } from '../jobs/previewJob';
 import { readBudgetMs, timeBudgetsMs } from '../jobs/runJob';
 import { readHistory } from '../jobRun/history';
@@ -36,36 +34,26 @@ const historyLimit = { default: 20, most: 500 };
 /** After how many seconds a held job is worth another try: most runs are over by then. */
 const heldRetryAfter = '30';
 
-/**
- * POST /api/jobs/{jobType}/runs: runs the job and answers with the finished run; with dryRun=true what it would do; with
- * resend={requestId} sends that one reminder again.
- */
+/** POST /api/jobs/{jobType}/runs: runs the job and answers with the finished run; with dryRun=true what it would do. */
 export const postRun = withErrorResponses(async (request) => {
   const job = requireJob(request);
-  const parameters = await readParameters(request, [
-    'dryRun',
-    'allowMassRevocation',
-    'resend',
-    'order',
-    'after',
-  ]);
+  const parameters = await readParameters(request, ['dryRun', 'allowMassRevocation', 'order', 'after']);
   const dryRun = readFlag(parameters, 'dryRun');
   const allowMassRevocation = readFlag(parameters, 'allowMassRevocation');
-  requireKind(job, parameters, 'allowMassRevocation', 'revocation');
-  requireKind(job, parameters, 'resend', 'notification');
-  const resend = readRequestId(parameters, 'resend', job.platform);
+  if (parameters.has('allowMassRevocation') && job.kind !== 'revocation')
+    throw new ParameterError(
+      `The parameter allowMassRevocation is for revocation jobs; ${job.type} revokes nothing.`,
+    );
   if (dryRun) return { jsonBody: await preview(job, parameters) };
   for (const name of ['order', 'after'])
     if (parameters.has(name))
       throw new ParameterError(`The parameter ${name} is for a dry run: give dryRun=true with it.`);
-  if (resend !== undefined) await requireGrant(job, resend);
 
   const operator = await readOperator(request);
   const result = await runTracked(job, {
     trigger: 'http',
     ...(operator !== undefined && { operator }),
     allowMassRevocation,
-    ...(resend !== undefined && { resend }),
   });
   if (result.kind === 'held') {
     const activeRun = describeActiveRun(result.activeRun);
@@ -83,38 +71,14 @@ export const postRun = withErrorResponses(async (request) => {
   return { jsonBody: run };
 });
 
-/** A parameter that is for the jobs of one kind. */
-function requireKind(job: Job, parameters: Parameters, name: string, kind: Job['kind']): void {
-  if (parameters.has(name) && job.kind !== kind)
-    throw new ParameterError(
-      `The parameter ${name} is for ${kind} jobs; ${job.type} ${kind === 'revocation' ? 'revokes nothing' : 'sends nothing'}.`,
-    );
-}
-
 async function preview(job: Job, parameters: Parameters): Promise<Preview> {
-  const excluded = ['allowMassRevocation', 'resend'].find(
-    (name) => parameters.get(name) !== 'false' && parameters.has(name),
-  );
-  if (excluded !== undefined)
+  if (readFlag(parameters, 'allowMassRevocation'))
     throw new ParameterError(
-      `The parameters dryRun and ${excluded} exclude each other: a dry run writes and sends nothing.`,
+      'The parameters dryRun and allowMassRevocation exclude each other: a dry run writes and sends nothing.',
     );
   const order = readOrder(parameters, 'order');
   const after = readRequestId(parameters, 'after', job.platform);
   return previewJob(await getServices(), job, { order, ...(after !== undefined && { after }) });
-}
-
-/** @throws RequestError 404 unless the view yields the request once */
-async function requireGrant({ platform }: Job, requestId: RequestId): Promise<void> {
-  const rows = await withDatabase('run', readBudgetMs, (session) =>
-    countViewRows(session, platform, requestId),
-  );
-  if (rows === 1) return;
-  throw new RequestError(
-    404,
-    'Unknown grant',
-    `${platform.grantView} yields ${rows === 0 ? 'no' : `${rows} rows for`} request ${requestId}: only a grant that it yields once can be reminded.`,
-  );
 }
 
 /** GET /api/jobs/{jobType}/runs?limit=&before=: the job's history, newest first. */

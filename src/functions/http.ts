@@ -21,6 +21,15 @@ export function registerHttpFunctions(): void {
   register('CancelRun', 'POST', 'jobs/{jobType}/runs/{jobId}/cancel', async (...request) =>
     (await load()).postCancel(...request),
   );
+  register('SearchRequests', 'GET', 'requests', async (...request) =>
+    (await import('./requests')).getRequests(...request),
+  );
+  register('GetRequest', 'GET', 'requests/{platform}/{requestId}', async (...request) =>
+    (await import('./requests')).getRequest(...request),
+  );
+  register('SendReminder', 'POST', 'requests/{platform}/{requestId}/reminders', async (...request) =>
+    (await import('./requests')).postReminder(...request),
+  );
   register('ListJobs', 'GET', 'jobs', async (...request) => (await load()).getJobs(...request));
   register(
     'Status',

@@ -1,5 +1,6 @@
 import { deadlineIn } from '../clock';
 import { failureCauses } from '../jobs/failures';
+import { requestViewAdvice } from '../jobs/requests';
 import { readRunDetails } from '../jobs/runDetails';
 import { readBudgetMs } from '../jobs/runJob';
 import { requireJob, unknownRun, withErrorResponses } from './api';
@@ -19,10 +20,13 @@ export const getRun = withErrorResponses(async (request) => {
   const deadline = deadlineIn(services.clock, readBudgetMs);
   const details = await readRunDetails(services, deadline, jobId, after === 0 ? undefined : after);
   if (details?.job !== job) throw unknownRun(job, jobId);
-  const { run, previousRun, rows, next } = details;
+  const { run, previousRun, next, requests } = details;
   const failures = details.failures.map((failure) => ({
     ...failure,
     advice: failureCauses[failure.cause].advice,
+    requests: failure.requestIds.flatMap((requestId) => requests?.get(requestId) ?? []),
   }));
-  return { jsonBody: { run, previousRun, failures, rows, next } };
+  const rows = details.rows.map((row) => ({ ...row, request: requests?.get(row.requestId) ?? null }));
+  const requestsAdvice = requests ? null : requestViewAdvice(job.platform);
+  return { jsonBody: { run, previousRun, failures, rows, next, requestsAdvice } };
 });

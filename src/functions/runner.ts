@@ -1,5 +1,5 @@
 import { app, type InvocationContext } from '@azure/functions';
-import { createShutdown } from '../clock';
+import { createShutdown, type Shutdown } from '../clock';
 import type { Job } from '../jobs/catalogue';
 import type { RunOptions, RunResult, Services } from '../jobs/runJob';
 import { log } from './log';
@@ -46,19 +46,24 @@ export async function runTracked(
   job: Job,
   options: Pick<RunOptions, 'trigger' | 'operator' | 'allowMassRevocation'>,
 ): Promise<RunResult> {
-  const run = (async () => {
+  return tracked(async () => {
     const [{ runJob }, theServices] = await Promise.all([import('../jobs/runJob'), getServices()]);
     return runJob(theServices, job, { ...options, shutdown, log });
-  })();
-  running.add(run);
+  });
+}
+
+/** Does work that writes so that a shutdown of the app stops it early and waits for its end. */
+export async function tracked<T>(work: (shutdown: Shutdown) => Promise<T>): Promise<T> {
+  const result = work(shutdown);
+  running.add(result);
   try {
-    return await run;
+    return await result;
   } finally {
-    running.delete(run);
+    running.delete(result);
   }
 }
 
-/** Stops the running jobs and waits for their ends; skipped by the platform when it kills the process. */
+/** Stops what is under way and waits for its end; skipped by the platform when it kills the process. */
 export function registerShutdown(): void {
   app.hook.appTerminate(async () => {
     beginShutdown();

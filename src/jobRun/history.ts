@@ -1,24 +1,23 @@
 import type { Session } from '../database/session';
 import { int, uniqueIdentifier, varChar } from '../database/statement';
-import { isNoResendSql, jobRunColumns, toJobRun, type JobRun, type JobType } from './jobRun';
+import { jobRunColumns, toJobRun, type JobRun, type JobType } from './jobRun';
 
 /**
  * The runs of a job type, newest first; by the index IX_JobRun_Job_Type_Started_At.
  * @param before only runs that began before the run of this Job_Id, which may have any type
- * @param resends false: without those that sent one reminder again
  */
 export async function listRuns(
   session: Pick<Session, 'query'>,
   jobType: JobType,
   limit: number,
-  { before, resends = true }: { readonly before?: string | undefined; readonly resends?: boolean } = {},
+  { before }: { readonly before?: string | undefined } = {},
 ): Promise<JobRun[]> {
   const cursor = `
 JOIN dbo.JobRun AS c ON c.Job_Id = @before AND r.Started_At <= c.Started_At AND (r.Started_At < c.Started_At OR r.Id < c.Id)`;
   const rows = await session.query({
     name: 'listRuns',
     sql: `SELECT TOP (@limit) ${jobRunColumns('r')} FROM dbo.JobRun AS r${before === undefined ? '' : cursor}
-WHERE r.Job_Type = @jobType${resends ? '' : ` AND ${isNoResendSql('r')}`} ORDER BY r.Job_Type, r.Started_At DESC, r.Id DESC;`,
+WHERE r.Job_Type = @jobType ORDER BY r.Job_Type, r.Started_At DESC, r.Id DESC;`,
     parameters: {
       jobType: varChar(50, jobType),
       limit: int(limit),
@@ -29,7 +28,7 @@ WHERE r.Job_Type = @jobType${resends ? '' : ` AND ${isNoResendSql('r')}`} ORDER 
 }
 
 /**
- * A page of a job's history, resends among it.
+ * A page of a job's history.
  * @returns undefined if there is no run of the Job_Id `before`
  */
 export async function readHistory(
@@ -77,4 +76,11 @@ export async function findRun(session: Session, jobId: string): Promise<JobRun |
     parameters: { jobId: uniqueIdentifier(jobId) },
   });
   return row && toJobRun(row);
+}
+
+/** The Job_Id of the run of a job that wrote a row at that time, in SQL: of the last that had begun. */
+export function runOfSql(jobType: string, at: string): string {
+  return `(
+    SELECT TOP (1) j.Job_Id FROM dbo.JobRun AS j
+    WHERE j.Job_Type = ${jobType} AND j.Started_At <= ${at} ORDER BY j.Job_Type, j.Started_At DESC, j.Id DESC)`;
 }

@@ -28,18 +28,6 @@ export interface JobRun {
   readonly facts: RunFacts;
 }
 
-/** How the message of a run ends that sent one reminder again: it says nothing of how the job does. */
-export const resendMark = 'sent again on purpose.';
-
-export function isResend({ message }: JobRun): boolean {
-  return message?.endsWith(resendMark) ?? false;
-}
-
-/** The contrary in SQL, of the table under its alias. */
-export function isNoResendSql(alias: string): string {
-  return `COALESCE(RIGHT(${alias}.Error_Message, ${resendMark.length}), '') <> '${resendMark}'`;
-}
-
 /** A run that holds the lock. */
 export interface ActiveRun extends Pick<JobRun, 'jobId' | 'jobType' | 'startedAt' | 'startedBy'> {
   /** The key of its row: statements that lock find the row by it, whatever the optimiser thinks of other ways. */

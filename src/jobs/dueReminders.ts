@@ -8,7 +8,6 @@ import {
   backlogColumns,
   notifiableSql,
   nowSql,
-  recipientSql,
   revokedWithinDays,
   toBacklog,
   viewRowsSql,
@@ -17,7 +16,7 @@ import {
   type NotificationOptions,
 } from './dueSql';
 import type { Failure } from './failures';
-import { grantColumns, requestIdParameter, toGrant } from './grants';
+import { grantColumns, toGrant } from './grants';
 import type { Platform, RequestId } from './platforms';
 
 /** Why no message can go to an address, or null if one can. */
@@ -319,36 +318,4 @@ function toDueGrant(row: Row): DueGrant {
 
 function requestIds(rows: readonly Row[]): RequestId[] {
   return rows.map(({ RequestId }) => RequestId as RequestId);
-}
-
-/**
- * Yields the one grant of a request, whether its reminder is due or not.
- * @param dueSince UTC; a notification recorded since then settles it
- * @throws DatabaseError; Error if the view does not yield the request once
- */
-export async function* findToResend(
-  connection: DatabaseConnection,
-  deadline: Deadline,
-  { platform, options: { leadDays } }: DueSource,
-  requestId: RequestId,
-  dueSince: Date,
-): AsyncGenerator<Found> {
-  const { grantView } = platform;
-  const [row, ...others] = await connection.withRetries(deadline, (session) =>
-    session.query({
-      name: 'readGrantToResend',
-      sql: `SELECT ${grantColumns}, ${recipientSql} AS Recipient, ${remindedBeforeColumn(platform)},
-  CASE WHEN g.ExpiresAt > ${nowSql} THEN DATEDIFF(DAY, GETUTCDATE(), g.ExpiresAt) END AS DaysLeft
-FROM ${grantView} AS g WHERE g.RequestId = @requestId;`,
-      parameters: { requestId: requestIdParameter(requestId), firstLead: int(leadDays.at(-1) ?? 0) },
-    }),
-  );
-  if (!row || others.length > 0)
-    throw new Error(`${grantView} yields no request ${requestId}, or more than one.`);
-  const recipient = row.Recipient as string;
-  const daysLeft = row.DaysLeft as number | null;
-  const lead = daysLeft === null ? null : (leadDays.find((days) => days >= daysLeft) ?? daysLeft);
-  const remindedBefore = row.RemindedBefore === 1;
-  const grants = [{ ...toGrant(row), leadDays: lead, remindedBefore, dueSince }];
-  yield toFound({ recipient, sendBy: dueSince, failure: addressFailure(recipient), count: 1, grants });
 }

@@ -52,6 +52,10 @@ export function viewRowsSql({ grantView }: Platform): string {
   return `(SELECT COUNT(*) FROM ${grantView} AS same WHERE same.RequestId = g.RequestId)`;
 }
 
+/** Since the grant `g` has been due there is a notification `n` of it; more conditions may follow. */
+const notifiedSql = ({ notificationTable, requestColumn }: Platform): string =>
+  `FROM ${notificationTable} AS n WHERE n.${requestColumn} = g.RequestId AND n.Notification_Sent_Dt >= g.DueSince`;
+
 /** The expired grants that have no revocation at or after their end. */
 export function expiredSql(platform: Platform): DueSql {
   return {
@@ -101,19 +105,17 @@ export const recipientSql = `LOWER(${addressColumn})`;
  * before the grant's last day. A revocation at or after a grant's end settles it; an earlier one belongs to an earlier
  * end, since the views yield only what is granted at present.
  */
-export function notifiableSql(platform: Platform, { leadDays, notifyRevoked }: NotificationOptions): DueSql {
-  const { grantView, notificationTable, requestColumn } = platform;
-  const leads = leadDays.map(
-    (_, index) => `WHEN g.ExpiresAt < DATEADD(DAY, @lead${index} + 1, ${todaySql}) THEN @lead${index}`,
-  );
+export function notifiableSql(platform: Platform, options: NotificationOptions): DueSql {
+  const { notifyRevoked } = options;
+  const lead = leadSql(options);
   return {
     with: `WITH Ending AS (
-  SELECT ${grantColumns}, g.AccessKey, ${recipientSql} AS Recipient, CASE ${leads.join(' ')} END AS LeadDays
-  FROM ${grantView} AS g
+  SELECT ${grantColumns}, g.AccessKey, ${recipientSql} AS Recipient, ${lead.days} AS LeadDays
+  FROM ${platform.grantView} AS g
   WHERE ${endsLaterSql} AND g.ExpiresAt < DATEADD(DAY, @firstDayAfter, ${todaySql}) AND NOT ${isRevokedSql(platform)}
 ),
 Reminders AS (
-  SELECT g.*, CAST(DATEADD(DAY, -g.LeadDays, CAST(g.ExpiresAt AS DATE)) AS DATETIME2(7)) AS DueSince
+  SELECT g.*, ${leadBeganSql} AS DueSince
   FROM Ending AS g
 ),${notifyRevoked ? endedSql(platform) : ''}
 Messages AS (
@@ -121,15 +123,56 @@ Messages AS (
 ),
 Unsettled AS (
   SELECT * FROM Messages AS g
-  WHERE NOT EXISTS (
-    SELECT 1 FROM ${notificationTable} AS n
-    WHERE n.${requestColumn} = g.RequestId AND n.Notification_Sent_Dt >= g.DueSince)
+  WHERE NOT EXISTS (SELECT 1 ${notifiedSql(platform)})
 ),
 ${candidatesSql(platform)}`,
-    parameters: {
-      ...Object.fromEntries(leadDays.map((days, index) => [`lead${index}`, int(days)])),
-      firstDayAfter: int((leadDays.at(-1) ?? 0) + 1),
-    },
+    parameters: { ...lead.parameters, firstDayAfter: int((options.leadDays.at(-1) ?? 0) + 1) },
+  };
+}
+
+/** The smallest lead that has begun for the grant `g` of the view; NULL: none has. */
+function leadSql({ leadDays }: NotificationOptions): { days: string; parameters: DueSql['parameters'] } {
+  const cases = leadDays.map(
+    (_, index) => `WHEN g.ExpiresAt < DATEADD(DAY, @lead${index} + 1, ${todaySql}) THEN @lead${index}`,
+  );
+  return {
+    days: `CASE ${cases.join(' ')} END`,
+    parameters: Object.fromEntries(leadDays.map((days, index) => [`lead${index}`, int(days)])),
+  };
+}
+
+/** When the lead of `g` began. */
+const leadBeganSql = 'CAST(DATEADD(DAY, -g.LeadDays, CAST(g.ExpiresAt AS DATE)) AS DATETIME2(7))';
+
+/**
+ * What the conditions of both definitions say of each row that the view yields for the request `@requestId`:
+ * `${judged.with} SELECT … FROM Judged AS g`. With the columns of Candidates and
+ *
+ * - HasEnded, EndsLater, IsRevoked: 1 or 0; an end that is NULL is neither past nor to come
+ * - DueSince: since when a message is due or was sent; NULL: none is due yet, or none ever
+ * - NotifiedAt: the last message since then
+ */
+export function judgedSql(platform: Platform, options: NotificationOptions): DueSql {
+  const lead = leadSql(options);
+  const flag = (condition: string): string => `CASE WHEN ${condition} THEN 1 ELSE 0 END`;
+  return {
+    with: `WITH ${options.notifyRevoked ? endedSql(platform) : ''}
+Requested AS (
+  SELECT ${grantColumns}, g.AccessKey, ${recipientSql} AS Recipient, ${lead.days} AS LeadDays,
+    ${flag(hasEndedSql)} AS HasEnded, ${flag(endsLaterSql)} AS EndsLater, ${flag(isRevokedSql(platform))} AS IsRevoked
+  FROM ${platform.grantView} AS g
+  WHERE g.RequestId = @requestId
+),
+Unsettled AS (
+  SELECT g.*, CASE WHEN g.HasEnded = 0 THEN ${leadBeganSql}${options.notifyRevoked ? ' ELSE (SELECT MAX(e.DueSince) FROM Ended AS e WHERE e.RequestId = g.RequestId)' : ''} END AS DueSince
+  FROM Requested AS g
+),
+${candidatesSql(platform)},
+Judged AS (
+  SELECT g.*, (SELECT MAX(n.Notification_Sent_Dt) ${notifiedSql(platform)}) AS NotifiedAt
+  FROM Candidates AS g
+)`,
+    parameters: lead.parameters,
   };
 }
 

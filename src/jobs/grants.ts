@@ -16,7 +16,7 @@ export interface Grant {
 /** The columns of a Grant in SQL, from the view under its alias `g`. */
 export const grantColumns = 'g.RequestId, g.RequestNumber, g.RequesterName, g.Resource, g.ExpiresAt';
 
-/** Reads what grantColumns selected. A site's view may yield numbers or nulls where text is meant. */
+/** Reads what grantColumns selected. */
 export function toGrant(row: Row): Grant {
   return {
     requestId: row.RequestId as RequestId,
@@ -27,7 +27,8 @@ export function toGrant(row: Row): Grant {
   };
 }
 
-function text(value: unknown): string {
+/** A site's view may yield numbers or nulls where text is meant. */
+export function text(value: unknown): string {
   return typeof value === 'string' || typeof value === 'number' ? String(value) : '';
 }
 

@@ -66,7 +66,7 @@ export interface JobState {
   readonly nextRunAt: Date | null;
   /** The run that holds the lock. */
   readonly activeRun: JobRun | null;
-  /** The newest run that has ended. One that sent a reminder again is none of these runs: it says nothing of the job. */
+  /** The newest run that has ended. */
   readonly lastRun: JobRun | null;
   /** Newest first. */
   readonly runs: readonly JobRun[];
@@ -107,6 +107,8 @@ export async function readJobStates(
   );
 }
 
+type TimerSettings = Pick<Settings, 'schedules' | 'scheduleZone' | 'appService'>;
+
 /**
  * Reads how one job is doing, with its newest runs.
  * @param runLimit at least runsForState
@@ -114,20 +116,32 @@ export async function readJobStates(
 export async function readJobState(
   session: Pick<Session, 'query'>,
   job: Job,
-  { schedules, scheduleZone, appService }: Pick<Settings, 'schedules' | 'scheduleZone' | 'appService'>,
+  settings: TimerSettings,
   runLimit: number,
   clock: Clock,
 ): Promise<JobState> {
-  const newest = await listRuns(session, job.type, runLimit, { resends: false });
+  const newest = await listRuns(session, job.type, runLimit);
   const runs = await untilCompleted(session, job, newest, runLimit);
-  const timer = {
-    expression: schedules[job.scheduleSetting],
-    zone: scheduleZone,
-    off: appService.disabledFunctions.has(job.type),
-  };
+  const timer = timerOf(job, settings);
   const firstRunAt = runs.length === 0 ? await readFirstRunAt(session) : undefined;
   const state = judgeJob(job, timer, runs, new Date(clock.now()), firstRunAt);
   return { ...state, runs: newest };
+}
+
+function timerOf({ type, scheduleSetting }: Job, settings: TimerSettings): JobTimer {
+  const { schedules, scheduleZone, appService } = settings;
+  return {
+    expression: schedules[scheduleSetting],
+    zone: scheduleZone,
+    off: appService.disabledFunctions.has(type),
+  };
+}
+
+/** When a job runs next; null: its timer is switched off, or its schedule is malformed or names a time that never comes. */
+export function nextRunOf(job: Job, settings: TimerSettings, now: Date): Date | null {
+  const timer = timerOf(job, settings);
+  const schedule = readSchedule(timer);
+  return timer.off || schedule instanceof NcrontabError ? null : (nextRuns(schedule, 1, now)[0] ?? null);
 }
 
 /** With the runs before them, where these have all failed: as far back as the last that completed. */
@@ -140,7 +154,7 @@ async function untilCompleted(
   const before = newest.at(-1)?.jobId;
   if (before === undefined || newest.length < runLimit || newest.some(({ status }) => status === 'Completed'))
     return newest;
-  return [...newest, ...(await listRuns(session, type, mostRunsForState, { before, resends: false }))];
+  return [...newest, ...(await listRuns(session, type, mostRunsForState, { before }))];
 }
 
 interface Judgement {
@@ -166,7 +180,7 @@ interface Evidence {
 
 /**
  * The one state of a job, with its reason.
- * @param runs the newest first, without resends: at least runsForState, and back to one that completed, if there are
+ * @param runs the newest first: at least runsForState, and back to one that completed, if there are
  * @param firstRunAt of a job without runs: when the first run of any job began
  */
 export function judgeJob(

@@ -8,7 +8,7 @@ import type { EmailClient } from '../email/emailClient';
 import type { Digest, DueGrant } from '../email/digest';
 import { createDigests, type DigestMessage } from '../email/message';
 import { isLeaseFresh, LockLostError, unfencedSql } from '../jobRun/lease';
-import { findDue, findToResend, type Found } from './dueReminders';
+import { findDue, type Found } from './dueReminders';
 import type { Backlog, NotificationOptions } from './dueSql';
 import { failureCauses, FailureLog, type Failure, type FailureCause } from './failures';
 import { countViewRows } from './grants';
@@ -58,29 +58,20 @@ type Result =
   /** The message is not to blame: the service is down, does not answer, or refuses the identity. */
   | { readonly failure: Failure; readonly serviceFault: string };
 
-/**
- * Sends every digest that is due and records each grant after the service has accepted the message. Does not throw.
- * @param resend the one grant whose reminder is to be sent again, due or not, under a new operation id
- */
+/** Sends every digest that is due and records each grant after the service has accepted the message. Does not throw. */
 export async function notifyExpiring(
   context: RunContext,
   emailClient: EmailClient,
   settings: NotificationSettings,
-  resend?: RequestId,
 ): Promise<Outcome> {
   const { connection, deadline, platform, run } = context;
-  const source = { platform, options: settings, jobId: run.jobId };
-  const found =
-    resend === undefined
-      ? findDue(connection, deadline, source)
-      : findToResend(connection, deadline, source, resend, run.startedAt);
+  const found = findDue(connection, deadline, { platform, options: settings, jobId: run.jobId });
   const options = {
     platformName: platform.name,
     lastLeadDays: settings.leadDays[0] ?? 0,
     email: settings.email,
   };
-  const salt = resend === undefined ? undefined : run.jobId;
-  return sendAll(context, emailClient, found, (digest) => createDigests(digest, options, salt));
+  return sendAll(context, emailClient, found, (digest) => createDigests(digest, options));
 }
 
 /** Sends some messages at a time, until none is left or the run has to end, and sums up the results. */

@@ -1,7 +1,9 @@
 /** What differs between the platforms: names in the database, in SQL and in emails. Identifiers come from here alone. */
 export interface Platform {
   readonly name: 'Databricks' | 'Palantir';
-  /** The view that yields the grants of this platform; a site edits it in sql/06_AccessGrant_views.sql. */
+  /** The view of all requests, granted or not; a site maps it in sql/06_AccessGrant_views.sql. It may be missing. */
+  readonly requestView: string;
+  /** The view of the requests that are granted at present and have an end, in the same file. */
   readonly grantView: string;
   readonly revocationTable: string;
   readonly notificationTable: string;
@@ -13,6 +15,7 @@ export interface Platform {
 
 export const databricks: Platform = {
   name: 'Databricks',
+  requestView: 'dbo.AccessRequest_Databricks',
   grantView: 'dbo.AccessGrant_Databricks',
   revocationTable: 'dbo.RevokedAccess_Databricks',
   notificationTable: 'dbo.ExpiryNotification_Databricks',
@@ -22,6 +25,7 @@ export const databricks: Platform = {
 
 export const palantir: Platform = {
   name: 'Palantir',
+  requestView: 'dbo.AccessRequest_Palantir',
   grantView: 'dbo.AccessGrant_Palantir',
   revocationTable: 'dbo.RevokedAccess_Palantir',
   notificationTable: 'dbo.ExpiryNotification_Palantir',
@@ -33,3 +37,13 @@ export const platforms: readonly Platform[] = [databricks, palantir];
 
 /** The id of a request: a number on Databricks, a GUID in lower case on Palantir. */
 export type RequestId = number | string;
+
+const guidPattern = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i;
+
+/** The id of a request of that platform as it was written; undefined if it is none. */
+export function parseRequestId(written: string, { requestIdType }: Platform): RequestId | undefined {
+  if (requestIdType === 'UNIQUEIDENTIFIER')
+    return guidPattern.test(written) ? written.toLowerCase() : undefined;
+  const id = /^-?\d{1,10}$/.test(written) ? Number(written) : NaN;
+  return id >= -(2 ** 31) && id < 2 ** 31 ? id : undefined;
+}

@@ -1,12 +1,12 @@
 import type { Deadline } from '../clock';
 import type { Session } from '../database/session';
-import { int, nVarChar } from '../database/statement';
+import { int } from '../database/statement';
 import { findNextRun, findRun, listRuns } from '../jobRun/history';
 import type { JobRun } from '../jobRun/jobRun';
 import { findJob, type Job } from './catalogue';
 import { failuresOf, type Failure } from './failures';
-import { grantColumns, toGrant, type Grant } from './grants';
-import type { Platform, RequestId } from './platforms';
+import { parseRequestId, type RequestId } from './platforms';
+import { readRequests, type AccessRequest } from './requests';
 import type { Services } from './runJob';
 
 /** Rows of a run that are read at a time. */
@@ -19,11 +19,9 @@ export interface WrittenRow {
   readonly at: Date;
   /** Notification jobs: the address. */
   readonly sentTo?: string;
-  /** As the site's view has it now; null: it is not granted any more. */
-  readonly grant: Omit<Grant, 'requestId'> | null;
 }
 
-/** One run, what it wrote, and the run before it to compare it with, resends aside. */
+/** One run, what it wrote, and the run before it to compare it with. */
 export interface RunDetails {
   readonly job: Job;
   readonly run: JobRun;
@@ -33,6 +31,8 @@ export interface RunDetails {
   readonly rows: readonly WrittenRow[];
   /** What to give as `after` for the rows that follow; null: there are none. */
   readonly next: number | null;
+  /** The requests of the rows and failures as they are now; undefined: the database has no view of them. */
+  readonly requests: ReadonlyMap<RequestId, AccessRequest> | undefined;
 }
 
 /**
@@ -52,15 +52,24 @@ export async function readRunDetails(
       const run = await findRun(session, jobId);
       const job = run && findJob(run.jobType);
       if (!job) return undefined;
-      const [previousRun] = await listRuns(session, job.type, 1, { before: jobId, resends: false });
+      const [previousRun] = await listRuns(session, job.type, 1, { before: jobId });
       const nextRun = await findNextRun(session, job.type, jobId);
       const written = await readWrittenRows(session, job, run.startedAt, nextRun?.startedAt, after);
+      const failures = failuresOf(run.facts).map((failure) => ({
+        ...failure,
+        requestIds: failure.requestIds.flatMap((id) => parseRequestId(String(id), job.platform) ?? []),
+      }));
+      const requestIds = new Set([
+        ...written.rows.map(({ requestId }) => requestId),
+        ...failures.flatMap((failure) => failure.requestIds),
+      ]);
       return {
         job,
         run,
         previousRun: previousRun ?? null,
-        failures: failuresOf(run.facts),
+        failures,
         ...written,
+        requests: await readRequests(session, job.platform, [...requestIds]),
       };
     }),
   );
@@ -104,17 +113,11 @@ FROM ${table} AS w WHERE w.Id > @after ORDER BY w.Id;`,
   const inTime = found.filter((row) => until === undefined || (row.At as Date) < until);
   const page = inTime.slice(0, pageSize);
   const written = page.filter((row) => row.WrittenBy === job.type);
-  const grants = await readGrants(
-    session,
-    job.platform,
-    written.map((row) => row.RequestId as RequestId),
-  );
   return {
     rows: written.map((row) => ({
       requestId: row.RequestId as RequestId,
       at: row.At as Date,
       ...(sentTo && { sentTo: row.SentTo as string }),
-      grant: grants.get(row.RequestId as RequestId) ?? null,
     })),
     next: inTime.length > pageSize ? (page.at(-1)?.Id as number) : null,
   };
@@ -145,26 +148,4 @@ async function findLastIdBefore(session: Session, job: Job, from: Date): Promise
     else notBefore = (row.Id as number) - 1;
   }
   return before;
-}
-
-/** The grants with these request ids, as far as the site's view still yields them. */
-async function readGrants(
-  session: Session,
-  { grantView, requestIdType }: Platform,
-  requestIds: readonly RequestId[],
-): Promise<ReadonlyMap<RequestId, Omit<Grant, 'requestId'>>> {
-  if (requestIds.length === 0) return new Map();
-  const rows = await session.query({
-    name: 'readWrittenGrants',
-    slow: true,
-    sql: `SELECT ${grantColumns}
-FROM OPENJSON(@requestIds) WITH (RequestId ${requestIdType} '$') AS j
-JOIN ${grantView} AS g ON g.RequestId = j.RequestId;`,
-    parameters: { requestIds: nVarChar('max', JSON.stringify(requestIds)) },
-  });
-  return new Map(
-    rows
-      .map(toGrant)
-      .map(({ requestId, ...grant }): [RequestId, Omit<Grant, 'requestId'>] => [requestId, grant]),
-  );
 }

@@ -8,7 +8,7 @@ import type { EmailClient } from '../email/emailClient';
 import { acquireLock } from '../jobRun/acquire';
 import { finishRun, type Completion } from '../jobRun/finish';
 import type { RunMessage } from '../jobRun/runMessage';
-import { resendMark, type ActiveRun, type JobRun } from '../jobRun/jobRun';
+import type { ActiveRun, JobRun } from '../jobRun/jobRun';
 import { lockExpiresAt } from '../jobRun/lease';
 import type { AbandonedRunEvent, JobRunEvent, JobStateEvent, Telemetry } from '../telemetry/telemetry';
 import type { Job } from './catalogue';
@@ -17,7 +17,6 @@ import { countOf, describeFailures, failedCount, leftCount, undeliverableCount }
 import { readJobStates, runsForState } from './jobStates';
 import { notifyExpiring } from './notification';
 import type { Outcome, RunContext } from './outcome';
-import type { RequestId } from './platforms';
 import { revokeExpired, SafetyStopError } from './revocation';
 
 /**
@@ -55,8 +54,6 @@ export interface RunOptions {
   readonly operator?: string;
   /** Revocation: ignores the ceiling; an operator has confirmed the run. */
   readonly allowMassRevocation?: boolean;
-  /** Notification: sends the reminder of this request again, due or not, and nothing else. */
-  readonly resend?: RequestId;
   /** The app is stopped: the run stops and finishes its row. */
   readonly shutdown?: Shutdown;
   readonly log: Log;
@@ -112,7 +109,6 @@ export async function runJob(services: Services, job: Job, options: RunOptions):
       jobType: job.type,
       trigger: options.trigger,
       ...(options.operator !== undefined && { operator: options.operator }),
-      ...(options.resend !== undefined && { resend: true }),
       startedBy,
       hasRow,
       durationMs,
@@ -212,7 +208,7 @@ function describeAbandoned(
 function prepare(
   services: Services,
   { kind }: Job,
-  { allowMassRevocation, resend }: RunOptions,
+  { allowMassRevocation }: RunOptions,
 ): (context: RunContext) => Promise<Outcome> {
   const { settings } = services;
   if (kind === 'revocation') {
@@ -221,7 +217,7 @@ function prepare(
   }
   const { leadDays, notifyRevoked, email } = settings;
   const { emailClient } = services;
-  return (context) => notifyExpiring(context, emailClient, { leadDays, notifyRevoked, email }, resend);
+  return (context) => notifyExpiring(context, emailClient, { leadDays, notifyRevoked, email });
 }
 
 /** Why a run failed: an error, or grants that were due and left, unless it stopped early and the next run continues. */
@@ -242,7 +238,7 @@ function toCompletion(job: Job, options: RunOptions, outcome: Outcome): Completi
 /** What a run's row says beyond its columns. */
 function describeRun(options: RunOptions, outcome: Outcome): RunMessage {
   const { failures, stopped } = outcome;
-  const { trigger, operator, allowMassRevocation, resend } = options;
+  const { trigger, operator, allowMassRevocation } = options;
   const error = errorOf(outcome);
   // A timer's run would have the ceiling again.
   const howToContinue = allowMassRevocation ? 'run it by hand again' : 'the next run continues';
@@ -260,7 +256,6 @@ function describeRun(options: RunOptions, outcome: Outcome): RunMessage {
         ? `Started from the command line${by}.`
         : `Started by hand${by}.`,
     allowMassRevocation ? 'Run without the safety limit.' : '',
-    resend === undefined ? '' : `Request ${resend} alone, ${resendMark}`,
   ];
   return {
     sentences: sentences.filter(Boolean).join(' '),

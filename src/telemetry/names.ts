@@ -11,7 +11,6 @@ export const jobRunEvent = 'JobRun';
  *
  * `trigger`: timer, http or cli; `operator`: who was signed in, absent where that is not known; `status`: one of
  * `attemptStatuses`; `stoppedEarly`: true or false;
- * `resend`: true where the run sent one reminder again, which says nothing of how the job does, absent otherwise;
  * `errorName`: the class of the error that failed the run, absent otherwise. The counts are absent where the run has
  * none: `dueCount`, grants that were due when the run began; `oldestDueMinutes`, how long the oldest of them had been
  * due then; `processedCount`; `failedCount`, which is the sum of `rejectedCount`, grants whose message the email service
@@ -25,7 +24,6 @@ export const jobRunProperties = [
   'trigger',
   'operator',
   'status',
-  'resend',
   'stoppedEarly',
   'startedBy',
   'errorName',

@@ -53,6 +53,48 @@ describe('npm run job without the -- before the options', () => {
   });
 });
 
+describe('npm run request', () => {
+  test.each(['DBX-10065', '-- dbx-10065', '65', 'databricks/65'])(
+    '%s tells that request: what it is, what comes next, what happened',
+    async (args) => {
+      const { code, stdout, stderr } = await shell(`npm run --silent request ${args}`);
+      expect([code, stderr]).toEqual([0, '']);
+      expect(stdout).toMatch(
+        /^Databricks request DBX-10065 \(id 65\)\n {2}Holder .+\n {2}Access .+\n {2}Ends .+\n/,
+      );
+      expect(stdout).toMatch(/\n {2}Next +\S.+\.\n/);
+    },
+  );
+
+  test('a name lists all requests of that person; a number that there is not ends with 1', async () => {
+    const { code, stdout } = await shell('npm run --silent request Grace Hopper');
+    expect([code, stdout.trim().split('\n')]).toEqual([
+      0,
+      [
+        expect.stringMatching(/^databricks\/\d+: DBX-\d+, Grace Hopper, finance/),
+        expect.stringMatching(/^databricks\/\d+: DBX-\d+, Grace Hopper, finance/),
+      ],
+    ]);
+    const none = await shell('npm run --silent request DBX-99999');
+    expect([none.code, none.stdout]).toEqual([1, '']);
+    expect(none.stderr).toContain('is DBX-99999 or begins with it');
+    const empty = await shell('npm run --silent request');
+    expect([empty.code, empty.stderr]).toEqual([1, expect.stringContaining('Usage: npm run request')]);
+  });
+
+  test('has when it was sent, and by which run', async () => {
+    await shell('npm run --silent job ExpiryNotificationDatabricksRequests');
+    const [row] = await sample.query(
+      'SELECT TOP (1) n.DeltaRequestId AS Id, n.Notification_Sent_To AS SentTo FROM dbo.ExpiryNotification_Databricks AS n ORDER BY n.Id;',
+    );
+    const { stdout } = await shell(`npm run --silent request databricks/${row?.Id as number}`);
+    expect(stdout).toMatch(
+      /UTC {2}message sent to \S+@example\.com, by ExpiryNotificationDatabricksRequests, run [\da-f-]{36}\n/,
+    );
+    expect(stdout).toContain(row?.SentTo as string);
+  });
+});
+
 describe('a database that cannot be reached', () => {
   const preload = `--require ${join(__dirname, '../support/fastPauses.js')}`;
   const hurried = (line: string, settings: Readonly<Record<string, string>> = {}): Promise<Ended> =>

@@ -27,7 +27,7 @@ import { checkPermissions, checkRole } from '../../cli/doctor/permissions';
 import { checkJobSchedule } from '../../cli/doctor/schedules';
 import { checkRuns } from '../../cli/doctor/runs';
 import { checkTable } from '../../cli/doctor/tables';
-import { checkView } from '../../cli/doctor/views';
+import { checkGrantView, checkRequestView } from '../../cli/doctor/views';
 import { settingNames } from '../../src/config/settings';
 import { isEmailAddress } from '../../src/email/address';
 import { databricks, palantir } from '../../src/jobs/platforms';
@@ -151,7 +151,9 @@ describe('a sound environment', () => {
       'token for https',
       'database',
       ...schema.tables.map(({ name }) => `table ${name}`),
+      'view dbo.AccessRequest_Databricks',
       'view dbo.AccessGrant_Databricks',
+      'view dbo.AccessRequest_Palantir',
       'view dbo.AccessGrant_Palantir',
       'permissions',
       'role AccessExpiryJobs',
@@ -249,6 +251,34 @@ describe('in the database', () => {
     expect(withMark('✗', lines)).toContainEqual(
       expect.stringMatching(/^✗ view dbo\.AccessGrant_Databricks: missing.*→ npm run db:deploy/),
     );
+  });
+
+  test('a view of requests that is missing is a warning alone, with how to add it', async () => {
+    await run(`CREATE OR ALTER VIEW dbo.AccessGrant_Databricks AS
+      SELECT r.id AS RequestId, r.request_number AS RequestNumber, r.requested_by AS RequesterName,
+        r.requested_by_email AS RequesterEmail, r.table_name AS Resource, r.access_end_dt AS ExpiresAt, r.request_number AS AccessKey
+      FROM dbo.DataAccessDeltaRequests AS r WHERE r.request_status = 'Approved' AND r.access_end_dt IS NOT NULL;
+    `);
+    await run('DROP VIEW dbo.AccessRequest_Databricks;');
+    const lines = await examineWith();
+    await redeploy();
+    expect(withMark('✗', lines)).toEqual([]);
+    expect(withMark('!', lines)).toContain(
+      '! view dbo.AccessRequest_Databricks: missing: the status page and the API know requests by their ids alone → ' +
+        'map it in sql/06_AccessGrant_views.sql, then npm run db:deploy',
+    );
+  });
+
+  test('a column that a view of requests lacks is named', async () => {
+    await run(`CREATE OR ALTER VIEW dbo.AccessRequest_Palantir AS
+      SELECT r.RequestId, r.RequestNumber, r.RequestedBy AS RequesterName, r.RequestedByEmail AS RequesterEmail,
+        r.ProjectName AS Resource, r.AccessEndDate AS ExpiresAt, r.RequestNumber AS AccessKey
+      FROM dbo.DataAccessPalantirRequests AS r;`);
+    const lines = textOf(await checkRequestView(database, palantir, schema));
+    await redeploy();
+    expect(lines).toEqual([
+      expect.stringMatching(/^✗ column dbo\.AccessRequest_Palantir\.RequestStatus: missing → add it/),
+    ]);
   });
 
   test('a view that yields a request more than once is named', async () => {
@@ -435,7 +465,7 @@ SELECT @jobId AS Job_Id;`);
     await run('GRANT UPDATE ON dbo.JobRun TO AccessExpiryJobs;');
     await redeploy();
     expect(formatFinding(await checkRole(database, schema))).toMatch(
-      /^✓ role AccessExpiryJobs: 17 permissions/,
+      /^✓ role AccessExpiryJobs: 19 permissions/,
     );
     expect(formatFinding(lacking)).toBe(
       '✗ role AccessExpiryJobs: not granted UPDATE (Status) ON dbo.JobRun → npm run db:deploy',
@@ -585,7 +615,7 @@ describe('as SQL Server describes its objects', () => {
         const blind = { ...database, seesDefinitions, query: nothing };
         const findings = [
           ...(await checkTable(blind, table('dbo.JobRun'), schema.roleScript)),
-          ...(await checkView(blind, palantir, schema)),
+          ...(await checkGrantView(blind, palantir, schema)),
         ];
         expect(textOf(findings)).toEqual([expect.stringMatching(line), expect.stringMatching(line)]);
       },
@@ -639,12 +669,14 @@ describe('as SQL Server describes its objects', () => {
         expect(textOf(await checkTable(other, expected, schema.roleScript))).toEqual([
           expect.stringMatching(`^✓ table ${expected.name}: `),
         ]);
-      expect(textOf(await checkView(other, palantir, schema))).toEqual([expect.stringMatching(/^✓ view/)]);
+      expect(textOf(await checkGrantView(other, palantir, schema))).toEqual([
+        expect.stringMatching(/^✓ view/),
+      ]);
     });
 
     test('are others where it does not', async () => {
       const other = answering(changes, { foldName: (name) => name });
-      expect(textOf(await checkView(other, palantir, schema))).toContainEqual(
+      expect(textOf(await checkGrantView(other, palantir, schema))).toContainEqual(
         expect.stringMatching(/^✗ column dbo\.AccessGrant_Palantir\.RequestNumber: missing/),
       );
       expect(textOf(await checkTable(other, table('dbo.JobRun'), schema.roleScript))).toContainEqual(
@@ -1064,7 +1096,7 @@ describe('what sql/ defines', () => {
       ['dbo.RevokedAccess_Palantir', 4, 3, 1],
       ['dbo.JobRun', 10, 4, 2],
     ]);
-    expect(schema.grants.flatMap(({ permissions }) => permissions)).toHaveLength(17);
+    expect(schema.grants.flatMap(({ permissions }) => permissions)).toHaveLength(19);
     expect(schema.requestTables).toEqual(['dbo.DataAccessDeltaRequests', 'dbo.DataAccessPalantirRequests']);
   });
 

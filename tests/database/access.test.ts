@@ -9,6 +9,9 @@ import { listRuns, readFirstRunAt } from '../../src/jobRun/history';
 import { cancelRun } from '../../src/jobRun/cancel';
 import { notifiableSql, readBacklog } from '../../src/jobs/dueSql';
 import { countViewRows } from '../../src/jobs/grants';
+import { searchRequests } from '../../src/jobs/requestSearch';
+import { readStory } from '../../src/jobs/requestStory';
+import { remind } from '../../src/jobs/reminder';
 import { readRunDetails } from '../../src/jobs/runDetails';
 import { databricks, palantir } from '../../src/jobs/platforms';
 import { replaceView, restoreViews } from '../support/views';
@@ -137,6 +140,7 @@ async function doEverything(record: (action: () => Promise<unknown>) => Promise<
       readBacklog(session, notifiableSql(platform, { leadDays: [1, 7, 14], notifyRevoked: true })),
     );
   await record(() => readJobStates(services, deadlineIn(services.clock, hour), 30));
+  await record(() => searchRequests(services, deadlineIn(services.clock, hour), 'Person'));
 }
 
 /** What comes of other sessions, and of views that are not as they should be. */
@@ -157,14 +161,16 @@ async function doWhatIsRare(
   standIn?.order({ kind: 'error', match: /INSERT INTO dbo\.JobRun/, number: 2601 });
   await run();
   // Every row that would be written is locked.
-  const [id] = await add();
+  await add();
   standIn?.order({ kind: 'error', match: /INSERT INTO dbo\.RevokedAccess/, number: 1222, times: Infinity });
   await run();
   standIn?.clearFaults();
   // Access that continues by another request.
-  await add();
+  const [covered = 0] = await add();
   await replaceView(environment, job, {});
   await record(() => previewJob(environment.services(), job));
+  const services = environment.services();
+  await record(() => readStory(services, deadlineIn(services.clock, hour), job.platform, covered));
   // Each request twice, and ends that compare unequal to themselves.
   await replaceView(environment, job, {}, {});
   await run();
@@ -173,11 +179,10 @@ async function doWhatIsRare(
   });
   await run();
   await restoreViews(environment);
-  // A reminder that is sent again, and a run that is cancelled.
-  if (id === undefined) throw new Error('No grant was added');
-  await record(() => countViewRows(environment.session, job.platform, id));
-  if (job.kind === 'notification')
-    await record(() => environment.run(job, environment.services(), { resend: id }));
+  // A reminder that is sent by hand, and a run that is cancelled.
+  const [reminded = 0] = await environment.addGrants(job, [{ endsIn: hour }]);
+  await record(() => countViewRows(environment.session, job.platform, reminded));
+  await record(() => remind(services, deadlineIn(services.clock, hour), job.platform, reminded));
   await record(async () => {
     const jobId = newGuid();
     await acquireLock(environment.session, job.type, jobId, 'machine-1');
@@ -236,7 +241,7 @@ test('the app creates, alters and drops nothing but temporary tables, and delete
       ([, object = '']) => object,
     ),
   );
-  expect(objects.filter((object) => !/^#Due;?$/.test(object))).toEqual([]);
+  expect(objects.filter((object) => !/^#(Due|End);?$/.test(object))).toEqual([]);
   expect(objects.length).toBeGreaterThan(0);
   expect(statements.filter((text) => /\b(DELETE|MERGE|TRUNCATE|EXEC|EXECUTE|GRANT)\b/i.test(text))).toEqual(
     [],

@@ -4,6 +4,7 @@
  */
 import { deadlineIn } from '../../src/clock';
 import { previewJob } from '../../src/jobs/previewJob';
+import { readStory } from '../../src/jobs/requestStory';
 import { notifiableSql } from '../../src/jobs/dueSql';
 import { listRuns } from '../../src/jobRun/history';
 import { jobs } from '../../src/jobs/catalogue';
@@ -16,7 +17,7 @@ const day = 24 * 60 * 60 * 1000;
  * What may be read from end to end: no table, the ids of one message, what this session has collected, and the rows that
  * an INSERT's SELECT gives (the stand-in's __s).
  */
-const harmless = /^SCAN (CONSTANT ROW|json_each|#Due|__s)/;
+const harmless = /^SCAN (CONSTANT ROW|json_each|#Due|#End|__s)/;
 
 /**
  * Grouping the grants by their AccessKey (LastEnds in dueSql.ts, joined as `l`) may read the requests from end to end:
@@ -27,8 +28,10 @@ const groupsByKey = (step: string, before: string | undefined): boolean =>
   step === 'SCAN r' && before === 'MATERIALIZE l';
 
 /** What a step before has found. */
-const readsStep = (step: string, plan: readonly string[]): boolean =>
-  plan.includes(step.replace('SCAN', 'CO-ROUTINE')) || plan.includes(step.replace('SCAN', 'MATERIALIZE'));
+const readsStep = (step: string, plan: readonly string[]): boolean => {
+  const name = step.replace(/^SCAN | LEFT-JOIN$/g, '');
+  return plan.includes(`CO-ROUTINE ${name}`) || plan.includes(`MATERIALIZE ${name}`);
+};
 
 /**
  * Where rows are wanted in the order of their ids, SQLite reads the table in that order rather than sort what an index
@@ -48,8 +51,10 @@ const recorded = new Map<Job, Recorded[]>();
 
 /** The stand-in has no plan for a statement on a temporary table that its own text does not create. */
 function withTemporaryTable(text: string, texts: readonly string[]): string {
-  if (!text.includes('#Due') || text.includes('CREATE TABLE #Due')) return text;
-  const [creation] = texts.flatMap((one) => /CREATE TABLE #Due \([\s\S]*?\);/.exec(one)?.[0] ?? []);
+  const [name] = /#\w+/.exec(text) ?? [];
+  if (name === undefined || text.includes(`CREATE TABLE ${name}`)) return text;
+  const pattern = new RegExp(String.raw`CREATE TABLE ${name} \([\s\S]*?\);`);
+  const [creation] = texts.flatMap((one) => pattern.exec(one)?.[0] ?? []);
   return `${creation ?? ''}\n${text}`;
 }
 
@@ -57,7 +62,7 @@ async function record(job: Job): Promise<Recorded[]> {
   const standIn = environment.standIn;
   if (!standIn) throw new Error('Plans are the stand-in’s');
   await environment.reset();
-  await environment.addGrants(job, [
+  const [id = 0] = await environment.addGrants(job, [
     { endsIn: -day },
     { endsIn: -2 * day },
     { endsIn: day },
@@ -71,6 +76,7 @@ async function record(job: Job): Promise<Recorded[]> {
   await services.database.connect('run', (connection) =>
     connection.withRetries(deadlineIn(services.clock, day), (session) => listRuns(session, job.type, 10)),
   );
+  await readStory(services, deadlineIn(services.clock, day), job.platform, id);
   const texts = [...new Set(standIn.statements.map(({ text }) => text))];
   return texts.map((text) => {
     const { parameters } = standIn.statements.find((one) => one.text === text) ?? { parameters: [] };

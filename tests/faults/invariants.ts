@@ -27,8 +27,10 @@ export interface KnownGrant {
   readonly undeliverable?: boolean;
   /** Its request is deleted: nothing can be recorded for it any more. */
   readonly deleted?: boolean;
-  /** Notification: how often its reminder was to be sent again on purpose. */
-  readonly resends?: number;
+  /** Notification: how often its reminder was sent by hand. */
+  readonly byHand?: number;
+  /** What became of one of these is not known: the service may have it, and no run records it. */
+  readonly unsettled?: boolean;
 }
 
 /** What the invariants are about: one job, and all grants of its platform. */
@@ -65,8 +67,8 @@ export async function observe(environment: TestEnvironment, subject: Subject): P
   );
   const rows = await environment.query(
     job.kind === 'revocation'
-      ? `SELECT ${requestColumn} AS Request, Revoked_Dt AS At FROM ${revocationTable} WHERE Revoked_By <> 'earlier' ORDER BY Id;`
-      : `SELECT ${requestColumn} AS Request, Notification_Sent_Dt AS At FROM ${notificationTable} WHERE Notification_Sent_By <> 'earlier' ORDER BY Id;`,
+      ? `SELECT ${requestColumn} AS Request, Revoked_Dt AS At, Revoked_By AS WrittenBy FROM ${revocationTable} WHERE Revoked_By <> 'earlier' ORDER BY Id;`
+      : `SELECT ${requestColumn} AS Request, Notification_Sent_Dt AS At, Notification_Sent_By AS WrittenBy FROM ${notificationTable} WHERE Notification_Sent_By <> 'earlier' ORDER BY Id;`,
   );
   const written = groupBy(rows, ({ Request }) => Request as KnownGrant['id']);
   const untouched = await environment.query(
@@ -80,7 +82,7 @@ export async function observe(environment: TestEnvironment, subject: Subject): P
 /**
  * What is broken of that which holds at every moment, in words:
  * - at most one run of a type is in progress, and no two runs overlap (oneRunInProgress in model/);
- * - the counts of the runs are the number of rows written (countIsRows);
+ * - the counts of the runs are the number of rows that they wrote (countIsRows);
  * - a revocation was due when it was written: its grant had expired and had none for that end (oneRevocation);
  * - a reminder is in one accepted message at most, and each row is for an accepted message (recordedIsAccepted,
  *   recordedOnce).
@@ -96,7 +98,7 @@ export function findBreaches({ subject, runs, written, accepted }: Observation):
       breaches.push(`run ${String(run.Job_Id)} had not ended when run ${String(next.Job_Id)} started`);
   }
   const processed = runs.reduce((sum, run) => sum + ((run.Processed_Count as number | null) ?? 0), 0);
-  const rows = [...written.values()].flat();
+  const rows = [...written.values()].flat().filter(({ WrittenBy }) => WrittenBy === job.type);
   if (processed !== rows.length)
     breaches.push(`Processed_Count is ${processed}, rows written ${rows.length}`);
 
@@ -107,7 +109,7 @@ export function findBreaches({ subject, runs, written, accepted }: Observation):
     else {
       const messages = accepted.get(id)?.length ?? 0;
       const reminders = new Set(grant?.dues.map(({ endsAt, since }) => `${+endsAt} ${+since}`)).size;
-      const most = reminders + (grant?.resends ?? 0);
+      const most = reminders + (grant?.byHand ?? 0);
       if (messages > most) breaches.push(`${id} is in ${messages} accepted messages, and ${most} were due`);
       if (newRows.length > messages)
         breaches.push(`${id} has ${newRows.length} rows and is in ${messages} accepted messages`);
@@ -170,7 +172,10 @@ export function findChanged({ subject, runs }: Observation, ended: Map<unknown, 
 export function findUnrecorded({ subject, written, accepted }: Observation): string[] {
   if (subject.died) return [];
   return [...accepted.keys()]
-    .filter((id) => !written.has(id) && subject.grants.get(id)?.deleted !== true)
+    .filter((id) => {
+      const { deleted, unsettled } = subject.grants.get(id) ?? {};
+      return !written.has(id) && !deleted && !unsettled;
+    })
     .map((id) => `${id} was accepted and is not recorded`);
 }
 

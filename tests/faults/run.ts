@@ -6,7 +6,7 @@ import type { Clock } from '../../src/clock';
 import { Database } from '../../src/database/database';
 import { EmailClient } from '../../src/email/emailClient';
 import type { Job } from '../../src/jobs/catalogue';
-import { runJob, type RunOptions, type RunResult, type Services } from '../../src/jobs/runJob';
+import { runJob, type RunResult, type Services } from '../../src/jobs/runJob';
 import { createCredential } from '../../src/services';
 import { FastClock, newGuid, RecordingTelemetry, type TestEnvironment } from '../support/environment';
 import type { Subject } from './invariants';
@@ -116,17 +116,12 @@ export function servicesFor(
 }
 
 /** Runs the job as a person would over HTTP; a run that throws is a result. */
-export async function run(
-  services: Services,
-  job: Job,
-  options?: Pick<RunOptions, 'resend'>,
-): Promise<Attempt['result']> {
+export async function run(services: Services, job: Job): Promise<Attempt['result']> {
   const running = new AbortController();
   const result = await Promise.race([
     runJob(services, job, {
       trigger: 'http',
       allowMassRevocation: job.kind === 'revocation',
-      ...options,
       log: () => undefined,
     }).catch((error: unknown) => ({ kind: 'error', error }) as const),
     delay(longestRun, { kind: 'hanging' } as const, { signal: running.signal }),

@@ -256,24 +256,6 @@ describe('POST /api/jobs/{jobType}/runs', () => {
     expect(new Set(ids).size).toBe(first.count);
   });
 
-  test('resend sends the reminder of that one request again; a request that the view does not yield is 404', async () => {
-    await post(notifyDatabricks);
-    const sent = sample.standIns.email.messages.length;
-    const [row] = await sample.query(
-      'SELECT MIN(DeltaRequestId) AS Id FROM dbo.ExpiryNotification_Databricks;',
-    );
-    const id = String(row?.Id);
-    const { status, body } = await post(notifyDatabricks, `?resend=${id}`);
-    expect([status, body.processedCount]).toEqual([200, 1]);
-    expect(body.message).toContain(`Request ${id} alone`);
-    expect(sample.standIns.email.messages).toHaveLength(sent + 1);
-    const runs = await storedRuns();
-    const unknown = await post(notifyDatabricks, '?resend=999999');
-    expectProblem(unknown, 404);
-    expect(unknown.body.detail).toMatch(/AccessGrant_Databricks yields no request 999999/);
-    expect(await storedRuns()).toEqual(runs);
-  });
-
   describe('with a low ceiling', () => {
     let careful: App;
     beforeAll(async () => {
@@ -504,7 +486,7 @@ describe('Parameters in the body of POST /api/jobs/{jobType}/runs', () => {
       '{"name": "Azure"}',
       json,
       '',
-      /"name" is unknown: known are dryRun, allowMassRevocation, resend, order, after\. .*portal's Test\/Run.* empty it\./,
+      /"name" is unknown: known are dryRun, allowMassRevocation, order, after\. .*portal's Test\/Run.* empty it\./,
     ],
     ['{"dryrun": true}', json, '', /"dryrun" is unknown/],
     ['{"__proto__": true}', json, '', /"__proto__" is unknown/],
@@ -665,15 +647,6 @@ describe('A malformed request', () => {
     ],
     ['POST', 'ExpiryNotificationPalantirRequests/runs?allowMassRevocation=true', /for revocation jobs/],
     ['POST', 'ExpiryNotificationPalantirRequests/runs?allowMassRevocation=false', /for revocation jobs/],
-    ['POST', 'RevokeExpiredDatabricksRequests/runs?resend=1', /resend is for notification jobs/],
-    [
-      'POST',
-      'ExpiryNotificationDatabricksRequests/runs?resend=DBX-1',
-      /resend is "DBX-1": .* a whole number of 32 bits/,
-    ],
-    ['POST', 'ExpiryNotificationDatabricksRequests/runs?resend=3000000000', /resend is "3000000000"/],
-    ['POST', 'ExpiryNotificationPalantirRequests/runs?resend=1', /resend is "1": .* a GUID/],
-    ['POST', 'ExpiryNotificationDatabricksRequests/runs?resend=1&dryRun=true', /exclude each other/],
     ['POST', 'RevokeExpiredDatabricksRequests/runs?order=latest', /order is for a dry run/],
     [
       'POST',
@@ -823,7 +796,7 @@ test('an app without its settings answers with 500, which names every one, and f
     );
     for (const name of missing) expect(answer.body.detail).toContain(`${name}: missing: expected`);
   }
-  expect((await (await bare.call('/admin/functions')).json()) as unknown[]).toHaveLength(10);
+  expect((await (await bare.call('/admin/functions')).json()) as unknown[]).toHaveLength(13);
 });
 
 describe('The timers', () => {
@@ -938,6 +911,9 @@ describe('What the app registers in Azure', () => {
       ['ListJobRuns', ['GET'], 'jobs/{jobType}/runs'],
       ['GetJobRun', ['GET'], 'jobs/{jobType}/runs/{jobId}'],
       ['CancelRun', ['POST'], 'jobs/{jobType}/runs/{jobId}/cancel'],
+      ['SearchRequests', ['GET'], 'requests'],
+      ['GetRequest', ['GET'], 'requests/{platform}/{requestId}'],
+      ['SendReminder', ['POST'], 'requests/{platform}/{requestId}/reminders'],
       ['ListJobs', ['GET'], 'jobs'],
       ['Status', ['GET'], 'status'],
     ]);

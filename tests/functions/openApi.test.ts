@@ -49,6 +49,8 @@ test.each(
 )('%s takes exactly the documented query parameters', async (_, { method, route, parameters }) => {
   const path = route
     .replace('{jobType}', 'RevokeExpiredDatabricksRequests')
+    .replace('{platform}', 'databricks')
+    .replace('{requestId}', '1')
     .replace('{jobId}', '00000000-0000-4000-8000-000000000000');
   const response = await app.call(`${path}?unknown=1`, { method });
   const { detail } = (await response.json()) as { detail: string };

@@ -1,5 +1,6 @@
 /** One run over HTTP: what it wrote, why grants failed, the run before it; and the pages of the history. */
 import { randomUUID } from 'node:crypto';
+import { createDatabase } from '../../local/sampleDatabase';
 import type { Row } from '../../src/database/session';
 import type { JobRun } from '../../src/jobRun/jobRun';
 import { startSample, type App, type Sample } from '../support/app';
@@ -8,17 +9,24 @@ import { jobOf } from '../support/environment';
 const revocation = jobOf('revocation', 'Databricks');
 const notification = jobOf('notification', 'Palantir');
 
+interface Request {
+  readonly requestId: number | string;
+  readonly requestNumber: string;
+  readonly status: string;
+}
+
 interface Details {
   readonly run: JobRun;
   readonly previousRun: JobRun | null;
-  readonly failures: { cause: string; count: number; advice: string }[];
+  readonly failures: { cause: string; count: number; requests: Request[] }[];
   readonly rows: {
     requestId: number | string;
     at: string;
     sentTo?: string;
-    grant: { requestNumber: string; requesterName: string; resource: string; expiresAt: string } | null;
+    request: Request | null;
   }[];
   readonly next: number | null;
+  readonly requestsAdvice: string | null;
 }
 
 let sample: Sample;
@@ -70,7 +78,7 @@ test('a run has the rows that it wrote, and neither those of the run before it n
   const [stored] = await sample.query(
     'SELECT RequestNumber, RequesterName, Resource FROM dbo.AccessGrant_Databricks WHERE RequestId = 1;',
   );
-  expect(rows[0]?.grant).toMatchObject({
+  expect(rows[0]?.request).toMatchObject({
     requestNumber: stored?.RequestNumber,
     requesterName: stored?.RequesterName,
     resource: stored?.Resource,
@@ -90,7 +98,7 @@ test('beside a run is the one before it; the first has none', async () => {
   expect(await details(revocation.type, second.jobId)).toMatchObject({ rows: [], next: null });
 });
 
-test('a notification run has the addresses; a grant that is not granted any more keeps its row', async () => {
+test('a notification run has the addresses; a request that was withdrawn since keeps its name and number', async () => {
   const { jobId, processedCount } = await run(notification.type);
   const { rows } = await details(notification.type, jobId);
   expect(rows).toHaveLength(processedCount ?? -1);
@@ -100,7 +108,7 @@ test('a notification run has the addresses; a grant that is not granted any more
     `UPDATE dbo.DataAccessPalantirRequests SET Status = 'Withdrawn' WHERE RequestId = '${id}';`,
   );
   const [withdrawn] = (await details(notification.type, jobId)).rows;
-  expect(withdrawn).toMatchObject({ requestId: id, grant: null });
+  expect(withdrawn).toMatchObject({ requestId: id, request: { ...rows[0]?.request, status: 'Withdrawn' } });
   await sample.query(
     `UPDATE dbo.DataAccessPalantirRequests SET Status = 'Approved' WHERE RequestId = '${id}';`,
   );
@@ -108,27 +116,55 @@ test('a notification run has the addresses; a grant that is not granted any more
 
 test('the failures of a run are grouped by cause, each with what to do', async () => {
   const jobId = randomUUID();
+  const [stored] = await sample.query(
+    'SELECT TOP (1) RequestId AS requestId, RequestNumber AS requestNumber, RequesterName AS requesterName, Resource AS resource FROM dbo.AccessRequest_Palantir ORDER BY RequestId;',
+  );
+  const id = String(stored?.requestId);
+  const gone = randomUUID();
   await sample.query(
     `INSERT INTO dbo.JobRun (Job_Id, Job_Type, Status, Started_At, Started_By, Completed_At, Processed_Count, Failed_Count, Error_Message)
 VALUES ('${jobId}', '${notification.type}', 'Completed', GETUTCDATE(), 'machine-1', GETUTCDATE(), 3, 2,
   'Failed: 1 address missing; 1 rejected by the email service, code EmailDropped.
-addressMissing=1:17 rejected.EmailDropped=1:5');`,
+addressMissing=1:${id} rejected.EmailDropped=1:${gone}');`,
   );
   expect((await details(notification.type, jobId)).failures).toEqual([
     {
       cause: 'addressMissing',
       count: 1,
-      requestIds: ['17'],
+      requestIds: [id],
+      requests: [expect.objectContaining({ ...stored })],
       advice: expect.stringMatching(/email address/) as string,
     },
     {
       cause: 'rejected',
       code: 'EmailDropped',
       count: 1,
-      requestIds: ['5'],
+      requestIds: [gone],
+      requests: [],
       advice: expect.stringMatching(/suppressed address bounced before: correct it, or wait/) as string,
     },
   ]);
+});
+
+test('without the view of requests a run has the ids, and says how to add it; nothing else fails', async () => {
+  await sample.query(`CREATE OR ALTER VIEW dbo.AccessGrant_Databricks AS
+SELECT r.id AS RequestId, r.request_number AS RequestNumber, r.requested_by AS RequesterName, r.requested_by_email AS RequesterEmail,
+  r.table_name AS Resource, r.access_end_dt AS ExpiresAt, CAST(NULL AS NVARCHAR(400)) AS AccessKey
+FROM dbo.DataAccessDeltaRequests AS r WHERE r.request_status = 'Approved' AND r.access_end_dt IS NOT NULL;`);
+  await sample.query('DROP VIEW dbo.AccessRequest_Databricks;');
+  try {
+    const { jobId, status } = await run(revocation.type);
+    expect(status).toBe('Completed');
+    const { rows, requestsAdvice } = await details(revocation.type, jobId);
+    expect(rows.length).toBeGreaterThan(0);
+    for (const row of rows)
+      expect(row).toMatchObject({ requestId: expect.any(Number) as number, request: null });
+    expect(requestsAdvice).toMatch(
+      /AccessRequest_Databricks is missing.*sql\/06_AccessGrant_views\.sql.*db:deploy/,
+    );
+  } finally {
+    await createDatabase(sample.session);
+  }
 });
 
 test.each([

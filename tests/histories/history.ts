@@ -6,10 +6,13 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { EmailFault } from '../../local/email';
 import type { Fault } from '../../local/sqlServer';
+import { deadlineIn } from '../../src/clock';
+import { DatabaseError } from '../../src/database/errors';
 import { Session } from '../../src/database/session';
 import type { Statement } from '../../src/database/statement';
 import { cancelRun } from '../../src/jobRun/cancel';
 import type { Job } from '../../src/jobs/catalogue';
+import { remind } from '../../src/jobs/reminder';
 import { createCredential } from '../../src/services';
 import {
   findBreaches,
@@ -71,12 +74,18 @@ interface RunStep {
   readonly fault?: keyof typeof runFaults;
   /** Another run begins at the same time. */
   readonly twice?: true;
-  /** It sends the reminder of that grant again. */
-  readonly resend?: number;
+}
+
+/** An operator sends a grant's reminder by hand. */
+interface RemindStep extends Pick<RunStep, 'at' | 'nth'> {
+  readonly do: 'remind';
+  readonly grant: number;
+  readonly fault?: 'paused';
 }
 
 export type Step =
   | RunStep
+  | RemindStep
   /** What was paused or held back first continues. */
   | { readonly do: 'resume' }
   | { readonly do: 'cancel' }
@@ -122,7 +131,7 @@ class Run extends Activity {
   dead = false;
   /** All that it does waits for this. */
   awake: Promise<unknown> = Promise.resolve();
-  constructor(readonly step: RunStep) {
+  constructor(readonly step: RunStep | RemindStep) {
     super();
   }
 }
@@ -234,6 +243,9 @@ export class History implements Subject {
         this.#run(step);
         if (step.twice) this.#run({ do: 'run' });
         return;
+      case 'remind':
+        this.#remind(step);
+        return;
       case 'resume':
         this.#stopped.shift()?.resume();
         return;
@@ -277,7 +289,7 @@ export class History implements Subject {
       }
       case 'breakView':
         this.#viewBroken = true;
-        return this.#change(() => environment.query(`DROP VIEW ${job.platform.grantView};`));
+        return this.#change(() => environment.query(`DROP VIEW ${job.platform.requestView};`));
       case 'mendView':
         return this.#mendView();
       case 'mails':
@@ -325,12 +337,28 @@ export class History implements Subject {
 
   #run(step: RunStep): void {
     const activity = new Run(step);
-    const resent = step.resend === undefined ? undefined : this.#grant(step.resend);
-    if (resent) resent.resends++;
     this.#begin(activity, () =>
       this.#runs.run(activity, async () => {
-        const result = await run(this.#services(), this.job, resent && { resend: resent.id });
+        const result = await run(this.#services(), this.job);
         if (result.kind === 'hanging') this.#breaches.push('a run did not end');
+      }),
+    );
+  }
+
+  #remind(step: RemindStep): void {
+    const activity = new Run(step);
+    const grant = this.#grant(step.grant);
+    this.#begin(activity, () =>
+      this.#runs.run(activity, async () => {
+        const services = this.#services();
+        const { platform } = this.job;
+        grant.byHand++;
+        try {
+          const { kind } = await remind(services, deadlineIn(services.clock, minute), platform, grant.id);
+          if (kind === 'unknown' || kind === 'unrecorded') grant.unsettled = true;
+        } catch (error) {
+          if (!(error instanceof DatabaseError)) throw error;
+        }
       }),
     );
   }
@@ -448,7 +476,8 @@ interface GrantState {
 
 class HistoryGrant implements KnownGrant {
   readonly earlier = 0;
-  resends = 0;
+  byHand = 0;
+  unsettled = false;
   granted = true;
   deleted = false;
   dues: readonly Due[] = [];

@@ -102,8 +102,14 @@ function commandsOf({ kind }: Job, onStandIn: boolean): fc.Arbitrary<Command>[] 
     );
   if (kind === 'notification')
     steps.push(
-      fc.record({ do: is('run'), resend: grant }),
-      fc.record({ ...met, resend: grant }),
+      fc.record({ do: is('remind'), grant }),
+      fc.record({
+        do: is('remind'),
+        grant,
+        at: fc.constantFrom('readNotificationHistory', 'recordReminder'),
+        nth: fc.constant(1),
+        fault: is('paused'),
+      }),
       fc.record({ do: is('quota'), sends: fc.nat({ max: 2 }) }),
       fc.record({ do: is('mails'), fault: oneOf(mailFaults), times: fc.integer({ min: 1, max: 4 }) }),
     );

@@ -340,7 +340,8 @@ test('npm run db:deploy prints what it did to each object, and the second time t
     expect([first.code, first.stderr]).toEqual([0, '']);
     for (const object of objects) expect(first.stdout).toContain(`  ${object}: created\n`);
     for (const platform of ['Databricks', 'Palantir'])
-      expect(first.stdout).toContain(`  view dbo.AccessGrant_${platform}: created\n`);
+      for (const view of ['AccessRequest', 'AccessGrant'])
+        expect(first.stdout).toContain(`  view dbo.${view}_${platform}: created\n`);
     const second = await runCommand('cli/deployDatabase.ts', [], { environment });
     expect(second.code).toBe(0);
     for (const object of objects) expect(second.stdout).toContain(`  ${object}: exists, unchanged\n`);

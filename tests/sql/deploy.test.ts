@@ -103,7 +103,9 @@ FROM dbo.DataAccessPalantirRequests AS r WHERE r.Status = 'Granted' AND r.Access
 
   test('and is that of the script is left as it is', async () => {
     expect(await deployViews()).toEqual([
+      'view dbo.AccessRequest_Databricks: exists, unchanged',
       'view dbo.AccessGrant_Databricks: exists, unchanged',
+      'view dbo.AccessRequest_Palantir: exists, unchanged',
       'view dbo.AccessGrant_Palantir: exists, unchanged',
     ]);
   });
@@ -112,7 +114,9 @@ FROM dbo.DataAccessPalantirRequests AS r WHERE r.Status = 'Granted' AND r.Access
     await environment.query(edited);
     const before = await definition();
     expect(await deployViews()).toEqual([
+      'view dbo.AccessRequest_Databricks: exists, unchanged',
       'view dbo.AccessGrant_Databricks: exists, unchanged',
+      'view dbo.AccessRequest_Palantir: exists, unchanged',
       'view dbo.AccessGrant_Palantir: differs from the script, left as it is (npm run db:deploy -- --replace-views replaces it)',
     ]);
     expect(await definition()).toBe(before);
@@ -128,7 +132,9 @@ FROM dbo.DataAccessPalantirRequests AS r WHERE r.Status = 'Granted' AND r.Access
       return 'a file';
     });
     expect(lines).toEqual([
+      'view dbo.AccessRequest_Databricks: exists, unchanged',
       'view dbo.AccessGrant_Databricks: exists, unchanged',
+      'view dbo.AccessRequest_Palantir: exists, unchanged',
       'view dbo.AccessGrant_Palantir: changed; its earlier text is in a file',
     ]);
     expect(kept).toEqual([[view, before]]);
@@ -142,6 +148,22 @@ FROM dbo.DataAccessPalantirRequests AS r WHERE r.Status = 'Granted' AND r.Access
     });
     await expect(failing).rejects.toThrow('disk full');
     expect(await definition()).toContain("'Granted'");
+  });
+
+  test('shows the types of the view below it, once that was replaced', async () => {
+    const types = (name: string) =>
+      environment.query(`SELECT t.name AS Type FROM sys.columns AS c JOIN sys.types AS t ON t.user_type_id = c.system_type_id
+WHERE c.object_id = OBJECT_ID('dbo.${name}') AND c.name = 'RequestNumber';`);
+    await environment.query(`CREATE OR ALTER VIEW dbo.AccessRequest_Palantir AS
+SELECT r.RequestId, 1 AS RequestNumber, r.RequestedBy AS RequesterName, r.RequestedByEmail AS RequesterEmail,
+  r.ProjectName AS Resource, r.AccessEndDate AS ExpiresAt, r.RequestNumber AS AccessKey, r.Status AS RequestStatus
+FROM dbo.DataAccessPalantirRequests AS r;`);
+    await environment.query(`DROP VIEW ${view};`);
+    await deployViews();
+    expect(await types('AccessGrant_Palantir')).toEqual([{ Type: 'int' }]);
+    await deployViews(noFile);
+    expect(await types('AccessGrant_Palantir')).toEqual(await types('AccessRequest_Palantir'));
+    expect(await types('AccessGrant_Palantir')).toEqual([{ Type: 'varchar' }]);
   });
 
   test('and was dropped is created again', async () => {

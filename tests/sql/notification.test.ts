@@ -1,7 +1,4 @@
 import { createDatabase } from '../../local/sampleDatabase';
-import { deadlineIn } from '../../src/clock';
-import { isResend } from '../../src/jobRun/jobRun';
-import { readJobStates, runsForState } from '../../src/jobs/jobStates';
 import { previewJob } from '../../src/jobs/previewJob';
 import {
   beforeStatement,
@@ -624,44 +621,5 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
       const services = environment.services({ notifyRevoked: true });
       expect((await previewJob(services, job)).count).toBe(0);
     });
-  });
-
-  test('a reminder is sent again on purpose: that grant alone, under a new operation id, and recorded again', async () => {
-    const [id, other] = await add({ endsIn: inDays(2) }, { endsIn: inDays(2) });
-    await environment.run(job);
-    const before = environment.email.messages.length;
-    const services = environment.services();
-    const run = finished(await environment.run(job, services, { ...(id !== undefined && { resend: id }) }));
-    // It looked at one grant: the job's backlog stays what the last whole run said.
-    expect(services.telemetry.events).toEqual([
-      expect.not.objectContaining({ dueCount: expect.anything() as number }),
-    ]);
-    expect(run).toMatchObject({ status: 'Completed', processedCount: 1, failedCount: 0 });
-    expect(run.message).toContain(String(id));
-    expect(environment.email.messages).toHaveLength(before + 1);
-    const ids = environment.email.messages.map(({ operationId }) => operationId);
-    expect(new Set(ids).size).toBe(ids.length);
-    const written = (await recorded()).map(({ RequestId }) => RequestId);
-    expect(written.filter((one) => one === id)).toHaveLength(2);
-    expect(written.filter((one) => one === other)).toHaveLength(1);
-  });
-
-  test('what was sent again says nothing of how the job does: its state is that of its last run for all', async () => {
-    const [id = 0] = await add({ endsIn: inDays(2) }, { endsIn: inDays(2), email: null });
-    const { jobId } = finished(await environment.run(job));
-    const services = environment.services();
-    const state = async () => {
-      const states = await readJobStates(services, deadlineIn(services.clock, day), runsForState);
-      return states.find((one) => one.job === job);
-    };
-    const before = await state();
-    expect(before).toMatchObject({ state: 'Attention', lastRun: { jobId } });
-    for (let time = 0; time < runsForState; time++) {
-      const resent = finished(await environment.run(job, services, { resend: id }));
-      expect(isResend(resent)).toBe(true);
-      expect(services.telemetry.events.at(-1)).toMatchObject({ status: 'Completed', resend: true });
-    }
-    const after = await state();
-    expect([after?.state, after?.lastRun, after?.runs.length]).toEqual(['Attention', before?.lastRun, 1]);
   });
 });

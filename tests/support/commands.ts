@@ -20,6 +20,7 @@ const emptyDirectory = join(directory, 'empty');
 const entryPoints = [
   'cli/deployDatabase.ts',
   'cli/doctor.ts',
+  'cli/request.ts',
   'cli/runJob.ts',
   'local/start.ts',
   'scripts/testSqlServer.ts',

@@ -4,7 +4,14 @@ import type { Job } from '../../src/jobs/catalogue';
 import type { TestEnvironment } from './environment';
 
 type Column =
-  'RequestId' | 'RequestNumber' | 'RequesterName' | 'RequesterEmail' | 'Resource' | 'ExpiresAt' | 'AccessKey';
+  | 'RequestId'
+  | 'RequestNumber'
+  | 'RequesterName'
+  | 'RequesterEmail'
+  | 'Resource'
+  | 'ExpiresAt'
+  | 'AccessKey'
+  | 'RequestStatus';
 
 const sources: Readonly<Record<Job['platform']['name'], { columns: Record<Column, string>; from: string }>> =
   {
@@ -17,8 +24,9 @@ const sources: Readonly<Record<Job['platform']['name'], { columns: Record<Column
         Resource: 'r.table_name',
         ExpiresAt: 'r.access_end_dt',
         AccessKey: "NULLIF(r.justification, 'test')",
+        RequestStatus: 'r.request_status',
       },
-      from: "dbo.DataAccessDeltaRequests AS r WHERE r.request_status = 'Approved' AND r.access_end_dt IS NOT NULL",
+      from: 'dbo.DataAccessDeltaRequests AS r',
     },
     Palantir: {
       columns: {
@@ -29,18 +37,19 @@ const sources: Readonly<Record<Job['platform']['name'], { columns: Record<Column
         Resource: 'r.ProjectName',
         ExpiresAt: 'r.AccessEndDate',
         AccessKey: "NULLIF(r.Justification, 'test')",
+        RequestStatus: 'r.Status',
       },
-      from: "dbo.DataAccessPalantirRequests AS r WHERE r.Status = 'Approved' AND r.AccessEndDate IS NOT NULL",
+      from: 'dbo.DataAccessPalantirRequests AS r',
     },
   };
 
-/** The columns of a platform's view over its table under the alias `r`, as they are mapped unless a test says otherwise. */
+/** The columns of a platform's view of requests over its table under the alias `r`, as they are mapped unless a test says otherwise. */
 export function viewColumns({ platform }: Job): Readonly<Record<Column, string>> {
   return sources[platform.name].columns;
 }
 
 /**
- * Replaces the view of a job's platform. Each part becomes a SELECT over its table, and the view is all of them:
+ * Replaces the view of requests of a job's platform, and with it what its view of grants yields. Each part becomes a SELECT over its table, and the view is all of them:
  * its `columns` replace how some are mapped, its `where` leaves out rows. Access keys are the grants' `accessKey`.
  */
 export async function replaceView(
@@ -51,10 +60,10 @@ export async function replaceView(
   const { columns, from } = sources[job.platform.name];
   const selects = parts.map(({ columns: replaced, where }) => {
     const list = Object.entries({ ...columns, ...replaced }).map(([name, sql]) => `${sql} AS ${name}`);
-    return `SELECT ${list.join(', ')} FROM ${from}${where === undefined ? '' : ` AND ${where}`}`;
+    return `SELECT ${list.join(', ')} FROM ${from}${where === undefined ? '' : ` WHERE ${where}`}`;
   });
   await environment.query(
-    `CREATE OR ALTER VIEW ${job.platform.grantView} AS ${selects.join(' UNION ALL ')};`,
+    `CREATE OR ALTER VIEW ${job.platform.requestView} AS ${selects.join(' UNION ALL ')};`,
   );
 }
 

@@ -6,6 +6,8 @@ import { findJob } from '../../jobs/catalogue';
 import { readJobStates } from '../../jobs/jobStates';
 import { previewJob } from '../../jobs/previewJob';
 import { readRunDetails } from '../../jobs/runDetails';
+import { describeCompleteness, searchRequests } from '../../jobs/requestSearch';
+import { readStory } from '../../jobs/requestStory';
 import type { Services } from '../../jobs/runJob';
 import { readHistory } from '../../jobRun/history';
 import type { Handler, RefusalHandler } from '../http';
@@ -20,6 +22,7 @@ import {
   type Parameters,
 } from '../parameters';
 import { RequestError, toProblem } from '../problem';
+import { readSearch, requireRequest, unknownRequest } from '../requests';
 import { getServices } from '../runner';
 import { mayOperate, signedInName } from '../signIn';
 import script from './browser/script.ts?inline';
@@ -45,13 +48,14 @@ const assets = { style, script };
 
 /**
  * GET /api/status: the four jobs at a glance, as a page for operators. ?job= opens a job's runs beside them, with
- * &preview= what a run would do now, and ?run= one run. The page's script asks with the header X-Fragment for the content
+ * &preview= what a run would do now, ?run= one run, ?search= the requests that it finds, and ?request= one of them. The page's script asks with the header X-Fragment for the content
  * alone: "page" with the panel, "cards" without.
  */
 export const getStatus: Handler = async (request, context) => {
   const part = request.headers.get('x-fragment');
   try {
-    const query = readQuery(request, ['job', 'run', 'preview', 'before', 'after']);
+    const query = readQuery(request, ['job', 'run', 'preview', 'request', 'search', 'before', 'after']);
+    const key = queryOf(request).get('code');
     const services = await getServices();
     const { clock, settings } = services;
     const deadline = deadlineIn(clock, timeBudget);
@@ -63,10 +67,11 @@ export const getStatus: Handler = async (request, context) => {
       settings,
       operator: signedInName(request, settings.appService),
       panel,
-      selected: panel?.job ?? findJob(query.get('job') ?? ''),
+      selected: panel && 'job' in panel ? panel.job : findJob(query.get('job') ?? ''),
       readAt: new Date(clock.now()),
       mayOperate: mayOperate(request),
-      link: linkWith(queryOf(request).get('code')),
+      key,
+      link: linkWith(key),
     };
     return answer(200, part ? renderFragment(page) : renderStatusPage(page, assets));
   } catch (error) {
@@ -101,6 +106,10 @@ async function readPanel(
   services: Services,
   deadline: Deadline,
 ): Promise<Panel | undefined> {
+  const request = query.get('request');
+  if (request !== undefined) return readRequestPanel(request, services, deadline);
+  const search = query.get('search') ?? '';
+  if (search.trim() !== '') return readSearchPanel(search, services, deadline);
   const jobId = readJobId(query, 'run');
   const before = readJobId(query, 'before');
   const first = before === undefined && !query.has('after');
@@ -130,6 +139,20 @@ async function readPanel(
   return { kind: 'runs', job, runs: runs.slice(0, runsShown), older: runs[runsShown], first };
 }
 
+async function readRequestPanel(address: string, services: Services, deadline: Deadline): Promise<Panel> {
+  const [platform = '', requestId = ''] = address.split('/');
+  const named = requireRequest({ platform, requestId });
+  const story = await readStory(services, deadline, named.platform, named.requestId);
+  if (!story) throw unknownRequest(named.platform, named.requestId);
+  return { kind: 'request', story };
+}
+
+async function readSearchPanel(given: string, services: Services, deadline: Deadline): Promise<Panel> {
+  const query = readSearch(given);
+  const search = await searchRequests(services, deadline, query);
+  return { kind: 'search', query, search, advice: describeCompleteness(search).advice };
+}
+
 function noSuchPage(detail: string): RequestError {
   return new RequestError(404, 'There is no such page', `${detail} Open the status page without it.`);
 }
@@ -151,7 +174,8 @@ const contentSecurityPolicy = [
   "connect-src 'self'",
   'img-src data:',
   "base-uri 'none'",
-  "form-action 'none'",
+  // The search, where the script is off.
+  "form-action 'self'",
   "frame-ancestors 'none'",
 ].join('; ');
 

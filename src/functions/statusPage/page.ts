@@ -1,17 +1,20 @@
 import type { Settings } from '../../config/settings';
 import { SafeHtml, html } from '../../html';
 import type { Job } from '../../jobs/catalogue';
+import { maxQueryLength } from '../../jobs/requestSearch';
 import { stateNames, stateWords, type JobState } from '../../jobs/jobStates';
 import { renderCard, type Progress } from './card';
 import { timeTag, type View } from './parts';
 import { renderPreviewPanel, type PreviewPanel } from './previewPanel';
+import { renderRequestPanel, type RequestPanel } from './requestPanel';
 import { renderRunPanel, type RunPanel } from './runPanel';
 import { renderRunsPanel, type RunsPanel } from './runsPanel';
+import { renderSearchPanel, type SearchPanel } from './searchPanel';
 
 /** Runs of each job in its chart, and in a page of its history. */
 export const runsShown = 30;
 
-export type Panel = RunsPanel | RunPanel | PreviewPanel;
+export type Panel = RunsPanel | RunPanel | PreviewPanel | SearchPanel | RequestPanel;
 
 export interface StatusPage extends View {
   readonly states: readonly JobState[];
@@ -80,6 +83,7 @@ function renderContent(page: StatusPage): SafeHtml {
           >${build ? html` · v${build.version} (<code>${build.commit}</code>)` : null}${operator === undefined ? null : html` · signed in as <strong>${operator}</strong>`}${page.mayOperate ? null : html`, who may read; running jobs needs the role <strong>Operator</strong>`}
         </p>
       </div>
+      ${renderSearchForm(page)}
       <p class="live">
         <span id="read-at">As of ${timeTag(readAt)}</span>
         <span id="age" data-keep></span>
@@ -115,18 +119,52 @@ function renderSettingProblems(problems: Settings['problems']): SafeHtml | null 
   </div>`;
 }
 
-/** A preview stays as it was read: it is not asked for again by itself. */
 function renderPanel(panel: Panel, view: View): SafeHtml {
-  const content =
-    panel.kind === 'preview'
-      ? renderPreviewPanel(panel, view)
-      : panel.kind === 'run'
-        ? renderRunPanel(panel, view)
-        : renderRunsPanel(panel, view);
-  return html`<section id="panel" aria-labelledby="panel-title" data-panel="${panel.kind}">
+  // What is read from the site's own tables stays as it was read: it is not asked for again by itself.
+  const still = panel.kind === 'preview' || panel.kind === 'search' || panel.kind === 'request';
+  return html`<section
+    id="panel"
+    aria-labelledby="panel-title"
+    data-panel="${panel.kind}"
+    ${still ? html`data-still` : null}
+  >
     <p class="close"><a class="button" id="close-panel" href="${view.link({})}">Close</a></p>
-    ${content}
+    ${renderPanelContent(panel, view)}
   </section>`;
+}
+
+function renderPanelContent(panel: Panel, view: View): SafeHtml {
+  switch (panel.kind) {
+    case 'preview':
+      return renderPreviewPanel(panel, view);
+    case 'run':
+      return renderRunPanel(panel, view);
+    case 'runs':
+      return renderRunsPanel(panel, view);
+    case 'search':
+      return renderSearchPanel(panel, view);
+    case 'request':
+      return renderRequestPanel(panel, view);
+  }
+}
+
+/** Finds requests; without the script as a form. What is being typed stays when the page refreshes. */
+function renderSearchForm({ key, panel }: StatusPage): SafeHtml {
+  const query = panel?.kind === 'search' ? panel.query : '';
+  return html`<form id="search" role="search" data-keep>
+    <label for="search-text">Find a request</label>
+    <input
+      id="search-text"
+      type="search"
+      name="search"
+      value="${query}"
+      maxlength="${maxQueryLength}"
+      placeholder="Number, name …"
+      autocomplete="off"
+    />
+    ${key === null ? null : html`<input type="hidden" name="code" value="${key}" />`}
+    <button>Search</button>
+  </form>`;
 }
 
 /** How many jobs are in which state, the worst first. */

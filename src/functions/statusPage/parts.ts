@@ -3,6 +3,8 @@ import { formatDuration, formatNumber, formatUtc } from '../../format';
 import { html, type SafeHtml } from '../../html';
 import type { Job } from '../../jobs/catalogue';
 import { stoppedEarly } from '../../jobs/jobStates';
+import type { Platform, RequestId } from '../../jobs/platforms';
+import type { AccessRequest } from '../../jobs/requests';
 import type { JobRun } from '../../jobRun/jobRun';
 
 /** What the page's own address may hold: the job whose panel is open, and what the panel shows. */
@@ -11,6 +13,8 @@ export interface Address {
   /** A Job_Id. */
   readonly run?: string;
   readonly preview?: 'soonest' | 'latest';
+  /** A platform in lower case and a request's id, for example "databricks/17". */
+  readonly request?: string;
   /** Where a list goes on. */
   readonly before?: string;
   readonly after?: string;
@@ -22,7 +26,9 @@ export interface View {
   readonly readAt: Date;
   /** Whether the reader may run jobs and cancel runs. */
   readonly mayOperate: boolean;
-  /** Gives the function key on, where the page was opened with one. */
+  /** The function key that the page was opened with. */
+  readonly key: string | null;
+  /** Gives the key on. */
   readonly link: (address: Address) => string;
 }
 
@@ -30,8 +36,23 @@ export interface View {
 export function linkWith(code: string | null): View['link'] {
   return (address) => {
     const query = new URLSearchParams({ ...address, ...(code !== null && { code }) });
-    return `?${query.toString()}`;
+    // A slash needs no escape in a query (RFC 3986, 3.4), and an address is passed on.
+    return `?${query.toString().replaceAll('%2F', '/')}`;
   };
+}
+
+/** A link to a request's story: its number, or its id where no more is known of it. */
+export function requestLink(
+  { name }: Platform,
+  requestId: RequestId,
+  request: Pick<AccessRequest, 'requestNumber'> | undefined,
+  { link }: View,
+): SafeHtml {
+  return html`<a
+    href="${link({ request: `${name.toLowerCase()}/${requestId}` })}"
+    title="${name} request ${requestId}"
+    >${request?.requestNumber ?? requestId}</a
+  >`;
 }
 
 /** A time in UTC; the script adds the reader's own zone. */

@@ -3,7 +3,7 @@ import { html, type SafeHtml } from '../../html';
 import type { Job } from '../../jobs/catalogue';
 import { failureCauses, undeliverableCount } from '../../jobs/failures';
 import type { Preview } from '../../jobs/previewJob';
-import { doneWord, timeTag, titleOf, type Address, type View } from './parts';
+import { type Address, doneWord, requestLink, timeTag, titleOf, type View } from './parts';
 
 /** What a run would do now. */
 export interface PreviewPanel {
@@ -27,8 +27,9 @@ export function renderPreviewPanel(panel: PreviewPanel, view: View): SafeHtml {
       Read at ${timeTag(preview.readAt)}; nothing was written or sent.
       <a href="${view.link({ job: job.type, preview: panel.order })}">Look again</a>
     </p>
-    ${preview.exceedsCeiling ? renderSafetyStop(job, preview, view) : null} ${renderFailing(job, preview)}
-    ${renderEnds(preview)} ${renderCovered(preview)} ${renderGrants(panel, view)}
+    ${preview.exceedsCeiling ? renderSafetyStop(job, preview, view) : null}
+    ${renderFailing(job, preview, view)} ${renderEnds(preview)} ${renderCovered(preview)}
+    ${renderGrants(panel, view)}
     <p class="pages"><a href="${view.link({ job: job.type })}">All runs of this job</a></p>`;
 }
 
@@ -77,7 +78,7 @@ function renderSafetyStop(
   </div>`;
 }
 
-function renderFailing({ kind }: Job, { failing }: Preview): SafeHtml | null {
+function renderFailing({ kind, platform }: Job, { failing, grants }: Preview, view: View): SafeHtml | null {
   if (failing.length === 0) return null;
   return html`<h3>What would fail</h3>
     <ul class="causes">
@@ -86,9 +87,15 @@ function renderFailing({ kind }: Job, { failing }: Preview): SafeHtml | null {
         return html`<li>
           <strong>${formatCount(count, kind === 'revocation' ? 'grant' : 'reminder')}: ${words}</strong>
           <p>${advice}</p>
-          <p class="ids">
-            ${requestIds.length < count ? 'First requests' : 'Requests'}: ${requestIds.join(', ')}
-          </p>
+          ${requestIds.length === 0 ? null : html`<p>${requestIds.length < count ? 'First requests' : 'Requests'}:</p>`}
+          <ul>
+            ${requestIds.map((requestId) => {
+              const grant = grants.find((one) => one.requestId === requestId);
+              return html`<li>
+                ${requestLink(platform, requestId, grant, view)}${grant ? `, ${grant.requesterName}, ${grant.resource}` : null}
+              </li>`;
+            })}
+          </ul>
         </li>`;
       })}
     </ul>`;
@@ -158,7 +165,8 @@ function describeBucket(from: Date | null, to: Date | null, readAt: Date): strin
   return past ? `${away(to)} to ${away(from)} ago` : `in ${away(from)} to ${away(to)}`;
 }
 
-function renderGrants({ job, preview, order, first }: PreviewPanel, { link }: View): SafeHtml | null {
+function renderGrants({ job, preview, order, first }: PreviewPanel, view: View): SafeHtml | null {
+  const { link } = view;
   const { grants, next, count } = preview;
   if (grants.length === 0) return null;
   const reminders = job.kind === 'notification';
@@ -187,7 +195,7 @@ function renderGrants({ job, preview, order, first }: PreviewPanel, { link }: Vi
           ${grants.map(
             (grant) =>
               html`<tr>
-                <th scope="row">${grant.requestNumber}</th>
+                <th scope="row">${requestLink(job.platform, grant.requestId, grant, view)}</th>
                 <td data-label="Holder" class="name">${grant.requesterName}</td>
                 <td data-label="Access" class="path">${grant.resource}</td>
                 <td data-label="Ends">${timeTag(grant.expiresAt)}</td>

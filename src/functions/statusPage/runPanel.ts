@@ -3,14 +3,15 @@ import { html, type SafeHtml } from '../../html';
 import type { Job } from '../../jobs/catalogue';
 import { failureCauses } from '../../jobs/failures';
 import { stoppedEarly } from '../../jobs/jobStates';
+import { requestViewAdvice } from '../../jobs/requests';
 import type { RunDetails } from '../../jobs/runDetails';
-import { isResend } from '../../jobRun/jobRun';
 import {
   compareRuns,
   describeDuration,
   describeOutcome,
   doneWord,
   outcomeOf,
+  requestLink,
   timeTag,
   titleOf,
   type View,
@@ -31,7 +32,9 @@ export function renderRunPanel({ job, details, first }: RunPanel, view: View): S
   const left = run.status === 'Failed' || (run.failedCount ?? 0) > 0 || stoppedEarly(run);
   return html`<h2 id="panel-title" tabindex="-1">${titleOf(job)}: run of ${formatUtc(run.startedAt)}</h2>
     <p class="outcome ${outcomeOf(run)}">${describeOutcome(run)}: ${describeCounts(job.kind, run)}</p>
-    ${run.message === null ? null : html`<p class="message">${run.message}</p>`} ${renderFailures(details)}
+    ${run.message === null ? null : html`<p class="message">${run.message}</p>`}
+    ${details.requests ? null : html`<p class="notice">${requestViewAdvice(job.platform)}</p>`}
+    ${renderFailures(job, details, view)}
     ${
       left
         ? html`<p>
@@ -64,8 +67,8 @@ export function renderRunPanel({ job, details, first }: RunPanel, view: View): S
             previousRun
               ? html`<a href="${link({ run: previousRun.jobId })}">${timeTag(previousRun.startedAt)}</a>,
                   ${describeOutcome(previousRun)}, ${describeCounts(job.kind, previousRun)} in
-                  ${describeDuration(previousRun, readAt)}.
-                  ${isResend(run) ? null : `This one: ${compareRuns(job, run, previousRun, readAt).join(', ') || 'much the same'}.`}`
+                  ${describeDuration(previousRun, readAt)}. This one:
+                  ${compareRuns(job, run, previousRun, readAt).join(', ') || 'much the same'}.`
               : 'none'
           }
         </dd>
@@ -75,7 +78,7 @@ export function renderRunPanel({ job, details, first }: RunPanel, view: View): S
     <p class="pages"><a href="${link({ job: job.type })}">All runs of this job</a></p>`;
 }
 
-function renderFailures({ failures }: RunDetails): SafeHtml | null {
+function renderFailures(job: Job, { failures, requests }: RunDetails, view: View): SafeHtml | null {
   if (failures.length === 0) return null;
   return html`<h3>Why grants failed</h3>
     <ul class="causes">
@@ -87,15 +90,27 @@ function renderFailures({ failures }: RunDetails): SafeHtml | null {
             ${words}${code === undefined ? null : html` (<code>${code}</code>)`}</strong
           >
           <p>${advice}</p>
-          <p class="ids">
-            ${requestIds.length < count ? 'First requests' : 'Requests'}: ${requestIds.join(', ')}
-          </p>
+          ${requestIds.length === 0 ? null : html`<p>${requestIds.length < count ? 'First requests' : 'Requests'}:</p>`}
+          <ul>
+            ${requestIds.map((requestId) => {
+              const request = requests?.get(requestId);
+              return html`<li>
+                ${requestLink(job.platform, requestId, request, view)}${request ? `, ${request.requesterName}, ${request.resource}` : null}
+              </li>`;
+            })}
+          </ul>
         </li>`;
       })}
     </ul>`;
 }
 
-function renderRows(job: Job, { run, rows, next }: RunDetails, first: boolean, { link }: View): SafeHtml {
+function renderRows(
+  job: Job,
+  { run, rows, next, requests }: RunDetails,
+  first: boolean,
+  view: View,
+): SafeHtml {
+  const { link } = view;
   const sent = job.kind === 'notification';
   const word = doneWord(job.kind);
   if (rows.length === 0) return html`<p>${first ? `It has ${word} nothing.` : 'There are no more rows.'}</p>`;
@@ -113,17 +128,17 @@ function renderRows(job: Job, { run, rows, next }: RunDetails, first: boolean, {
           </tr>
         </thead>
         <tbody>
-          ${rows.map(
-            ({ requestId, at, sentTo, grant }) =>
-              html`<tr>
-                <th scope="row">${grant?.requestNumber ?? requestId}</th>
-                <td data-label="Holder">${grant?.requesterName ?? 'not granted any more'}</td>
-                <td data-label="Access" class="path">${grant?.resource ?? '–'}</td>
-                ${sent ? html`<td data-label="Sent to" class="path">${sentTo ?? '–'}</td>` : null}
-                <td data-label="Ends">${grant ? timeTag(grant.expiresAt) : '–'}</td>
-                <td data-label="${sent ? 'Sent' : 'Revoked'}">${timeTag(at)}</td>
-              </tr>`,
-          )}
+          ${rows.map(({ requestId, at, sentTo }) => {
+            const request = requests?.get(requestId);
+            return html`<tr>
+              <th scope="row">${requestLink(job.platform, requestId, request, view)}</th>
+              <td data-label="Holder">${request?.requesterName ?? '–'}</td>
+              <td data-label="Access" class="path">${request?.resource ?? '–'}</td>
+              ${sent ? html`<td data-label="Sent to" class="path">${sentTo ?? '–'}</td>` : null}
+              <td data-label="Ends">${request?.expiresAt ? timeTag(request.expiresAt) : '–'}</td>
+              <td data-label="${sent ? 'Sent' : 'Revoked'}">${timeTag(at)}</td>
+            </tr>`;
+          })}
         </tbody>
       </table>
     </div>

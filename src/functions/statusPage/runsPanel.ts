@@ -1,7 +1,7 @@
 import { formatNumber } from '../../format';
 import { html, type SafeHtml } from '../../html';
 import type { Job } from '../../jobs/catalogue';
-import { isResend, type JobRun } from '../../jobRun/jobRun';
+import type { JobRun } from '../../jobRun/jobRun';
 import {
   compareRuns,
   describeDuration,
@@ -46,9 +46,7 @@ function renderRuns(
   const word = doneWord(job.kind);
   const done = `${word.charAt(0).toUpperCase()}${word.slice(1)}`;
   const rows = runs.map((run, index) => {
-    const previous = isResend(run)
-      ? undefined
-      : [...runs.slice(index + 1), older].find((one) => one && !isResend(one));
+    const previous = runs[index + 1] ?? older;
     return html`<tr id="run-${run.jobId}" ${run.message === null ? null : html` class="explained"`}>
         <th scope="row">
           <a href="${link({ run: run.jobId })}">${timeTag(run.startedAt)}</a>

@@ -25,6 +25,13 @@ interface Run {
   readonly message: string | null;
 }
 
+/** A reminder that was sent by hand. */
+interface Reminder {
+  readonly sentTo: string;
+}
+
+type Answer = Run | Reminder;
+
 interface Problem {
   readonly title?: string;
   readonly detail?: string;
@@ -66,7 +73,7 @@ function prepare(root: ParentNode): void {
     for (const link of root.querySelectorAll<HTMLAnchorElement>('a[href^="?"]')) {
       const query = new URLSearchParams(link.getAttribute('href') ?? '');
       query.set('code', key);
-      link.setAttribute('href', `?${query.toString()}`);
+      link.setAttribute('href', `?${query.toString().replaceAll('%2F', '/')}`);
     }
   for (const [job, words] of pending) showPending(root, job, words);
 }
@@ -206,13 +213,14 @@ function statesOf(): Map<string, string> {
   );
 }
 
-async function refresh(): Promise<void> {
+/** @param part 'page': with the panel. One that searches the site's own tables is read when somebody asks for it. */
+async function refresh(
+  part: 'page' | 'cards' = document.querySelector('#panel[data-still]') ? 'cards' : 'page',
+) {
   clearTimeout(timer);
   const visit = visits;
   try {
-    // A preview searches the site's own tables: it is read when somebody asks for it.
-    const live = document.getElementById('panel')?.dataset.panel !== 'preview';
-    const page = await read(location.href, live ? 'page' : 'cards');
+    const page = await read(location.href, part);
     if (visit !== visits) return;
     const failedBefore = refreshProblem !== '';
     const before = statesOf();
@@ -302,6 +310,18 @@ function followLink(event: MouseEvent): void {
     void visit(href, opener, true);
   }
 }
+function search(event: SubmitEvent): void {
+  event.preventDefault();
+  const text = find(HTMLInputElement, 'search-text').value.trim();
+  if (text === '') return;
+  opener = 'search-text';
+  void visit(
+    `?${new URLSearchParams({ search: text, ...(key !== null && { code: key }) }).toString()}`,
+    opener,
+    true,
+  );
+}
+
 /** The link by which a panel was opened: closing it leads back there. */
 let opener: string | undefined;
 
@@ -333,11 +353,10 @@ function confirmed(button: HTMLElement): Promise<boolean> {
 async function act(button: HTMLElement): Promise<void> {
   const job = button.closest<HTMLElement>('[data-job]')?.dataset.job;
   const { post, busy = '' } = button.dataset;
-  if (job === undefined || post === undefined || button.ariaDisabled === 'true' || !(await confirmed(button)))
-    return;
-  const result = byId(`result-${job}`);
+  if (post === undefined || button.ariaDisabled === 'true' || !(await confirmed(button))) return;
+  const result = byId(button.dataset.result ?? `result-${job ?? ''}`);
   tell(result, busy);
-  if (button.dataset.starts !== undefined) {
+  if (job !== undefined && button.dataset.starts !== undefined) {
     pending.set(job, busy);
     showPending(document, job, busy);
   }
@@ -345,22 +364,22 @@ async function act(button: HTMLElement): Promise<void> {
   let told: Told;
   try {
     const response = await fetch(post, { method: 'POST', headers });
-    const answer = (await response.json().catch(() => undefined)) as (Run & Problem) | undefined;
+    const answer = (await response.json().catch(() => undefined)) as (Answer & Problem) | undefined;
     told =
       response.ok && answer
-        ? { text: describeRun(answer), run: answer }
+        ? describeAnswer(answer)
         : { text: describeProblem(response, answer), failed: response.status !== tooManyRequests };
   } catch (error) {
     told = {
-      text: `The answer was lost (${messageOf(error)}). The run may be going on: this page shows it.`,
+      text: `The answer was lost (${messageOf(error)}). ${job === undefined ? 'It may have been sent' : 'The run may be going on'}: this page shows it.`,
       failed: true,
     };
   }
-  if (button.dataset.starts !== undefined) pending.delete(job);
+  if (job !== undefined) pending.delete(job);
   tell(result, told.text, told.failed);
   if (button.id === 'revoke-all' && told.run)
     await visit(`?${new URLSearchParams({ run: told.run.jobId }).toString()}`, undefined, true);
-  else await refresh();
+  else await refresh(button.dataset.result === undefined ? undefined : 'page');
 }
 
 interface Told {
@@ -377,6 +396,11 @@ function tell(result: HTMLElement, text: string, failed = false): void {
 function describeProblem(response: Response, problem: Problem | undefined): string {
   if (problem?.title !== undefined) return `${problem.title}. ${problem.detail ?? ''}`;
   return describeStatus(response.status);
+}
+
+function describeAnswer(answer: Answer): Told {
+  if ('sentTo' in answer) return { text: `Sent to ${answer.sentTo}, and recorded.` };
+  return { text: describeRun(answer), run: answer };
 }
 
 function describeRun(run: Run): string {
@@ -398,6 +422,7 @@ document.addEventListener('click', (event) => {
   else followLink(event);
 });
 document.addEventListener('keydown', moveInChart);
+find(HTMLFormElement, 'search').addEventListener('submit', search);
 document.addEventListener('visibilitychange', () => {
   if (document.hidden) clearTimeout(timer);
   else if (!paused) void refresh();

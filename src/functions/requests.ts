@@ -1,0 +1,230 @@
+import type { HttpRequest, HttpResponseInit } from '@azure/functions';
+import { deadlineIn, stopWords } from '../clock';
+import { failureCauses } from '../jobs/failures';
+import type { NextStep } from '../jobs/nextStep';
+import { describeNext } from '../jobs/nextStepWords';
+import { parseRequestId, platforms, type Platform, type RequestId } from '../jobs/platforms';
+import { quietMinutes, remind, type ReminderResult } from '../jobs/reminder';
+import { describeCompleteness, maxQueryLength, searchRequests } from '../jobs/requestSearch';
+import { requestViewAdvice } from '../jobs/requests';
+import { readStory, type RequestStory } from '../jobs/requestStory';
+import { readBudgetMs } from '../jobs/runJob';
+import { formatUtc } from '../format';
+import { withErrorResponses } from './api';
+import { log } from './log';
+import { ParameterError, quote, readParameters, readQuery } from './parameters';
+import { problemResponse, RequestError } from './problem';
+import { getServices, tracked } from './runner';
+import { signedInName } from './signIn';
+
+/** GET /api/requests?q=: requests of both platforms by number, id, holder or address. */
+export const getRequests = withErrorResponses(async (request) => {
+  const query = readSearch(readQuery(request, ['q']).get('q'));
+  const services = await getServices();
+  const search = await searchRequests(services, deadlineIn(services.clock, readBudgetMs), query);
+  const requests = search.requests.map(({ platform, request }) => ({
+    platform: platform.name.toLowerCase(),
+    ...request,
+  }));
+  return {
+    jsonBody: {
+      requests,
+      more: search.more,
+      ...describeCompleteness(search),
+    },
+  };
+});
+
+/**
+ * What is looked for, without the blanks around it.
+ * @throws ParameterError
+ */
+export function readSearch(given: string | undefined): string {
+  const query = given?.trim() ?? '';
+  if (query === '' || query.length > maxQueryLength)
+    throw new ParameterError(
+      `The parameter q ${query === '' ? 'is missing or empty' : `has ${query.length} characters`}: expected the number, id, holder or address of a request, of at most ${maxQueryLength} characters.`,
+    );
+  return query;
+}
+
+/** GET /api/requests/{platform}/{requestId}: a request as it is now, what was sent and revoked, and what comes next. */
+export const getRequest = withErrorResponses(async (request) => {
+  readQuery(request, []);
+  const { platform, requestId } = requireRequest(request.params);
+  const services = await getServices();
+  const story = await readStory(services, deadlineIn(services.clock, readBudgetMs), platform, requestId);
+  if (!story) throw unknownRequest(platform, requestId);
+  return { jsonBody: describeStory(story) };
+});
+
+/**
+ * The request that a route or an address names.
+ * @throws RequestError 404
+ */
+export function requireRequest({ platform: name = '', requestId: written = '' }: HttpRequest['params']): {
+  platform: Platform;
+  requestId: RequestId;
+} {
+  const platform = platforms.find((one) => one.name.toLowerCase() === name.toLowerCase());
+  if (!platform) {
+    const known = platforms.map((one) => one.name.toLowerCase());
+    throw new RequestError(
+      404,
+      'Unknown platform',
+      `There is no platform ${quote(name)}: known are ${known.join(' and ')}.`,
+    );
+  }
+  const requestId = parseRequestId(written, platform);
+  if (requestId === undefined) throw unknownRequest(platform, written);
+  return { platform, requestId };
+}
+
+export function unknownRequest({ name }: Platform, requestId: RequestId): RequestError {
+  return new RequestError(
+    404,
+    'Unknown request',
+    `There is no ${name} request with the id ${quote(String(requestId))}: GET /api/requests?q= finds one by its number, holder or address.`,
+  );
+}
+
+/** A story as the API gives it. */
+function describeStory(story: RequestStory) {
+  const { platform, requestId, request, viewMissing, grant, next, notifications, revocations } = story;
+  return {
+    platform: platform.name.toLowerCase(),
+    requestId,
+    request,
+    granted: grant !== null,
+    next: { ...next, message: describeNext(story) },
+    notifications,
+    revocations,
+    requestsAdvice: viewMissing ? requestViewAdvice(platform) : null,
+  };
+}
+
+/** How long a reminder by hand waits for the email service and the database, in ms. */
+const reminderBudgetMs = 30_000;
+
+/** Reminders that this process is just sending. */
+const underWay = new Set<string>();
+
+/** POST /api/requests/{platform}/{requestId}/reminders: sends this one grant's reminder now, due or not. */
+export const postReminder = withErrorResponses(async (request) => {
+  await readParameters(request, []);
+  const { platform, requestId } = requireRequest(request.params);
+  const services = await getServices();
+  const operator = signedInName(request, services.settings.appService);
+  const key = `${platform.name} ${requestId}`;
+  if (underWay.has(key)) return conflict('underWay', 'Its reminder is just being sent.', reminderBudgetMs);
+  underWay.add(key);
+  try {
+    const result = await tracked((shutdown) =>
+      remind(
+        services,
+        { ...deadlineIn(services.clock, reminderBudgetMs), ...shutdown },
+        platform,
+        requestId,
+        {
+          ...(operator !== undefined && { operator }),
+        },
+      ),
+    );
+    const by = operator === undefined ? '' : ` by ${operator}`;
+    log(`${platform.name} request ${requestId}: reminder asked for by hand${by}: ${result.kind}`);
+    return answerReminder(result, platform, requestId);
+  } finally {
+    underWay.delete(key);
+  }
+});
+
+function answerReminder(result: ReminderResult, platform: Platform, requestId: RequestId): HttpResponseInit {
+  switch (result.kind) {
+    case 'sent':
+      return { jsonBody: { sentTo: result.sentTo, sentBy: result.sentBy } };
+    case 'unrecorded':
+      return reminderProblem(
+        500,
+        'The reminder was sent and is not recorded',
+        'unrecorded',
+        `The email service has accepted the message, and recording it failed: ${result.reason} Another try within ten minutes goes out under the same operation id, by which the service recognises it.`,
+      );
+    case 'unknownRequest':
+      throw unknownRequest(platform, requestId);
+    case 'notRemindable':
+      return refuseReminder(result.next, platform);
+    case 'justSent':
+      return conflict(
+        'justSent',
+        `A message about it went out at ${formatUtc(result.at)}, less than ${quietMinutes} minutes ago.`,
+        quietMinutes * 60_000,
+      );
+    case 'unusableAddress': {
+      const { words, advice } = failureCauses[result.cause];
+      return reminderProblem(
+        422,
+        'No message can go to its address',
+        result.cause,
+        `Nothing was sent: ${words}. ${advice}`,
+      );
+    }
+    case 'rejected':
+    case 'unavailable':
+    case 'unknown':
+      return reminderProblem(
+        502,
+        'The email service did not accept the message',
+        result.kind,
+        undelivered[result.kind](result.reason),
+        60_000,
+      );
+    case 'stopped':
+      return reminderProblem(
+        503,
+        'Nothing was sent',
+        result.reason,
+        `Nothing was sent: ${result.reason === 'throttled' ? 'the email service asks to wait' : stopWords[result.reason]}.`,
+        result.retryAfterMs ?? 60_000,
+      );
+  }
+}
+
+/** What to do where the email service did not accept a message. */
+const undelivered = {
+  rejected: (reason: string) =>
+    `Nothing was sent: the email service refused the message (${reason}). Look the code up in the Communication Services documentation; a suppressed recipient has to be taken off the suppression list.`,
+  unavailable: (reason: string) =>
+    `Nothing was sent: the email service did not take the message (${reason}). Check the email service, EMAIL_ENDPOINT, EMAIL_SENDER_ADDRESS and the role of the identity (npm run doctor).`,
+  unknown: (reason: string) =>
+    `The answer of the email service was lost (${reason}): whether it has the message is not known. Another try within ten minutes goes out under the same operation id, by which the service recognises it.`,
+};
+
+/** Steps of a grant that has ended. */
+const endedCodes: readonly NextStep['code'][] = [
+  'revocationDue',
+  'safetyStop',
+  'revoked',
+  'revokedMessageDue',
+];
+
+function refuseReminder(next: NextStep, platform: Platform): HttpResponseInit {
+  const why = describeNext({ next, platform, request: null });
+  return endedCodes.includes(next.code)
+    ? conflict('ended', `Its access has ended. ${why}`)
+    : conflict(next.code, why);
+}
+
+function conflict(code: string, detail: string, retryAfterMs?: number): HttpResponseInit {
+  return reminderProblem(409, 'No reminder can be sent', code, `Nothing was sent. ${detail}`, retryAfterMs);
+}
+
+function reminderProblem(
+  status: number,
+  title: string,
+  code: string,
+  detail: string,
+  retryAfterMs?: number,
+): HttpResponseInit {
+  const headers = retryAfterMs === undefined ? {} : { 'Retry-After': String(Math.ceil(retryAfterMs / 1000)) };
+  return problemResponse(status, title, detail, { code }, headers);
+}

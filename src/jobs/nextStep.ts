@@ -1,0 +1,244 @@
+/** What happens to a grant next, and why: the jobs' own conditions, asked of one request. */
+import type { Clock } from '../clock';
+import type { Settings } from '../config/settings';
+import type { Row, Session } from '../database/session';
+import { jobs, type Job } from './catalogue';
+import { addressFailure } from './dueReminders';
+import { expiredSql, judgedSql, readBacklog } from './dueSql';
+import { grantColumns, requestIdParameter, text, toGrant, type Grant } from './grants';
+import { nextRunOf } from './jobStates';
+import type { Platform, RequestId } from './platforms';
+
+/** What happens to a grant next, or why nothing does. Times are UTC. */
+export type NextStep =
+  /** Due: the next run does it. `nextRunAt` is null where the timer is off or its schedule malformed. */
+  | ({ readonly code: 'reminderDue'; readonly leadDays: number } & Due)
+  | ({ readonly code: 'revocationDue' | 'revokedMessageDue' } & Due)
+  /** Not due yet, or not any more: what begins at `at` is the reminder of a lead, or (null) the revocation. */
+  | { readonly code: 'reminderLater'; readonly leadDays: number; readonly at: Date }
+  | {
+      readonly code: 'reminderSent';
+      readonly leadDays: number;
+      readonly sentAt: Date;
+      readonly nextLeadDays: number | null;
+      readonly at: Date;
+    }
+  /** Left alone, though its time may have come. */
+  | {
+      readonly code: 'covered';
+      readonly coveredBy: Pick<Grant, 'requestId' | 'requestNumber'>;
+      readonly until: Date;
+    }
+  | { readonly code: 'duplicated'; readonly viewRows: number }
+  | { readonly code: 'addressMissing' | 'addressMalformed'; readonly since: Date }
+  | { readonly code: 'endUnstable' }
+  | {
+      readonly code: 'safetyStop';
+      readonly since: Date;
+      readonly dueCount: number;
+      readonly ceiling: number;
+    }
+  /** Nothing is left to do. */
+  | { readonly code: 'revoked'; readonly at: Date }
+  | { readonly code: 'endMissing' | 'notGranted' };
+
+interface Due {
+  readonly since: Date;
+  readonly nextRunAt: Date | null;
+}
+
+/** Where a grant is looked at. */
+export interface Outlook {
+  readonly session: Session;
+  readonly platform: Platform;
+  readonly settings: Settings;
+  readonly clock: Clock;
+}
+
+/** What comes next for a request, and the grant that this is about. */
+export interface Next {
+  readonly next: NextStep;
+  /** Null: the view of grants does not yield it. */
+  readonly grant: Grant | null;
+  /** Where its messages go, in lower case, usable or not. */
+  readonly recipient: string;
+  /** The smallest lead that has begun, in days; null: none has. */
+  readonly leadDays: number | null;
+}
+
+/** @throws DatabaseError */
+export async function readNext(outlook: Outlook, requestId: RequestId): Promise<Next> {
+  await collectEnd(outlook, requestId);
+  const judged = await readJudged(outlook, requestId);
+  if (!judged) return { next: { code: 'notGranted' }, grant: null, recipient: '', leadDays: null };
+  const { grant, recipient, leadDays } = judged;
+  return { next: await nextOf(outlook, judged), grant, recipient, leadDays };
+}
+
+/** What judgedSql says of a grant. */
+interface Judged {
+  readonly grant: Grant;
+  readonly recipient: string;
+  readonly viewRows: number;
+  readonly hasEnded: boolean;
+  readonly endsLater: boolean;
+  readonly revokedAt: Date | null;
+  readonly leadDays: number | null;
+  readonly dueSince: Date | null;
+  readonly notifiedAt: Date | null;
+  readonly coveredUntil: Date | null;
+  /** The end compares equal to what collectEnd read, as a run compares it. */
+  readonly comparable: boolean;
+}
+
+/** Puts the end of a grant into the session's temporary table #End, to be compared with what is read later, as in a run. */
+async function collectEnd(
+  { session, platform: { grantView } }: Outlook,
+  requestId: RequestId,
+): Promise<void> {
+  await session.query({
+    name: 'createEndTable',
+    sql: `DROP TABLE IF EXISTS #End;
+CREATE TABLE #End (ExpiresAt DATETIME2(7) NULL);`,
+  });
+  await session.query({
+    name: 'collectEnd',
+    sql: `INSERT INTO #End (ExpiresAt) SELECT g.ExpiresAt FROM ${grantView} AS g WHERE g.RequestId = @requestId;`,
+    parameters: { requestId: requestIdParameter(requestId) },
+  });
+}
+
+async function readJudged(
+  { session, platform, settings }: Outlook,
+  requestId: RequestId,
+): Promise<Judged | undefined> {
+  const { grantView, revocationTable, requestColumn } = platform;
+  const judged = judgedSql(platform, settings);
+  const [row] = await session.query({
+    name: 'judgeRequest',
+    slow: true,
+    sql: `${judged.with}
+SELECT TOP (1) ${grantColumns}, g.Recipient, g.ViewRows, g.HasEnded, g.EndsLater, g.LeadDays, g.DueSince, g.NotifiedAt, g.CoveredUntil,
+  CASE WHEN g.IsRevoked = 1 THEN (SELECT MAX(r.Revoked_Dt) FROM ${revocationTable} AS r WHERE r.${requestColumn} = g.RequestId) END AS RevokedAt,
+  CASE WHEN EXISTS (
+    SELECT 1 FROM ${grantView} AS same
+    WHERE same.RequestId = g.RequestId AND same.ExpiresAt = (SELECT MAX(d.ExpiresAt) FROM #End AS d)
+  ) THEN 1 ELSE 0 END AS Comparable
+FROM Judged AS g
+ORDER BY g.ExpiresAt DESC;`,
+    parameters: { ...judged.parameters, requestId: requestIdParameter(requestId) },
+  });
+  return row && toJudged(row);
+}
+
+function toJudged(row: Row): Judged {
+  const dates = row as Record<'RevokedAt' | 'DueSince' | 'NotifiedAt' | 'CoveredUntil', Date | null>;
+  return {
+    grant: toGrant(row),
+    recipient: row.Recipient as string,
+    viewRows: row.ViewRows as number,
+    hasEnded: row.HasEnded === 1,
+    endsLater: row.EndsLater === 1,
+    revokedAt: dates.RevokedAt,
+    leadDays: row.LeadDays as number | null,
+    dueSince: dates.DueSince,
+    notifiedAt: dates.NotifiedAt,
+    coveredUntil: dates.CoveredUntil,
+    comparable: row.Comparable === 1,
+  };
+}
+
+/** What comes next for a grant: the conditions of the jobs, in the order in which they hold it back. */
+async function nextOf(outlook: Outlook, judged: Judged): Promise<NextStep> {
+  const { revokedAt, hasEnded, endsLater } = judged;
+  if (!hasEnded && !endsLater) return { code: 'endMissing' };
+  if (revokedAt) return nextOfRevoked(outlook, judged, revokedAt);
+  const left = await leftAlone(outlook, judged);
+  if (left) return left;
+  if (endsLater) return nextReminder(outlook, judged);
+  const since = judged.grant.expiresAt;
+  const ceiling = ceilingOf(outlook);
+  const { dueCount } = await readBacklog(outlook.session, expiredSql(outlook.platform));
+  if (ceiling !== undefined && dueCount > ceiling) return { code: 'safetyStop', since, dueCount, ceiling };
+  return { code: 'revocationDue', since, nextRunAt: nextRunAt('revocation', outlook) };
+}
+
+/** Why no job touches a grant, whatever its time. */
+async function leftAlone(
+  { session, platform }: Outlook,
+  { grant, viewRows, coveredUntil, comparable }: Judged,
+): Promise<NextStep | undefined> {
+  if (viewRows !== 1) return { code: 'duplicated', viewRows };
+  if (coveredUntil) {
+    const coveredBy = await readCovering(session, platform, grant.requestId);
+    return { code: 'covered', coveredBy, until: coveredUntil };
+  }
+  return comparable ? undefined : { code: 'endUnstable' };
+}
+
+/** The grant with the same AccessKey that ends last. */
+async function readCovering(
+  session: Session,
+  { grantView }: Platform,
+  requestId: RequestId,
+): Promise<Pick<Grant, 'requestId' | 'requestNumber'>> {
+  const [row = {}] = await session.query({
+    name: 'readCovering',
+    slow: true,
+    sql: `SELECT TOP (1) c.RequestId, c.RequestNumber
+FROM ${grantView} AS g
+JOIN ${grantView} AS c ON c.AccessKey = g.AccessKey
+WHERE g.RequestId = @requestId
+ORDER BY c.ExpiresAt DESC, c.RequestId;`,
+    parameters: { requestId: requestIdParameter(requestId) },
+  });
+  return { requestId: row.RequestId as RequestId, requestNumber: text(row.RequestNumber) };
+}
+
+function nextReminder(outlook: Outlook, judged: Judged): NextStep {
+  const { grant, leadDays, dueSince, notifiedAt, recipient } = judged;
+  const { leadDays: leads } = outlook.settings;
+  if (leadDays === null || !dueSince) {
+    const first = leads.at(-1) ?? 0;
+    return { code: 'reminderLater', at: leadBegins(grant.expiresAt, first), leadDays: first };
+  }
+  if (notifiedAt) {
+    const next = leads.filter((days) => days < leadDays).at(-1);
+    const at = next === undefined ? grant.expiresAt : leadBegins(grant.expiresAt, next);
+    return { code: 'reminderSent', leadDays, sentAt: notifiedAt, nextLeadDays: next ?? null, at };
+  }
+  const failure = addressFailure(recipient);
+  if (failure) return { code: failure, since: dueSince };
+  const nextRun = nextRunAt('notification', outlook);
+  return { code: 'reminderDue', since: dueSince, leadDays, nextRunAt: nextRun };
+}
+
+/** A revocation settles it; with NOTIFY_REVOKED a message follows. */
+async function nextOfRevoked(outlook: Outlook, judged: Judged, revokedAt: Date): Promise<NextStep> {
+  const { hasEnded, dueSince, notifiedAt, recipient } = judged;
+  if (!hasEnded || !dueSince || notifiedAt) return { code: 'revoked', at: revokedAt };
+  const left = await leftAlone(outlook, judged);
+  if (left) return left;
+  const failure = addressFailure(recipient);
+  if (failure) return { code: failure, since: dueSince };
+  const nextRun = nextRunAt('notification', outlook);
+  return { code: 'revokedMessageDue', since: dueSince, nextRunAt: nextRun };
+}
+
+/** A lead begins at 00:00 UTC of the day that lies that many days before the last one. */
+function leadBegins(expiresAt: Date, days: number): Date {
+  const lastDay = Date.UTC(expiresAt.getUTCFullYear(), expiresAt.getUTCMonth(), expiresAt.getUTCDate());
+  return new Date(lastDay - days * 24 * 60 * 60 * 1000);
+}
+
+/** The safety stop; undefined: its setting is malformed, and revocations fail for that. */
+function ceilingOf({ settings }: Outlook): number | undefined {
+  return settings.problems.some(({ group }) => group === 'revocation')
+    ? undefined
+    : settings.revocationCeiling;
+}
+
+function nextRunAt(kind: Job['kind'], { platform, settings, clock }: Outlook): Date | null {
+  const job = jobs.find((one) => one.kind === kind && one.platform === platform);
+  return job ? nextRunOf(job, settings, new Date(clock.now())) : null;
+}

@@ -1,0 +1,55 @@
+/** What comes next for a request, in words: the same on the page, in the API and in the shell. */
+import { formatCount, formatNumber, formatUtc } from '../format';
+import { failureCauses } from './failures';
+import type { NextStep } from './nextStep';
+import type { RequestStory } from './requestStory';
+
+/** For example "No reminder is due yet: the first begins at 2026-12-17 00:00:00 UTC, 14 days before the last day." */
+export function describeNext({
+  next,
+  platform: { grantView },
+  request,
+}: Pick<RequestStory, 'next' | 'platform' | 'request'>): string {
+  switch (next.code) {
+    case 'reminderDue':
+      return `The reminder of ${days(next.leadDays)} before the last day has been due since ${formatUtc(next.since)}; ${nextRun(next, 'sends it')}.`;
+    case 'revocationDue':
+      return `Its revocation has been due since ${formatUtc(next.since)}; ${nextRun(next, 'records it')}.`;
+    case 'revokedMessageDue':
+      return `Its revocation was recorded at ${formatUtc(next.since)}; ${nextRun(next, 'tells its holder')}.`;
+    case 'reminderLater':
+      return `No reminder is due yet: the first begins at ${formatUtc(next.at)}, ${days(next.leadDays)} before the last day.`;
+    case 'reminderSent': {
+      const following =
+        next.nextLeadDays === null ? 'its revocation' : `the one of ${days(next.nextLeadDays)} before`;
+      return `No reminder is due: the one of ${days(next.leadDays)} before the last day was sent at ${formatUtc(next.sentAt)}. Next is ${following}, at ${formatUtc(next.at)}.`;
+    }
+    case 'covered':
+      return `Nothing while request ${next.coveredBy.requestNumber} for the same access ends later: it covers this one until ${formatUtc(next.until)}.`;
+    case 'duplicated':
+      return `Left alone: ${grantView} yields it ${next.viewRows === 2 ? 'twice' : `${formatNumber(next.viewRows)} times`}. ${failureCauses.duplicated.advice}`;
+    case 'addressMissing':
+    case 'addressMalformed':
+      return `A message has been due since ${formatUtc(next.since)} and cannot be sent: ${failureCauses[next.code].words}. ${failureCauses[next.code].advice}`;
+    case 'endUnstable':
+      return `Left alone: its end is not comparable. ${failureCauses.endUnstable.advice}`;
+    case 'safetyStop':
+      return `Its revocation has been due since ${formatUtc(next.since)}, blocked by the safety stop: ${formatNumber(next.dueCount)} grants are due, more than REVOCATION_CEILING (${formatNumber(next.ceiling)}).`;
+    case 'revoked':
+      return `Nothing: its revocation was recorded at ${formatUtc(next.at)}.`;
+    case 'endMissing':
+      return 'Nothing: it has no end.';
+    case 'notGranted':
+      return request
+        ? `Nothing: it is not granted (status ${request.status}${request.expiresAt ? '' : ', without an end'}).`
+        : `Nothing: ${grantView} does not yield it.`;
+  }
+}
+
+function nextRun({ nextRunAt }: Extract<NextStep, { nextRunAt: unknown }>, does: string): string {
+  return nextRunAt
+    ? `the next run, at ${formatUtc(nextRunAt)}, ${does}`
+    : `no run is scheduled; one by hand ${does}`;
+}
+
+const days = (count: number): string => formatCount(count, 'day');

@@ -1,0 +1,205 @@
+/** One grant's reminder, sent by hand: it belongs to the request and is no run. */
+import { extendedForRecord, type Deadline } from '../clock';
+import type { DatabaseConnection } from '../database/database';
+import { DatabaseError } from '../database/errors';
+import type { Session } from '../database/session';
+import { int, varChar } from '../database/statement';
+import type { SendOutcome } from '../email/emailClient';
+import { createDigests, type DigestMessage } from '../email/message';
+import { addressFailure } from './dueReminders';
+import { requestIdParameter, type Grant } from './grants';
+import { readNext, type Next, type NextStep } from './nextStep';
+import type { Platform, RequestId } from './platforms';
+import { readRequests } from './requests';
+import type { Services } from './runJob';
+
+/** How long after a message about a grant none is sent by hand. In minutes. */
+export const quietMinutes = 10;
+
+/** How long recording a message that was sent may be retried at least. In ms. */
+const recordingGraceMs = 20_000;
+
+/** Notification_Sent_By of a reminder that was sent by hand begins so: no name is taken for a job. */
+const operatorMark = 'Operator';
+
+/** Result of a reminder. */
+export type ReminderResult =
+  | { readonly kind: 'sent'; readonly sentTo: string; readonly sentBy: string }
+  /** The service has the message; it is not recorded. */
+  | { readonly kind: 'unrecorded'; readonly sentTo: string; readonly reason: string }
+  /** Nothing was sent: there is no such request; */
+  | { readonly kind: 'unknownRequest' }
+  /** it is covered, ended, duplicated or not granted; */
+  | { readonly kind: 'notRemindable'; readonly next: NextStep }
+  /** a message about it went out less than 10 minutes ago; */
+  | { readonly kind: 'justSent'; readonly at: Date }
+  /** its address cannot be used; */
+  | { readonly kind: 'unusableAddress'; readonly cause: 'addressMissing' | 'addressMalformed' }
+  /** the email service did not take it, or (unknown) may have taken it. */
+  | Exclude<SendOutcome, { readonly kind: 'accepted' }>;
+
+export interface ReminderOptions {
+  /** Who sends it, where that is known. */
+  readonly operator?: string;
+}
+
+/** Steps at which a grant can be reminded, whether its reminder is due or not. */
+const remindable: readonly NextStep['code'][] = [
+  'reminderDue',
+  'reminderLater',
+  'reminderSent',
+  'addressMissing',
+  'addressMalformed',
+];
+
+/** Whether a grant can be reminded, but for the moment: none is sent shortly after another. */
+export function canBeReminded({ next, recipient }: Pick<Next, 'next' | 'recipient'>): boolean {
+  return remindable.includes(next.code) && addressFailure(recipient) === null;
+}
+
+/**
+ * Sends a grant's reminder to its present address, due or not, and records it. Takes no lock: a run may send one as well.
+ * @throws DatabaseError before anything is sent; SettingsError
+ */
+export async function remind(
+  services: Services,
+  deadline: Deadline,
+  platform: Platform,
+  requestId: RequestId,
+  { operator }: ReminderOptions = {},
+): Promise<ReminderResult> {
+  const { database, settings, clock, emailClient } = services;
+  return database.connect('run', async (connection) => {
+    const found = await connection.withRetries(deadline, async (session) => {
+      const next = await readNext({ session, platform, settings, clock }, requestId);
+      const known = next.grant ?? (await readRequests(session, platform, [requestId]))?.get(requestId);
+      return known && { ...next, history: await readHistory(session, platform, requestId) };
+    });
+    const refusal = found ? refusalOf(found) : ({ kind: 'unknownRequest' } as const);
+    if (!found?.grant || refusal) return refusal ?? { kind: 'unknownRequest' };
+    const message = createMessage(services, platform, found, found.grant);
+    try {
+      const outcome = await emailClient.send(message, deadline, async () => {
+        const { recent } = await connection.withRetries(deadline, (session) =>
+          readHistory(session, platform, requestId),
+        );
+        if (recent) throw new JustSentError(recent);
+      });
+      if (outcome.kind !== 'accepted') return outcome;
+    } catch (error) {
+      if (!(error instanceof JustSentError)) throw error;
+      return { kind: 'justSent', at: error.at };
+    }
+    const sentBy = operator === undefined ? operatorMark : `${operatorMark} ${operator}`.slice(0, 100);
+    return record(connection, deadline, platform, { ...found, requestId, sentBy });
+  });
+}
+
+/** A message about the grant went out meanwhile. */
+class JustSentError extends Error {
+  override readonly name = 'JustSentError';
+  constructor(readonly at: Date) {
+    super(`A message went out at ${at.toISOString()}.`);
+  }
+}
+
+/** The notifications of a request, by the database's clock. */
+interface History {
+  readonly now: Date;
+  /** Of the last ten minutes, the newest. */
+  readonly recent: Date | null;
+  /** The last one and its Id; null and 0: there is none. */
+  readonly last: Date | null;
+  readonly lastId: number;
+}
+
+async function readHistory(
+  session: Session,
+  { notificationTable, requestColumn }: Platform,
+  requestId: RequestId,
+): Promise<History> {
+  const [row = {}] = await session.query({
+    name: 'readNotificationHistory',
+    sql: `SELECT GETUTCDATE() AS Now, COALESCE(MAX(n.Id), 0) AS LastId, MAX(n.Notification_Sent_Dt) AS Last,
+  MAX(CASE WHEN n.Notification_Sent_Dt > DATEADD(MINUTE, -${quietMinutes}, GETUTCDATE()) THEN n.Notification_Sent_Dt END) AS Recent
+FROM ${notificationTable} AS n WHERE n.${requestColumn} = @requestId;`,
+    parameters: { requestId: requestIdParameter(requestId) },
+  });
+  return {
+    now: row.Now as Date,
+    recent: row.Recent as Date | null,
+    last: row.Last as Date | null,
+    lastId: row.LastId as number,
+  };
+}
+
+/** Why no reminder can be sent, or undefined. */
+function refusalOf({ next, recipient, history }: Next & { history: History }): ReminderResult | undefined {
+  if (!remindable.includes(next.code)) return { kind: 'notRemindable', next };
+  if (history.recent) return { kind: 'justSent', at: history.recent };
+  const cause = addressFailure(recipient);
+  return cause ? { kind: 'unusableAddress', cause } : undefined;
+}
+
+/**
+ * The message, under an operation id that is its own until the next one is recorded, and for ten minutes: several at once,
+ * and one whose answer was lost, are one message to the service.
+ */
+function createMessage(
+  { settings: { leadDays, email } }: Services,
+  { name: platformName }: Platform,
+  { recipient, leadDays: begun, history: { now, last, lastId } }: Next & { history: History },
+  grant: Grant,
+): DigestMessage {
+  const dayOf = (date: Date): number => Math.floor(date.getTime() / (24 * 60 * 60 * 1000));
+  const daysLeft = dayOf(grant.expiresAt) - dayOf(now);
+  // An earlier message was about another end, as for the reminders that are due.
+  const remindedBefore = last !== null && dayOf(grant.expiresAt) - dayOf(last) <= (leadDays.at(-1) ?? 0);
+  const grants = [{ ...grant, leadDays: begun ?? daysLeft, remindedBefore, dueSince: now }];
+  const tenMinutes = Math.floor(now.getTime() / (quietMinutes * 60_000));
+  const salt = `by hand after ${lastId}, ${tenMinutes}`;
+  const options = { platformName, lastLeadDays: leadDays[0] ?? 0, email };
+  const [message] = createDigests({ recipient, grants }, options, salt);
+  if (!message) throw new Error('A digest of one grant has no message.');
+  return message;
+}
+
+/**
+ * Records that the service has accepted the message (recordReminder in model/). A run that has sent and recorded one of its
+ * own meanwhile changes nothing: both are recorded.
+ */
+async function record(
+  connection: DatabaseConnection,
+  deadline: Deadline,
+  platform: Platform,
+  {
+    requestId,
+    recipient,
+    sentBy,
+    history,
+  }: { requestId: RequestId; recipient: string; sentBy: string; history: History },
+): Promise<ReminderResult> {
+  const { notificationTable, requestColumn } = platform;
+  try {
+    await connection.withRetries(extendedForRecord(deadline, recordingGraceMs), (session) =>
+      session.query({
+        name: 'recordReminder',
+        sql: `INSERT INTO ${notificationTable} (${requestColumn}, Notification_Sent_Dt, Notification_Sent_To, Notification_Sent_By)
+SELECT @requestId, GETUTCDATE(), @sentTo, @sentBy
+WHERE NOT EXISTS (
+  SELECT 1 FROM ${notificationTable} AS n
+  WHERE n.${requestColumn} = @requestId AND n.Id > @lastId AND n.Notification_Sent_By = @sentBy);`,
+        parameters: {
+          requestId: requestIdParameter(requestId),
+          sentTo: varChar(320, recipient),
+          sentBy: varChar(100, sentBy),
+          lastId: int(history.lastId),
+        },
+      }),
+    );
+    return { kind: 'sent', sentTo: recipient, sentBy };
+  } catch (error) {
+    if (!(error instanceof DatabaseError)) throw error;
+    return { kind: 'unrecorded', sentTo: recipient, reason: error.message };
+  }
+}

@@ -1,0 +1,88 @@
+/** Requests as a site's view AccessRequest_* yields them, granted or not. */
+import { SqlError, sqlErrors } from '../database/errors';
+import type { Row, Session } from '../database/session';
+import { nVarChar } from '../database/statement';
+import { text } from './grants';
+import type { Platform, RequestId } from './platforms';
+
+/** What a request is known by. */
+export interface AccessRequest {
+  readonly requestId: RequestId;
+  readonly requestNumber: string;
+  readonly requesterName: string;
+  /** As the site has it, fit for a message or not. */
+  readonly requesterEmail: string;
+  /** What the access is to. */
+  readonly resource: string;
+  /** UTC; null: it has no end. */
+  readonly expiresAt: Date | null;
+  /** As the site has it. */
+  readonly status: string;
+}
+
+/** The columns of an AccessRequest in SQL, from the view under its alias `q`. */
+export const requestColumns =
+  'q.RequestId, q.RequestNumber, q.RequesterName, q.RequesterEmail, q.Resource, q.ExpiresAt, q.RequestStatus';
+
+/** Reads what requestColumns selected. */
+export function toRequest(row: Row): AccessRequest {
+  return {
+    requestId: row.RequestId as RequestId,
+    requestNumber: text(row.RequestNumber),
+    requesterName: text(row.RequesterName),
+    requesterEmail: text(row.RequesterEmail),
+    resource: text(row.Resource),
+    expiresAt: row.ExpiresAt as Date | null,
+    status: text(row.RequestStatus),
+  };
+}
+
+/** How to add a view of requests that is missing. */
+export function requestViewAdvice({ requestView }: Platform): string {
+  return (
+    `${requestView} is missing, or the app may not read it: requests are known by their ids alone. ` +
+    'Map the view in sql/06_AccessGrant_views.sql, then npm run db:deploy.'
+  );
+}
+
+/**
+ * What was read through a platform's view of requests. A database may not have it yet: the jobs do without it.
+ * @returns undefined: there is no such view, or the app may not read it
+ */
+export async function throughRequestView<T>(
+  { requestView }: Platform,
+  read: () => Promise<T>,
+): Promise<T | undefined> {
+  try {
+    return await read();
+  } catch (error) {
+    const unreadable =
+      error instanceof SqlError &&
+      (error.number === sqlErrors.invalidObject || error.number === sqlErrors.permissionDenied) &&
+      error.serverError.includes(requestView.replace('dbo.', ''));
+    if (unreadable) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * The requests with these ids.
+ * @returns by id; undefined: the database has no view of them
+ */
+export async function readRequests(
+  session: Session,
+  platform: Platform,
+  requestIds: readonly RequestId[],
+): Promise<ReadonlyMap<RequestId, AccessRequest> | undefined> {
+  const rows = await throughRequestView(platform, () =>
+    session.query({
+      name: 'readRequests',
+      slow: true,
+      sql: `SELECT ${requestColumns}
+FROM OPENJSON(@requestIds) WITH (RequestId ${platform.requestIdType} '$') AS j
+JOIN ${platform.requestView} AS q ON q.RequestId = j.RequestId;`,
+      parameters: { requestIds: nVarChar('max', JSON.stringify(requestIds)) },
+    }),
+  );
+  return rows && new Map(rows.map(toRequest).map((request) => [request.requestId, request]));
+}

@@ -1,0 +1,159 @@
+/** What happened to a request, found and acted on in a browser. */
+import type { Page } from 'playwright-core';
+import { accessibilityFaults, describeInChromium } from '../../support/browser';
+import { cells, panel, press, serveStatusPage } from './support';
+
+const notification = 'ExpiryNotificationDatabricksRequests';
+
+describeInChromium('A request on the status page', () => {
+  const served = serveStatusPage();
+  const { open, query } = served;
+  const screenshots = process.env.SCREENSHOTS;
+
+  async function look(page: Page, name: string): Promise<void> {
+    if (screenshots === undefined) return;
+    await page.screenshot({ path: `${screenshots}/${name}.png`, fullPage: true });
+  }
+  async function search(page: Page, text: string): Promise<void> {
+    await page.getByRole('searchbox', { name: 'Find a request' }).fill(text);
+    await page.keyboard.press('Enter');
+    await panel(page)
+      .getByRole('heading', { name: `Requests: ${text}` })
+      .waitFor();
+  }
+  /** A granted Databricks request whose first reminder is far away, with its number. */
+  async function quietRequest(): Promise<{ Id: number; Number: string; Email: string }> {
+    const [row] = await query(
+      `SELECT TOP (1) g.RequestId AS Id, g.RequestNumber AS Number, g.RequesterEmail AS Email FROM dbo.AccessGrant_Databricks AS g
+WHERE g.ExpiresAt > DATEADD(DAY, 30, GETUTCDATE()) AND g.RequesterName = 'Emma Johansson' ORDER BY g.RequestId;`,
+    );
+    return row as { Id: number; Number: string; Email: string };
+  }
+
+  test('is found by its holder, and tells when she was told, when it was revoked, and why another was not announced', async () => {
+    const page = await open();
+    await press(page, 'Run', notification);
+    await press(page, 'Run', 'RevokeExpiredDatabricksRequests');
+    await page.locator('#result-RevokeExpiredDatabricksRequests').getByText('Completed').waitFor();
+    await page.locator(`#result-${notification}`).getByText('Completed').waitFor();
+    await search(page, 'Grace Hopper');
+    const rows = await cells(panel(page).locator('tbody tr'));
+    expect(rows.map(([, holder]) => holder)).toEqual(['Grace Hopper', 'Grace Hopper']);
+    const [covered] = await query(
+      "SELECT TOP (1) g.RequestNumber AS Number FROM dbo.AccessGrant_Databricks AS g WHERE g.RequesterName = 'Grace Hopper' ORDER BY g.ExpiresAt;",
+    );
+    await panel(page)
+      .getByRole('link', { name: covered?.Number as string, exact: true })
+      .click();
+    await panel(page).getByText('What comes next').waitFor();
+    await expect(panel(page).locator('.next').innerText()).resolves.toMatch(
+      /^Nothing while request DBX-\d+ for the same access ends later: it covers this one until /,
+    );
+    await expect(panel(page).getByRole('button').count()).resolves.toBe(0);
+
+    const [told] = await query(
+      'SELECT TOP (1) n.DeltaRequestId AS Id, n.Notification_Sent_To AS SentTo FROM dbo.ExpiryNotification_Databricks AS n ORDER BY n.Id;',
+    );
+    await page.goto(`${served.url}/api/status?code=the-key&request=databricks/${told?.Id as number}`);
+    await expect(panel(page).locator('.timeline').innerText()).resolves.toContain(
+      `Message sent to ${told?.SentTo as string}`,
+    );
+    await look(page, 'told');
+    const [revoked] = await query(
+      'SELECT TOP (1) r.DeltaRequestId AS Id FROM dbo.RevokedAccess_Databricks AS r ORDER BY r.Id DESC;',
+    );
+    await page.goto(`${served.url}/api/status?code=the-key&request=databricks/${revoked?.Id as number}`);
+    await expect(panel(page).locator('.timeline').innerText()).resolves.toContain('Revocation recorded');
+    await panel(page).getByRole('link', { name: 'a run of RevokeExpiredDatabricksRequests' }).click();
+    await panel(page).getByText('Grants revoked').waitFor();
+  });
+
+  test('has an address that can be passed on, and leads back to what was searched', async () => {
+    const { Id, Number: number } = await quietRequest();
+    const page = await open();
+    await search(page, number.toLowerCase());
+    await panel(page).getByRole('link', { name: number, exact: true }).click();
+    await panel(page)
+      .getByRole('heading', { name: `Databricks request ${number}` })
+      .waitFor();
+    expect(new URL(page.url()).searchParams.get('request')).toBe(`databricks/${Id}`);
+    expect(page.url()).toContain(`request=databricks/${Id}`);
+    await page.goBack();
+    await panel(page)
+      .getByRole('heading', { name: /^Requests: / })
+      .waitFor();
+  });
+
+  test('is reminded after a confirmation that names the address, and says so', async () => {
+    const { Id, Number: number, Email } = await quietRequest();
+    const page = await open(`&request=databricks/${Id}`);
+    await expect(panel(page).locator('.next').innerText()).resolves.toMatch(/^No reminder is due yet/);
+    await expect(panel(page).innerText()).resolves.toContain('Nothing was sent');
+    await panel(page).getByRole('button', { name: 'Send reminder' }).click();
+    const dialog = page.getByRole('dialog');
+    await expect(dialog.innerText()).resolves.toContain(`Send the reminder of ${number}?`);
+    await expect(dialog.innerText()).resolves.toContain(Email.toLowerCase());
+    await look(page, 'confirmation');
+    await dialog.getByRole('button', { name: 'Go back' }).click();
+    expect(served.standIns.email.messages).toEqual([]);
+    await panel(page).getByRole('button', { name: 'Send reminder' }).click();
+    await dialog.getByRole('button', { name: 'Send', exact: true }).click();
+    await panel(page).getByText(`Sent to ${Email.toLowerCase()}, and recorded.`).waitFor();
+    await panel(page).locator('.timeline li').waitFor();
+    await expect(panel(page).locator('.timeline').innerText()).resolves.toMatch(
+      /Message sent to emma\.johansson@example\.com, by Operator/,
+    );
+    // Another one says why it was not sent.
+    await panel(page).getByRole('button', { name: 'Send reminder' }).click();
+    await dialog.getByRole('button', { name: 'Send', exact: true }).click();
+    await panel(page)
+      .getByText(/Nothing was sent\. A message about it went out/)
+      .waitFor();
+    expect(served.standIns.email.messages).toHaveLength(1);
+    expect(served.complaints).toEqual([]);
+  });
+
+  test('that is not known, and a platform that is none, are answered with a page', async () => {
+    for (const address of ['databricks/999999', 'databricks/x', 'snowflake/1', '17']) {
+      const page = await open(`&request=${address}`);
+      await expect(page.locator('.problem h2').innerText()).resolves.toMatch(/^Unknown (request|platform)$/);
+    }
+  });
+
+  test('is found, and read, without JavaScript', async () => {
+    const { Number: number } = await quietRequest();
+    const page = await open('', { javaScriptEnabled: false });
+    await page.getByRole('searchbox', { name: 'Find a request' }).fill(number);
+    await page.getByRole('button', { name: 'Search' }).click();
+    await panel(page).getByRole('link', { name: number, exact: true }).click();
+    await expect(panel(page).locator('.next').innerText()).resolves.toMatch(/^No reminder is due yet/);
+    await expect(panel(page).getByRole('button').count()).resolves.toBe(0);
+  });
+
+  test('whose search finds nothing, or more than fifty, says so', async () => {
+    const page = await open();
+    await search(page, 'Nobody At All');
+    await expect(panel(page).innerText()).resolves.toContain('is that or begins with it');
+    await search(page, 'DBX-1');
+    await expect(panel(page).innerText()).resolves.toContain('There are more than these 50');
+  });
+
+  test.each(['light', 'dark'] as const)(
+    'has no fault of accessibility, and is no wider than a phone (%s)',
+    async (colorScheme) => {
+      const { Id } = await quietRequest();
+      for (const width of [390, 1280]) {
+        const page = await open('', { colorScheme, viewport: { width, height: 800 } });
+        await search(page, 'Emma');
+        await expect(page.evaluate('document.documentElement.scrollWidth')).resolves.toBe(width);
+        await expect(accessibilityFaults(page)).resolves.toEqual([]);
+        await look(page, `search-${width}-${colorScheme}`);
+        await page.goto(`${served.url}/api/status?code=the-key&request=databricks/${Id}`);
+        await panel(page).getByRole('button', { name: 'Send reminder' }).waitFor();
+        await expect(page.evaluate('document.documentElement.scrollWidth')).resolves.toBe(width);
+        await expect(accessibilityFaults(page)).resolves.toEqual([]);
+        await look(page, `request-${width}-${colorScheme}`);
+      }
+    },
+  );
+});
