@@ -91,7 +91,7 @@ export async function startHost({ appDirectory, port, timers, log }: HostOptions
     },
     async close() {
       for (const { cron } of served) cron?.stop();
-      server.close();
+      const closed = new Promise((resolve) => server.close(resolve));
       await settlesWithin(stopTimesMs.drain, Promise.allSettled(invoker.running));
       log({ level: 'information', message: `Stopping; ${invoker.running.size} invocations are under way` });
       const hooks = core
@@ -100,8 +100,9 @@ export async function startHost({ appDirectory, port, timers, log }: HostOptions
       if (!(await settlesWithin(stopTimesMs.terminate, hooks)))
         log({ level: 'error', message: `${invoker.running.size} invocations are cut off` });
       // The last answers may still be on their way.
-      await delay(invoker.running.size > 0 ? 0 : 100);
-      server.closeAllConnections();
+      const answersMs = invoker.running.size > 0 ? 0 : 1_000;
+      setTimeout(() => server.closeAllConnections(), answersMs).unref();
+      await closed;
     },
   };
 }

@@ -12,10 +12,10 @@ import {
 import type { Parameter, Statement } from './statement';
 
 /** A warm paused or failing-over server answers within this time or not at all. In ms. */
-const connectTimeoutMs = 15_000;
+export const connectTimeoutMs = 15_000;
 
 /** How much longer a slow statement may take. */
-const slowFactor = 3;
+export const slowFactor = 3;
 
 /** The wire's own limit for a length that is written out; longer values travel as (MAX). */
 const maxLength = { VarChar: 8001, NVarChar: 4001 } as const;

@@ -63,7 +63,7 @@ export interface EmailTimings {
   readonly retryDelaysMs: readonly number[];
 }
 
-const defaultTimings: EmailTimings = {
+export const defaultTimings: EmailTimings = {
   callMs: 10_000,
   watchMs: 15_000,
   statusIntervalMs: 5_000,

@@ -5,6 +5,7 @@ import type { Purpose } from '../database/database';
 import type { Session } from '../database/session';
 import { cancelRun } from '../jobRun/cancel';
 import { findJob, jobs, type Job } from '../jobs/catalogue';
+import { guidPattern } from '../jobs/platforms';
 import { previewJob, readBacklogs, type Preview } from '../jobs/previewJob';
 import { readBudgetMs, timeBudgetsMs } from '../jobs/runJob';
 import { readHistory } from '../jobRun/history';
@@ -13,7 +14,6 @@ import { lockExpiresAt } from '../jobRun/lease';
 import { readJobStates, runsForState } from '../jobs/jobStates';
 import type { Handler } from './http';
 import {
-  guidPattern,
   ParameterError,
   quote,
   readCount,

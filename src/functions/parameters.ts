@@ -1,5 +1,5 @@
 import type { HttpRequest } from '@azure/functions';
-import type { Platform, RequestId } from '../jobs/platforms';
+import { guidPattern, parseRequestId, type Platform, type RequestId } from '../jobs/platforms';
 import { RequestError } from './problem';
 
 /** A parameter is unknown or malformed. */
@@ -171,9 +171,6 @@ export function readOrder(parameters: Parameters, name: string): 'soonest' | 'la
   return order;
 }
 
-/** A Job_Id, or another GUID, as written in an address. */
-export const guidPattern = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i;
-
 /** The Job_Id of a run; undefined if absent. */
 export function readJobId(query: ReadonlyMap<string, string>, name: string): string | undefined {
   const value = query.get(name);
@@ -186,17 +183,14 @@ export function readJobId(query: ReadonlyMap<string, string>, name: string): str
 export function readRequestId(
   parameters: Parameters,
   name: string,
-  { requestIdType }: Platform,
+  platform: Platform,
 ): RequestId | undefined {
   const value = parameters.get(name);
   if (value === undefined) return undefined;
-  if (requestIdType === 'INT') {
-    const id = /^-?\d{1,10}$/.test(value) ? Number(value) : NaN;
-    // The range of INT.
-    if (id >= -(2 ** 31) && id < 2 ** 31) return id;
-  } else if (guidPattern.test(value)) return value.toLowerCase();
+  const id = parseRequestId(value, platform);
+  if (id !== undefined) return id;
   throw new ParameterError(
-    `The parameter ${name} is ${quote(value)}: expected the id of a request, which is ${requestIdType === 'INT' ? 'a whole number of 32 bits' : 'a GUID'}.`,
+    `The parameter ${name} is ${quote(value)}: expected the id of a request, which is ${platform.requestIdType === 'INT' ? 'a whole number of 32 bits' : 'a GUID'}.`,
   );
 }
 

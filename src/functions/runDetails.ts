@@ -1,10 +1,11 @@
 import { deadlineIn } from '../clock';
 import { failureCauses } from '../jobs/failures';
 import { requestViewAdvice } from '../jobs/requests';
+import { guidPattern } from '../jobs/platforms';
 import { readRunDetails } from '../jobs/runDetails';
 import { readBudgetMs } from '../jobs/runJob';
 import { requireJob, unknownRun, withErrorResponses } from './api';
-import { guidPattern, readCount, readQuery } from './parameters';
+import { readCount, readQuery } from './parameters';
 import { getServices } from './runner';
 
 /** The largest value of an INT column. */

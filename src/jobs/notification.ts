@@ -22,7 +22,7 @@ export const maxConcurrentSends = 10;
 const maxConsecutiveFailures = 5;
 
 /** How long recording a message that was sent may be retried at least. In ms. */
-const recordingGraceMs = 20_000;
+export const recordingGraceMs = 20_000;
 
 /** The email service accepts no message: the run stops instead of trying each recipient. */
 export class EmailServiceError extends Error {

@@ -38,7 +38,8 @@ export const platforms: readonly Platform[] = [databricks, palantir];
 /** The id of a request: a number on Databricks, a GUID in lower case on Palantir. */
 export type RequestId = number | string;
 
-const guidPattern = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i;
+/** A request's id on Palantir, a Job_Id, or another GUID as it is written in an address. */
+export const guidPattern = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i;
 
 /** The id of a request of that platform as it was written; undefined if it is none. */
 export function parseRequestId(written: string, { requestIdType }: Platform): RequestId | undefined {

@@ -20,8 +20,9 @@ import type { Outcome, RunContext } from './outcome';
 import { revokeExpired, SafetyStopError } from './revocation';
 
 /**
- * How long a run starts new work, in ms from its start. The lock turns stale after 10 minutes, which is also the
- * functionTimeout of host.json; an HTTP answer has to come within 230 seconds ("Azure Functions HTTP trigger", limits).
+ * How long a run starts new work, in ms from its start. The lock turns stale after 10 minutes; an HTTP answer has to come
+ * within 230 seconds ("Azure Functions HTTP trigger", limits). What is under way then ends before the functionTimeout of
+ * host.json, which takes the whole worker with it: every other run in it, too.
  */
 export const timeBudgetsMs = { timer: 9 * 60_000, http: 200_000, cli: 9 * 60_000 } as const;
 export type Trigger = keyof typeof timeBudgetsMs;
@@ -30,10 +31,10 @@ export type Trigger = keyof typeof timeBudgetsMs;
 export const readBudgetMs = 30_000;
 
 /** How long a run may try to read the states of the jobs, in ms: they are for telemetry only. */
-const stateBudgetMs = 10_000;
+export const stateBudgetMs = 10_000;
 
 /** How long a run may try to finish its row when its time budget is spent. In ms. */
-const finishingGraceMs = 25_000;
+export const finishingGraceMs = 25_000;
 
 /** What runs use. Reading a service whose settings are wrong throws a SettingsError: read only what is used. */
 export interface Services {

@@ -884,12 +884,8 @@ describe('The timers', () => {
       const answer = post(job, '', own);
       await hold.held;
       const stopped = own.stop('SIGTERM');
-      await until('a host that takes no requests', () =>
-        fetch(own.url).then(
-          () => false,
-          () => true,
-        ),
-      );
+      // The host waits 10 s for its invocations, then tells the app.
+      await own.logged(/host: Stopping; 1 invocations/);
       hold.release();
       expect(await stopped).toBe(0);
       const { status, body } = await answer;

@@ -289,7 +289,7 @@ export class History implements Subject {
       }
       case 'breakView':
         this.#viewBroken = true;
-        return this.#change(() => environment.query(`DROP VIEW ${job.platform.grantView};`));
+        return this.#change(() => environment.query(`DROP VIEW ${job.platform.requestView};`));
       case 'mendView':
         return this.#mendView();
       case 'mails':

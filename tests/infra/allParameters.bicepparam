@@ -24,6 +24,7 @@ param silenceHours = 48
 param settings = {
   EMAIL_REPLY_TO: 'access-team@example.com'
   RENEWAL_URL_TEMPLATE: 'https://portal.example.com/requests/{requestNumber}/renew'
+  REQUEST_URL_TEMPLATE: 'https://portal.example.com/requests/new?like={requestNumber}'
   NOTIFICATION_TIME_ZONE: 'Europe/Berlin'
   CONTACT_TEXT: 'Write to data-access@example.com.'
   ORGANISATION_NAME: 'Contoso'

@@ -54,7 +54,12 @@ app.http('longRun', { methods: ['GET'], handler: async () => {
   await new Promise((resolve) => setTimeout(resolve, 300));
   return { body: outcome };
 } });
-app.hook.appTerminate(() => finish?.('finished its row'));
+app.hook.appTerminate(async () => {
+  if (!finish) return;
+  finish('finished its row');
+  // As the worker does, the host ends when this returns.
+  await new Promise((resolve) => setTimeout(resolve, 400));
+});
 
 app.hook.appStart(() => console.log('app started'));
 app.hook.preInvocation((context) => { context.hookData.seen = 'seen by the hook'; });

@@ -440,7 +440,9 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
     });
     const run = finished(await environment.run(job));
     expect(run).toMatchObject({ status: 'Completed', processedCount: 3, failedCount: 0 });
-    expect(run.message).toContain(`2 sent and not recorded (${deleted}, ${alsoDeleted})`);
+    expect(run.facts.failures).toEqual([
+      { cause: 'deleted', count: 2, requestIds: [String(deleted), String(alsoDeleted)] },
+    ]);
     expect(new Set((await recorded()).map(({ RequestId }) => RequestId))).toEqual(
       new Set(ids.filter((id) => id !== deleted && id !== alsoDeleted)),
     );

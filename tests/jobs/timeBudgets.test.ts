@@ -1,0 +1,39 @@
+/** A run that exceeds functionTimeout takes its whole worker with it: nothing that a run waits for may last so long. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { defaultStatementTimeoutMs } from '../../src/database/database';
+import { connectTimeoutMs, slowFactor } from '../../src/database/session';
+import { defaultTimings } from '../../src/email/emailClient';
+import { recordingGraceMs } from '../../src/jobs/notification';
+import { finishingGraceMs, stateBudgetMs, timeBudgetsMs } from '../../src/jobs/runJob';
+import { flushTimeoutMs } from '../../src/telemetry/telemetry';
+
+const minute = 60_000;
+
+const { functionTimeout } = JSON.parse(readFileSync(join(__dirname, '../../host.json'), 'utf8')) as {
+  functionTimeout: string;
+};
+const [hours = 0, minutes = 0, seconds = 0] = functionTimeout.split(':').map(Number);
+const functionTimeoutMs = (hours * 60 + minutes) * minute + seconds * 1000;
+
+/** A statement that is begun at the last moment, on a session that has to be opened first. */
+const lastStatementMs = connectTimeoutMs + defaultStatementTimeoutMs;
+/** Once the row is finished: the states of the jobs, and what is sent. */
+const telemetryMs = stateBudgetMs + lastStatementMs + flushTimeoutMs;
+const rowMs = finishingGraceMs + lastStatementMs;
+
+test.each([
+  ['a slow statement', connectTimeoutMs + slowFactor * defaultStatementTimeoutMs],
+  [
+    'a message, its look-up and its record',
+    // The call, the look-up after it, and the watch over an accepted one.
+    2 * defaultTimings.callMs +
+      defaultTimings.watchMs +
+      defaultTimings.callMs +
+      recordingGraceMs +
+      lastStatementMs,
+  ],
+])('%s, begun as the time budget ends, leaves a minute before the functionTimeout', (_, lastWorkMs) => {
+  for (const budget of Object.values(timeBudgetsMs))
+    expect(budget + lastWorkMs + rowMs + telemetryMs).toBeLessThanOrEqual(functionTimeoutMs - minute);
+});
