@@ -61,6 +61,8 @@ export interface Settings extends DatabaseSettings {
   readonly schedules: Readonly<Record<ScheduleSetting, string>>;
   readonly scheduleZone: ScheduleZone;
   /** Absent if it is malformed, too. */
+  readonly documentationUrl?: string;
+  /** Absent if it is malformed, too. */
   readonly telemetryConnectionString?: string;
   /** Application Insights takes telemetry with a token of the app's identity only. */
   readonly telemetryNeedsToken: boolean;
@@ -73,7 +75,7 @@ export interface Settings extends DatabaseSettings {
 
 /** The settings that are needed together. */
 export type SettingGroup =
-  'http' | 'database' | 'revocation' | 'notification' | 'email' | 'schedule' | 'telemetry';
+  'http' | 'page' | 'database' | 'revocation' | 'notification' | 'email' | 'schedule' | 'telemetry';
 
 /** A setting that is missing or malformed. */
 export interface SettingProblem {
@@ -268,6 +270,12 @@ const table = {
   SCHEDULE_REVOKE_PALANTIR: scheduleRow('SCHEDULE_REVOKE_PALANTIR'),
   SCHEDULE_NOTIFY_DATABRICKS: scheduleRow('SCHEDULE_NOTIFY_DATABRICKS'),
   SCHEDULE_NOTIFY_PALANTIR: scheduleRow('SCHEDULE_NOTIFY_PALANTIR'),
+  DOCUMENTATION_URL: {
+    group: 'page',
+    schema: z.string().refine((text) => parseHttpsAddress(text)?.hash === ''),
+    expected: 'an https address without a #',
+    example: 'https://example.com/operating.md',
+  },
   HTTP_AUTHORIZATION: {
     group: 'http',
     schema: z.enum(['key', 'signIn']),
@@ -413,6 +421,7 @@ export function readSettings(environment: Environment): Settings {
   const {
     AZURE_CLIENT_ID: identityClientId,
     APPLICATIONINSIGHTS_CONNECTION_STRING: telemetryConnectionString,
+    DOCUMENTATION_URL: documentationUrl,
   } = values;
   return {
     get database() {
@@ -452,6 +461,7 @@ export function readSettings(environment: Environment): Settings {
     },
     scheduleZone,
     ...(identityClientId && { identityClientId }),
+    ...(documentationUrl && { documentationUrl }),
     ...(telemetryConnectionString && { telemetryConnectionString }),
     telemetryNeedsToken: values.APPLICATIONINSIGHTS_AUTHENTICATION_STRING !== undefined,
     appService: readAppServiceSettings(environment),

@@ -1,3 +1,4 @@
+import { formatNumber } from '../format';
 import { hasTimeFor, stopReason, stopWords, type StopReason } from '../clock';
 import { AbandonedError, SqlError, sqlErrors, StatementTimeoutError } from '../database/errors';
 import type { Session } from '../database/session';
@@ -31,8 +32,8 @@ export class SafetyStopError extends Error {
   override readonly name = 'SafetyStopError';
   constructor(due: number, ceiling: number) {
     super(
-      `Safety stop: ${due} grants are due for revocation, more than REVOCATION_CEILING (${ceiling}). Nothing was revoked. ` +
-        'Look at the dry run (?dryRun=true). If the list is right, run the job by hand with ?allowMassRevocation=true; ' +
+      `Safety stop: ${formatNumber(due)} grants are due for revocation, more than REVOCATION_CEILING (${formatNumber(ceiling)}). Nothing was revoked. ` +
+        'Review them in a preview (dry run). If they are right, allow the run by hand; ' +
         'if not, correct the view in sql/06_AccessGrant_views.sql.',
     );
   }

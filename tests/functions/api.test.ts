@@ -267,7 +267,7 @@ describe('POST /api/jobs/{jobType}/runs', () => {
       const answer = await post(revokePalantir, '', careful);
       expectProblem(answer, 500);
       expect(answer.body.detail).toMatch(
-        new RegExp(`^Safety stop: ${count} grants .* \\(5\\).*allowMassRevocation=true`),
+        new RegExp(`^Safety stop: ${count} grants .* \\(5\\)\\. .*allow the run by hand`),
       );
       expect(answer.body.run).toMatchObject({ status: 'Failed', processedCount: 0 });
       expect(await sample.query('SELECT Id FROM dbo.RevokedAccess_Palantir;')).toEqual([]);

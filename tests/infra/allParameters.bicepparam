@@ -31,6 +31,7 @@ param settings = {
   NOTIFICATION_LEAD_DAYS: '14,7,1'
   REVOCATION_CEILING: '500'
   HTTP_AUTHORIZATION: 'signIn'
+  DOCUMENTATION_URL: 'https://example.com/operating.md'
   NOTIFY_REVOKED: 'true'
   SCHEDULE_REVOKE_DATABRICKS: '0 0 * * * *'
   SCHEDULE_REVOKE_PALANTIR: '0 15 * * * *'

@@ -1,36 +1,34 @@
 import { describeSchedule } from '../../config/scheduleWords';
-import { describeCounts, formatCount, formatNumber, formatSpan } from '../../format';
+import { describeCounts, formatCount, formatNumber, formatSpan, formatUtc } from '../../format';
 import { html, type SafeHtml } from '../../html';
 import type { Job } from '../../jobs/catalogue';
 import { isStale, stateWords, type JobState, type JobTimer } from '../../jobs/jobStates';
 import type { JobRun } from '../../jobRun/jobRun';
 import { renderChart } from './chart';
+import type { DueCount } from './dueCounts';
 import {
   describeDuration,
   describeOutcome,
   doneWord,
   hostTag,
   outcomeOf,
+  stateLink,
   timeTag,
   titleOf,
   type View,
 } from './parts';
 
-/** How far a run in progress is. */
-export interface Progress {
-  readonly done: number;
-  /** What it had done and what was due, when that was last counted. */
-  readonly total: number;
+interface Card {
+  readonly jobState: JobState;
+  /** Undefined: it is not counted yet, or cannot be. */
+  readonly due: DueCount | undefined;
+  readonly revocationCeiling: number | undefined;
+  /** Its panel is open. */
+  readonly selected: boolean;
 }
 
 /** A job at a glance, with what can be done about it. */
-export function renderCard(
-  jobState: JobState,
-  progress: Progress | undefined,
-  revocationCeiling: number | undefined,
-  selected: boolean,
-  view: View,
-): SafeHtml {
+export function renderCard({ jobState, due, revocationCeiling, selected }: Card, view: View): SafeHtml {
   const { job, state, stateReason, runs } = jobState;
   const { type } = job;
   return html`<article
@@ -43,21 +41,33 @@ export function renderCard(
   >
     <h2 id="${type}">${titleOf(job)}</h2>
     <p class="type">${type}</p>
-    <p class="state" id="state-${type}">${stateWords[state]}</p>
+    <p class="state"><span id="state-${type}">${stateWords[state]}</span>${stateLink(state, view)}</p>
     <p class="reason" id="reason-${type}">${stateReason}</p>
-    ${jobState.activeRun ? renderProgress(job, jobState.activeRun, progress, view) : null}
-    ${renderFacts(jobState, view)} ${renderChart(job, runs, view)}
-    ${renderActions(jobState, revocationCeiling, view)}
+    ${jobState.activeRun ? renderProgress(job, jobState.activeRun, due, view) : null}
+    ${renderFacts(jobState, due, view)} ${renderChart(job, runs, view)}
+    ${renderActions(jobState, due, revocationCeiling, view)}
     <p class="result" id="result-${type}" role="status" data-keep></p>
   </article>`;
 }
 
-function renderFacts({ job, timer, schedule, nextRunAt, lastRun }: JobState, view: View): SafeHtml {
+function renderFacts(
+  { job, timer, schedule, nextRunAt, lastRun, activeRun }: JobState,
+  due: DueCount | undefined,
+  view: View,
+): SafeHtml {
   return html`<dl>
     <div>
       <dt>Last run</dt>
       <dd>${lastRun ? renderLastRun(job, lastRun, view) : 'none yet'}</dd>
     </div>
+    ${
+      due && !activeRun
+        ? html`<div>
+            <dt>Due now</dt>
+            <dd>${describeDue(job, due)}${describeAge(due, view)}</dd>
+          </div>`
+        : null
+    }
     <div>
       <dt>Next run</dt>
       <dd>
@@ -69,6 +79,19 @@ function renderFacts({ job, timer, schedule, nextRunAt, lastRun }: JobState, vie
       <dd>${renderSchedule(timer, schedule)}</dd>
     </div>
   </dl>`;
+}
+
+/** For example "5 reminders, the oldest 5 days late". */
+function describeDue({ kind }: Job, { dueCount, oldestDueMinutes }: DueCount): string {
+  if (dueCount === 0) return 'nothing';
+  const count = formatCount(dueCount, kind === 'revocation' ? 'grant' : 'reminder');
+  const late = `${formatSpan(oldestDueMinutes * 60_000)} late`;
+  return oldestDueMinutes < 1 ? count : `${count}, ${dueCount === 1 ? late : `the oldest ${late}`}`;
+}
+
+function describeAge({ countedAt }: DueCount, { readAt }: View): string {
+  const ms = readAt.getTime() - countedAt.getTime();
+  return ms < 60_000 ? '' : `, as of ${formatSpan(ms)} ago`;
 }
 
 function renderSchedule({ expression, zone }: JobTimer, schedule: JobState['schedule']): SafeHtml {
@@ -90,19 +113,16 @@ function renderLastRun(job: Job, run: JobRun, { readAt, link }: View): SafeHtml 
     ${describeDuration(run, readAt)}`;
 }
 
-function renderProgress(job: Job, run: JobRun, progress: Progress | undefined, view: View): SafeHtml {
+function renderProgress(job: Job, run: JobRun, due: DueCount | undefined, view: View): SafeHtml {
   const done = run.processedCount ?? 0;
+  const total = due && Math.max(done, due.processedCount + due.dueCount);
   const word = doneWord(job.kind);
   return html`<p class="progress">
     ${
-      progress
-        ? html`<progress
-              value="${progress.done}"
-              max="${progress.total}"
-              aria-label="Progress of the run"
-            ></progress>
-            ${formatNumber(progress.done)} of ${formatNumber(progress.total)} ${word}`
-        : html`${formatNumber(done)} ${word}`
+      total === undefined
+        ? html`${formatNumber(done)} ${word}`
+        : html`<progress value="${done}" max="${total}" aria-label="Progress of the run"></progress>
+            ${formatNumber(done)} of ${formatNumber(total)} ${word}`
     },
     ${describeDuration(run, view.readAt)}
   </p>`;
@@ -113,54 +133,70 @@ function renderProgress(job: Job, run: JobRun, progress: Progress | undefined, v
  * Neither is to who may only read. The script shows the buttons.
  */
 function renderActions(
-  { job, activeRun, problems }: JobState,
+  { job, activeRun, problems, safetyStop }: JobState,
+  due: DueCount | undefined,
   revocationCeiling: number | undefined,
   { link, readAt, mayOperate }: View,
 ): SafeHtml {
   const { type } = job;
-  const stale = activeRun !== null && isStale(activeRun.startedAt, readAt);
-  const run =
-    problems.length > 0
-      ? null
-      : html`<button
-          id="act-${type}"
-          hidden
-          class="primary"
-          aria-label="Run ${type}"
-          data-post="jobs/${type}/runs"
-          data-starts
-          data-busy="Starting …"
-          data-title="Run ${type}?"
-          data-text="${runWarning(job, revocationCeiling)}"
-        >
-          Run
-        </button>`;
-  const cancel = (id: string): SafeHtml =>
-    html`<button
-      id="${id}"
-      hidden
-      aria-label="Cancel ${type}"
-      data-post="jobs/${type}/runs/${activeRun?.jobId ?? ''}/cancel"
-      data-busy="Cancelling …"
-      data-title="Cancel this run of ${type}?"
-      data-text="Its row is closed as failed and its lock is free at once. The run stops at its next statement; what it has done so far is kept, and the next run does the rest."
-      data-confirm="Cancel the run"
-    >
-      Cancel
-    </button>`;
+  const mayRun = mayOperate && problems.length === 0 && (!activeRun || isStale(activeRun.startedAt, readAt));
+  const stillHeld = due === undefined || revocationCeiling === undefined || due.dueCount > revocationCeiling;
+  const held = safetyStop && !activeRun && stillHeld;
+  const run = mayRun ? renderRun(job, due, revocationCeiling, held ? '' : 'primary') : null;
+  const words = held ? `Review ${due ? formatCount(due.dueCount, 'grant') : 'the grants'}` : 'Preview';
+  const preview = html`<a
+    class="button ${held ? 'primary' : ''}"
+    id="preview-${type}"
+    aria-label="${words}${held ? ' of' : ''} ${type}"
+    href="${link({ job: type, preview: 'soonest' })}"
+    >${words}</a
+  >`;
   return html`<div class="actions">
-    ${mayOperate ? (activeRun ? (stale ? html`${run} ${cancel(`cancel-${type}`)}` : cancel(`act-${type}`)) : run) : null}
-    <a
-      class="button"
-      id="preview-${type}"
-      aria-label="Preview ${type}"
-      href="${link({ job: type, preview: 'soonest' })}"
-      >Preview</a
-    >
+    ${held ? [preview] : []} ${run}
+    ${mayOperate && activeRun ? renderCancel(activeRun, run ? `cancel-${type}` : `act-${type}`) : null}
+    ${held ? [] : [preview]}
     <a class="button" id="history-${type}" aria-label="All runs of ${type}" href="${link({ job: type })}"
       >All runs</a
     >
   </div>`;
+}
+
+function renderRun(
+  job: Job,
+  due: DueCount | undefined,
+  revocationCeiling: number | undefined,
+  look: 'primary' | '',
+): SafeHtml {
+  const { type } = job;
+  const known = due ? `Due at ${formatUtc(due.countedAt)}: ${describeDue(job, due)}. ` : '';
+  return html`<button
+    id="act-${type}"
+    hidden
+    class="${look}"
+    aria-label="Run ${type}"
+    data-post="jobs/${type}/runs"
+    data-starts
+    data-busy="Starting …"
+    data-title="Run ${type}?"
+    data-text="${known}${runWarning(job, revocationCeiling)}"
+  >
+    Run
+  </button>`;
+}
+
+function renderCancel({ jobId, jobType }: JobRun, id: string): SafeHtml {
+  return html`<button
+    id="${id}"
+    hidden
+    aria-label="Cancel ${jobType}"
+    data-post="jobs/${jobType}/runs/${jobId}/cancel"
+    data-busy="Cancelling …"
+    data-title="Cancel this run of ${jobType}?"
+    data-text="Its row is closed as failed and its lock is free at once. The run stops at its next statement; what it has done so far is kept, and the next run does the rest."
+    data-confirm="Cancel the run"
+  >
+    Cancel
+  </button>`;
 }
 
 function runWarning({ kind, platform }: Job, revocationCeiling: number | undefined): string {

@@ -34,8 +34,8 @@ import {
   runsShown,
   type Panel,
 } from './page';
+import { readDueCounts } from './dueCounts';
 import { linkWith } from './parts';
-import { readProgress } from './progress';
 import style from './style.css?inline';
 
 /**
@@ -63,13 +63,14 @@ export const getStatus: Handler = async (request, context) => {
     const states = await readJobStates(services, deadline, runsShown);
     const page = {
       states,
-      progress: await readProgress(services, states, (error) => context.error(error)),
+      dueCounts: await readDueCounts(services, states, (error) => context.error(error)),
       settings,
       operator: signedInName(request, settings.appService),
       panel,
       selected: panel && 'job' in panel ? panel.job : findJob(query.get('job') ?? ''),
       readAt: new Date(clock.now()),
       mayOperate: mayOperate(request),
+      documentationUrl: settings.documentationUrl,
       key,
       link: linkWith(key),
     };

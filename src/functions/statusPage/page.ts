@@ -3,7 +3,8 @@ import { SafeHtml, html } from '../../html';
 import type { Job } from '../../jobs/catalogue';
 import { maxQueryLength } from '../../jobs/requestSearch';
 import { stateNames, stateWords, type JobState, type StateName } from '../../jobs/jobStates';
-import { renderCard, type Progress } from './card';
+import { renderCard } from './card';
+import type { DueCount } from './dueCounts';
 import { timeTag, type View } from './parts';
 import { renderPreviewPanel, type PreviewPanel } from './previewPanel';
 import { renderRequestPanel, type RequestPanel } from './requestPanel';
@@ -18,8 +19,8 @@ export type Panel = RunsPanel | RunPanel | PreviewPanel | SearchPanel | RequestP
 
 export interface StatusPage extends View {
   readonly states: readonly JobState[];
-  /** Of the jobs that run, as far as it is known. */
-  readonly progress: ReadonlyMap<Job['type'], Progress>;
+  /** As far as they are known. */
+  readonly dueCounts: ReadonlyMap<Job['type'], DueCount>;
   readonly settings: Pick<Settings, 'database' | 'revocationCeiling' | 'appService' | 'problems'>;
   /** Who is signed in, where that is known. */
   readonly operator: string | undefined;
@@ -68,7 +69,7 @@ export function renderFragment(page: StatusPage): SafeHtml {
 }
 
 function renderContent(page: StatusPage): SafeHtml {
-  const { states, progress, settings, operator, selected, panel, readAt, link } = page;
+  const { states, dueCounts, settings, operator, selected, panel, readAt, link } = page;
   const { database, appService, problems } = settings;
   const ceilingKnown = !problems.some(({ group }) => group === 'revocation');
   const revocationCeiling = ceilingKnown ? settings.revocationCeiling : undefined;
@@ -103,7 +104,7 @@ function renderContent(page: StatusPage): SafeHtml {
         need it.
       </p>
       <div id="jobs">
-        ${states.map((state) => renderCard(state, progress.get(state.job.type), revocationCeiling, state.job === selected, page))}
+        ${states.map((state) => renderCard({ jobState: state, due: dueCounts.get(state.job.type), revocationCeiling, selected: state.job === selected }, page))}
       </div>
       ${panel ? renderPanel(panel, page) : null}
     </main>`;

@@ -2,7 +2,7 @@
 import { formatDuration, formatNumber, formatUtc } from '../../format';
 import { html, type SafeHtml } from '../../html';
 import type { Job } from '../../jobs/catalogue';
-import { stoppedEarly } from '../../jobs/jobStates';
+import { stateWords, stoppedEarly, type StateName } from '../../jobs/jobStates';
 import type { Platform, RequestId } from '../../jobs/platforms';
 import type { AccessRequest } from '../../jobs/requests';
 import type { JobRun } from '../../jobRun/jobRun';
@@ -26,6 +26,8 @@ export interface View {
   readonly readAt: Date;
   /** Whether the reader may run jobs and cancel runs. */
   readonly mayOperate: boolean;
+  /** Where docs/operating.md is published, if that is known. */
+  readonly documentationUrl: string | undefined;
   /** The function key that the page was opened with. */
   readonly key: string | null;
   /** Gives the key on. */
@@ -39,6 +41,15 @@ export function linkWith(code: string | null): View['link'] {
     // A slash needs no escape in a query (RFC 3986, 3.4), and an address is passed on.
     return `?${query.toString().replaceAll('%2F', '/')}`;
   };
+}
+
+/** A link to what a state means and what to do about it. */
+export function stateLink(state: StateName, { documentationUrl }: View): SafeHtml | null {
+  if (documentationUrl === undefined) return null;
+  const section = `state-${stateWords[state].toLowerCase().replaceAll(' ', '-')}`;
+  return html` <a class="guide" href="${documentationUrl}#${section}" aria-label="Guide: ${stateWords[state]}"
+    >Guide</a
+  >`;
 }
 
 /** A link to a request's story: its number, or its id where no more is known of it. */

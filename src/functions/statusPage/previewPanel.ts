@@ -50,9 +50,9 @@ function renderSafetyStop(
   const number = formatNumber(count);
   return html`<div class="alert">
     <p>
-      <strong>The safety stop would revoke nothing:</strong> ${number} are due, more than the ceiling of
-      ${formatNumber(ceiling ?? 0)} (REVOCATION_CEILING). If that is not what you expect, correct
-      sql/06_AccessGrant_views.sql. If the list below is right, revoke them by hand.
+      <strong>Safety stop:</strong> these are more than the ceiling of ${formatNumber(ceiling ?? 0)}
+      (REVOCATION_CEILING). If that is not what you expect, correct sql/06_AccessGrant_views.sql. If the list
+      below is right, ${mayOperate ? 'revoke them here' : 'an operator can revoke them here'}.
     </p>
     ${
       mayOperate

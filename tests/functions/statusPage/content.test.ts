@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { formatSpan } from '../../../src/format';
+import { stateNames, stateWords } from '../../../src/jobs/jobStates';
 import type { JobType } from '../../../src/jobRun/jobRun';
 import type { App } from '../../support/app';
 import { describeInChromium } from '../../support/browser';
@@ -202,6 +203,7 @@ describeInChromium('The status page in Chromium', () => {
           'AzureWebJobs.RevokeExpiredPalantirRequests.Disabled': 'true',
           WEBSITE_SITE_NAME: 'func-access-prod',
           REVOCATION_CEILING: 'many',
+          DOCUMENTATION_URL: 'https://example.com/operating.md',
           TZ: 'Europe/Berlin',
           SCHEDULE_NOTIFY_DATABRICKS: '0 30 18-6 * * Monday-Fri',
         });
@@ -251,6 +253,20 @@ describeInChromium('The status page in Chromium', () => {
           page.getByRole('button', { name: 'Run ExpiryNotificationDatabricksRequests' }).count(),
         ).resolves.toBe(1);
         await expect(page.getByRole('article').count()).resolves.toBe(4);
+      });
+
+      test('each state leads to its section of the operating guide', async () => {
+        const page = await open('', { url: other.url });
+        const guide = readFileSync('docs/operating.md', 'utf8');
+        const links = page.locator('.state a');
+        await expect(links.count()).resolves.toBe(4);
+        for (const link of await links.all()) {
+          const url = new URL((await link.getAttribute('href')) ?? '');
+          expect(url.href.split('#')[0]).toBe('https://example.com/operating.md');
+        }
+        const headings = [...guide.matchAll(/^### (State .*)$/gm)].map(([, text = '']) => text);
+        expect(headings).toEqual(stateNames.map((name) => `State ${stateWords[name]}`));
+        await expect(links.first().getAttribute('href')).resolves.toMatch(/#state-misconfigured$/);
       });
     });
 

@@ -147,10 +147,41 @@ describeInChromium('The status page in Chromium', () => {
         .getByText(`40 of ${37 + count} sent`)
         .waitFor();
       await Promise.all([open(), open()]);
-      const counts = served.standIns.sql.statements.filter(({ text }) =>
-        text.includes('SELECT COUNT(g.DueSince) AS DueCount'),
+      const counts = served.standIns.sql.statements.filter(
+        ({ text }) =>
+          text.includes('SELECT COUNT(g.DueSince) AS DueCount') &&
+          text.includes('ExpiryNotification_Databricks'),
       );
       expect(counts).toHaveLength(1);
+    });
+
+    test('what waits is on the card and in the dialog of Run, counted once for all readers until a run has ended', async () => {
+      const job = 'ExpiryNotificationDatabricksRequests';
+      const counted = (): number =>
+        served.standIns.sql.statements.filter(
+          ({ text }) => text.includes('AS DueCount') && text.includes('ExpiryNotification_Databricks'),
+        ).length;
+      // A process of its own has counted nothing yet.
+      const { url } = await startApp({});
+      const answer = await fetch(`${url}/api/jobs?due=true`);
+      const { jobs } = (await answer.json()) as { jobs: { jobType: string; dueCount: number }[] };
+      const { dueCount = 0 } = jobs.find(({ jobType }) => jobType === job) ?? {};
+      served.standIns.sql.clearStatements();
+      const page = await open('', { url });
+      const due = card(page, job).locator('dl div', { hasText: 'Due now' });
+      await due.getByText(new RegExp(`${dueCount} reminders, the oldest \\d+ (min|h|days) late$`)).waitFor();
+      await page.getByRole('button', { name: `Run ${job}` }).click();
+      await expect(page.getByRole('dialog').innerText()).resolves.toMatch(
+        new RegExp(
+          `Due at .* UTC: ${dueCount} reminders, the oldest \\d+ (min|h|days) late\\. Everyone whose`,
+        ),
+      );
+      await page.keyboard.press('Escape');
+      await Promise.all([open('', { url }), open('', { url })]);
+      expect(counted()).toBe(1);
+      await press(page, 'Run', job);
+      await result(page, job).getByText('Completed').waitFor();
+      await card(page, job).getByText('5 reminders, the oldest').waitFor();
     });
   });
 
@@ -375,12 +406,19 @@ describeInChromium('The status page in Chromium', () => {
       const page = await open('', { url: stopping.url });
       await press(page, 'Run', job);
       await result(page, job).getByText('Safety stop').waitFor();
-      await preview(page, job);
+      // The way out stands on the card, before Run, and what happened is said once.
+      const actions = card(page, job).locator('.actions');
+      await actions.getByText(`Review ${count} grants`).waitFor();
+      await expect(actions.locator('.primary').allInnerTexts()).resolves.toEqual([`Review ${count} grants`]);
+      const text = await card(page, job).innerText();
+      expect(text.match(/Safety stop: /g)).toHaveLength(1);
+      expect(text).not.toContain('dryRun');
+      await actions.getByText(`Review ${count} grants`).click();
       await expect(panel(page).locator('.outcome').innerText()).resolves.toContain(
         `A run now would revoke nothing: ${count} grants are due.`,
       );
-      await expect(panel(page).locator('.alert').innerText()).resolves.toContain(
-        `The safety stop would revoke nothing: ${count} are due, more than the ceiling of 5`,
+      await expect(panel(page).locator('.alert').innerText()).resolves.toMatch(
+        /^Safety stop: these are more than the ceiling of 5 \(REVOCATION_CEILING\)\. .* revoke them here\./,
       );
       await panel(page)
         .getByRole('button', { name: `Revoke all ${count}…` })

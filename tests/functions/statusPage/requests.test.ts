@@ -49,7 +49,7 @@ WHERE g.ExpiresAt > DATEADD(DAY, 30, GETUTCDATE()) AND g.RequesterName = 'Emma J
     await expect(panel(page).locator('.next').innerText()).resolves.toMatch(
       /^Nothing while request DBX-\d+ for the same access ends later: it covers this one until /,
     );
-    await expect(panel(page).getByRole('button').count()).resolves.toBe(0);
+    await expect(panel(page).getByRole('button', { name: 'Send reminder' }).count()).resolves.toBe(0);
 
     const [told] = await query(
       'SELECT TOP (1) n.DeltaRequestId AS Id, n.Notification_Sent_To AS SentTo FROM dbo.ExpiryNotification_Databricks AS n ORDER BY n.Id;',

@@ -25,6 +25,7 @@ interface Run {
   readonly processedCount: number | null;
   readonly failedCount: number | null;
   readonly message: string | null;
+  readonly facts: { readonly ended?: string };
 }
 
 /** A reminder that was sent by hand. */
@@ -37,6 +38,8 @@ type Answer = Run | Reminder;
 interface Problem {
   readonly title?: string;
   readonly detail?: string;
+  /** The run that failed. */
+  readonly run?: Run;
 }
 
 /** The element with this id, which the server has rendered as one of this type. */
@@ -228,7 +231,7 @@ function statesOf(): Map<string, string> {
   return new Map(
     [...document.querySelectorAll<HTMLElement>('article[data-job]')].map((card) => [
       card.querySelector('h2')?.textContent ?? '',
-      card.querySelector('.state')?.textContent ?? '',
+      card.querySelector('.state span')?.textContent ?? '',
     ]),
   );
 }
@@ -420,6 +423,9 @@ function tell(result: HTMLElement, text: string, failed = false): void {
 }
 
 function describeProblem(response: Response, problem: Problem | undefined): string {
+  // The card says the rest, with the way out.
+  if (problem?.run?.facts.ended === 'safetyStop')
+    return 'The safety stop held this run: nothing was revoked.';
   if (problem?.title !== undefined) return `${problem.title}. ${problem.detail ?? ''}`;
   return describeStatus(response.status);
 }

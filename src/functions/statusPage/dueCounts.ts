@@ -1,0 +1,110 @@
+import { deadlineIn } from '../../clock';
+import type { Session } from '../../database/session';
+import type { Job } from '../../jobs/catalogue';
+import { readBacklog, type Backlog } from '../../jobs/dueSql';
+import type { JobState } from '../../jobs/jobStates';
+import { dueSql, isDueKnown } from '../../jobs/previewJob';
+import type { Services } from '../../jobs/runJob';
+
+/**
+ * Counting what is due searches a site's own tables. A job that runs is counted at most so often, one that does not so
+ * much more seldom, in ms; and neither more often than for a hundredth of the time.
+ */
+const countEveryMs = { running: 10_000, idle: 5 * 60_000 };
+const shareOfTime = 100;
+
+/** How long a page waits for a count, in ms; one that takes longer is shown by the next refresh. */
+const waitMs = 1000;
+
+/** How long a count may take, in ms. */
+const countBudgetMs = 30_000;
+
+/** What waits for a run of a job. */
+export interface DueCount extends Backlog {
+  readonly countedAt: Date;
+  /** What the run in progress had done by then. */
+  readonly processedCount: number;
+}
+
+interface Entry {
+  /** The newest run when the count began: what is due changes with each. */
+  readonly jobId: string | undefined;
+  /** By the clock's elapsed(). */
+  readonly startedAt: number;
+  /** How long the count took, in ms. */
+  tookMs: number;
+  /** The last that succeeded, of this run or of the one before. */
+  count?: DueCount;
+}
+
+/** The last count of each job, for all readers of this process together. */
+const entries = new Map<Job['type'], Entry>();
+/** The counts that are under way: one session counts for all. */
+let counting: Promise<void> | undefined;
+
+/**
+ * What is due of each job, as it was last counted by the job's own due query.
+ * @param onError is told of a count that failed: it is tried again when the next is due
+ */
+export async function readDueCounts(
+  services: Services,
+  states: readonly JobState[],
+  onError: (error: unknown) => void,
+): Promise<ReadonlyMap<Job['type'], DueCount>> {
+  const { clock, settings } = services;
+  const wanted = states.filter((state) => isDueKnown(state.job, settings) && isOld(state, clock.elapsed()));
+  if (counting === undefined && wanted.length > 0)
+    counting = countDue(services, wanted)
+      .catch(onError)
+      .finally(() => (counting = undefined));
+  if (counting) await Promise.race([counting, clock.sleep(waitMs)]);
+  return new Map(
+    states.flatMap(({ job, activeRun }) => {
+      const { count, jobId } = entries.get(job.type) ?? {};
+      // Of a run that has just begun nothing is known from before.
+      return count && (!activeRun || jobId === activeRun.jobId) ? [[job.type, count] as const] : [];
+    }),
+  );
+}
+
+function newestRun({ activeRun, lastRun }: JobState): string | undefined {
+  return (activeRun ?? lastRun)?.jobId;
+}
+
+function isOld(state: JobState, now: number): boolean {
+  const entry = entries.get(state.job.type);
+  if (!entry) return true;
+  const age = now - entry.startedAt;
+  if (age < shareOfTime * entry.tookMs) return false;
+  return entry.jobId !== newestRun(state) || age >= countEveryMs[state.activeRun ? 'running' : 'idle'];
+}
+
+/** One job after the other, in one session: previews find the others free. */
+async function countDue({ clock, database, settings }: Services, states: readonly JobState[]): Promise<void> {
+  const begun = states.map((state) => {
+    const before = entries.get(state.job.type);
+    const jobId = newestRun(state);
+    const entry: Entry = {
+      jobId,
+      startedAt: clock.elapsed(),
+      tookMs: 0,
+      ...(before?.count && (before.jobId === jobId || !state.activeRun) && { count: before.count }),
+    };
+    entries.set(state.job.type, entry);
+    return { entry, state };
+  });
+  await database.connect('search', async (connection) => {
+    for (const { entry, state } of begun) {
+      const startedAt = clock.elapsed();
+      const backlog = await connection.withRetries(deadlineIn(clock, countBudgetMs), (session: Session) =>
+        readBacklog(session, dueSql(state.job, settings)),
+      );
+      entry.tookMs = clock.elapsed() - startedAt;
+      entry.count = {
+        ...backlog,
+        countedAt: new Date(clock.now()),
+        processedCount: state.activeRun?.processedCount ?? 0,
+      };
+    }
+  });
+}
