@@ -171,6 +171,19 @@ export function readOrder(parameters: Parameters, name: string): 'soonest' | 'la
   return order;
 }
 
+/** One of some words; undefined if absent. */
+export function readChoice<T extends string>(
+  query: Parameters,
+  name: string,
+  choices: readonly T[],
+): T | undefined {
+  const value = query.get(name);
+  const choice = choices.find((one) => one === value);
+  if (value !== undefined && choice === undefined)
+    throw new ParameterError(`The parameter ${name} is ${quote(value)}: expected ${choices.join(', ')}.`);
+  return choice;
+}
+
 /** The Job_Id of a run; undefined if absent. */
 export function readJobId(query: ReadonlyMap<string, string>, name: string): string | undefined {
   const value = query.get(name);

@@ -27,6 +27,59 @@ WHERE r.Job_Type = @jobType ORDER BY r.Job_Type, r.Started_At DESC, r.Id DESC;`,
   return rows.map(toJobRun);
 }
 
+/** The runs of all jobs, the newest first: ids and times grow together. */
+async function listAllRuns(session: Session, limit: number, before: string | undefined): Promise<JobRun[]> {
+  const cursor = 'WHERE r.Id < (SELECT c.Id FROM dbo.JobRun AS c WHERE c.Job_Id = @before) ';
+  const rows = await session.query({
+    name: 'listAllRuns',
+    sql: `SELECT TOP (@limit) ${jobRunColumns('r')} FROM dbo.JobRun AS r
+${before === undefined ? '' : cursor}ORDER BY r.Id DESC;`,
+    parameters: { limit: int(limit), ...(before !== undefined && { before: uniqueIdentifier(before) }) },
+  });
+  return rows.map(toJobRun);
+}
+
+/** Runs that are read at once, and looked at in all, to find those that match. */
+const searched = { chunk: 500, most: 2000 };
+
+export interface FoundRuns {
+  readonly runs: readonly JobRun[];
+  /** The run before them that matches, too. */
+  readonly older: JobRun | undefined;
+  /** The last run that was looked at, where there may be more that match before it. */
+  readonly lookedUntil: JobRun | undefined;
+}
+
+/**
+ * A page of the runs of one job or of all, the newest first. What a run's message says in codes is not in a column, so
+ * that runs are matched here.
+ * @param matches absent: all do
+ * @returns undefined if there is no run of the Job_Id `before`
+ */
+export async function findRuns(
+  session: Session,
+  jobType: JobType | undefined,
+  limit: number,
+  { before, matches }: { readonly before?: string | undefined; readonly matches?: (run: JobRun) => boolean },
+): Promise<FoundRuns | undefined> {
+  const size = matches ? searched.chunk : limit + 1;
+  const found: JobRun[] = [];
+  let last: JobRun | undefined;
+  for (let looked = 0; looked < searched.most; looked += size) {
+    const cursor = last?.jobId ?? before;
+    const chunk = await (jobType === undefined
+      ? listAllRuns(session, size, cursor)
+      : listRuns(session, jobType, size, { before: cursor }));
+    if (chunk.length === 0 && cursor === before && before !== undefined && !(await findRun(session, before)))
+      return undefined;
+    found.push(...(matches ? chunk.filter(matches) : chunk));
+    const complete = found.length > limit || chunk.length < size;
+    if (complete) return { runs: found.slice(0, limit), older: found[limit], lookedUntil: undefined };
+    last = chunk.at(-1);
+  }
+  return { runs: found, older: undefined, lookedUntil: last };
+}
+
 /**
  * A page of a job's history.
  * @returns undefined if there is no run of the Job_Id `before`

@@ -43,6 +43,7 @@ test('four settings suffice; the others have the documented defaults', () => {
     scheduleZone: { timeZone: 'UTC' },
     schedules: defaultSchedules,
     telemetryNeedsToken: false,
+    readAt: expect.any(Date) as Date,
     problems: [],
     appService: { authenticationOn: false, disabledFunctions: new Set() },
   });

@@ -2,19 +2,21 @@ import { createHash } from 'node:crypto';
 import type { HttpResponseInit } from '@azure/functions';
 import { deadlineIn, type Deadline } from '../../clock';
 import type { SafeHtml } from '../../html';
-import { findJob } from '../../jobs/catalogue';
+import { findJob, type Job } from '../../jobs/catalogue';
 import { readJobStates } from '../../jobs/jobStates';
 import { previewJob } from '../../jobs/previewJob';
 import { readRunDetails } from '../../jobs/runDetails';
 import { describeCompleteness, searchRequests } from '../../jobs/requestSearch';
 import { readStory } from '../../jobs/requestStory';
 import type { Services } from '../../jobs/runJob';
-import { readHistory } from '../../jobRun/history';
+import { findRuns } from '../../jobRun/history';
+import type { JobRun } from '../../jobRun/jobRun';
 import type { Handler, RefusalHandler } from '../http';
 import {
   ParameterError,
   queryOf,
   quote,
+  readChoice,
   readCount,
   readJobId,
   readOrder,
@@ -35,7 +37,7 @@ import {
   type Panel,
 } from './page';
 import { readDueCounts } from './dueCounts';
-import { linkWith } from './parts';
+import { linkWith, outcomeOf, outcomes, triggerOf, triggers } from './parts';
 import style from './style.css?inline';
 
 /**
@@ -47,14 +49,26 @@ const timeBudget = 30_000;
 const assets = { style, script };
 
 /**
- * GET /api/status: the four jobs at a glance, as a page for operators. ?job= opens a job's runs beside them, with
- * &preview= what a run would do now, ?run= one run, ?search= the requests that it finds, and ?request= one of them. The page's script asks with the header X-Fragment for the content
- * alone: "page" with the panel, "cards" without.
+ * GET /api/status: the four jobs at a glance, as a page for operators. ?job= opens a job's runs beside them, and
+ * ?runs=all those of all jobs, with &outcome= and &trigger= some of them; ?job=&preview= what a run would do now, ?run=
+ * one run, ?search= the requests that it finds, and ?request= one of them. The page's script asks with the header
+ * X-Fragment for the content alone: "page" with the panel, "cards" without.
  */
 export const getStatus: Handler = async (request, context) => {
   const part = request.headers.get('x-fragment');
   try {
-    const query = readQuery(request, ['job', 'run', 'preview', 'request', 'search', 'before', 'after']);
+    const query = readQuery(request, [
+      'job',
+      'runs',
+      'outcome',
+      'trigger',
+      'run',
+      'preview',
+      'request',
+      'search',
+      'before',
+      'after',
+    ]);
     const key = queryOf(request).get('code');
     const services = await getServices();
     const { clock, settings } = services;
@@ -126,6 +140,7 @@ async function readPanel(
     return { kind: 'run', job: details.job, details, first };
   }
   const jobType = query.get('job');
+  if (readChoice(query, 'runs', ['all'])) return readRunsPanel(undefined, query, services, deadline);
   if (jobType === undefined) {
     if (query.has('preview'))
       throw new ParameterError('The parameter preview is given without job: expected both.');
@@ -139,11 +154,30 @@ async function readPanel(
     const preview = await previewJob(services, job, { order, ...(after !== undefined && { after }) });
     return { kind: 'preview', job, preview, order, first };
   }
-  const runs = await services.database.connect('read', (connection) =>
-    connection.withRetries(deadline, (session) => readHistory(session, job.type, runsShown + 1, before)),
+  return readRunsPanel(job, query, services, deadline);
+}
+
+async function readRunsPanel(
+  job: Job | undefined,
+  query: Parameters,
+  { database }: Services,
+  deadline: Deadline,
+): Promise<Panel> {
+  const before = readJobId(query, 'before');
+  const outcome = readChoice(query, 'outcome', outcomes);
+  const trigger = readChoice(query, 'trigger', triggers);
+  const filter = { ...(outcome && { outcome }), ...(trigger && { trigger }) };
+  const filtered = outcome !== undefined || trigger !== undefined;
+  const matches = (run: JobRun): boolean =>
+    (outcome === undefined || outcomeOf(run) === outcome) &&
+    (trigger === undefined || triggerOf(run) === trigger);
+  const found = await database.connect('read', (connection) =>
+    connection.withRetries(deadline, (session) =>
+      findRuns(session, job?.type, runsShown, { before, ...(filtered && { matches }) }),
+    ),
   );
-  if (!runs) throw noSuchPage(`There is no run ${before ?? ''}.`);
-  return { kind: 'runs', job, runs: runs.slice(0, runsShown), older: runs[runsShown], first };
+  if (!found) throw noSuchPage(`There is no run ${before ?? ''}.`);
+  return { kind: 'runs', job, filter, found, first: before === undefined };
 }
 
 async function readRequestPanel(address: string, services: Services, deadline: Deadline): Promise<Panel> {

@@ -9,7 +9,7 @@ import { timeTag, type View } from './parts';
 import { renderPreviewPanel, type PreviewPanel } from './previewPanel';
 import { renderRequestPanel, type RequestPanel } from './requestPanel';
 import { renderRunPanel, type RunPanel } from './runPanel';
-import { renderRunsPanel, type RunsPanel } from './runsPanel';
+import { isFiltered, renderRunsPanel, type RunsPanel } from './runsPanel';
 import { renderSearchPanel, type SearchPanel } from './searchPanel';
 
 /** Runs of each job in its chart, and in a page of its history. */
@@ -95,6 +95,7 @@ function renderContent(page: StatusPage): SafeHtml {
     <main id="main" ${panel ? html` class="with-panel"` : null}>
       <p id="summary" class="summary">
         ${summarise(states).parts.map(({ state, words }) => html`<span data-state="${state}">${words}</span>`)}
+        <a id="history-all" href="${link({ runs: 'all' })}">Runs of all jobs</a>
       </p>
       <p id="loading" aria-hidden="true">Loading …</p>
       <p id="notice" class="result failed" role="alert" data-keep></p>
@@ -123,7 +124,7 @@ function renderSettingProblems(problems: Settings['problems']): SafeHtml | null 
 
 function renderPanel(panel: Panel, view: View): SafeHtml {
   // What is read from the site's own tables stays as it was read: it is not asked for again by itself.
-  const still = panel.kind === 'preview' || panel.kind === 'search' || panel.kind === 'request';
+  const still = panel.kind === 'runs' ? isFiltered(panel) : panel.kind !== 'run';
   return html`<section
     id="panel"
     aria-labelledby="panel-title"

@@ -13,6 +13,11 @@ export interface Address {
   /** A Job_Id. */
   readonly run?: string;
   readonly preview?: 'soonest' | 'latest';
+  /** The runs of all jobs. */
+  readonly runs?: 'all';
+  /** Only runs that went so, or were started so. */
+  readonly outcome?: Outcome;
+  readonly trigger?: RunTrigger;
   /** A platform in lower case and a request's id, for example "databricks/17". */
   readonly request?: string;
   /** Where a list goes on. */
@@ -86,7 +91,20 @@ export function hostTag(name: string): SafeHtml {
 }
 
 /** How a run went, for colour and shape. */
-export type Outcome = 'done' | 'attention' | 'failed' | 'running';
+export const outcomes = ['done', 'attention', 'failed', 'running'] as const;
+export type Outcome = (typeof outcomes)[number];
+
+/** How a run was started, with what that is called. */
+export const triggerWords = { timer: 'timer', http: 'by hand', cli: 'command line' } as const;
+export type RunTrigger = keyof typeof triggerWords;
+export const triggers = Object.keys(triggerWords) as RunTrigger[];
+
+/** Undefined: not known, as a run says it at its own end. */
+export function triggerOf({ status, facts }: JobRun): RunTrigger | undefined {
+  if (facts.manual) return facts.manual.trigger;
+  const saidNothing = status === 'InProgress' || facts.ended === 'abandoned' || facts.ended === 'cancelled';
+  return saidNothing ? undefined : 'timer';
+}
 
 export function outcomeOf(run: JobRun): Outcome {
   if (run.status === 'InProgress') return 'running';

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { formatSpan } from '../../../src/format';
 import { stateNames, stateWords } from '../../../src/jobs/jobStates';
 import type { JobType } from '../../../src/jobRun/jobRun';
+import type { Page } from 'playwright-core';
 import type { App } from '../../support/app';
 import { describeInChromium } from '../../support/browser';
 import {
@@ -17,6 +18,7 @@ import {
   press,
   preview,
   result,
+  second,
   serveStatusPage,
   state,
   utc,
@@ -50,16 +52,17 @@ describeInChromium('The status page in Chromium', () => {
       await page.getByRole('link', { name: 'All runs of RevokeExpiredDatabricksRequests' }).click();
       await panel(page).waitFor();
       await expect(cells(panel(page).locator('tr'))).resolves.toEqual([
-        ['Started', 'Outcome', 'Revoked', 'Took', 'Than before', 'Host'],
+        ['Started', 'Outcome', 'Revoked', 'Took', 'Than before', 'Started by', 'Host'],
         [
           `${utc(newest?.Started_At)} UTC`,
           'Completed',
           '1,234',
           '1 min 5 s',
           '1,222 more revoked, 43 times as long',
+          'timer',
           'machine-2',
         ],
-        [`${utc(earlier?.Started_At)} UTC`, 'Completed', '12', '1.5 s', '', 'machine-1'],
+        [`${utc(earlier?.Started_At)} UTC`, 'Completed', '12', '1.5 s', '', 'timer', 'machine-1'],
       ]);
 
       const failed = card(page, 'RevokeExpiredPalantirRequests');
@@ -278,6 +281,86 @@ describeInChromium('The status page in Chromium', () => {
       const text = await page.getByRole('main').innerText();
       expect(text).toContain('The app is not configured');
       expect(text).toContain('SQL_SERVER: missing');
+    });
+  });
+
+  describe('its history', () => {
+    const revoke = 'RevokeExpiredDatabricksRequests';
+    const remind = 'ExpiryNotificationPalantirRequests';
+
+    beforeEach(async () => {
+      await addRuns(revoke, [{ ago: 4 * hour, took: 500, Processed_Count: 3 }]);
+      await addRuns(remind, [
+        {
+          ago: 3 * hour,
+          took: 500,
+          Processed_Count: 4,
+          Failed_Count: 1,
+          Error_Message: 'Started by hand by Ada cli.\nhttp=Ada%20cli. addressMissing=1:17',
+        },
+      ]);
+      await addRuns(revoke, [
+        // Its words say that it was started by hand, its codes do not.
+        { ago: 2 * hour, took: 500, Status: 'Failed', Error_Message: 'Broken. Started by hand.\n' },
+        { ago: hour, took: 500, Processed_Count: 5, Error_Message: 'Started from the command line.\ncli' },
+      ]);
+    });
+    const shown = async (page: Page, ...columns: number[]): Promise<(string | undefined)[][]> => {
+      const rows = await cells(panel(page).locator('tbody tr:not(.message)'));
+      return rows.map((row) => columns.map((column) => row[column]));
+    };
+
+    test('of all jobs is one list, each run compared with the one before of its job', async () => {
+      const page = await open();
+      await page.getByRole('link', { name: 'Runs of all jobs' }).click();
+      await panel(page).getByRole('heading', { name: 'All jobs: runs' }).waitFor();
+      await expect(shown(page, 1, 3, 6, 7)).resolves.toEqual([
+        ['Revoke expired Databricks access', '5', '5 more revoked', 'command line'],
+        ['Revoke expired Databricks access', '0', '3 fewer revoked', 'timer'],
+        ['Send Palantir expiry reminders', '4', '', 'by hand, Ada cli.'],
+        ['Revoke expired Databricks access', '3', '', 'timer'],
+      ]);
+    });
+
+    test('is shown by outcome and by what started the runs, by their codes, without JavaScript too', async () => {
+      for (const javaScriptEnabled of [true, false]) {
+        const page = await open('&runs=all', { javaScriptEnabled });
+        const choose = async (words: string): Promise<void> => {
+          const link = panel(page).getByRole('link', { name: words, exact: true });
+          await link.click();
+          await panel(page).locator('a[aria-current]', { hasText: words }).waitFor();
+        };
+        await choose('by hand');
+        await expect(shown(page, 1, 6)).resolves.toEqual([
+          ['Send Palantir expiry reminders', 'by hand, Ada cli.'],
+        ]);
+        await choose('command line');
+        await expect(shown(page, 3, 6)).resolves.toEqual([['5', 'command line']]);
+        await choose('timer');
+        await choose('failed');
+        await expect(shown(page, 2, 6)).resolves.toEqual([['Failed', 'timer']]);
+        await choose('Revoke expired Palantir access');
+        await expect(panel(page).innerText()).resolves.toContain('No such run yet.');
+      }
+    });
+
+    test('finds what is far back, page by page', async () => {
+      await addRuns(
+        revoke,
+        Array.from({ length: 2100 }, (_, index) => ({ ago: 50 * minute - index * second, took: 500 })),
+      );
+      const page = await open(`&job=${revoke}&outcome=failed`);
+      await expect(panel(page).innerText()).resolves.toMatch(/No such run since \d{4}-.* UTC\./);
+      await panel(page).getByRole('link', { name: 'Older runs' }).click();
+      await panel(page).getByRole('table').waitFor();
+      await expect(shown(page, 1)).resolves.toEqual([['Failed']]);
+    });
+
+    test('does not take what is no outcome', async () => {
+      const page = await open('&runs=all&outcome=good');
+      await expect(page.locator('.problem .detail').innerText()).resolves.toContain(
+        'The parameter outcome is "good": expected done, attention, failed, running.',
+      );
     });
   });
 

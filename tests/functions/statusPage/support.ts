@@ -36,7 +36,7 @@ export interface RunSpec {
   readonly Error_Message?: string;
 }
 
-const second = 1000;
+export const second = 1000;
 export const minute = 60 * second;
 export const hour = 60 * minute;
 export const day = 24 * hour;

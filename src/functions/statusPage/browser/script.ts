@@ -324,7 +324,7 @@ function followLink(event: MouseEvent): void {
   const href = link.getAttribute('href') ?? '';
   if (link.id === 'reload') {
     event.preventDefault();
-    void refresh();
+    void refresh('page');
   } else if (href.startsWith('?')) {
     event.preventDefault();
     opener = link.id === 'close-panel' ? opener : link.id;
