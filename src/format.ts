@@ -49,6 +49,11 @@ export function formatDuration(ms: number): string {
   return `${Math.floor(seconds / 3600)} h ${Math.floor(seconds / 60) % 60} min`;
 }
 
+/** How long ago something was, in a sentence: "just now", "12 min ago". */
+export function formatAgo(ms: number): string {
+  return ms < minuteMs ? 'just now' : `${formatSpan(ms)} ago`;
+}
+
 /** A length of time in its largest unit, for example "12 min", "5 h" or "3 days". */
 export function formatSpan(ms: number): string {
   const minutes = Math.floor(Math.max(0, ms) / minuteMs);

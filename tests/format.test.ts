@@ -1,4 +1,4 @@
-import { formatCount, formatDuration, formatNumber, formatSpan, formatUtc } from '../src/format';
+import { formatAgo, formatCount, formatDuration, formatNumber, formatSpan, formatUtc } from '../src/format';
 
 const second = 1000;
 const minute = 60 * second;
@@ -42,4 +42,13 @@ test.each([
   [2000 * 24 * hour, '2,000 days'],
 ])('%i ms are "%s"', (ms, words) => {
   expect(formatSpan(ms)).toBe(words);
+});
+
+test('what has just been is said so, in the middle of a sentence too', () => {
+  expect([-1, 59_999, 60_000, 3 * 3_600_000].map(formatAgo)).toEqual([
+    'just now',
+    'just now',
+    '1 min ago',
+    '3 h ago',
+  ]);
 });

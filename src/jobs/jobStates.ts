@@ -3,7 +3,7 @@ import { NcrontabError, nextRuns, parseNcrontab, previousRun, type Schedule } fr
 import type { ScheduleZone } from '../config/schedules';
 import type { SettingGroup, SettingProblem, Settings } from '../config/settings';
 import type { Session } from '../database/session';
-import { describeCounts, formatCount, formatNumber, formatSpan, formatUtc } from '../format';
+import { describeCounts, formatAgo, formatCount, formatNumber, formatUtc } from '../format';
 import { listRuns, readFirstRunAt } from '../jobRun/history';
 import type { JobRun } from '../jobRun/jobRun';
 import { lockExpiresAt, staleAfterMinutes } from '../jobRun/lease';
@@ -453,7 +453,7 @@ function describeFailure({ startedAt, message }: JobRun, now: Date): string {
 }
 
 function ago(date: Date, now: Date): string {
-  return `${formatSpan(now.getTime() - date.getTime())} ago`;
+  return formatAgo(now.getTime() - date.getTime());
 }
 
 function sentences(...parts: readonly (string | null | false)[]): string {

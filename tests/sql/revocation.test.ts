@@ -116,7 +116,9 @@ describe.each(revocations.map((job) => [job.platform.name, job] as const))('%s',
     const services = environment.services({ revocationCeiling: 5 });
     const run = finished(await environment.run(job, services));
     expect(run).toMatchObject({ status: 'Failed', processedCount: 0 });
-    expect(run.message).toMatch(/^Safety stop: 6 grants .*\(5\)\. Nothing was revoked\. Review them in a preview/);
+    expect(run.message).toMatch(
+      /^Safety stop: 6 grants .*\(5\)\. Nothing was revoked\. Review them in a preview/,
+    );
     expect(await revoked()).toEqual([]);
     expect(services.telemetry.events).toMatchObject([{ status: 'Failed', errorName: 'SafetyStopError' }]);
 

@@ -1,5 +1,5 @@
 import { describeSchedule } from '../../config/scheduleWords';
-import { describeCounts, formatCount, formatNumber, formatSpan, formatUtc } from '../../format';
+import { describeCounts, formatAgo, formatCount, formatNumber, formatSpan, formatUtc } from '../../format';
 import { html, type SafeHtml } from '../../html';
 import type { Job } from '../../jobs/catalogue';
 import { isStale, stateWords, type JobState, type JobTimer } from '../../jobs/jobStates';
@@ -108,7 +108,7 @@ function renderSchedule({ expression, zone }: JobTimer, schedule: JobState['sche
 function renderLastRun(job: Job, run: JobRun, { readAt, link }: View): SafeHtml {
   const { jobId, startedAt, startedBy } = run;
   return html`<a href="${link({ run: jobId })}">${timeTag(startedAt)}</a>,
-    ${formatSpan(readAt.getTime() - startedAt.getTime())} ago, on ${hostTag(startedBy)}<br />
+    ${formatAgo(readAt.getTime() - startedAt.getTime())}, on ${hostTag(startedBy)}<br />
     <span class="${outcomeOf(run)}">${describeOutcome(run)}</span>: ${describeCounts(job.kind, run)} in
     ${describeDuration(run, readAt)}`;
 }

@@ -76,6 +76,12 @@ export function timeTag(date: Date): SafeHtml {
   return html`<time datetime="${date.toISOString()}">${formatUtc(date)}</time>`;
 }
 
+/** An address or a path: it wraps after its separators. */
+export function breakable(text: string): SafeHtml {
+  const [first = '', ...others] = text.split(/(?<=[@./_-])/);
+  return html`${first}${others.map((part) => html`<wbr />${part}`)}`;
+}
+
 /** An id with a button that copies it. */
 export function copyable(id: string, what: string): SafeHtml {
   return html`<code>${id}</code>

@@ -3,7 +3,7 @@ import { html, type SafeHtml } from '../../html';
 import type { Job } from '../../jobs/catalogue';
 import { failureCauses, undeliverableCount } from '../../jobs/failures';
 import type { Preview } from '../../jobs/previewJob';
-import { type Address, doneWord, requestLink, timeTag, titleOf, type View } from './parts';
+import { type Address, breakable, doneWord, requestLink, timeTag, titleOf, type View } from './parts';
 
 /** What a run would do now. */
 export interface PreviewPanel {
@@ -197,12 +197,12 @@ function renderGrants({ job, preview, order, first }: PreviewPanel, view: View):
               html`<tr>
                 <th scope="row">${requestLink(job.platform, grant.requestId, grant, view)}</th>
                 <td data-label="Holder" class="name">${grant.requesterName}</td>
-                <td data-label="Access" class="path">${grant.resource}</td>
+                <td data-label="Access" class="path">${breakable(grant.resource)}</td>
                 <td data-label="Ends">${timeTag(grant.expiresAt)}</td>
                 ${
                   reminders
                     ? html`<td data-label="To" class="path">
-                          ${grant.failure ? html`<span class="failed">${failureCauses[grant.failure].words}</span>` : (grant.recipient ?? '–')}
+                          ${grant.failure ? html`<span class="failed">${failureCauses[grant.failure].words}</span>` : breakable(grant.recipient ?? '–')}
                         </td>
                         <td data-label="Lead" class="number">
                           ${typeof grant.leadDays === 'number' ? formatCount(grant.leadDays, 'day') : 'ended'}

@@ -3,7 +3,7 @@ import { describeNext } from '../../jobs/nextStepWords';
 import { canBeReminded } from '../../jobs/reminder';
 import { requestViewAdvice } from '../../jobs/requests';
 import type { RequestRecord, RequestStory } from '../../jobs/requestStory';
-import { copyable, timeTag, type View } from './parts';
+import { breakable, copyable, timeTag, type View } from './parts';
 
 /** One request: what it is now, what happened, what comes next. */
 export interface RequestPanel {
@@ -25,11 +25,11 @@ export function renderRequestPanel({ story }: RequestPanel, view: View): SafeHtm
       </div>
       <div>
         <dt>Address</dt>
-        <dd class="path">${story.recipient || '–'}</dd>
+        <dd class="path">${breakable(story.recipient || '–')}</dd>
       </div>
       <div>
         <dt>Access</dt>
-        <dd class="path">${known?.resource ?? '–'}</dd>
+        <dd class="path">${breakable(known?.resource ?? '–')}</dd>
       </div>
       <div>
         <dt>Ends</dt>

@@ -1,4 +1,4 @@
-import { describeCounts, formatCount, formatNumber, formatSpan, formatUtc } from '../../format';
+import { describeCounts, formatCount, formatNumber, formatAgo, formatUtc } from '../../format';
 import { html, type SafeHtml } from '../../html';
 import type { Job } from '../../jobs/catalogue';
 import { failureCauses } from '../../jobs/failures';
@@ -6,6 +6,7 @@ import { stoppedEarly } from '../../jobs/jobStates';
 import { requestViewAdvice } from '../../jobs/requests';
 import type { RunDetails } from '../../jobs/runDetails';
 import {
+  breakable,
   compareRuns,
   copyable,
   describeDuration,
@@ -47,7 +48,7 @@ export function renderRunPanel({ job, details, first }: RunPanel, view: View): S
     <dl>
       <div>
         <dt>Started</dt>
-        <dd>${timeTag(run.startedAt)}, ${formatSpan(readAt.getTime() - run.startedAt.getTime())} ago</dd>
+        <dd>${timeTag(run.startedAt)}, ${formatAgo(readAt.getTime() - run.startedAt.getTime())}</dd>
       </div>
       <div>
         <dt>Took</dt>
@@ -134,8 +135,8 @@ function renderRows(
             return html`<tr>
               <th scope="row">${requestLink(job.platform, requestId, request, view)}</th>
               <td data-label="Holder">${request?.requesterName ?? '–'}</td>
-              <td data-label="Access" class="path">${request?.resource ?? '–'}</td>
-              ${sent ? html`<td data-label="Sent to" class="path">${sentTo ?? '–'}</td>` : null}
+              <td data-label="Access" class="path">${breakable(request?.resource ?? '–')}</td>
+              ${sent ? html`<td data-label="Sent to" class="path">${breakable(sentTo ?? '–')}</td>` : null}
               <td data-label="Ends">${request?.expiresAt ? timeTag(request.expiresAt) : '–'}</td>
               <td data-label="${sent ? 'Sent' : 'Revoked'}">${timeTag(at)}</td>
             </tr>`;

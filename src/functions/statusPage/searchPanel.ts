@@ -1,6 +1,6 @@
 import { html, type SafeHtml } from '../../html';
 import { maxFound, type RequestSearch } from '../../jobs/requestSearch';
-import { requestLink, timeTag, type View } from './parts';
+import { breakable, requestLink, timeTag, type View } from './parts';
 
 /** What a search has found. */
 export interface SearchPanel {
@@ -38,8 +38,8 @@ function renderFound(requests: RequestSearch['requests'], view: View): SafeHtml 
             html`<tr>
               <th scope="row">${requestLink(platform, request.requestId, request, view)}</th>
               <td data-label="Holder" class="name">${request.requesterName}</td>
-              <td data-label="Address" class="path">${request.requesterEmail.trim() || '–'}</td>
-              <td data-label="Access" class="path">${platform.name}: ${request.resource}</td>
+              <td data-label="Address" class="path">${breakable(request.requesterEmail.trim() || '–')}</td>
+              <td data-label="Access" class="path">${platform.name}: ${breakable(request.resource)}</td>
               <td data-label="Ends">${request.expiresAt ? timeTag(request.expiresAt) : '–'}</td>
               <td data-label="Status">${request.status}</td>
             </tr>`,

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Page } from 'playwright-core';
 import { accessibilityFaults, describeInChromium } from '../../support/browser';
-import { card, day, hide, hour, lately, minute, panel, preview, serveStatusPage } from './support';
+import { card, day, hour, lately, minute, panel, preview, serveStatusPage } from './support';
 
 describeInChromium('The status page in Chromium', () => {
   const served = serveStatusPage();
@@ -81,11 +81,12 @@ describeInChromium('The status page in Chromium', () => {
         for (const address of [
           '',
           `&job=${notification}`,
+          '&runs=all&trigger=http',
           `&run=${Job_Id}`,
           `&job=${notification}&preview=soonest`,
         ]) {
           const page = await open(address);
-          await hide(page);
+          await page.getByRole('button', { name: 'Stop updates' }).click();
           pages.push(page);
         }
       });
@@ -118,6 +119,52 @@ describeInChromium('The status page in Chromium', () => {
       });
     });
 
+    describe('in each detail', () => {
+      const notification = 'ExpiryNotificationDatabricksRequests';
+
+      test('the local time stands apart from UTC, and addresses wrap between their parts', async () => {
+        for (const width of [390, 1280]) {
+          const page = await open(`&job=${notification}&preview=soonest`, {
+            timezoneId: 'Europe/Berlin',
+            viewport: { width, height: 900 },
+          });
+          const gaps = await page.evaluate<number[]>(measureGaps);
+          expect(gaps.length).toBeGreaterThan(width === 390 ? 1 : 50);
+          expect(Math.min(...gaps)).toBeGreaterThanOrEqual(2);
+          const { measured, broken } = await page.evaluate<{ measured: number; broken: string[] }>(
+            findBroken,
+          );
+          expect(measured).toBeGreaterThan(500);
+          expect(broken).toEqual([]);
+        }
+      });
+
+      test('bullets stand within their box', async () => {
+        const wrong = await served.startApp({ REVOCATION_CEILING: 'many' });
+        const page = await open('', { url: wrong.url });
+        const [box, item] = await Promise.all(
+          ['#setting-problems', '#setting-problems li'].map((place) => page.locator(place).boundingBox()),
+        );
+        expect((item?.x ?? 0) - (box?.x ?? 0)).toBeGreaterThanOrEqual(28);
+      });
+
+      test('on paper there is nothing to press, no card is split, and colours are those of light', async () => {
+        await addRuns(notification, [{ ago: lately, took: 500, Processed_Count: 3, Failed_Count: 2 }]);
+        const page = await open(`&job=${notification}`, {
+          colorScheme: 'dark',
+          viewport: { width: 718, height: 1000 },
+        });
+        await page.emulateMedia({ media: 'print', colorScheme: 'dark' });
+        const pressable = page.locator('button, .button, input').filter({ visible: true });
+        await expect(pressable.count()).resolves.toBe(0);
+        const [breaks, background] = await page.evaluate<[string[], string]>(
+          `[[...document.querySelectorAll('article')].map((one) => getComputedStyle(one).breakInside), getComputedStyle(document.querySelector('article')).backgroundColor]`,
+        );
+        expect(breaks).toEqual(['avoid', 'avoid', 'avoid', 'avoid']);
+        expect(background).toBe('rgb(255, 255, 255)');
+      });
+    });
+
     test('forced colours show the legend: its shapes differ from their background and from each other', async () => {
       await addRuns('ExpiryNotificationDatabricksRequests', [
         { ago: lately, took: 500, Processed_Count: 3, Failed_Count: 2 },
@@ -136,6 +183,36 @@ describeInChromium('The status page in Chromium', () => {
     });
   });
 });
+
+/** In the page: between each UTC time and the local one, where both are on one line, in px. */
+const measureGaps = String.raw`(() => {
+  const range = document.createRange();
+  return [...document.querySelectorAll('time .local')].flatMap((local) => {
+    const utc = local.parentElement.firstChild;
+    range.selectNodeContents(utc);
+    const before = [...range.getClientRects()].at(-1);
+    const after = local.getClientRects()[0];
+    if (!before || !after || after.width === 0) return [];
+    return Math.abs(before.bottom - after.bottom) < 4 ? [after.left - (before.left + measure(utc))] : [];
+  });
+  function measure(node) {
+    range.setStart(node, 0);
+    range.setEnd(node, node.data.trimEnd().length);
+    return [...range.getClientRects()].at(-1).width;
+  }
+})()`;
+
+/** In the page: the parts of addresses and paths that stand on two lines. */
+const findBroken = String.raw`(() => {
+  const range = document.createRange();
+  const parts = [...document.querySelectorAll('td.path')].flatMap((cell) =>
+    [...cell.childNodes].filter((node) => node.nodeType === 3 && node.data.trim() && !node.data.includes(' ')));
+  const broken = parts.filter((node) => {
+    range.selectNodeContents(node);
+    return new Set([...range.getClientRects()].map(({ top }) => top)).size > 1;
+  });
+  return { measured: parts.length, broken: broken.map(({ data }) => data) };
+})()`;
 
 interface Contrasts {
   /** How many elements. */

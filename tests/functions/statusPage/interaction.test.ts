@@ -337,7 +337,7 @@ describeInChromium('The status page in Chromium', () => {
       await cancel.waitFor();
       await press(page, 'Cancel', job);
       await card(page, job)
-        .getByText(/^The last run, less than a minute ago, failed: Cancelled/)
+        .getByText(/^The last run, just now, failed: Cancelled/)
         .waitFor();
       await page.getByRole('button', { name: `Run ${job}` }).waitFor();
       await expect(storedRuns(job)).resolves.toMatchObject([{ Status: 'Failed', Processed_Count: 0 }]);
@@ -448,7 +448,7 @@ describeInChromium('The status page in Chromium', () => {
       await preview(page, job);
       await press(page, 'Run', job);
       await result(page, job).getByText('Completed').waitFor();
-      await card(page, job).getByText('The last run, less than a minute ago').waitFor();
+      await card(page, job).getByText('The last run, just now').waitFor();
       expect(new Set(requests.map(({ url }) => url.origin))).toEqual(new Set([served.url]));
       const [opening, ...later] = requests;
       expect(opening?.url.search).toBe('?code=the-key');
