@@ -1,6 +1,6 @@
 /** What every part of the page is made of: links, times, hosts, outcomes. */
 import { formatDuration, formatNumber, formatUtc } from '../../format';
-import { html, type SafeHtml } from '../../html';
+import { escapeHtml, html, SafeHtml } from '../../html';
 import type { Job } from '../../jobs/catalogue';
 import { stateWords, stoppedEarly, type StateName } from '../../jobs/jobStates';
 import type { Platform, RequestId } from '../../jobs/platforms';
@@ -78,8 +78,12 @@ export function timeTag(date: Date): SafeHtml {
 
 /** An address or a path: it wraps after its separators. */
 export function breakable(text: string): SafeHtml {
-  const [first = '', ...others] = text.split(/(?<=[@./_-])/);
-  return html`${first}${others.map((part) => html`<wbr />${part}`)}`;
+  return new SafeHtml(
+    text
+      .split(/(?<=[@./_-])/)
+      .map(escapeHtml)
+      .join('<wbr>'),
+  );
 }
 
 /** An id with a button that copies it. */

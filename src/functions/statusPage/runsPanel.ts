@@ -5,6 +5,7 @@ import type { FoundRuns } from '../../jobRun/history';
 import type { JobRun } from '../../jobRun/jobRun';
 import {
   type Address,
+  breakable,
   compareRuns,
   describeDuration,
   describeOutcome,
@@ -118,8 +119,7 @@ function columnsOf(panel: RunsPanel, { readAt }: View): Column[] {
         return itsJob && previous ? compareRuns(itsJob, run, previous, readAt).join(', ') : '';
       },
     },
-    { name: 'Started by', cell: describeTrigger },
-    { name: 'Host', cell: ({ startedBy }) => hostTag(startedBy) },
+    { name: 'Started by', cell: renderStarter },
   ];
   return columns.filter((column) => column !== false);
 }
@@ -129,12 +129,13 @@ function describeJob(jobType: JobRun['jobType']): string {
   return job ? titleOf(job) : jobType;
 }
 
-function describeTrigger(run: JobRun): string {
-  const operator = run.facts.manual?.operator;
+/** For example "by hand, ada@example.com, on machine-1". */
+function renderStarter(run: JobRun): SafeHtml {
+  const { startedBy, facts } = run;
   const trigger = triggerOf(run);
-  return trigger === undefined
-    ? '–'
-    : `${triggerWords[trigger]}${operator === undefined ? '' : `, ${operator}`}`;
+  const operator = facts.manual?.operator;
+  const known = [trigger && triggerWords[trigger], operator].filter(Boolean).map((words) => `${words}, `);
+  return html`${breakable(known.join(''))}on ${hostTag(startedBy)}`;
 }
 
 function renderRuns(panel: RunsPanel, view: View): SafeHtml {

@@ -139,6 +139,26 @@ describeInChromium('The status page in Chromium', () => {
         }
       });
 
+      test('a history of all jobs is read whole, with names and local times', async () => {
+        const Error_Message = 'Started by hand.\nhttp=augusta.ada.lovelace@department.example.com';
+        await addRuns(notification, [
+          { ago: hour, took: 70_000, Processed_Count: 1240, Failed_Count: 12, Error_Message },
+        ]);
+        await addRuns('RevokeExpiredPalantirRequests', [
+          { ago: minute, Status: 'InProgress', Processed_Count: 5 },
+        ]);
+        for (const width of [390, 1280]) {
+          const page = await open('&runs=all', {
+            timezoneId: 'Europe/Berlin',
+            viewport: { width, height: 900 },
+          });
+          const [content, shown] = await page.evaluate<[number, number]>(
+            `[document.querySelector('.scroll').scrollWidth, document.querySelector('.scroll').clientWidth]`,
+          );
+          expect(content).toBeLessThanOrEqual(shown);
+        }
+      });
+
       test('bullets stand within their box', async () => {
         const wrong = await served.startApp({ REVOCATION_CEILING: 'many' });
         const page = await open('', { url: wrong.url });
@@ -150,7 +170,7 @@ describeInChromium('The status page in Chromium', () => {
 
       test('on paper there is nothing to press, no card is split, and colours are those of light', async () => {
         await addRuns(notification, [{ ago: lately, took: 500, Processed_Count: 3, Failed_Count: 2 }]);
-        const page = await open(`&job=${notification}`, {
+        const page = await open('', {
           colorScheme: 'dark',
           viewport: { width: 718, height: 1000 },
         });

@@ -52,17 +52,16 @@ describeInChromium('The status page in Chromium', () => {
       await page.getByRole('link', { name: 'All runs of RevokeExpiredDatabricksRequests' }).click();
       await panel(page).waitFor();
       await expect(cells(panel(page).locator('tr'))).resolves.toEqual([
-        ['Started', 'Outcome', 'Revoked', 'Took', 'Than before', 'Started by', 'Host'],
+        ['Started', 'Outcome', 'Revoked', 'Took', 'Than before', 'Started by'],
         [
           `${utc(newest?.Started_At)} UTC`,
           'Completed',
           '1,234',
           '1 min 5 s',
           '1,222 more revoked, 43 times as long',
-          'timer',
-          'machine-2',
+          'timer, on machine-2',
         ],
-        [`${utc(earlier?.Started_At)} UTC`, 'Completed', '12', '1.5 s', '', 'timer', 'machine-1'],
+        [`${utc(earlier?.Started_At)} UTC`, 'Completed', '12', '1.5 s', '', 'timer, on machine-1'],
       ]);
 
       const failed = card(page, 'RevokeExpiredPalantirRequests');
@@ -315,10 +314,10 @@ describeInChromium('The status page in Chromium', () => {
       await page.getByRole('link', { name: 'Runs of all jobs' }).click();
       await panel(page).getByRole('heading', { name: 'All jobs: runs' }).waitFor();
       await expect(shown(page, 1, 3, 6, 7)).resolves.toEqual([
-        ['Revoke expired Databricks access', '5', '5 more revoked', 'command line'],
-        ['Revoke expired Databricks access', '0', '3 fewer revoked', 'timer'],
-        ['Send Palantir expiry reminders', '4', '', 'by hand, Ada cli.'],
-        ['Revoke expired Databricks access', '3', '', 'timer'],
+        ['Revoke expired Databricks access', '5', '5 more revoked', 'command line, on machine-1'],
+        ['Revoke expired Databricks access', '0', '3 fewer revoked', 'timer, on machine-1'],
+        ['Send Palantir expiry reminders', '4', '', 'by hand, Ada cli., on machine-1'],
+        ['Revoke expired Databricks access', '3', '', 'timer, on machine-1'],
       ]);
     });
 
@@ -332,13 +331,13 @@ describeInChromium('The status page in Chromium', () => {
         };
         await choose('by hand');
         await expect(shown(page, 1, 6)).resolves.toEqual([
-          ['Send Palantir expiry reminders', 'by hand, Ada cli.'],
+          ['Send Palantir expiry reminders', 'by hand, Ada cli., on machine-1'],
         ]);
         await choose('command line');
-        await expect(shown(page, 3, 6)).resolves.toEqual([['5', 'command line']]);
+        await expect(shown(page, 3, 6)).resolves.toEqual([['5', 'command line, on machine-1']]);
         await choose('timer');
         await choose('failed');
-        await expect(shown(page, 2, 6)).resolves.toEqual([['Failed', 'timer']]);
+        await expect(shown(page, 2, 6)).resolves.toEqual([['Failed', 'timer, on machine-1']]);
         await choose('Revoke expired Palantir access');
         await expect(panel(page).innerText()).resolves.toContain('No such run yet.');
       }
