@@ -83,7 +83,8 @@ export const getStatus: Handler = async (request, context) => {
 };
 
 /** Who may not see the page gets one all the same, with the way in. */
-export const refuseStatus: RefusalHandler = async (request, { status, title, message }) => {
+export const refuseStatus: RefusalHandler = async (request, refusal) => {
+  const { status, title, detail } = toProblem(refusal);
   const { appService } = (await getServices()).settings;
   const { pathname, search } = new URL(request.url);
   const back = new URLSearchParams({ post_login_redirect_uri: pathname + search });
@@ -91,9 +92,7 @@ export const refuseStatus: RefusalHandler = async (request, { status, title, mes
     ? { href: `/.auth/login/aad?${back.toString()}`, text: 'Sign in' }
     : undefined;
   const part = request.headers.get('x-fragment');
-  const page = part
-    ? renderProblem(title, message, signIn)
-    : renderProblemPage(title, message, assets, signIn);
+  const page = part ? renderProblem(title, detail, signIn) : renderProblemPage(title, detail, assets, signIn);
   return answer(status, page);
 };
 
@@ -154,7 +153,7 @@ async function readSearchPanel(given: string, services: Services, deadline: Dead
 }
 
 function noSuchPage(detail: string): RequestError {
-  return new RequestError(404, 'There is no such page', `${detail} Open the status page without it.`);
+  return new RequestError('unknownPage', `${detail} Open the status page without it.`);
 }
 
 /** The largest value of an INT column. */
