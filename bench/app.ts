@@ -55,7 +55,10 @@ export async function buildApps(packageFile: string): Promise<Apps> {
     supported: { 'dynamic-import': false },
   });
   const eager = join(unbundled, 'eager.js');
-  writeFileSync(eager, ['./functions/register.js', ...lazy].map((name) => `require(${JSON.stringify(name)});\n`).join(''));
+  writeFileSync(
+    eager,
+    ['./functions/register.js', ...lazy].map((name) => `require(${JSON.stringify(name)});\n`).join(''),
+  );
   const empty = join(directory, 'empty/main.mjs');
   await build({
     stdin: {
