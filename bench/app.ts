@@ -44,7 +44,8 @@ export async function buildApps(packageFile: string): Promise<Apps> {
   }
   const unbundled = join(directory, 'unbundled');
   await build({
-    entryPoints: globSync('src/**/*.ts', { cwd: root }),
+    // The entry awaits at its top level, which CommonJS does not know.
+    entryPoints: globSync('src/**/*.ts', { cwd: root, exclude: ['src/main.ts'] }),
     absWorkingDir: root,
     outdir: unbundled,
     format: 'cjs',
@@ -54,7 +55,10 @@ export async function buildApps(packageFile: string): Promise<Apps> {
     supported: { 'dynamic-import': false },
   });
   const eager = join(unbundled, 'eager.js');
-  writeFileSync(eager, ['./main.js', ...lazy].map((name) => `require(${JSON.stringify(name)});\n`).join(''));
+  writeFileSync(
+    eager,
+    ['./functions/register.js', ...lazy].map((name) => `require(${JSON.stringify(name)});\n`).join(''),
+  );
   const empty = join(directory, 'empty/main.mjs');
   await build({
     stdin: {
@@ -75,7 +79,7 @@ export async function buildApps(packageFile: string): Promise<Apps> {
   writeFileSync(nothing, '');
   return {
     deployed: join(directory, 'deployed/dist/main.mjs'),
-    unbundled: join(unbundled, 'main.js'),
+    unbundled: join(unbundled, 'functions/register.js'),
     eager,
     empty,
     nothing,

@@ -25,7 +25,7 @@ import {
   readRequestId,
   type Parameters,
 } from './parameters';
-import { problemResponse, RequestError, toProblemResponse } from './problem';
+import { problem, problemResponse, RequestError, toProblemResponse } from './problem';
 import { getServices, runTracked } from './runner';
 import { signedInName } from './signIn';
 
@@ -58,16 +58,12 @@ export const postRun = withErrorResponses(async (request) => {
   if (result.kind === 'held') {
     const activeRun = describeActiveRun(result.activeRun);
     const detail = `${job.type} is being run by ${activeRun.startedBy} since ${formatUtc(activeRun.startedAt)}. Try again when that run has ended: it can hold the lock until ${formatUtc(activeRun.lockExpiresAt)} at most.`;
-    return problemResponse(
-      409,
-      'The job is already running',
-      detail,
-      { activeRun },
-      { 'Retry-After': heldRetryAfter },
-    );
+    const headers = { 'Retry-After': heldRetryAfter };
+    return problemResponse(problem('running', detail, { members: { activeRun }, headers }));
   }
   const run = { ...result.run, stoppedEarly: result.stoppedEarly, ...result.backlog };
-  if (run.status === 'Failed') return problemResponse(500, 'The job failed', run.message ?? '', { run });
+  if (run.status === 'Failed')
+    return problemResponse(problem('jobFailed', run.message ?? '', { members: { run } }));
   return { jsonBody: run };
 });
 
@@ -111,7 +107,7 @@ export const postCancel = withErrorResponses(async (request) => {
   if (cancellation.kind === 'unknown') throw unknownRun(job, jobId);
   const { run } = cancellation;
   if (cancellation.kind === 'ended')
-    throw new RequestError(409, 'The run has ended', `Run ${run.jobId} is ${run.status} already.`, { run });
+    throw new RequestError('runEnded', `Run ${run.jobId} is ${run.status} already.`, { run });
   return { jsonBody: run };
 });
 
@@ -178,8 +174,7 @@ export function requireJob(request: HttpRequest): Job {
   if (job) return job;
   const jobTypes = jobs.map(({ type }) => type);
   throw new RequestError(
-    404,
-    'Unknown job type',
+    'unknownJobType',
     `There is no job type ${quote(jobType)}: known are ${jobTypes.join(', ')}.`,
     { jobTypes },
   );
@@ -188,7 +183,7 @@ export function requireJob(request: HttpRequest): Job {
 /** The job has no run of that id. */
 export function unknownRun(job: Job, jobId: string): RequestError {
   const detail = `${job.type} has no run ${quote(jobId)}: GET /api/jobs/${job.type}/runs lists its runs.`;
-  return new RequestError(404, 'Unknown run', detail);
+  return new RequestError('unknownRun', detail);
 }
 
 /** Turns what a handler throws into a problem document. */

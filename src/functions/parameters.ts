@@ -6,7 +6,7 @@ import { RequestError } from './problem';
 export class ParameterError extends RequestError {
   override readonly name = 'ParameterError';
   constructor(message: string) {
-    super(400, 'A parameter is unknown or malformed', message);
+    super('malformedParameter', message);
   }
 }
 
@@ -63,14 +63,12 @@ async function readBody(request: HttpRequest, known: readonly string[]): Promise
   const bytes = await request.arrayBuffer();
   if (bytes.byteLength === 0 && announcesBody(request))
     throw new RequestError(
-      411,
-      'The body did not arrive',
+      'bodyMissing',
       'The request announces a body, and none arrived: Azure Functions drops one that is sent in chunks (Transfer-Encoding: chunked). Give the parameters in the query, such as ?dryRun=true, or send the body with its Content-Length. Nothing was done.',
     );
   if (bytes.byteLength > maxBodyBytes)
     throw new RequestError(
-      413,
-      'The body is too large',
+      'bodyTooLarge',
       `The body has ${bytes.byteLength} bytes: expected at most ${maxBodyBytes}. Give the parameters in the query, such as ?dryRun=true.`,
     );
   const text = new TextDecoder().decode(bytes);
@@ -78,8 +76,7 @@ async function readBody(request: HttpRequest, known: readonly string[]): Promise
   const mediaType = request.headers.get('content-type')?.split(';')[0]?.trim().toLowerCase();
   if (mediaType !== 'application/json' && mediaType !== 'application/x-www-form-urlencoded')
     throw new RequestError(
-      415,
-      'The media type of the body is not supported',
+      'unsupportedMediaType',
       `The body is ${mediaType ? quote(mediaType) : 'of no media type'}: expected application/json or application/x-www-form-urlencoded, or no body.`,
     );
   try {

@@ -70,8 +70,7 @@ export function requireRequest({ platform: name = '', requestId: written = '' }:
   if (!platform) {
     const known = platforms.map((one) => one.name.toLowerCase());
     throw new RequestError(
-      404,
-      'Unknown platform',
+      'unknownPlatform',
       `There is no platform ${quote(name)}: known are ${known.join(' and ')}.`,
     );
   }
@@ -82,8 +81,7 @@ export function requireRequest({ platform: name = '', requestId: written = '' }:
 
 export function unknownRequest({ name }: Platform, requestId: RequestId): RequestError {
   return new RequestError(
-    404,
-    'Unknown request',
+    'unknownRequest',
     `There is no ${name} request with the id ${quote(String(requestId))}: GET /api/requests?q= finds one by its number, holder or address.`,
   );
 }
@@ -226,5 +224,5 @@ function reminderProblem(
   retryAfterMs?: number,
 ): HttpResponseInit {
   const headers = retryAfterMs === undefined ? {} : { 'Retry-After': String(Math.ceil(retryAfterMs / 1000)) };
-  return problemResponse(status, title, detail, { code }, headers);
+  return problemResponse({ status, code, title, detail, headers });
 }

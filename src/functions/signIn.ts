@@ -34,19 +34,16 @@ export function findRefusal(request: HttpRequest, appService: AppServiceSettings
   const name = signedInName(request, appService);
   if (name === undefined)
     return new RequestError(
-      401,
-      'Sign in first',
+      'notSignedIn',
       appService.authenticationOn
         ? 'App Service authentication let this request through without signing anybody in. Sign in, or set it to require authentication.'
         : 'HTTP_AUTHORIZATION is signIn, but App Service authentication is off: turn it on, or set HTTP_AUTHORIZATION to key.',
     );
   if (request.method === 'GET') return undefined;
-  if (isFromOtherSite(request))
-    return new RequestError(403, 'Another site asked for this', 'Use the status page of this app.');
+  if (isFromOtherSite(request)) return new RequestError('otherSite', 'Use the status page of this app.');
   if (!mayOperate(request))
     return new RequestError(
-      403,
-      'Your account may only read',
+      'readOnly',
       `Running and cancelling need the app role ${operatorRole}, which ${name} does not have. Whoever manages this app's enterprise application in Microsoft Entra gives it (Users and groups); then sign out at /.auth/logout and in again.`,
     );
   return undefined;

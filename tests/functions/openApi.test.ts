@@ -1,4 +1,5 @@
 /** docs/openapi.yaml itself, and the app against it. What the app answers is held against it by every test that asks the app. */
+import { problemCodes } from '../../src/functions/problem';
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { jobs } from '../../src/jobs/catalogue';
@@ -65,6 +66,8 @@ test('its lists of values are those of the code', () => {
   };
   expect(schemas.JobType?.enum).toEqual(jobs.map(({ type }) => type));
   expect(schemas.Job?.properties.state?.enum).toEqual(stateNames);
+  const described = (schemas.Problem?.properties.code as { description?: string }).description ?? '';
+  expect(problemCodes.filter((code) => !described.includes(`\`${code}\``))).toEqual([]);
   expect(schemas.FailureCause?.enum).toEqual(Object.keys(failureCauses));
 });
 
@@ -85,7 +88,7 @@ describe('An answer that is not documented is refused:', () => {
   const runs = '/api/jobs/RevokeExpiredDatabricksRequests/runs';
   const json = (body: unknown, status = 200, type = 'application/json', headers = {}): Response =>
     new Response(JSON.stringify(body), { status, headers: { 'Content-Type': type, ...headers } });
-  const problem = { title: 'Busy', status: 503, detail: 'Wait.' };
+  const problem = { title: 'Busy', status: 503, code: 'busy', detail: 'Wait.' };
 
   test('none of these is', async () => {
     await expectDocumented('POST', runs, json(finished));

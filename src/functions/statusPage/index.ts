@@ -106,7 +106,8 @@ export const getStatus: Handler = async (request, context) => {
 };
 
 /** Who may not see the page gets one all the same, with the way in. */
-export const refuseStatus: RefusalHandler = async (request, { status, title, message }) => {
+export const refuseStatus: RefusalHandler = async (request, refusal) => {
+  const { status, title, detail } = toProblem(refusal);
   const { appService } = (await getServices()).settings;
   const { pathname, search } = new URL(request.url);
   const back = new URLSearchParams({ post_login_redirect_uri: pathname + search });
@@ -114,7 +115,7 @@ export const refuseStatus: RefusalHandler = async (request, { status, title, mes
     ? { href: `/.auth/login/aad?${back.toString()}`, text: 'Sign in' }
     : undefined;
   const part = request.headers.get('x-fragment');
-  const problem = { title, detail: message, ...(signIn && { way: signIn }), retry: false };
+  const problem = { title, detail, ...(signIn && { way: signIn }), retry: false };
   return answer(status, part ? renderProblem(problem) : renderProblemPage(problem, assets));
 };
 
@@ -195,7 +196,7 @@ async function readSearchPanel(given: string, services: Services, deadline: Dead
 }
 
 function noSuchPage(detail: string): RequestError {
-  return new RequestError(404, 'There is no such page', `${detail} Open the status page without it.`);
+  return new RequestError('unknownPage', `${detail} Open the status page without it.`);
 }
 
 /** The largest value of an INT column. */
