@@ -5,7 +5,7 @@ import { deadlineIn } from '../../src/clock';
 import { readJobStates } from '../../src/jobs/jobStates';
 import { acquireLock } from '../../src/jobRun/acquire';
 import { finishRun } from '../../src/jobRun/finish';
-import { listRuns, readFirstRunAt } from '../../src/jobRun/history';
+import { findRuns, listRuns, readFirstRunAt } from '../../src/jobRun/history';
 import { cancelRun } from '../../src/jobRun/cancel';
 import { notifiableSql, readBacklog } from '../../src/jobs/dueSql';
 import { countViewRows } from '../../src/jobs/grants';
@@ -125,6 +125,7 @@ async function doEverything(record: (action: () => Promise<unknown>) => Promise<
     await environment.addGrants(job, [{ endsIn: -hour }]);
     await record(() => environment.run(job, environment.services({ revocationCeiling: 0 })));
     await record(() => listRuns(session, job.type, 10));
+    await record(() => findRuns(session, undefined, 10, {}));
     // A run whose row was closed meanwhile.
     await record(async () => {
       const acquisition = await acquireLock(session, job.type, newGuid(), 'machine-1');

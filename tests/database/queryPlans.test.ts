@@ -6,7 +6,7 @@ import { deadlineIn } from '../../src/clock';
 import { previewJob } from '../../src/jobs/previewJob';
 import { readStory } from '../../src/jobs/requestStory';
 import { notifiableSql } from '../../src/jobs/dueSql';
-import { listRuns } from '../../src/jobRun/history';
+import { findRuns, listRuns } from '../../src/jobRun/history';
 import { jobs } from '../../src/jobs/catalogue';
 import type { Job } from '../../src/jobs/catalogue';
 import { finished, realServer, startTestEnvironment, type TestEnvironment } from '../support/environment';
@@ -74,7 +74,10 @@ async function record(job: Job): Promise<Recorded[]> {
   const run = finished(await environment.run(job, services));
   expect(run).toMatchObject({ status: 'Completed', processedCount: 2 });
   await services.database.connect('run', (connection) =>
-    connection.withRetries(deadlineIn(services.clock, day), (session) => listRuns(session, job.type, 10)),
+    connection.withRetries(deadlineIn(services.clock, day), async (session) => {
+      await listRuns(session, job.type, 10);
+      await findRuns(session, undefined, 10, { before: run.jobId });
+    }),
   );
   await readStory(services, deadlineIn(services.clock, day), job.platform, id);
   const texts = [...new Set(standIn.statements.map(({ text }) => text))];
@@ -142,6 +145,11 @@ function planOf(job: Job, ...pieces: string[]): string {
       expect(planOf(job, 'SELECT TOP (@limit)', 'FROM dbo.JobRun')).toContain(
         'IX_JobRun_Job_Type_Started_At',
       );
+    });
+
+    test('the history of all jobs is read backwards from a run by the key', () => {
+      const plan = planOf(job, 'SELECT TOP (@limit)', 'WHERE r.Id < (SELECT c.Id');
+      expect(plan).toMatch(/SEARCH r USING INTEGER PRIMARY KEY \(rowid<\?\)/);
     });
 
     test('what is written goes on by position and by the request’s key', () => {

@@ -6,7 +6,7 @@ import { Session } from '../../src/database/session';
 import { jobs } from '../../src/jobs/catalogue';
 import { previewJob } from '../../src/jobs/previewJob';
 import { cancelRun } from '../../src/jobRun/cancel';
-import { listRuns } from '../../src/jobRun/history';
+import { findRuns, listRuns } from '../../src/jobRun/history';
 import {
   finished,
   startTestEnvironment,
@@ -70,6 +70,7 @@ describe.each(jobs.map((job) => [job.type, job] as const))('%s', (_, job) => {
       connection.withRetries(deadlineIn(member.clock, hour), async (session) => {
         const [run] = await listRuns(session, job.type, 10);
         expect(run).toMatchObject({ jobType: job.type, processedCount: 1 });
+        expect(await findRuns(session, undefined, 10, {})).toMatchObject({ runs: [{ jobId: run?.jobId }] });
         expect(await cancelRun(session, job.type, run?.jobId ?? '', false)).toMatchObject({ kind: 'ended' });
       }),
     );
