@@ -10,7 +10,7 @@ const advice = 'docs/operating.md, "When something is wrong", says what to do';
 /** How each job is doing: the state that the status page shows, with its reason. */
 export async function checkJobStates(
   database: ExaminedDatabase,
-  settings: Pick<Settings, 'schedules' | 'scheduleZone' | 'appService' | 'readAt' | 'problems'>,
+  settings: Pick<Settings, 'schedules' | 'scheduleZone' | 'appService' | 'schedulesReadAt' | 'problems'>,
 ): Promise<Finding[]> {
   const findings: Finding[] = [];
   for (const job of jobs) {

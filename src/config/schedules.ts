@@ -19,6 +19,12 @@ export function scheduleFor(
   return given === undefined || given === '' ? defaultSchedules[setting] : given;
 }
 
+/**
+ * When this process read the schedules: as it loads this file it registers its timers. Azure restarts an app to change a
+ * setting.
+ */
+export const schedulesReadAt = new Date();
+
 /** The app settings that set the clock of a function app; TZ comes first. */
 const zoneSettings = ['TZ', 'WEBSITE_TIME_ZONE'] as const;
 export type ZoneSetting = (typeof zoneSettings)[number];

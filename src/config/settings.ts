@@ -8,6 +8,7 @@ import {
   isTimeZone,
   readScheduleZone,
   scheduleFor,
+  schedulesReadAt,
   type ScheduleSetting,
   type ScheduleZone,
   type ZoneSetting,
@@ -66,8 +67,8 @@ export interface Settings extends DatabaseSettings {
   readonly telemetryConnectionString?: string;
   /** Application Insights takes telemetry with a token of the app's identity only. */
   readonly telemetryNeedsToken: boolean;
-  /** When this process began: it has had its app settings since then, as Azure restarts an app to change them. */
-  readonly readAt: Date;
+  /** Since when this process has had these schedules. */
+  readonly schedulesReadAt: Date;
   /** Every setting that is missing or malformed. */
   readonly problems: readonly SettingProblem[];
   readonly appService: AppServiceSettings;
@@ -465,7 +466,7 @@ export function readSettings(environment: Environment): Settings {
     ...(telemetryConnectionString && { telemetryConnectionString }),
     telemetryNeedsToken: values.APPLICATIONINSIGHTS_AUTHENTICATION_STRING !== undefined,
     appService: readAppServiceSettings(environment),
-    readAt: new Date(performance.timeOrigin),
+    schedulesReadAt,
     problems,
   };
 }

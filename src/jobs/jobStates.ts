@@ -43,7 +43,7 @@ export interface JobTimer {
   readonly zone: ScheduleZone;
   /** The platform does not fire it. */
   readonly off: boolean;
-  /** Since when this process has had these settings. */
+  /** Since when this process has had this schedule. */
   readonly readAt: Date;
 }
 
@@ -113,7 +113,7 @@ export async function readJobStates(
   );
 }
 
-type TimerSettings = Pick<Settings, 'schedules' | 'scheduleZone' | 'appService' | 'readAt'>;
+type TimerSettings = Pick<Settings, 'schedules' | 'scheduleZone' | 'appService' | 'schedulesReadAt'>;
 
 /** What a run of each kind reads. */
 const neededGroups: Readonly<Record<Job['kind'], readonly SettingGroup[]>> = {
@@ -149,12 +149,12 @@ export async function readJobState(
 }
 
 function timerOf({ type, scheduleSetting }: Job, settings: TimerSettings): JobTimer {
-  const { schedules, scheduleZone, appService, readAt } = settings;
+  const { schedules, scheduleZone, appService, schedulesReadAt } = settings;
   return {
     expression: schedules[scheduleSetting],
     zone: scheduleZone,
     off: appService.disabledFunctions.has(type),
-    readAt,
+    readAt: schedulesReadAt,
   };
 }
 

@@ -23,6 +23,16 @@ function problems(environment: Environment): Record<string, string> {
   );
 }
 
+test('the address of the operating guide is an https address, to which a section can be added', () => {
+  const DOCUMENTATION_URL = 'https://example.com/operating.md';
+  expect(readSettings({ ...minimal, DOCUMENTATION_URL }).documentationUrl).toBe(DOCUMENTATION_URL);
+  for (const wrong of ['http://example.com', 'docs/operating.md', `${DOCUMENTATION_URL}#top`]) {
+    const settings = readSettings({ ...minimal, DOCUMENTATION_URL: wrong });
+    expect(settings.problems).toMatchObject([{ setting: 'DOCUMENTATION_URL', group: 'page' }]);
+    expect(settings.documentationUrl).toBeUndefined();
+  }
+});
+
 test('four settings suffice; the others have the documented defaults', () => {
   expect(readSettings(minimal)).toEqual({
     database: {
@@ -43,7 +53,7 @@ test('four settings suffice; the others have the documented defaults', () => {
     scheduleZone: { timeZone: 'UTC' },
     schedules: defaultSchedules,
     telemetryNeedsToken: false,
-    readAt: expect.any(Date) as Date,
+    schedulesReadAt: expect.any(Date) as Date,
     problems: [],
     appService: { authenticationOn: false, disabledFunctions: new Set() },
   });

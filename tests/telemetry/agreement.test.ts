@@ -85,7 +85,7 @@ beforeAll(async () => {
     SCHEDULE_NOTIFY_DATABRICKS: '0 30 * * * *',
     SCHEDULE_NOTIFY_PALANTIR: '0 45 * * * *',
   };
-  const readAt = new Date();
+  const schedulesReadAt = new Date();
   app = await sample.startApp({
     ...hourly,
     NODE_EXTRA_CA_CERTS: authorities,
@@ -102,7 +102,7 @@ beforeAll(async () => {
     ...hourly,
     EMAIL_ENDPOINT: 'none',
   });
-  settings = { schedules, scheduleZone, appService, problems, readAt };
+  settings = { schedules, scheduleZone, appService, problems, schedulesReadAt };
 });
 afterAll(async () => {
   await sample.close();

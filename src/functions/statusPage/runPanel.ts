@@ -1,4 +1,4 @@
-import { describeCounts, formatCount, formatNumber, formatAgo, formatUtc } from '../../format';
+import { describeCounts, formatAgo, formatCount, formatNumber, formatUtc } from '../../format';
 import { html, type SafeHtml } from '../../html';
 import type { Job } from '../../jobs/catalogue';
 import { failureCauses } from '../../jobs/failures';
