@@ -29,7 +29,7 @@ WHERE r.Job_Type = @jobType ORDER BY r.Job_Type, r.Started_At DESC, r.Id DESC;`,
 
 /**
  * A page of a job's history.
- * @returns undefined if there is no run of the Job_Id `before`
+ * @returns undefined if the job has no run of the Job_Id `before`
  */
 export async function readHistory(
   session: Session,
@@ -37,9 +37,8 @@ export async function readHistory(
   limit: number,
   before: string | undefined,
 ): Promise<JobRun[] | undefined> {
-  const runs = await listRuns(session, jobType, limit, { before });
-  const isKnown = runs.length > 0 || before === undefined || (await findRun(session, before)) !== undefined;
-  return isKnown ? runs : undefined;
+  if (before !== undefined && (await findRun(session, before))?.jobType !== jobType) return undefined;
+  return listRuns(session, jobType, limit, { before });
 }
 
 /** The run of a job type that began next after the run of this Job_Id. */
