@@ -89,7 +89,7 @@ async function readBody(request: HttpRequest, known: readonly string[]): Promise
   }
 }
 
-/** How to do without the body. */
+/** What to do instead of sending such a body. */
 function adviceWithout(known: readonly string[]): string {
   if (known.length === 0) return 'No parameter is taken here: send no body.';
   const example = known.includes('dryRun') ? ', such as ?dryRun=true' : '';
