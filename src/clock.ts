@@ -36,6 +36,8 @@ export interface Shutdown {
 /** When a piece of work has to end. */
 export interface Deadline extends Partial<Shutdown> {
   readonly clock: Clock;
+  /** Of work that goes on while the app is stopped: aborted then, so that no pause is made. */
+  readonly hurry?: AbortSignal;
   /** When nothing new is started any more, by the clock's elapsed(). */
   readonly at: number;
 }
@@ -83,17 +85,18 @@ export function deadlineIn(clock: Clock, ms: number): Deadline {
 }
 
 /** Extends the deadline by `ms` for the record of what was done, which a shutdown leaves a second longer. */
-export function extendedForRecord({ clock, at, abandonRecords }: Deadline, ms: number): Deadline {
+export function extendedForRecord({ clock, at, signal, abandonRecords }: Deadline, ms: number): Deadline {
   return {
     clock,
     at: Math.max(clock.elapsed(), at) + ms,
+    ...(signal && { hurry: signal }),
     ...(abandonRecords && { abandon: abandonRecords }),
   };
 }
 
 /** Extends the deadline by `ms` for the run's row, which is finished whatever happens. */
-export function extendedForRow({ clock, at }: Deadline, ms: number): Deadline {
-  return { clock, at: Math.max(clock.elapsed(), at) + ms };
+export function extendedForRow({ clock, at, signal }: Deadline, ms: number): Deadline {
+  return { clock, at: Math.max(clock.elapsed(), at) + ms, ...(signal && { hurry: signal }) };
 }
 
 /** Whether something may still be started after a pause of `ms`. */

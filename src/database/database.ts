@@ -49,10 +49,10 @@ export interface RetryOptions {
  * 30 workers of the smallest Azure SQL database ("Resource limits for single databases", DTU model, Basic).
  * maxConcurrentRequests in host.json leaves room for those who wait.
  */
-const maxSessions = { run: 8, read: 4, search: 4 };
+const maxSessions = { run: 8, reminder: 4, read: 4, search: 4 };
 
 /**
- * What a session is for. `run`: runs and cancels, which write. `read`: states, histories, single runs. `search`: what is
+ * What a session is for. `run`: runs and cancels, which write. `reminder`: one that is sent by hand. `read`: states, histories, single runs. `search`: what is
  * due, in the site's own tables, which takes seconds where they are large.
  */
 export type Purpose = keyof typeof maxSessions;
@@ -61,6 +61,7 @@ export type Purpose = keyof typeof maxSessions;
 export class Database {
   readonly #slots: Readonly<Record<Purpose, Slots>> = {
     run: new Slots(maxSessions.run),
+    reminder: new Slots(maxSessions.reminder),
     read: new Slots(maxSessions.read),
     search: new Slots(maxSessions.search),
   };
@@ -97,8 +98,6 @@ export class Database {
 export class DatabaseConnection {
   #session: Promise<Session> | undefined;
   #wasOpen = false;
-  /** The app is being stopped, and the session that some work waited for was closed. */
-  #abandoned = false;
 
   constructor(
     private readonly open: () => Promise<Session>,
@@ -128,10 +127,7 @@ export class DatabaseConnection {
         });
       } catch (error) {
         const discarded = this.#discard(current);
-        if (error instanceof AbandonedError) {
-          this.#abandoned = true;
-          throw error;
-        }
+        if (error instanceof AbandonedError) throw error;
         await discarded;
         if (!this.#mayPass(error)) throw error;
         if (error instanceof StatementTimeoutError && error.statement.slow) {
@@ -141,15 +137,13 @@ export class DatabaseConnection {
         if (deadline.clock.elapsed() - startedAt > resetAfterMs) tries = 0;
         const delay = retryDelaysMs[tries++];
         if (delay === undefined || !hasTimeFor(deadline, delay)) throw error;
-        // Of a session that was closed since others had to give up, there is nothing to recover from, and no time.
-        if (this.#abandoned) continue;
         this.retryOptions.onRetry?.({
           number: tries + 1,
           maxTries: retryDelaysMs.length + 1,
           delayMs: delay,
           error,
         });
-        await deadline.clock.sleep(delay, deadline.signal);
+        await deadline.clock.sleep(delay, deadline.signal ?? deadline.hurry);
       }
     }
   }

@@ -28,7 +28,7 @@ export type SendOutcome =
   | Accepted
   | Rejected
   | Unknown
-  /** The message was not taken: the service is down or, then it is `lasting`, refuses the identity or is not there. */
+  /** The message was not taken: the service is down or, then it is `permanent`, refuses the identity or is not there. */
   | { readonly kind: 'unavailable'; readonly reason: string; readonly permanent: boolean }
   /** Not sent: the run may start nothing new, or the service asks to wait longer than the run may. */
   | { readonly kind: 'stopped'; readonly reason: StopReason; readonly retryAfterMs?: number };
@@ -144,12 +144,19 @@ export class EmailClient {
     onAccepted: () => void,
   ): Promise<SendOutcome> {
     let { operationId } = message;
+    const lookUp = (id: string) => this.#lookUp(id, deadline.abandon);
+    for (const id of message.earlierIds ?? []) {
+      const known = await lookUp(id);
+      if (known.kind === 'accepted') return known;
+    }
     // It may have been sent on an earlier day. An answer that is lost says nothing: it is then sent under its own id.
     if (message.firstDay < today && stopReason(deadline) === undefined) {
-      let known = await this.#lookUp(operationId, deadline.abandon);
+      let known = await lookUp(operationId);
       if (known.kind === 'failed') {
+        const yesterdays = await lookUp(operationIdOn(dayBefore(today), operationId));
+        if (yesterdays.kind === 'accepted') return yesterdays;
         operationId = operationIdOn(today, operationId);
-        known = await this.#lookUp(operationId, deadline.abandon);
+        known = await lookUp(operationId);
       }
       if (known.kind === 'accepted') return known;
       if (known.kind === 'failed') return rejected(known);
@@ -333,6 +340,11 @@ export class EmailClient {
     );
     return this.#client;
   }
+}
+
+/** @param day yyyy-mm-dd */
+function dayBefore(day: string): string {
+  return new Date(Date.parse(day) - 24 * 60 * 60 * 1000).toISOString().slice(0, 10);
 }
 
 function rejected({ reason }: Failed): Rejected {

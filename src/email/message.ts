@@ -12,6 +12,8 @@ export interface EmailMessage {
    * in model/).
    */
   readonly operationId: string;
+  /** Ids under which the same message may have gone out before. */
+  readonly earlierIds?: readonly string[];
   /** The UTC day (yyyy-mm-dd) before which the message cannot have gone out. */
   readonly firstDay: string;
   readonly recipient: string;

@@ -59,11 +59,19 @@ export function writeRunMessage({ sentences, facts }: RunMessage): string | null
   return text === '' && codes === '' ? null : `${text}\n${codes}`;
 }
 
+const flags: readonly string[] = [...ends, ...triggers, 'withoutCeiling'];
+
+function isCodes(line: string): boolean {
+  return line === '' || line.split(' ').every((item) => flags.includes(item) || /^[\w.-]+=\S*$/.test(item));
+}
+
 /** Reads a message. One that another program wrote has sentences alone. */
 export function readRunMessage(text: string | null): RunMessage {
   const lineBreak = text?.lastIndexOf('\n') ?? -1;
-  if (text === null || lineBreak < 0) return { sentences: text ?? '', facts: { failures: [] } };
-  return { sentences: text.slice(0, lineBreak), facts: readCodes(text.slice(lineBreak + 1)) };
+  const codes = text?.slice(lineBreak + 1) ?? '';
+  if (text === null || lineBreak < 0 || !isCodes(codes))
+    return { sentences: text ?? '', facts: { failures: [] } };
+  return { sentences: text.slice(0, lineBreak), facts: readCodes(codes) };
 }
 
 function writeCodes({ stopped, ended, manual, withoutCeiling, failures }: RunFacts): string {

@@ -7,6 +7,7 @@ import type { Digest, DueGrant } from '../email/digest';
 import {
   backlogColumns,
   notifiableSql,
+  notifiedSql,
   nowSql,
   revokedWithinDays,
   toBacklog,
@@ -254,7 +255,7 @@ async function findUnusable(
   return unusable;
 }
 
-/** A page of #Due: the rows that are as they were collected, not renewed, withdrawn, expired or duplicated since. */
+/** A page of #Due: the rows that are as they were collected, not renewed, withdrawn, expired, duplicated or notified since. */
 async function readPage(
   session: Session,
   { platform, options: { leadDays } }: DueSource,
@@ -267,7 +268,7 @@ async function readPage(
 FROM #Due AS d
 JOIN ${platform.grantView} AS g ON g.RequestId = d.RequestId AND g.ExpiresAt = d.ExpiresAt
 WHERE d.Position BETWEEN @first AND @last AND d.ViewRows = 1 AND (d.LeadDays IS NULL OR g.ExpiresAt > ${nowSql})
-  AND ${viewRowsSql(platform)} = 1
+  AND ${viewRowsSql(platform)} = 1 AND NOT EXISTS (SELECT 1 ${notifiedSql(platform, 'd')})
 ORDER BY d.Position;`,
     parameters: { first: int(first), last: int(first + pageSize - 1), firstLead: int(leadDays.at(-1) ?? 0) },
   });

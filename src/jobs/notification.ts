@@ -55,6 +55,8 @@ type End = { readonly stopped: StopReason } | { readonly error: unknown };
 type Result =
   | Exclude<Item, MessageItem>
   | { readonly accepted: true; readonly failure?: Failure }
+  /** The app is stopped: whether the service has the message, or whether it is recorded, the next run finds out. */
+  | { readonly failure: Failure; readonly stopped: 'shutdown' }
   /** The message is not to blame: the service is down, does not answer, or refuses the identity. */
   | { readonly failure: Failure; readonly serviceFault: string };
 
@@ -103,10 +105,10 @@ async function sendAll(
       const { cause, requestIds, ...rest } = result.failure;
       failures.add(cause, requestIds, rest);
     }
-    if ('accepted' in result) {
-      accepted++;
+    if ('accepted' in result) accepted++;
+    // A refusal is an answer, too.
+    if ('accepted' in result || ('failure' in result && result.failure.cause === 'rejected'))
       faultsInARow = 0;
-    }
     if ('serviceFault' in result) {
       fault = result.serviceFault;
       if (++faultsInARow >= maxConsecutiveFailures) error ??= new EmailServiceError(faultsInARow, fault);
@@ -214,9 +216,15 @@ async function send(
     ...(code !== undefined && { code }),
   });
   if (outcome.kind === 'accepted') {
-    const failure = await record(context, message);
-    return { accepted: true, ...(failure && { failure }) };
+    try {
+      const failure = await record(context, message);
+      return { accepted: true, ...(failure && { failure }) };
+    } catch (error) {
+      if (!(error instanceof AbandonedError)) throw error;
+      return { failure: failed('unknown'), stopped: 'shutdown' };
+    }
   }
+  if (deadline.abandon?.aborted) return { failure: failed('unknown'), stopped: 'shutdown' };
   const { kind, reason } = outcome;
   log(`Requests ${requestIds.join(', ')}: message ${message.operationId} is ${kind} (${reason})`);
   return kind === 'rejected'

@@ -19,7 +19,7 @@ export interface RunContext {
 export interface Outcome {
   /**
    * What was due when the run looked; of a revocation also what it then leaves because the view yields it more than once.
-   * Absent where the run did not get so far, and where it was for one grant.
+   * Absent where the run did not get so far.
    */
   readonly backlog?: Backlog;
   /** Grants that were due and not done, by cause. */

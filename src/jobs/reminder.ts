@@ -9,15 +9,13 @@ import { createDigests, type DigestMessage } from '../email/message';
 import { addressFailure } from './dueReminders';
 import { requestIdParameter, type Grant } from './grants';
 import { readNext, type Next, type NextStep } from './nextStep';
+import { recordingGraceMs } from './notification';
 import type { Platform, RequestId } from './platforms';
 import { readRequests, type AccessRequest } from './requests';
 import type { Services } from './runJob';
 
 /** How long after a message about a grant none is sent by hand. In minutes. */
 export const quietMinutes = 10;
-
-/** How long recording a message that was sent may be retried at least. In ms. */
-const recordingGraceMs = 20_000;
 
 /** Notification_Sent_By of a reminder that was sent by hand begins so: no name is taken for a job. */
 const operatorMark = 'Operator';
@@ -69,7 +67,7 @@ export async function remind(
   { operator }: ReminderOptions = {},
 ): Promise<ReminderResult> {
   const { database, settings, clock, emailClient } = services;
-  return database.connect('run', async (connection) => {
+  return database.connect('reminder', async (connection) => {
     const found = await connection.withRetries(deadline, async (session) => {
       const next = await readNext({ session, platform, settings, clock }, requestId);
       const requests = next.grant ? undefined : await readRequests(session, platform, [requestId]);
@@ -162,8 +160,9 @@ function refusalOf({ next, request, recipient, history }: Found): ReminderResult
 }
 
 /**
- * The message, under an operation id that is its own until the next one is recorded, and for ten minutes: several at once,
- * and one whose answer was lost, are one message to the service.
+ * The message, under an operation id that is its own until the next one is recorded, in each ten minutes of the clock. One
+ * that went out in the ten minutes before is looked up first: so several at once, and one whose answer was lost, are one
+ * message to the service for ten minutes at least.
  */
 function createMessage(
   { settings: { leadDays, email } }: Services,
@@ -177,11 +176,12 @@ function createMessage(
   const remindedBefore = last !== null && dayOf(grant.expiresAt) - dayOf(last) <= (leadDays.at(-1) ?? 0);
   const grants = [{ ...grant, leadDays: begun ?? daysLeft, remindedBefore, dueSince: now }];
   const tenMinutes = Math.floor(now.getTime() / (quietMinutes * 60_000));
-  const salt = `by hand after ${lastId}, ${tenMinutes}`;
   const options = { platformName, lastLeadDays: leadDays[0] ?? 0, email };
-  const [message] = createDigests({ recipient, grants }, options, salt);
-  if (!message) throw new Error('A digest of one grant has no message.');
-  return message;
+  const createFor = (period: number): DigestMessage | undefined =>
+    createDigests({ recipient, grants }, options, `by hand after ${lastId}, ${period}`)[0];
+  const [message, earlier] = [createFor(tenMinutes), createFor(tenMinutes - 1)];
+  if (!message || !earlier) throw new Error('A digest of one grant has no message.');
+  return { ...message, earlierIds: [earlier.operationId] };
 }
 
 /**

@@ -1,6 +1,7 @@
 import { hasTimeFor, stopReason, stopWords, type StopReason } from '../clock';
 import { AbandonedError, SqlError, sqlErrors, StatementTimeoutError } from '../database/errors';
 import type { Session } from '../database/session';
+import { formatCount } from '../format';
 import { int, nVarChar, varChar } from '../database/statement';
 import { fencedSql, LockLostError } from '../jobRun/lease';
 import { backlogColumns, expiredSql, nowSql, readBacklog, toBacklog, type Backlog } from './dueSql';
@@ -42,7 +43,9 @@ export class SafetyStopError extends Error {
 export class NothingRevokedError extends Error {
   override readonly name = 'NothingRevokedError';
   constructor(due: number, reason: StopReason) {
-    super(`Nothing was revoked of ${due} ${due === 1 ? 'grant' : 'grants'} due: ${stopWords[reason]}.`);
+    // A batch that a shutdown cut short may have been written all the same.
+    const known = reason === 'shutdown' ? 'is known to be' : 'was';
+    super(`Nothing ${known} revoked of ${formatCount(due, 'grant')} due: ${stopWords[reason]}.`);
   }
 }
 
@@ -61,6 +64,8 @@ export async function revokeExpired(context: RunContext, ceiling: number | undef
       const collected = await collectDue(session, platform);
       const { backlog, withoutId } = collected;
       outcome.backlog ??= backlog;
+      // A batch whose answer was lost may have been written: what it wrote is no longer due.
+      revoked = Math.max(revoked, outcome.backlog.dueCount - backlog.dueCount);
       await assertWithinCeiling(session, platform, backlog.dueCount, ceiling);
       const { written, obstacles, stopped } = await revokeInRanges(session, context, collected, (count) => {
         revoked += count;

@@ -3,9 +3,9 @@ import { hostname } from 'node:os';
 import { deadlineIn, extendedForRow, stopWords, type Clock, type Deadline, type Shutdown } from '../clock';
 import type { Settings } from '../config/settings';
 import type { Database } from '../database/database';
-import { DatabaseError } from '../database/errors';
+import { AbandonedError, DatabaseError } from '../database/errors';
 import type { EmailClient } from '../email/emailClient';
-import { acquireLock } from '../jobRun/acquire';
+import { acquireLock, type Acquisition } from '../jobRun/acquire';
 import { finishRun, type Completion } from '../jobRun/finish';
 import type { RunMessage } from '../jobRun/runMessage';
 import type { ActiveRun, JobRun } from '../jobRun/jobRun';
@@ -181,9 +181,15 @@ async function runUnderLock(
   };
   const executeJob = prepare(services, job, options);
   return services.database.connect('run', async (connection) => {
-    const acquisition = await connection.withRetries(deadline, (session) =>
-      acquireLock(session, job.type, attempt.jobId, attempt.startedBy),
-    );
+    const acquire = (until: Deadline): Promise<Acquisition> =>
+      connection.withRetries(until, (session) =>
+        acquireLock(session, job.type, attempt.jobId, attempt.startedBy),
+      );
+    const acquisition = await acquire(deadline).catch((error: unknown) => {
+      if (!(error instanceof AbandonedError)) throw error;
+      // It may have its lock all the same: then its row is found and finished.
+      return acquire(extendedForRow(deadline, finishingGraceMs));
+    });
     if (acquisition.kind === 'held') return acquisition;
     const { run, abandoned } = acquisition;
     attempt.hasRow = true;

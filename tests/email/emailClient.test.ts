@@ -145,9 +145,27 @@ test('a message that was accepted on an earlier day is found before it is sent',
   expect(posts()).toBe(1);
 });
 
+test('a message that was failed on one day and accepted on the next is found on the third', async () => {
+  failWith('InternalServerError');
+  await send();
+  service.clearFaults();
+  setTime('2026-12-02T18:45:00Z');
+  expect(await sendAnew()).toMatchObject({ kind: 'accepted' });
+  setTime('2026-12-03T06:45:00Z');
+  expect(await sendAnew()).toMatchObject({ kind: 'accepted' });
+  expect(service.messages).toHaveLength(2);
+});
+
 test.each(['send', 'status'] as const)('a single 401 on a %s is the service’s own', async (on) => {
   service.order({ kind: 'error', status: 401, on });
   expect(await send()).toEqual({ kind: 'accepted', succeeded: true });
+  expect(service.messages).toHaveLength(1);
+});
+
+test('a message that was accepted under an id of an earlier try is not sent again', async () => {
+  await send({ ...message, operationId: '6f0f4e0c-5a53-5d0c-9d35-0d3a7c0b3a12' });
+  const earlierIds = ['6f0f4e0c-5a53-5d0c-9d35-0d3a7c0b3a12'];
+  expect(await send({ ...message, earlierIds })).toMatchObject({ kind: 'accepted' });
   expect(service.messages).toHaveLength(1);
 });
 

@@ -84,6 +84,8 @@ test('a message reads as sentences, with the codes on the last line', () => {
 test('a text that another program wrote is sentences alone', () => {
   const sentences = 'Stopped early: by hand. stopped=time';
   expect(readRunMessage(sentences)).toEqual({ sentences, facts: { failures: [] } });
+  for (const text of ['Closed by DBA\nafter incident 42', 'Closed\nstopped=time by Ada'])
+    expect(readRunMessage(text)).toEqual({ sentences: text, facts: { failures: [] } });
   expect(readRunMessage(null)).toEqual({ sentences: '', facts: { failures: [] } });
   expect(writeRunMessage({ sentences: ' ', facts: { failures: [] } })).toBeNull();
 });
