@@ -129,13 +129,25 @@ export const postReminder = withErrorResponses(async (request) => {
         },
       ),
     );
-    const by = operator === undefined ? '' : ` by ${operator}`;
-    log(`${platform.name} request ${requestId}: reminder asked for by hand${by}: ${result.kind}`);
+    log(
+      `${platform.name} request ${requestId}: reminder by hand: ${describeOutcome(result)}`,
+      levelOf(result),
+    );
     return answerReminder(result, platform, requestId);
   } finally {
     underWay.delete(key);
   }
 });
+
+/** For the log: without the address, and without who asked for it. */
+function describeOutcome(result: ReminderResult): string {
+  return 'reason' in result ? `${result.kind} (${result.reason})` : result.kind;
+}
+
+function levelOf({ kind }: ReminderResult): 'error' | 'warning' | undefined {
+  if (kind === 'unrecorded') return 'error';
+  return kind === 'rejected' || kind === 'unavailable' || kind === 'unknown' ? 'warning' : undefined;
+}
 
 function answerReminder(result: ReminderResult, platform: Platform, requestId: RequestId): HttpResponseInit {
   switch (result.kind) {
