@@ -29,7 +29,10 @@ const usage = 'Usage: npm run request -- <number, id, name or address> | <platfo
 runCommand(usage, async () => {
   const { positionals } = parseArguments({ allowPositionals: true, options: {} }, usage);
   const query = positionals.join(' ').trim();
-  if (query === '' || query.length > maxQueryLength) throw new Error(`Expected one request.\n${usage}`);
+  if (query === '') throw new Error(`Expected one request.\n${usage}`);
+  const { length } = Array.from(query);
+  if (length > maxQueryLength)
+    throw new Error(`The query has ${length} characters: expected at most ${maxQueryLength}.\n${usage}`);
   const services = await createServices(readEnvironment(), (message) => console.error(message), {
     credentialFor: createCommandCredential,
     interactive: true,

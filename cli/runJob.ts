@@ -7,9 +7,10 @@
  * (or the dry run was printed); 1: it failed, or its lock is held.
  */
 import { createShutdown } from '../src/clock';
-import { findJob, jobs, type Job } from '../src/jobs/catalogue';
+import { describeActiveRun } from '../src/jobRun/lease';
+import { findJob, jobs } from '../src/jobs/catalogue';
 import { previewJob } from '../src/jobs/previewJob';
-import { runJob } from '../src/jobs/runJob';
+import { describeFinished, runJob } from '../src/jobs/runJob';
 import { createServices } from '../src/services';
 import { createCommandCredential } from './credential';
 import { describePreview, describeResult } from './describeJob';
@@ -21,7 +22,8 @@ Job types: ${jobs.map(({ type }) => type).join(', ')}
 
   --dry-run                  shows what the job would do now, and writes nothing
   --allow-mass-revocation    runs a revocation job without the safety stop
-  --json                     prints the result as the API answers it
+  --json                     prints the run, or what it would do, as the API answers it; where the job is
+                             running already, its activeRun
 
 Exit code 0: the job completed; 1: it failed, or it is running already.`;
 
@@ -48,15 +50,16 @@ runCommand(usage, async () => {
     throw new Error(`--dry-run and --allow-mass-revocation cannot be combined.\n${usage}`);
 
   const log = (message: string): void => console.error(message);
-  const print = <T>(result: T, describe: (job: Job, result: T) => string): void =>
-    console.log(values.json ? JSON.stringify(result, undefined, 2) : describe(job, result));
+  const print = (inWords: string, answer: object): void =>
+    console.log(values.json ? JSON.stringify(answer, undefined, 2) : inWords);
   const services = await createServices(readEnvironment(), log, {
     credentialFor: createCommandCredential,
     interactive: true,
     onRetry: reportRetry,
   });
   if (values['dry-run']) {
-    print(await previewJob(services, job), describePreview);
+    const preview = await previewJob(services, job);
+    print(describePreview(job, preview), preview);
     return true;
   }
   const { shutdown, begin } = createShutdown();
@@ -67,6 +70,9 @@ runCommand(usage, async () => {
     shutdown,
     log,
   });
-  print(result, describeResult);
+  print(
+    describeResult(job, result),
+    result.kind === 'held' ? { activeRun: describeActiveRun(result.activeRun) } : describeFinished(result),
+  );
   return result.kind === 'finished' && result.run.status === 'Completed';
 });

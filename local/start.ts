@@ -190,7 +190,8 @@ Try:
   curl -X POST '${url}/api/jobs/RevokeExpiredDatabricksRequests/runs?dryRun=true'
   curl '${url}/api/jobs/ExpiryNotificationPalantirRequests/runs?limit=3'
 
-In another terminal, npm run doctor, npm run job and npm run db:deploy work on this environment. In a POSIX shell:
+In another terminal, npm run doctor, npm run job, npm run request and npm run db:deploy work on this environment. In a
+POSIX shell:
   ${inPosixShell(environment, 'npm run doctor')}
 In PowerShell:
   ${inPowerShell(environment, 'npm run doctor')}

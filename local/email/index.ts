@@ -8,6 +8,7 @@ import http, { type IncomingMessage, type OutgoingHttpHeaders, type ServerRespon
 import https from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
+import { requestUrl } from '../requestUrl';
 import { Faults, type CallFault, type EmailFault, type ErrorFault } from './faults';
 import { createMailbox } from './mailbox';
 import { badRequest, readSendRequest, recipientsOf, Refusal, type SendRequest } from './request';
@@ -171,7 +172,7 @@ export async function startEmailService(options: EmailOptions): Promise<EmailSer
   }
 
   async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const url = new URL(request.url ?? '/', 'https://localhost');
+    const url = requestUrl(request);
     const operationId = operationIn(url) ?? request.headers['operation-id']?.toString();
     const entry: Entry = {
       method: request.method ?? '',

@@ -4,6 +4,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { html, SafeHtml } from '../../src/html';
 import { platforms } from '../../src/jobs/platforms';
+import { requestUrl } from '../requestUrl';
 import type { AcceptedMessage } from '.';
 
 const pageSize = 50;
@@ -59,7 +60,7 @@ const messagePolicy = `${inlineOnly}; sandbox allow-same-origin`;
  */
 export function createMailbox(messages: readonly AcceptedMessage[]): RequestListener {
   return (request, response) => {
-    const { pathname, searchParams } = new URL(request.url ?? '/', 'http://localhost');
+    const { pathname, searchParams } = requestUrl(request);
     const filter = readFilter(searchParams);
     const [, operationId, part] = /^\/messages\/([^/]+)(\/html)?$/.exec(pathname) ?? [];
     const message = messages.find((one) => one.operationId === operationId);

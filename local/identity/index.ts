@@ -5,6 +5,7 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { requestUrl } from '../requestUrl';
 
 /** The next `times` (1 by default) requests that carry the right header are answered with this HTTP status. */
 export interface IdentityFault {
@@ -79,7 +80,7 @@ export async function startIdentity(): Promise<Identity> {
   }
 
   const server = createServer((request, response) => {
-    const url = new URL(request.url ?? '/', 'http://127.0.0.1');
+    const url = requestUrl(request);
     const { status, body } = answer(request, url);
     const clientId = url.searchParams.get('client_id');
     const resource = url.searchParams.get('resource') ?? '';

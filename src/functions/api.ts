@@ -7,10 +7,9 @@ import { cancelRun } from '../jobRun/cancel';
 import { findJob, jobs, type Job } from '../jobs/catalogue';
 import { guidPattern } from '../jobs/platforms';
 import { previewJob, readBacklogs, type Preview } from '../jobs/previewJob';
-import { readBudgetMs, timeBudgetsMs } from '../jobs/runJob';
+import { describeFinished, readBudgetMs, timeBudgetsMs } from '../jobs/runJob';
 import { readHistory } from '../jobRun/history';
-import type { ActiveRun } from '../jobRun/jobRun';
-import { lockExpiresAt } from '../jobRun/lease';
+import { describeActiveRun } from '../jobRun/lease';
 import { readJobStates, runsForState } from '../jobs/jobStates';
 import type { Handler } from './http';
 import {
@@ -61,7 +60,7 @@ export const postRun = withErrorResponses(async (request) => {
     const headers = { 'Retry-After': heldRetryAfter };
     return problemResponse(problem('running', detail, { members: { activeRun }, headers }));
   }
-  const run = { ...result.run, stoppedEarly: result.stoppedEarly, ...result.backlog };
+  const run = describeFinished(result);
   if (run.status === 'Failed')
     return problemResponse(problem('jobFailed', run.message ?? '', { members: { run } }));
   return { jsonBody: run };
@@ -140,11 +139,6 @@ export const getJobs = withErrorResponses(async (request) => {
   );
   return { jsonBody: { jobs: described } };
 });
-
-/** The run that holds a lock, and until when it can hold it. */
-function describeActiveRun({ jobId, jobType, startedAt, startedBy }: Omit<ActiveRun, 'id'>) {
-  return { jobId, jobType, startedAt, startedBy, lockExpiresAt: lockExpiresAt(startedAt) };
-}
 
 /** Who is signed in, where that is known. */
 async function readOperator(request: HttpRequest): Promise<string | undefined> {

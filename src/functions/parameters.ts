@@ -64,12 +64,12 @@ async function readBody(request: HttpRequest, known: readonly string[]): Promise
   if (bytes.byteLength === 0 && announcesBody(request))
     throw new RequestError(
       'bodyMissing',
-      'The request announces a body, and none arrived: Azure Functions drops one that is sent in chunks (Transfer-Encoding: chunked). Give the parameters in the query, such as ?dryRun=true, or send the body with its Content-Length. Nothing was done.',
+      `The request announces a body, and none arrived: Azure Functions drops one that is sent in chunks (Transfer-Encoding: chunked). ${adviceWithout(known)} Nothing was done.`,
     );
   if (bytes.byteLength > maxBodyBytes)
     throw new RequestError(
       'bodyTooLarge',
-      `The body has ${bytes.byteLength} bytes: expected at most ${maxBodyBytes}. Give the parameters in the query, such as ?dryRun=true.`,
+      `The body has ${bytes.byteLength} bytes: expected at most ${maxBodyBytes}. ${adviceWithout(known)}`,
     );
   const text = new TextDecoder().decode(bytes);
   if (text.trim() === '') return new Map();
@@ -87,6 +87,13 @@ async function readBody(request: HttpRequest, known: readonly string[]): Promise
     if (!(error instanceof ParameterError)) throw error;
     throw new ParameterError(`In the body: ${error.message} ${emptyBodyAdvice}`);
   }
+}
+
+/** What to do instead of sending such a body. */
+function adviceWithout(known: readonly string[]): string {
+  if (known.length === 0) return 'No parameter is taken here: send no body.';
+  const example = known.includes('dryRun') ? ', such as ?dryRun=true' : '';
+  return `Give the parameters in the query${example}, or send a small body with its Content-Length.`;
 }
 
 /**

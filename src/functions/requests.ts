@@ -1,8 +1,7 @@
 import type { HttpRequest, HttpResponseInit } from '@azure/functions';
 import { deadlineIn, stopWords } from '../clock';
-import { failureCauses } from '../jobs/failures';
 import type { NextStep } from '../jobs/nextStep';
-import { describeNext } from '../jobs/nextStepWords';
+import { describeNext, describeObstacle } from '../jobs/nextStepWords';
 import { parseRequestId, platforms, type Platform, type RequestId } from '../jobs/platforms';
 import { quietMinutes, remind, type ReminderResult } from '../jobs/reminder';
 import { describeCompleteness, maxQueryLength, searchRequests } from '../jobs/requestSearch';
@@ -19,7 +18,7 @@ import { signedInName } from './signIn';
 
 /** GET /api/requests?q=: requests of both platforms by number, id, holder or address. */
 export const getRequests = withErrorResponses(async (request) => {
-  const query = readSearch(readQuery(request, ['q']).get('q'));
+  const query = readSearch('q', readQuery(request, ['q']).get('q'));
   const services = await getServices();
   const search = await searchRequests(services, deadlineIn(services.clock, readBudgetMs), query);
   const requests = search.requests.map(({ platform, request }) => ({
@@ -37,13 +36,15 @@ export const getRequests = withErrorResponses(async (request) => {
 
 /**
  * What is looked for, without the blanks around it.
+ * @param name of the parameter
  * @throws ParameterError
  */
-export function readSearch(given: string | undefined): string {
+export function readSearch(name: string, given: string | undefined): string {
   const query = given?.trim() ?? '';
-  if (query === '' || query.length > maxQueryLength)
+  const { length } = Array.from(query);
+  if (length === 0 || length > maxQueryLength)
     throw new ParameterError(
-      `The parameter q ${query === '' ? 'is missing or empty' : `has ${query.length} characters`}: expected the number, id, holder or address of a request, of at most ${maxQueryLength} characters.`,
+      `The parameter ${name} ${length === 0 ? 'is missing or empty' : `has ${length} characters`}: expected the number, id, holder or address of a request, of at most ${maxQueryLength} characters.`,
     );
   return query;
 }
@@ -114,7 +115,7 @@ export const postReminder = withErrorResponses(async (request) => {
   const services = await getServices();
   const operator = signedInName(request, services.settings.appService);
   const key = `${platform.name} ${requestId}`;
-  if (underWay.has(key)) return conflict('underWay', 'Its reminder is just being sent.', reminderBudgetMs);
+  if (underWay.has(key)) return conflict('underWay', ': its reminder is just being sent.', reminderBudgetMs);
   underWay.add(key);
   try {
     const result = await tracked((shutdown) =>
@@ -128,13 +129,25 @@ export const postReminder = withErrorResponses(async (request) => {
         },
       ),
     );
-    const by = operator === undefined ? '' : ` by ${operator}`;
-    log(`${platform.name} request ${requestId}: reminder asked for by hand${by}: ${result.kind}`);
+    log(
+      `${platform.name} request ${requestId}: reminder by hand: ${describeOutcome(result)}`,
+      levelOf(result),
+    );
     return answerReminder(result, platform, requestId);
   } finally {
     underWay.delete(key);
   }
 });
+
+/** For the log: without the address, and without who asked for it. */
+function describeOutcome(result: ReminderResult): string {
+  return 'reason' in result ? `${result.kind} (${result.reason})` : result.kind;
+}
+
+function levelOf({ kind }: ReminderResult): 'error' | 'warning' | undefined {
+  if (kind === 'unrecorded') return 'error';
+  return kind === 'rejected' || kind === 'unavailable' || kind === 'unknown' ? 'warning' : undefined;
+}
 
 function answerReminder(result: ReminderResult, platform: Platform, requestId: RequestId): HttpResponseInit {
   switch (result.kind) {
@@ -150,22 +163,20 @@ function answerReminder(result: ReminderResult, platform: Platform, requestId: R
     case 'unknownRequest':
       throw unknownRequest(platform, requestId);
     case 'notRemindable':
-      return refuseReminder(result.next, platform);
+      return refuseReminder({ ...result, platform });
     case 'justSent':
       return conflict(
         'justSent',
-        `A message about it went out at ${formatUtc(result.at)}, less than ${quietMinutes} minutes ago.`,
-        quietMinutes * 60_000,
+        `: a message about it went out at ${formatUtc(result.at)}, less than ${quietMinutes} minutes ago.`,
+        result.retryAfterMs,
       );
-    case 'unusableAddress': {
-      const { words, advice } = failureCauses[result.cause];
+    case 'unusableAddress':
       return reminderProblem(
         422,
         'No message can go to its address',
         result.cause,
-        `Nothing was sent: ${words}. ${advice}`,
+        `Nothing was sent: ${unusableAddress[result.cause]}`,
       );
-    }
     case 'rejected':
     case 'unavailable':
     case 'unknown':
@@ -187,6 +198,13 @@ function answerReminder(result: ReminderResult, platform: Platform, requestId: R
   }
 }
 
+/** What to do where the request has no usable address. */
+const unusableAddress = {
+  addressMissing:
+    'its address is missing. Add one to the request, or map the right column in sql/06_AccessGrant_views.sql; then try again.',
+  addressMalformed: 'its address is malformed. Correct it: one plain address; then try again.',
+};
+
 /** What to do where the email service did not accept a message. */
 const undelivered = {
   rejected: (reason: string) =>
@@ -205,15 +223,18 @@ const endedCodes: readonly NextStep['code'][] = [
   'revokedMessageDue',
 ];
 
-function refuseReminder(next: NextStep, platform: Platform): HttpResponseInit {
-  const why = describeNext({ next, platform, request: null });
-  return endedCodes.includes(next.code)
-    ? conflict('ended', `Its access has ended. ${why}`)
-    : conflict(next.code, why);
+function refuseReminder(step: Pick<RequestStory, 'next' | 'platform' | 'request'>): HttpResponseInit {
+  const { code } = step.next;
+  const obstacle = describeObstacle(step);
+  const next = obstacle === undefined ? `. ${describeNext(step)}` : `: ${obstacle}`;
+  return endedCodes.includes(code)
+    ? conflict('ended', `, since its access has ended${next}`)
+    : conflict(code, next);
 }
 
+/** @param detail begins with how it goes on from "Nothing was sent" */
 function conflict(code: string, detail: string, retryAfterMs?: number): HttpResponseInit {
-  return reminderProblem(409, 'No reminder can be sent', code, `Nothing was sent. ${detail}`, retryAfterMs);
+  return reminderProblem(409, 'No reminder can be sent', code, `Nothing was sent${detail}`, retryAfterMs);
 }
 
 function reminderProblem(

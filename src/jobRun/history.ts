@@ -82,7 +82,7 @@ export async function findRuns(
 
 /**
  * A page of a job's history.
- * @returns undefined if there is no run of the Job_Id `before`
+ * @returns undefined if the job has no run of the Job_Id `before`
  */
 export async function readHistory(
   session: Session,
@@ -90,9 +90,8 @@ export async function readHistory(
   limit: number,
   before: string | undefined,
 ): Promise<JobRun[] | undefined> {
-  const runs = await listRuns(session, jobType, limit, { before });
-  const isKnown = runs.length > 0 || before === undefined || (await findRun(session, before)) !== undefined;
-  return isKnown ? runs : undefined;
+  if (before !== undefined && (await findRun(session, before))?.jobType !== jobType) return undefined;
+  return listRuns(session, jobType, limit, { before });
 }
 
 /** The run of a job type that began next after the run of this Job_Id. */

@@ -17,6 +17,11 @@ export function lockExpiresAt(startedAt: Date): Date {
   return new Date((Math.floor(startedAt.getTime() / minute) + staleAfterMinutes + 1) * minute);
 }
 
+/** The run that holds a lock, and until when it can hold it, as the API answers it. */
+export function describeActiveRun({ jobId, jobType, startedAt, startedBy }: Omit<ActiveRun, 'id'>) {
+  return { jobId, jobType, startedAt, startedBy, lockExpiresAt: lockExpiresAt(startedAt) };
+}
+
 /** The run is no longer in progress in the database: it was closed by an operator or, once stale, by another run. */
 export class LockLostError extends Error {
   override readonly name = 'LockLostError';

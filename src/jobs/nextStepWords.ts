@@ -4,12 +4,11 @@ import { failureCauses } from './failures';
 import type { NextStep } from './nextStep';
 import type { RequestStory } from './requestStory';
 
+type Step = Pick<RequestStory, 'next' | 'platform' | 'request'>;
+
 /** For example "No reminder is due yet: the first begins at 2026-12-17 00:00:00 UTC, 14 days before the last day." */
-export function describeNext({
-  next,
-  platform: { grantView },
-  request,
-}: Pick<RequestStory, 'next' | 'platform' | 'request'>): string {
+export function describeNext(step: Step): string {
+  const { next } = step;
   switch (next.code) {
     case 'reminderDue':
       return `The reminder of ${days(next.leadDays)} before the last day has been due since ${formatUtc(next.since)}; ${nextRun(next, 'sends it')}.`;
@@ -25,24 +24,41 @@ export function describeNext({
       return `No reminder is due: the one of ${days(next.leadDays)} before the last day was sent at ${formatUtc(next.sentAt)}. Next is ${following}, at ${formatUtc(next.at)}.`;
     }
     case 'covered':
-      return `Nothing while request ${next.coveredBy.requestNumber} for the same access ends later: it covers this one until ${formatUtc(next.until)}.`;
+      return `Nothing while ${describeObstacle(step)}`;
     case 'duplicated':
-      return `Left alone: ${grantView} yields it ${next.viewRows === 2 ? 'twice' : `${formatNumber(next.viewRows)} times`}. ${failureCauses.duplicated.advice}`;
+    case 'endUnstable':
+      return `Left alone: ${describeObstacle(step)}`;
     case 'addressMissing':
     case 'addressMalformed':
       return `A message has been due since ${formatUtc(next.since)} and cannot be sent: ${failureCauses[next.code].words}. ${failureCauses[next.code].advice}`;
-    case 'endUnstable':
-      return `Left alone: its end is not comparable. ${failureCauses.endUnstable.advice}`;
     case 'safetyStop':
       return `Its revocation has been due since ${formatUtc(next.since)}, blocked by the safety stop: ${formatNumber(next.dueCount)} grants are due, more than REVOCATION_CEILING (${formatNumber(next.ceiling)}).`;
     case 'revoked':
-      return `Nothing: its revocation was recorded at ${formatUtc(next.at)}.`;
     case 'endMissing':
-      return 'Nothing: it has no end.';
+    case 'notGranted':
+      return `Nothing: ${describeObstacle(step)}`;
+  }
+}
+
+/** Why nothing follows for a request, to go on a sentence; undefined: something does. */
+export function describeObstacle({ next, platform: { grantView }, request }: Step): string | undefined {
+  switch (next.code) {
+    case 'covered':
+      return `request ${next.coveredBy.requestNumber} for the same access ends later: it covers this one until ${formatUtc(next.until)}.`;
+    case 'duplicated':
+      return `${grantView} yields it ${next.viewRows === 2 ? 'twice' : `${formatNumber(next.viewRows)} times`}. ${failureCauses.duplicated.advice}`;
+    case 'endUnstable':
+      return `its end is not comparable. ${failureCauses.endUnstable.advice}`;
+    case 'revoked':
+      return `its revocation was recorded at ${formatUtc(next.at)}.`;
+    case 'endMissing':
+      return 'it has no end.';
     case 'notGranted':
       return request
-        ? `Nothing: it is not granted (status ${request.status}${request.expiresAt ? '' : ', without an end'}).`
-        : `Nothing: ${grantView} does not yield it.`;
+        ? `it is not granted (status ${request.status}${request.expiresAt ? '' : ', without an end'}).`
+        : `${grantView} does not yield it.`;
+    default:
+      return undefined;
   }
 }
 

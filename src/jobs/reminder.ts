@@ -11,7 +11,7 @@ import { requestIdParameter, type Grant } from './grants';
 import { readNext, type Next, type NextStep } from './nextStep';
 import { recordingGraceMs } from './notification';
 import type { Platform, RequestId } from './platforms';
-import { readRequests } from './requests';
+import { readRequests, type AccessRequest } from './requests';
 import type { Services } from './runJob';
 
 /** How long after a message about a grant none is sent by hand. In minutes. */
@@ -28,9 +28,9 @@ export type ReminderResult =
   /** Nothing was sent: there is no such request; */
   | { readonly kind: 'unknownRequest' }
   /** it is covered, ended, duplicated or not granted; */
-  | { readonly kind: 'notRemindable'; readonly next: NextStep }
+  | { readonly kind: 'notRemindable'; readonly next: NextStep; readonly request: AccessRequest | null }
   /** a message about it went out less than 10 minutes ago; */
-  | { readonly kind: 'justSent'; readonly at: Date }
+  | { readonly kind: 'justSent'; readonly at: Date; readonly retryAfterMs: number }
   /** its address cannot be used; */
   | { readonly kind: 'unusableAddress'; readonly cause: 'addressMissing' | 'addressMalformed' }
   /** the email service did not take it, or (unknown) may have taken it. */
@@ -70,34 +70,39 @@ export async function remind(
   return database.connect('reminder', async (connection) => {
     const found = await connection.withRetries(deadline, async (session) => {
       const next = await readNext({ session, platform, settings, clock }, requestId);
-      const known = next.grant ?? (await readRequests(session, platform, [requestId]))?.get(requestId);
-      return known && { ...next, history: await readHistory(session, platform, requestId) };
+      const requests = next.grant ? undefined : await readRequests(session, platform, [requestId]);
+      const request = requests?.get(requestId) ?? null;
+      if (!next.grant && !request) return undefined;
+      return { ...next, request, history: await readHistory(session, platform, requestId) };
     });
     const refusal = found ? refusalOf(found) : ({ kind: 'unknownRequest' } as const);
     if (!found?.grant || refusal) return refusal ?? { kind: 'unknownRequest' };
     const message = createMessage(services, platform, found, found.grant);
     try {
       const outcome = await emailClient.send(message, deadline, async () => {
-        const { recent } = await connection.withRetries(deadline, (session) =>
+        const history = await connection.withRetries(deadline, (session) =>
           readHistory(session, platform, requestId),
         );
-        if (recent) throw new JustSentError(recent);
+        const refused = refusalAfter(history);
+        if (refused) throw new JustSentError(refused);
       });
       if (outcome.kind !== 'accepted') return outcome;
     } catch (error) {
       if (!(error instanceof JustSentError)) throw error;
-      return { kind: 'justSent', at: error.at };
+      return error.refusal;
     }
     const sentBy = operator === undefined ? operatorMark : `${operatorMark} ${operator}`.slice(0, 100);
     return record(connection, deadline, platform, { ...found, requestId, sentBy });
   });
 }
 
+type JustSent = Extract<ReminderResult, { readonly kind: 'justSent' }>;
+
 /** A message about the grant went out meanwhile. */
 class JustSentError extends Error {
   override readonly name = 'JustSentError';
-  constructor(readonly at: Date) {
-    super(`A message went out at ${at.toISOString()}.`);
+  constructor(readonly refusal: JustSent) {
+    super(`A message went out at ${refusal.at.toISOString()}.`);
   }
 }
 
@@ -109,6 +114,13 @@ interface History {
   /** The last one and its Id; null and 0: there is none. */
   readonly last: Date | null;
   readonly lastId: number;
+}
+
+/** What is known of the request before anything is sent. */
+interface Found extends Next {
+  /** Read where the request is not granted. */
+  readonly request: AccessRequest | null;
+  readonly history: History;
 }
 
 async function readHistory(
@@ -131,10 +143,18 @@ FROM ${notificationTable} AS n WHERE n.${requestColumn} = @requestId;`,
   };
 }
 
+/** None is sent for ten minutes after another. */
+function refusalAfter({ now, recent }: History): JustSent | undefined {
+  if (!recent) return undefined;
+  const retryAfterMs = recent.getTime() + quietMinutes * 60_000 - now.getTime();
+  return { kind: 'justSent', at: recent, retryAfterMs };
+}
+
 /** Why no reminder can be sent, or undefined. */
-function refusalOf({ next, recipient, history }: Next & { history: History }): ReminderResult | undefined {
-  if (!remindable.includes(next.code)) return { kind: 'notRemindable', next };
-  if (history.recent) return { kind: 'justSent', at: history.recent };
+function refusalOf({ next, request, recipient, history }: Found): ReminderResult | undefined {
+  if (!remindable.includes(next.code)) return { kind: 'notRemindable', next, request };
+  const justSent = refusalAfter(history);
+  if (justSent) return justSent;
   const cause = addressFailure(recipient);
   return cause ? { kind: 'unusableAddress', cause } : undefined;
 }

@@ -18,7 +18,7 @@ import type { Services } from './runJob';
 /** Requests that one search yields. */
 export const maxFound = 50;
 
-/** The longest text that is looked for; no address and no number is longer. */
+/** The longest text that is looked for, in code points; no address and no number is longer. */
 export const maxQueryLength = 320;
 
 /** Requests of a platform among which is searched, those with the highest ids: no index serves a search. */
@@ -124,7 +124,7 @@ SELECT TOP (@maxFound) ${requestColumns}, q.MatchRank FROM Ranked AS q
 WHERE q.MatchRank IS NOT NULL
 ORDER BY q.MatchRank, q.RequestNumber, q.RequestId;`,
     parameters: {
-      query: nVarChar(maxQueryLength, query),
+      query: nVarChar(2 * maxQueryLength, query),
       length: int(query.length),
       maxSearched: int(maxSearched),
       maxFound: int(maxFound + 1),

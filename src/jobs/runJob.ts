@@ -73,6 +73,15 @@ export type RunResult =
   /** Another run of this type is in progress. */
   | { readonly kind: 'held'; readonly activeRun: ActiveRun };
 
+/** A run that got the lock, as the API answers it. */
+export function describeFinished({
+  run,
+  stoppedEarly,
+  backlog,
+}: Extract<RunResult, { readonly kind: 'finished' }>) {
+  return { ...run, stoppedEarly, ...backlog };
+}
+
 /** Grants that were due were left undone. */
 export class GrantsLeftError extends Error {
   override readonly name = 'GrantsLeftError';

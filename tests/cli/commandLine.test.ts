@@ -80,6 +80,11 @@ describe('npm run request', () => {
     expect(none.stderr).toContain('is DBX-99999 or begins with it');
     const empty = await shell('npm run --silent request');
     expect([empty.code, empty.stderr]).toEqual([1, expect.stringContaining('Usage: npm run request')]);
+    const long = await shell(`npm run --silent request ${'x'.repeat(321)}`);
+    expect([long.code, long.stderr]).toEqual([
+      1,
+      expect.stringContaining('The query has 321 characters: expected at most 320.'),
+    ]);
   });
 
   test('has when it was sent, and by which run', async () => {

@@ -558,9 +558,16 @@ describe('A body', () => {
     expect(sample.standIns.email.messages).toEqual([]);
   });
 
-  test('sent in chunks is refused where a run is to be cancelled too', async () => {
+  test('sent in chunks, or too large, is refused where a run is to be cancelled too, which takes no parameter', async () => {
     const path = `${runPath(revokeDatabricks.type)}/00000000-0000-4000-8000-000000000000/cancel`;
-    expect((await send(revokeDatabricks, { body: '{}', chunked: true }, path)).status).toBe(411);
+    for (const [status, request] of [
+      [411, { body: '{}', chunked: true }],
+      [413, { body: ' '.repeat(16 * 1024 + 1) }],
+    ] as const) {
+      const answer = await send(revokeDatabricks, request, path);
+      expect(answer.status).toBe(status);
+      expect(answer.body).toContain('No parameter is taken here: send no body.');
+    }
   });
 
   test('of more than 16 KiB is answered with 413 before it is parsed; of 16 KiB it is read', async () => {

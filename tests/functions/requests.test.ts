@@ -92,6 +92,10 @@ UNION ALL SELECT q.RequestNumber FROM dbo.AccessRequest_Palantir AS q WHERE q.Re
       expect((await search(q)).requests[0]).toMatchObject({ requesterName: q });
   });
 
+  test('takes 320 characters of any script', async () => {
+    expect((await search('😀'.repeat(320))).requests).toEqual([]);
+  });
+
   test('is bounded, says so, and finds an id beyond its bound', async () => {
     const columns =
       'request_number, request_type, request_status, requested_by_ad_id, requested_by_email, requested_by, catalog_name, schema_name, table_name, justification, access_start_dt, access_end_dt, created_dt, renews_request_number';
@@ -125,6 +129,7 @@ UNION ALL SELECT q.RequestNumber FROM dbo.AccessRequest_Palantir AS q WHERE q.Re
     ['?q=', /q is missing or empty/],
     ['?q=%20%20', /q is missing or empty/],
     [`?q=${'x'.repeat(321)}`, /q has 321 characters/],
+    [`?q=${encodeURIComponent('😀'.repeat(321))}`, /q has 321 characters/],
     ['?q=1&limit=3', /"limit" is unknown: only q is known/],
   ])('%s is refused', async (query, detail) => {
     expect(await get(query, 400)).toMatchObject({ detail: expect.stringMatching(detail) as string });
@@ -225,14 +230,21 @@ describe('a reminder by hand', () => {
       status: 200,
       body: { sentBy: 'Operator', sentTo: email().messages[0]?.to[0] },
     });
-    expect(await post(`databricks/${id}`)).toMatchObject({
+    const refused = await post(`databricks/${id}`);
+    expect(refused).toMatchObject({
       status: 409,
-      retryAfter: '600',
       body: {
         code: 'justSent',
-        detail: expect.stringMatching(/^Nothing was sent\. .* less than 10 minutes/) as string,
+        detail: expect.stringMatching(/^Nothing was sent: a message .* less than 10 minutes/) as string,
       },
     });
+    expect(Number(refused.retryAfter)).toBeLessThanOrEqual(600);
+    await sample.query(
+      'UPDATE dbo.ExpiryNotification_Databricks SET Notification_Sent_Dt = DATEADD(MINUTE, -6, Notification_Sent_Dt);',
+    );
+    const retryAfter = Number((await post(`databricks/${id}`)).retryAfter);
+    expect(retryAfter).toBeGreaterThan(0);
+    expect(retryAfter).toBeLessThanOrEqual(240);
     expect(email().messages).toHaveLength(1);
     expect(await sample.query('SELECT r.Id FROM dbo.JobRun AS r;')).toEqual([]);
   });
@@ -276,14 +288,53 @@ describe('a reminder by hand', () => {
       'g.RequesterEmail IS NULL AND g.ExpiresAt > GETUTCDATE()',
       422,
       'addressMissing',
+      /^Nothing was sent: its address is missing\. Add one to the request, /,
     ],
-    ['a grant that has ended', 'g.ExpiresAt < GETUTCDATE()', 409, 'ended'],
-  ])('to %s is refused, with the reason', async (_, condition, status, code) => {
+    [
+      'a grant that has ended',
+      'g.ExpiresAt < GETUTCDATE()',
+      409,
+      'ended',
+      /^Nothing was sent, since its access has ended\. Its revocation has been due since /,
+    ],
+  ])('to %s is refused, with the reason', async (_, condition, status, code, detail) => {
     const [row] = await sample.query(
       `SELECT TOP (1) g.RequestId AS Id FROM dbo.AccessGrant_Databricks AS g WHERE ${condition};`,
     );
-    expect(await post(`databricks/${row?.Id as number}`)).toMatchObject({ status, body: { code } });
+    expect(await post(`databricks/${row?.Id as number}`)).toMatchObject({
+      status,
+      body: { code, detail: expect.stringMatching(detail) as string },
+    });
     expect(email().messages).toEqual([]);
+  });
+
+  test.each([
+    ["request_status = 'Withdrawn'", 'notGranted', 'Nothing was sent: it is not granted (status Withdrawn).'],
+    [
+      'access_end_dt = NULL',
+      'notGranted',
+      'Nothing was sent: it is not granted (status Approved, without an end).',
+    ],
+  ])('of a request with %s is refused, with its status', async (change, code, detail) => {
+    const id = await dueRequest();
+    await sample.query(`UPDATE dbo.DataAccessDeltaRequests SET ${change} WHERE id = ${id};`);
+    expect(await post(`databricks/${id}`)).toMatchObject({ status: 409, body: { code, detail } });
+  });
+
+  test('of one whose revocation is recorded is refused, and says when that was', async () => {
+    await app.call(`/api/jobs/${jobOf('revocation', 'Databricks').type}/runs`, { method: 'POST' });
+    const [row] = await sample.query(
+      'SELECT TOP (1) r.DeltaRequestId AS Id FROM dbo.RevokedAccess_Databricks AS r ORDER BY r.Id DESC;',
+    );
+    expect(await post(`databricks/${row?.Id as number}`)).toMatchObject({
+      status: 409,
+      body: {
+        code: 'ended',
+        detail: expect.stringMatching(
+          /^Nothing was sent, since its access has ended: its revocation was recorded at .* UTC\.$/,
+        ) as string,
+      },
+    });
   });
 
   test('of an unknown request is answered with 404', async () => {

@@ -208,4 +208,9 @@ test('the history pages on: every run once, newest first, also where runs began 
   expect(await get(`${revocation.type}/runs?before=${unknown}`, 404)).toMatchObject({
     detail: expect.stringContaining(`has no run "${unknown}"`) as string,
   });
+  const { jobId: ofAnother } = await run(notification.type);
+  expect(await get(`${revocation.type}/runs?before=${ofAnother}`, 404)).toMatchObject({
+    code: 'unknownRun',
+    detail: expect.stringContaining(`has no run "${ofAnother}"`) as string,
+  });
 });

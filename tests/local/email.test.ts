@@ -1,4 +1,7 @@
 import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { request, type IncomingMessage } from 'node:http';
+import { request as requestOverTls } from 'node:https';
 import { setTimeout as delay } from 'node:timers/promises';
 import { EmailClient, type EmailClientOptions, type EmailMessage } from '@azure/communication-email';
 import { createCertificates, trustAuthority, type Certificates } from '../../local/certificates';
@@ -198,6 +201,11 @@ test('an operation that is not known, and any other address, is answered with 40
   const unknown = await fetch(`${service.endpoint}/emails/operations/${randomUUID()}`, { headers });
   expect([unknown.status, unknown.headers.get('x-ms-error-code')]).toEqual([404, 'OperationNotFound']);
   expect((await fetch(`${service.endpoint}/sms`, { headers })).status).toBe(404);
+  const { port } = new URL(service.endpoint);
+  const sent = requestOverTls({ hostname: 'localhost', port, path: '//', headers, agent: false }).end();
+  const [answer] = (await once(sent, 'response')) as [IncomingMessage];
+  answer.resume();
+  expect(answer.statusCode).toBe(404);
 });
 
 test('every call takes the latency that was asked for', async () => {
@@ -330,6 +338,14 @@ describe('the mailbox', () => {
   const get = (path: string) => fetch(`${service.mailbox}${path}`);
   const page = async (path = '/') => (await get(path)).text();
   const json = async (path: string) => (await (await get(path)).json()) as AcceptedMessage[];
+
+  test.each(['//', '//messages', '*:99999'])('has no page %s, and goes on', async (path) => {
+    const { hostname, port } = new URL(service.mailbox);
+    const [answer] = (await once(request({ hostname, port, path }).end(), 'response')) as [IncomingMessage];
+    answer.resume();
+    expect(answer.statusCode).toBe(404);
+    expect((await get('/')).status).toBe(200);
+  });
 
   test('gives the messages as JSON in the order of acceptance', async () => {
     expect(await json('/messages')).toEqual([]);

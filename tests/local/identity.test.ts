@@ -1,5 +1,6 @@
 import { ManagedIdentityCredential } from '@azure/identity';
 import { startIdentity, type Identity } from '../../local/identity';
+import { sendRaw } from '../support/rawRequest';
 
 let identity: Identity;
 
@@ -64,6 +65,12 @@ test.each([
 ])('%s is answered with %i', async (_, status, query, header) => {
   expect((await ask(query, header)).status).toBe(status);
   expect(identity.requests.at(-1)).toMatchObject({ status });
+});
+
+test('a path that names no endpoint is answered with 404, "//" too', async () => {
+  const { origin } = new URL(identity.environment.IDENTITY_ENDPOINT);
+  for (const path of ['//', '/msi']) expect((await sendRaw(`${origin}${path}`, {})).status).toBe(404);
+  expect(identity.requests.at(-1)).toMatchObject({ status: 404 });
 });
 
 test('an ordered fault fails as many requests as it says, and then tokens are issued again', async () => {

@@ -235,11 +235,17 @@ describe('npm run job', () => {
     expect(stdout).toMatch(/^Completed: (\d+) revoked of \1 due in .* s\.\n$/);
   });
 
-  test('--json prints the run', async () => {
+  test('--json prints the run as the API answers it', async () => {
     const { code, stdout, stderr } = await job([notify.type, '--json']);
     expect(code).toBe(0);
-    const { kind, run } = JSON.parse(stdout) as { kind: string; run: Record<string, unknown> };
-    expect([kind, run.jobType, run.status]).toEqual(['finished', notify.type, 'Completed']);
+    const run = JSON.parse(stdout) as Record<string, unknown>;
+    expect(run).toMatchObject({
+      jobType: notify.type,
+      status: 'Completed',
+      stoppedEarly: false,
+      dueCount: expect.any(Number) as number,
+      oldestDueMinutes: expect.any(Number) as number,
+    });
     expect(run.processedCount).toBeGreaterThan(0);
     expect(stderr).toMatch(/Completed: \d+ processed, \d+ failed/);
     expect(
@@ -260,7 +266,15 @@ describe('npm run job', () => {
     );
     const { code, stdout, stderr } = await job([revoke.type, '--json']);
     expect(code).toBe(1);
-    expect(JSON.parse(stdout)).toMatchObject({ kind: 'held', activeRun: { startedBy: 'machine-1' } });
+    expect(JSON.parse(stdout)).toEqual({
+      activeRun: {
+        jobId: expect.any(String) as string,
+        jobType: revoke.type,
+        startedAt: expect.any(String) as string,
+        startedBy: 'machine-1',
+        lockExpiresAt: expect.any(String) as string,
+      },
+    });
     expect(stderr).toMatch(/is held by run \S+ since /);
     expect((await job([revoke.type])).stdout).toBe('Nothing was done: the job is running already.\n');
   });

@@ -182,7 +182,8 @@ async function readRunsPanel(
 }
 
 async function readRequestPanel(address: string, services: Services, deadline: Deadline): Promise<Panel> {
-  const [platform = '', requestId = ''] = address.split('/');
+  const [platform = '', ...ids] = address.split('/');
+  const requestId = ids.join('/');
   const named = requireRequest({ platform, requestId });
   const story = await readStory(services, deadline, named.platform, named.requestId);
   if (!story) throw unknownRequest(named.platform, named.requestId);
@@ -190,7 +191,7 @@ async function readRequestPanel(address: string, services: Services, deadline: D
 }
 
 async function readSearchPanel(given: string, services: Services, deadline: Deadline): Promise<Panel> {
-  const query = readSearch(given);
+  const query = readSearch('search', given);
   const search = await searchRequests(services, deadline, query);
   return { kind: 'search', query, search, advice: describeCompleteness(search).advice };
 }

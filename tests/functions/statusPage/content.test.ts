@@ -646,6 +646,7 @@ describeInChromium('The status page in Chromium', () => {
       [`&run=${randomUUID()}`, 'There is no such page'],
       [`&job=RevokeExpiredDatabricksRequests&before=${randomUUID()}`, 'There is no such page'],
       ['&run=x', 'expected the jobId of a run'],
+      [`&search=${'x'.repeat(321)}`, 'The parameter search has 321 characters'],
       ['&preview=soonest', 'The parameter preview is given without job'],
       ['&job=RevokeExpiredDatabricksRequests&preview=last', 'preview is "last": expected soonest or latest'],
       ['&job=RevokeExpiredDatabricksRequests&preview=soonest&after=99999999999', 'expected a whole number'],

@@ -107,14 +107,14 @@ WHERE g.ExpiresAt > DATEADD(DAY, 30, GETUTCDATE()) AND g.RequesterName = 'Emma J
     await panel(page).getByRole('button', { name: 'Send reminder' }).click();
     await dialog.getByRole('button', { name: 'Send', exact: true }).click();
     await panel(page)
-      .getByText(/Nothing was sent\. A message about it went out/)
+      .getByText(/Nothing was sent: a message about it went out/)
       .waitFor();
     expect(served.standIns.email.messages).toHaveLength(1);
     expect(served.complaints).toEqual([]);
   });
 
   test('that is not known, and a platform that is none, are answered with a page', async () => {
-    for (const address of ['databricks/999999', 'databricks/x', 'snowflake/1', '17']) {
+    for (const address of ['databricks/999999', 'databricks/x', 'databricks/17/18', 'snowflake/1', '17']) {
       const page = await open(`&request=${address}`);
       await expect(page.locator('.problem h2').innerText()).resolves.toMatch(/^Unknown (request|platform)$/);
     }
