@@ -82,7 +82,7 @@ describe.each([...queryTexts])('%s', (_, query) => {
   });
 
   test('compares with nothing that is never emitted', () => {
-    const values = [...Object.keys(events), ...jobTypes, ...attemptStatuses, 'true', 'false'];
+    const values = [...Object.keys(events), ...jobTypes, ...attemptStatuses, ...stateNames, 'true', 'false'];
     // https://learn.microsoft.com/azure/communication-services/concepts/analytics/logs/email-logs
     const ofMail = ['Delivered', 'OutForDelivery', 'Expanded'];
     const wording = ['Stopped early', 'Open the run', '', 'leftouter', '/runs/'];

@@ -290,6 +290,8 @@ describeInChromium('The status page in Chromium', () => {
     });
 
     test('a page that could not be made opens by itself once it can be', async () => {
+      // What is due has been counted, so that nothing but the page signs in to the database.
+      await (await fetch(`${served.url}/api/status`)).text();
       served.standIns.sql.order({ kind: 'refuseLogin', times: 1 });
       const page = await open('', { fakeClock: true });
       await page.locator('.problem').getByText('This page tries again by itself').waitFor();
