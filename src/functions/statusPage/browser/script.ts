@@ -4,7 +4,7 @@
  * and scroll positions stay. The function key that the page was opened with goes on as a header.
  */
 import { Idiomorph } from 'idiomorph';
-import { describeCounts, formatDuration, formatSpan } from '../../../format';
+import { describeCounts, formatDuration, formatNumber, formatSpan } from '../../../format';
 
 const refreshEveryMs = 10_000;
 const refreshWhileRunningMs = 2000;
@@ -365,7 +365,7 @@ function confirmed(button: HTMLElement): Promise<boolean> {
   yes.textContent = confirm ?? button.textContent;
   const input = find(HTMLInputElement, 'dialog-number');
   byId('dialog-typed').hidden = typeNumber === undefined;
-  byId('dialog-label').textContent = `Type ${typeNumber ?? ''} to confirm`;
+  byId('dialog-label').textContent = `Type ${formatNumber(Number(typeNumber ?? 0))} to confirm`;
   input.value = '';
   const check = (): void =>
     void (yes.disabled = typeNumber !== undefined && input.value.replace(/[\s,.]/g, '') !== typeNumber);
