@@ -7,7 +7,6 @@ import type { Digest, DueGrant } from '../email/digest';
 import {
   backlogColumns,
   notifiableSql,
-  notifiedSql,
   nowSql,
   revokedWithinDays,
   toBacklog,
@@ -255,7 +254,11 @@ async function findUnusable(
   return unusable;
 }
 
-/** A page of #Due: the rows that are as they were collected, not renewed, withdrawn, expired, duplicated or notified since. */
+/**
+ * A page of #Due: the rows that are as they were collected, not renewed, withdrawn, expired or
+ * duplicated since. A notification that was recorded meanwhile takes nothing out: the run that took over would send the
+ * rest of a person's grants as another message, under another operation id.
+ */
 async function readPage(
   session: Session,
   { platform, options: { leadDays } }: DueSource,
@@ -268,7 +271,7 @@ async function readPage(
 FROM #Due AS d
 JOIN ${platform.grantView} AS g ON g.RequestId = d.RequestId AND g.ExpiresAt = d.ExpiresAt
 WHERE d.Position BETWEEN @first AND @last AND d.ViewRows = 1 AND (d.LeadDays IS NULL OR g.ExpiresAt > ${nowSql})
-  AND ${viewRowsSql(platform)} = 1 AND NOT EXISTS (SELECT 1 ${notifiedSql(platform, 'd')})
+  AND ${viewRowsSql(platform)} = 1
 ORDER BY d.Position;`,
     parameters: { first: int(first), last: int(first + pageSize - 1), firstLead: int(leadDays.at(-1) ?? 0) },
   });

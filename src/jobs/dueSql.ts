@@ -52,9 +52,9 @@ export function viewRowsSql({ grantView }: Platform): string {
   return `(SELECT COUNT(*) FROM ${grantView} AS same WHERE same.RequestId = g.RequestId)`;
 }
 
-/** Since the grant of that alias has been due there is a notification `n` of it; more conditions may follow. */
-export const notifiedSql = ({ notificationTable, requestColumn }: Platform, alias: 'g' | 'd' = 'g'): string =>
-  `FROM ${notificationTable} AS n WHERE n.${requestColumn} = ${alias}.RequestId AND n.Notification_Sent_Dt >= ${alias}.DueSince`;
+/** Since the grant `g` has been due there is a notification `n` of it; more conditions may follow. */
+const notifiedSql = ({ notificationTable, requestColumn }: Platform): string =>
+  `FROM ${notificationTable} AS n WHERE n.${requestColumn} = g.RequestId AND n.Notification_Sent_Dt >= g.DueSince`;
 
 /** The expired grants that have no revocation at or after their end. */
 export function expiredSql(platform: Platform): DueSql {

@@ -107,14 +107,6 @@ describe.each([databricks, palantir].map((platform) => [platform.name, platform]
       expect(mails()).toHaveLength(1);
     });
 
-    test('that is sent between a run’s look and its message is not sent again by the run', async () => {
-      const id = await add({ endsIn: 2 * day });
-      beforeStatement('readDueReminders', 1, () => send(id));
-      const run = finished(await environment.run(notification));
-      expect(run).toMatchObject({ status: 'Completed', processedCount: 0, failedCount: 0 });
-      expect(mails()).toHaveLength(1);
-    });
-
     test('and a run that sends at the same moment are both recorded, and counted as the rows that the run wrote', async () => {
       const id = await add({ endsIn: 5 * day });
       beforeStatement('recordReminder', 1, () => environment.run(notification));
