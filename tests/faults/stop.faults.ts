@@ -68,6 +68,25 @@ test.each(cases)(
   },
 );
 
+test('a run that is stopped while it takes its lock finishes the row that it got after all', async () => {
+  const app = await sample.startApp();
+  sample.standIns.sql.order({ kind: 'holdCommit', match: /INSERT INTO dbo\.JobRun/, delayMs: 12_500 });
+  await app.fireTimer('RevokeExpiredDatabricksRequests');
+  while (!sample.standIns.sql.statements.some(({ text }) => text.includes('INSERT INTO dbo.JobRun')))
+    await delay(10);
+  const stopped = app.stop('SIGTERM');
+  const [line = ''] = await app.logged(/host: Stopping; 1 invocations/);
+  await stopped;
+  const [run, ...others] = await sample.query('SELECT Status, Completed_At, Error_Message FROM dbo.JobRun;');
+  expect(others).toEqual([]);
+  expect(run).toMatchObject({
+    Status: 'Completed',
+    Error_Message: expect.stringContaining('stopped=shutdown') as string,
+  });
+  const signalledAt = new Date(line.slice(0, line.indexOf(' ')));
+  expect((run?.Completed_At as Date).getTime() - signalledAt.getTime()).toBeLessThan(finishedWithin);
+});
+
 function beSlow({ kind }: Job, latencyMs: number): void {
   const { standIns } = sample;
   if (kind === 'notification') standIns.email.latencyMs = latencyMs;
