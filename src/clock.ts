@@ -85,13 +85,9 @@ export function deadlineIn(clock: Clock, ms: number): Deadline {
 }
 
 /** Extends the deadline by `ms` for the record of what was done, which a shutdown leaves a second longer. */
-export function extendedForRecord({ clock, at, signal, abandonRecords }: Deadline, ms: number): Deadline {
-  return {
-    clock,
-    at: Math.max(clock.elapsed(), at) + ms,
-    ...(signal && { hurry: signal }),
-    ...(abandonRecords && { abandon: abandonRecords }),
-  };
+export function extendedForRecord(deadline: Deadline, ms: number): Deadline {
+  const { abandonRecords } = deadline;
+  return { ...extendedForRow(deadline, ms), ...(abandonRecords && { abandon: abandonRecords }) };
 }
 
 /** Extends the deadline by `ms` for the run's row, which is finished whatever happens. */

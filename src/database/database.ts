@@ -52,8 +52,8 @@ export interface RetryOptions {
 const maxSessions = { run: 8, reminder: 4, read: 4, search: 4 };
 
 /**
- * What a session is for. `run`: runs and cancels, which write. `reminder`: one that is sent by hand. `read`: states, histories, single runs. `search`: what is
- * due, in the site's own tables, which takes seconds where they are large.
+ * What a session is for. `run`: runs and cancels, which write. `reminder`: one that is sent by hand. `read`: states,
+ * histories, single runs. `search`: what is due, in the site's own tables, which takes seconds where they are large.
  */
 export type Purpose = keyof typeof maxSessions;
 

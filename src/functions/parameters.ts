@@ -167,6 +167,15 @@ export function readCount(parameters: Parameters, name: string, max: number, abs
   return count;
 }
 
+/** The largest value of an INT column. */
+const maxInt = 2 ** 31 - 1;
+
+/** After which row a page of a list begins; undefined: it is the first page. */
+export function readRowId(query: Parameters): number | undefined {
+  const after = readCount(query, 'after', maxInt, 0);
+  return after === 0 ? undefined : after;
+}
+
 /** In which order grants are listed, by their ends. */
 export function readOrder(parameters: Parameters, name: string): 'soonest' | 'latest' {
   const order = parameters.get(name) ?? 'soonest';

@@ -5,21 +5,18 @@ import { guidPattern } from '../jobs/platforms';
 import { readRunDetails } from '../jobs/runDetails';
 import { readBudgetMs } from '../jobs/runJob';
 import { requireJob, unknownRun, withErrorResponses } from './api';
-import { readCount, readQuery } from './parameters';
+import { readQuery, readRowId } from './parameters';
 import { getServices } from './runner';
-
-/** The largest value of an INT column. */
-const maxId = 2_147_483_647;
 
 /** GET /api/jobs/{jobType}/runs/{jobId}?after=: one run, why grants failed, and the rows that it wrote, 100 at a time. */
 export const getRun = withErrorResponses(async (request) => {
   const job = requireJob(request);
   const { jobId = '' } = request.params;
-  const after = readCount(readQuery(request, ['after']), 'after', maxId, 0);
+  const after = readRowId(readQuery(request, ['after']));
   if (!guidPattern.test(jobId)) throw unknownRun(job, jobId);
   const services = await getServices();
   const deadline = deadlineIn(services.clock, readBudgetMs);
-  const details = await readRunDetails(services, deadline, jobId, after === 0 ? undefined : after);
+  const details = await readRunDetails(services, deadline, jobId, after);
   if (details?.job !== job) throw unknownRun(job, jobId);
   const { run, previousRun, next, requests } = details;
   const failures = details.failures.map((failure) => ({

@@ -46,7 +46,7 @@ const maxBytes = 500;
 const maxCodesBytes = 300;
 const maxOperatorBytes = 100;
 /** Ids of one cause: enough to look the first ones up. */
-const maxIds = 5;
+export const maxIds = 5;
 
 const stops = ['shutdown', 'time', 'throttled'] as const satisfies readonly StopReason[];
 const ends = ['safetyStop', 'abandoned', 'cancelled'] as const;
@@ -134,13 +134,11 @@ function readFailure(name: string, value: string): CountedFailure[] {
   ];
 }
 
+/** At most so many bytes, cut between characters. */
 function encode(name: string): string {
-  const encoded = encodeURIComponent(name.toWellFormed()).replaceAll('%40', '@');
-  if (encoded.length <= maxOperatorBytes) return encoded;
-  // Cut between characters: none of one is left halved.
   let text = '';
   for (const character of name.toWellFormed()) {
-    const next = text + encodeURIComponent(character).replaceAll('%40', '@');
+    const next = text + encodeURIComponent(character).replace('%40', '@');
     if (next.length > maxOperatorBytes) break;
     text = next;
   }

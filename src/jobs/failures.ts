@@ -1,5 +1,5 @@
 /** Why grants could not be handled: the words of a run's message, and the way back for those who read it. */
-import type { CountedFailure, RunFacts } from '../jobRun/runMessage';
+import { maxIds, type CountedFailure, type RunFacts } from '../jobRun/runMessage';
 import type { RequestId } from './platforms';
 
 /** What each cause of a failure is called in a run's message, and what to do about it. */
@@ -81,9 +81,6 @@ const failingCauses: readonly FailureCause[] = [
   'timedOut',
   'refused',
 ];
-
-/** Request ids that are kept of one cause: enough to look the first ones up. */
-const maxIds = 5;
 
 /** Failures collected during a run, summed up by cause and code. */
 export class FailureLog {

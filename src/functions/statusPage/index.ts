@@ -8,7 +8,7 @@ import { previewJob } from '../../jobs/previewJob';
 import { readRunDetails } from '../../jobs/runDetails';
 import { describeCompleteness, searchRequests } from '../../jobs/requestSearch';
 import { readStory } from '../../jobs/requestStory';
-import type { Services } from '../../jobs/runJob';
+import { readBudgetMs, type Services } from '../../jobs/runJob';
 import { findRuns } from '../../jobRun/history';
 import type { JobRun } from '../../jobRun/jobRun';
 import type { Handler, RefusalHandler } from '../http';
@@ -17,7 +17,7 @@ import {
   queryOf,
   quote,
   readChoice,
-  readCount,
+  readRowId,
   readJobId,
   readOrder,
   readQuery,
@@ -39,12 +39,6 @@ import {
 import { readDueCounts } from './dueCounts';
 import { linkWith, outcomeOf, outcomes, triggerOf, triggers } from './parts';
 import style from './style.css?inline';
-
-/**
- * How long a reader waits for a database that cannot be reached, in ms: shorter than for a run. One that was paused
- * starts to wake up at the first try.
- */
-const timeBudget = 30_000;
 
 const assets = { style, script };
 
@@ -72,7 +66,7 @@ export const getStatus: Handler = async (request, context) => {
     const key = queryOf(request).get('code');
     const services = await getServices();
     const { clock, settings } = services;
-    const deadline = deadlineIn(clock, timeBudget);
+    const deadline = deadlineIn(clock, readBudgetMs);
     const panel = part === 'cards' ? undefined : await readPanel(query, services, deadline);
     const states = await readJobStates(services, deadline, runsShown);
     const page = {
@@ -198,15 +192,6 @@ async function readSearchPanel(given: string, services: Services, deadline: Dead
 
 function noSuchPage(detail: string): RequestError {
   return new RequestError('unknownPage', `${detail} Open the status page without it.`);
-}
-
-/** The largest value of an INT column. */
-const maxInt = 2 ** 31 - 1;
-
-/** Behind which row a page of a list begins; undefined: it is the first page. */
-function readRowId(query: Parameters): number | undefined {
-  const after = readCount(query, 'after', maxInt, 0);
-  return after === 0 ? undefined : after;
 }
 
 /** The page's own style and script by their hashes, and the jobs of this app; nothing else is loaded or reached. */
