@@ -1,0 +1,85 @@
+/** What tests over the database share: one environment a file, and a job with the tables that it works on. */
+import type { Job } from '../../src/jobs/catalogue';
+import type { RequestId } from '../../src/jobs/platforms';
+import { previewJob } from '../../src/jobs/previewJob';
+import type { Row } from '../../src/database/session';
+import { finished, startTestEnvironment, type GrantSpec, type TestEnvironment } from './environment';
+import { replaceView, restoreViews, viewColumns } from './views';
+
+export const minute = 60_000;
+export const hour = 60 * minute;
+export const day = 24 * hour;
+
+/** The environment of a test file, started before its first test. After each, tables, views and mocks are reset. */
+export function useEnvironment(): TestEnvironment {
+  const environment = {} as TestEnvironment;
+  beforeAll(async () => {
+    Object.assign(environment, await startTestEnvironment());
+  });
+  afterEach(async () => {
+    jest.restoreAllMocks();
+    environment.standIn?.clock.set(new Date());
+    await environment.reset();
+    await restoreViews(environment);
+  });
+  afterAll(() => environment.close());
+  return environment;
+}
+
+export const repeat = (count: number, grant: GrantSpec | ((index: number) => GrantSpec)): GrantSpec[] =>
+  Array.from({ length: count }, (_, index) => (typeof grant === 'function' ? grant(index) : grant));
+
+/** An id as messages show it. */
+export const texts = (ids: readonly unknown[]): string[] => ids.map(String);
+
+/** A job, and its platform's tables as a test fills and reads them. `at` and `end` are SQL of type DATETIME. */
+export function arrange(environment: TestEnvironment, job: Job) {
+  const { name, notificationTable, revocationTable, requestColumn } = job.platform;
+  const [requestTable, key, end, requester] =
+    name === 'Databricks'
+      ? ['dbo.DataAccessDeltaRequests', 'id', 'access_end_dt', 'requested_by']
+      : ['dbo.DataAccessPalantirRequests', 'RequestId', 'AccessEndDate', 'RequestedBy'];
+  const add = (...grants: GrantSpec[]): Promise<RequestId[]> => environment.addGrants(job, grants);
+  const rowsOf = (table: string): Promise<Row[]> =>
+    environment.query(`SELECT *, ${requestColumn} AS RequestId FROM ${table} ORDER BY Id;`);
+  return {
+    requestTable,
+    key,
+    requester,
+    columns: viewColumns(job),
+    add,
+    addOne: async (grant: GrantSpec): Promise<RequestId> => {
+      const [id] = await add(grant);
+      if (id === undefined) throw new Error('No grant was added');
+      return id;
+    },
+    moveEnd: (to: string, id?: RequestId) =>
+      environment.query(
+        `UPDATE ${requestTable} SET ${end} = ${to}${id === undefined ? '' : ` WHERE ${key} = '${id}'`};`,
+      ),
+    run: async (
+      ...[services, options]: Parameters<TestEnvironment['run']> extends [Job, ...infer R] ? R : never
+    ) => finished(await environment.run(job, services, options)),
+    preview: (
+      overrides: Parameters<TestEnvironment['services']>[0] = {},
+      page?: Parameters<typeof previewJob>[2],
+    ) => previewJob(environment.services(overrides), job, page),
+    notified: (id: RequestId | undefined, at: string, by = 'earlier') =>
+      environment.query(
+        `INSERT INTO ${notificationTable} (${requestColumn}, Notification_Sent_Dt, Notification_Sent_To, Notification_Sent_By) VALUES ('${String(id)}', ${at}, 'x@example.com', '${by}');`,
+      ),
+    revoked: (id: RequestId | undefined, at: string) =>
+      environment.query(
+        `INSERT INTO ${revocationTable} (${requestColumn}, Revoked_Dt, Revoked_By) VALUES ('${String(id)}', ${at}, 'earlier');`,
+      ),
+    notifications: () => rowsOf(notificationTable),
+    revocations: () => rowsOf(revocationTable),
+    mapView: (
+      ...parts: Parameters<typeof replaceView> extends [unknown, unknown, ...infer Parts] ? Parts : never
+    ) => replaceView(environment, job, ...parts),
+  };
+}
+
+/** SQL: so long before the database's now. */
+export const ago = (count: number, unit: 'DAY' | 'HOUR' | 'MINUTE'): string =>
+  `DATEADD(${unit}, -${count}, GETUTCDATE())`;
