@@ -1,78 +1,56 @@
 /*
- * The lock of a job type: the row of dbo.JobRun that is in progress. Shared by revocation.pml and notification.pml.
- * docs/protocol.md says in words what is modelled and what is not, and how to change the model together with the SQL.
+ * The lock of a job type, which is the row of dbo.JobRun in progress: shared by lock.pml, revocation.pml and
+ * notification.pml. docs/protocol.md says what is modelled, and how to change the model together with the SQL.
  *
- * There are two runs of one job type, with two sessions each: the client of a run leaves its first session at any point
- * and retries on the second one, while the first one is still at work on the server; or it dies. When all is quiet, a
- * last run follows, which nothing disturbs.
+ * Two runs of one job type have two sessions each: a run's client may leave its first session at any point and retry on
+ * the second, while the first is still at work on the server; or it dies. When all is quiet, a last run follows, which
+ * nothing disturbs.
  *
- * Every rule is one indivisible step of one session, named after the statement in src/ that it belongs to and what that
- * statement does there. A rule can take its step whenever its guard (what is before the first ->) holds; the checker
- * tries every order. A statement that waits for a row's lock is a guard that does not hold yet.
+ * Each rule is one indivisible step of a session, named after its statement in src/. It can be taken whenever its guard
+ * (the condition before the first ->) holds; the checker tries every order. A statement that waits for a row's lock has a
+ * guard that does not hold yet.
  *
- * Switches:
- *   -DLOCKING_READS=1   READ COMMITTED without row versioning: a plain read waits for rows that another transaction has
- *                       changed. By default it reads what was committed when its statement began.
- *   -DHONOUR_HINTS=1    UPDLOCK and HOLDLOCK do what they say. By default the server ignores them.
- *   -DRUNS=1            one run before the last one, instead of two.
- *   -DBY_HAND=1         an operator sends a reminder by hand beside the runs (notification.pml).
- *   -DMUTANT=NO_...     takes one safeguard out of the protocol, to see that the checker finds out.
- *   -DLIMIT=...         asks for more than the protocol promises, to see where the promise ends.
+ * scripts/model.ts defines:
+ *   LOCKING_READS   1: without row versioning, so that a plain read waits for rows that another transaction has changed,
+ *                   and UPDLOCK does what it says; 0: a read sees what was committed when its statement began, and
+ *                   hints are ignored
+ *   RUNS            runs before the last one, 1 or 2
+ *   MUTANTS         the names of the mutants and limits in docs/protocol.md
+ *   MUTANT          the safeguard that is left out, the promise that is not made, or none
  */
-
-#ifndef LOCKING_READS
-#define LOCKING_READS 0
-#endif
-#ifndef HONOUR_HINTS
-#define HONOUR_HINTS 0
-#endif
-#ifndef RUNS
-#define RUNS 2
-#endif
-#ifndef BY_HAND
-#define BY_HAND 0
-#endif
-#ifndef MUTANT
-#define MUTANT 0
-#endif
 #define mutant(name) (MUTANT == name)
-#define NO_STALE_CLOSE 1
-#define NO_UNIQUE_INDEX 2
-#define NO_STATUS_IN_FINISH 3
-#define NO_OWN_ROW_UPDATE 4
-#define NO_FENCE_BUT_HINTS 5
-#define NO_CHECK_IN_BATCH 6
-#define NO_END_IN_CHECK 7
-#define NO_VIEW_IN_BATCH 8
-#define NO_COUNT_IN_TRANSACTION 9
-#define NO_CHECK_IN_RECORD 10
-#define NO_SAME_OPERATION_ID 11
-#define NO_SETTLING 12
-#define NO_STATUS_IN_FENCE 13
-#define NO_ATTEMPT_LIMIT 14
-#define NO_NOW_IN_BATCH 15
-#define NO_REMINDER_IN_ID 16
-#define NO_CHECK_IN_REMINDER 17
+#define limit(name) (MUTANT == name)
 
-#ifndef LIMIT
-#define LIMIT 0
-#endif
-#define limit(name) (LIMIT == name)
-#define ONE_ROW_FOR_TWO_RUNS 1
-#define RECORDED_AFTER_RENEWAL 2
-#define RECORDED_BY_HAND 3
+mtype = { none, MUTANTS };
 
-/* What must hold. scripts/model.ts has it in words. */
+/* What must hold: docs/protocol.md says it in words. */
 mtype = {
   oneRunInProgress, endedRunStays, lockCanBeTaken, countIsRows,
   lostLockWritesNothing, oneRevocation,
   acceptedIsRecorded, recordedIsAccepted, recordedOnce, sameOperationId
 };
 
+/* What a session does next. At the first step of a statement the client has sent it, and the server has not begun. */
+#define GONE 0 /* nothing: it has not begun, or has ended */
+mtype = {
+  CLOSE_STALE, CHECK_FRESH, INSERT_RUN, COMMIT_LOCK, FIND_ACTIVE, /* acquireLock */
+  COLLECT,
+  CHECK_LEASE, SEND, WAIT, /* of a notification; the last two are the client's own */
+  TAKE_ROW, READ, INSERT, COMMIT, WORK_ANSWER, /* revokeBatch or recordNotification */
+  FINISH, FINISH_ANSWER
+};
+#define isClientStep(s) (s == SEND || s == WAIT)
+#define readsOnly(s) (s == FIND_ACTIVE || s == COLLECT || s == CHECK_LEASE)
+#define isAnswer(s) (s == WORK_ANSWER || s == FINISH_ANSWER)
+/* Something that the server may still do when nobody listens. */
+#define mayStillWrite(s) (s != GONE && !isAnswer(s) && !readsOnly(s) && !isClientStep(s))
+#define takesLock(s) (s == CLOSE_STALE || s == CHECK_FRESH || s == INSERT_RUN || s == COMMIT_LOCK || s == FIND_ACTIVE)
+#define restartOf(s) (takesLock(s) -> CLOSE_STALE : ((s == FINISH || s == FINISH_ANSWER) -> FINISH : restartOfWork(s)))
+
 #define LAST 2 /* the last run, after the runs 0 and 1 */
 #define LAST_SESSION 5 /* after 1 and 2 of run 0, 3 and 4 of run 1 */
 
-/* JobRun.Status. Completed and Failed are the same to the lock. */
+/* JobRun.Status; Completed and Failed are the same to the lock. */
 #define NO_ROW 0
 #define IN_PROGRESS 1
 #define ENDED 2
@@ -85,43 +63,26 @@ byte newCount[3];
 byte rowLock[3]; /* the session that holds the row's lock until its transaction ends; 0: none */
 bool stale[3]; /* the lease has run out, or the row is dated more than a minute ahead */
 
-/* Not in the database: the committed rows that each run wrote. */
-byte rowsWritten[3];
-
-byte step[6]; /* what each session does next, below */
+byte rowsWritten[3]; /* not in the database: the committed rows that each run wrote */
+byte step[6]; /* of each session */
 byte listening[3]; /* the session whose answers the run's client waits for; 0: the client has ended or died */
 bool begun; /* run 0 has begun; run 1 never begins before it: which of them is called 0 makes no difference */
 bool quiet; /* the last run has begun: nothing disturbs it */
 bool done; /* the last run has ended */
 
-byte i; /* 0 between two steps */
-
-/* Steps. "Sent": the client has sent the batch, the server has not begun with it. */
-#define IDLE 0
-#define CLOSE_STALE 1 /* acquireLock sent */
-#define CHECK_FRESH 2
-#define INSERT_RUN 3
-#define COMMIT_LOCK 4
-#define FIND_ACTIVE 5 /* findActiveRun */
-#define FINISH 10 /* finishRun sent */
-#define FINISH_ANSWER 11
-#define COLLECT 20 /* the first step of the job's own work */
-#define GONE 99
-
+#define isInProgress(row) (status[row] == IN_PROGRESS)
 #define lockedByOther(row) (rowLock[row] != 0 && rowLock[row] != me)
 /* What the session's own transaction has done is visible to it, and what others have committed. */
 #define sees(row) (rowLock[row] == me -> newStatus[row] : status[row])
 #define inAnyRow(condition) (condition(0) || condition(1) || condition(2))
+#define inEachRow(rule) rule(0); rule(1); rule(2)
 #define heard (listening[own] == me)
 
-#define SAY(text) printf("run %d, session %d: ", own + 1, 2 - me % 2); printf(text); printf("\n")
+#define SAY(...) printf("run %d, session %d: ", own + 1, 2 - me % 2); printf(__VA_ARGS__); printf("\n")
 
-inline mustHold(condition, invariant) {
-  if
-  :: (condition)
-  :: else -> printf("BROKEN %e\n", invariant); assert(false)
-  fi
-}
+#define when(condition, action) if :: (condition) -> action :: else fi
+
+inline mustHold(condition, invariant) { when(!(condition), printf("BROKEN %e\n", invariant); assert(false)) }
 
 /* An answer reaches only a client that still listens. */
 inline answer(next) {
@@ -134,47 +95,28 @@ inline answer(next) {
 inline endSession() { step[me] = GONE; forgetWork() }
 inline endClient() { listening[own] = 0; forgetRun(); endSession() }
 
-inline lockRow(row) {
-  if
-  :: rowLock[row] == 0 -> rowLock[row] = me; newStatus[row] = status[row]; newCount[row] = count[row]
-  :: else
-  fi
-}
-
+inline lockRow(row) { when(rowLock[row] == 0, rowLock[row] = me; newStatus[row] = status[row]; newCount[row] = count[row]) }
 inline unlockRow(row) { rowLock[row] = 0; newStatus[row] = 0; newCount[row] = 0 }
-
 inline setStatus(row, value) { status[row] = value; stale[row] = stale[row] && value == IN_PROGRESS }
+inline commitRow(row) { when(rowLock[row] == me, setStatus(row, newStatus[row]); count[row] = newCount[row]; unlockRow(row)) }
+inline rollBackRow(row) { when(rowLock[row] == me, unlockRow(row)) }
 
 inline commitRows() {
-  for (i : 0 .. LAST) {
-    if
-    :: rowLock[i] == me -> setStatus(i, newStatus[i]); count[i] = newCount[i]; unlockRow(i)
-    :: else
-    fi
-  };
-  i = 0;
-  mustHold((status[0] == IN_PROGRESS) + (status[1] == IN_PROGRESS) + (status[2] == IN_PROGRESS) <= 1, oneRunInProgress);
+  inEachRow(commitRow);
+  mustHold(isInProgress(0) + isInProgress(1) + isInProgress(2) <= 1, oneRunInProgress);
   mustHold(count[own] == rowsWritten[own], countIsRows)
-}
-
-inline rollBackRows() {
-  for (i : 0 .. LAST) {
-    if
-    :: rowLock[i] == me -> unlockRow(i)
-    :: else
-    fi
-  };
-  i = 0
 }
 
 /* ---- acquireLock: one transaction ---- */
 
-#define isStale(row) (status[row] == IN_PROGRESS && stale[row])
+#define isStale(row) (isInProgress(row) && stale[row])
 #define waitsToClose(row) (isStale(row) && lockedByOther(row))
 #define isFresh(row) (sees(row) == IN_PROGRESS && !stale[row])
 /* Another transaction adds a row in progress or ends one, and has not ended itself. */
 #define keyChanges(row) (lockedByOther(row) && newStatus[row] != status[row])
 #define inTheWay(row) (row != own && sees(row) == IN_PROGRESS)
+
+inline closeStale(row) { when(isStale(row) && !mutant(NO_STALE_CLOSE), lockRow(row); newStatus[row] = ENDED) }
 
 /*
  * UPDATE ... SET Status = 'Failed' WHERE Status = 'InProgress', of the row that a read of the lock's index found stale.
@@ -183,18 +125,8 @@ inline rollBackRows() {
 inline acquireLock_closeStale() {
   d_step {
     step[me] == CLOSE_STALE && !inAnyRow(waitsToClose) ->
-    if
-    :: inAnyRow(isStale) && !mutant(NO_STALE_CLOSE) ->
-      SAY("acquireLock: UPDATE closes a stale row");
-      for (i : 0 .. LAST) {
-        if
-        :: isStale(i) -> lockRow(i); newStatus[i] = ENDED
-        :: else
-        fi
-      };
-      i = 0
-    :: else -> SAY("acquireLock: UPDATE closes nothing")
-    fi;
+    SAY("acquireLock: UPDATE closes what is stale");
+    inEachRow(closeStale);
     step[me] = CHECK_FRESH
   }
 }
@@ -202,11 +134,9 @@ inline acquireLock_closeStale() {
 /* INSERT ... WHERE NOT EXISTS (a fresh row in progress): what the statement reads. */
 inline acquireLock_check() {
   d_step {
-    step[me] == CHECK_FRESH && !((HONOUR_HINTS || LOCKING_READS) && inAnyRow(keyChanges)) ->
-    if
-    :: inAnyRow(isFresh) -> SAY("acquireLock: INSERT sees a fresh row in progress"); step[me] = COMMIT_LOCK
-    :: else -> SAY("acquireLock: INSERT sees no fresh row in progress"); step[me] = INSERT_RUN
-    fi
+    step[me] == CHECK_FRESH && !(LOCKING_READS && inAnyRow(keyChanges)) ->
+    SAY("acquireLock: INSERT reads; fresh and in progress: %d", inAnyRow(isFresh));
+    step[me] = (inAnyRow(isFresh) -> COMMIT_LOCK : INSERT_RUN)
   }
 }
 
@@ -220,7 +150,7 @@ inline acquireLock_insert() {
     if
     :: status[own] != NO_ROW || (!mutant(NO_UNIQUE_INDEX) && inAnyRow(inTheWay)) ->
       SAY("acquireLock: INSERT fails with a duplicate key, rolled back");
-      rollBackRows();
+      inEachRow(rollBackRow);
       answer(FIND_ACTIVE)
     :: else ->
       SAY("acquireLock: INSERT writes its row");
@@ -235,8 +165,6 @@ inline acquireLock_insert() {
 inline acquireLock_commit() {
   d_step { step[me] == COMMIT_LOCK -> SAY("acquireLock: COMMIT"); commitRows(); answer(FIND_ACTIVE) }
 }
-
-#define isInProgress(row) (status[row] == IN_PROGRESS)
 
 /*
  * SELECT the row in progress, at the end of acquireLock or, after a duplicate key, as findActiveRun. One's own is
@@ -282,18 +210,7 @@ inline finishRun_answer() {
 
 /* ---- What goes wrong between a client and its sessions ---- */
 
-#define isAnswer(s) (s == FINISH_ANSWER || isWorkAnswer(s))
-#define readsOnly(s) (s == FIND_ACTIVE || s == COLLECT || workReadsOnly(s))
-/* Something that the server may still do when nobody listens. */
-#define mayStillWrite(s) (s != IDLE && s != GONE && !isAnswer(s) && !readsOnly(s) && !isClientStep(s))
-#define restartOf(s) (s <= FIND_ACTIVE -> CLOSE_STALE : ((s == FINISH || s == FINISH_ANSWER) -> FINISH : restartOfWork(s)))
-
-inline leaveSession() {
-  if
-  :: mayStillWrite(step[me])
-  :: else -> endSession()
-  fi
-}
+inline leaveSession() { when(!mayStillWrite(step[me]), endSession()) }
 
 /* The answer is late or lost, or the connection breaks: that piece of work is done again on a new session. */
 inline client_retries() {
@@ -316,37 +233,36 @@ inline session_dies() {
   d_step {
     !heard && own != LAST && mayStillWrite(step[me]) ->
     SAY("the server ends the session and rolls back");
-    rollBackRows();
+    inEachRow(rollBackRow);
     endSession()
   }
 }
 
+#define RUN_STEPS \
+  :: acquireLock_closeStale() :: acquireLock_check() :: acquireLock_insert() :: acquireLock_commit() \
+  :: findActiveRun() :: finishRun() :: finishRun_answer() \
+  :: client_retries() :: client_dies() :: session_dies() :: done -> break
+
 /* ---- What happens beside the runs ---- */
 
-inline leaseRunsOut(row) {
-  d_step { !quiet && isInProgress(row) && !stale[row] -> printf("the lease of run %d runs out\n", row + 1); stale[row] = true }
+inline leaseRunsOut(n) {
+  d_step { !quiet && isInProgress(n) && !stale[n] -> printf("the lease of run %d runs out\n", n + 1); stale[n] = true }
 }
 
 /* UPDATE ... SET Status = 'Failed' WHERE Job_Id = @jobId AND Status = 'InProgress', by an operator. */
-inline cancelRun(row) {
-  d_step {
-    !quiet && isInProgress(row) && rowLock[row] == 0 ->
-    printf("cancelRun closes the row of run %d\n", row + 1);
-    setStatus(row, ENDED)
-  }
+inline cancelRun(n) {
+  d_step { !quiet && isInProgress(n) && rowLock[n] == 0 -> printf("cancelRun closes run %d\n", n + 1); setStatus(n, ENDED) }
 }
-
-#define hasEnded(s) (step[s] == IDLE || step[s] == GONE)
 
 /* All clients and sessions have ended, and time has passed. */
 inline lastRun_begins() {
   d_step {
-    !quiet && listening[0] == 0 && listening[1] == 0 && hasEnded(1) && hasEnded(2) && hasEnded(3) && hasEnded(4) && workIsQuiet ->
+    !quiet && listening[0] + listening[1] + step[1] + step[2] + step[3] + step[4] == 0 && workIsQuiet ->
     printf("all is quiet and every lease has run out: a last run begins, undisturbed\n");
     quiet = true;
     begun = true;
-    for (i : 0 .. 1) { stale[i] = isInProgress(i) };
-    i = 0;
+    stale[0] = isInProgress(0);
+    stale[1] = isInProgress(1);
     listening[LAST] = LAST_SESSION;
     step[LAST_SESSION] = CLOSE_STALE
   }
@@ -356,12 +272,15 @@ inline lastRun_ends() {
   d_step { quiet && step[LAST_SESSION] == GONE -> checkAtRest(); done = true }
 }
 
+#define WORLD_STEPS \
+  :: leaseRunsOut(0) :: leaseRunsOut(1) :: cancelRun(0) :: cancelRun(1) :: lastRun_begins() :: lastRun_ends() -> break
+
 init {
   atomic {
     listening[0] = 1;
     step[1] = CLOSE_STALE;
     listening[1] = (RUNS == 2 -> 3 : 0);
-    step[3] = (RUNS == 2 -> CLOSE_STALE : IDLE);
+    step[3] = (RUNS == 2 -> CLOSE_STALE : GONE);
     run Session(1, 0);
     run Session(2, 0);
     run Session(3, 1);

@@ -10,35 +10,22 @@ bool back; /* the database's clock has been set back */
 byte revoked[3]; /* committed revocations that were written for each end */
 byte inserting[6]; /* what each session has inserted and not committed: end + 1; 0: nothing */
 
-#define TAKE_ROW 21 /* revokeBatch sent */
-#define READ_DUE 22
-#define TAKE_ROW_BY_HINT 23 /* a mutant's */
-#define INSERT_DUE 24
-#define COMMIT_BATCH 25
-#define BATCH_ANSWER 26
-#define LOST_ANSWER 27 /* the lock is lost; the answer is on its way */
-
-#define isWorkAnswer(s) (s == BATCH_ANSWER || s == LOST_ANSWER)
-#define workReadsOnly(s) (false)
-#define isClientStep(s) (false)
-/* What is due is collected again on the new session. */
 #define restartOfWork(s) COLLECT
 #define workIsQuiet (true)
+
+#include "jobRun.pml"
 
 #define bit(n) (1 << (n))
 #define isYielded(e) ((expired & bit(e)) != 0)
 #define hasPassed(e) (isYielded(e) && !(back && e == 2))
-#define isRenewed ((expired & bit(0)) == 0)
-
-#include "jobRun.pml"
+#define isRenewed (!isYielded(0))
+/* No revocation dated at or after that end. One that was written for an earlier end is dated before a later one. */
+#define isDue(e) (hasPassed(e) && revoked[e] == 0)
+#define isInserting(e) (inserting[1] == e + 1 || inserting[2] == e + 1 || inserting[3] == e + 1 || inserting[4] == e + 1)
 
 inline handOver() { skip }
 inline forgetRun() { skip }
 inline forgetWork() { inserting[me] = 0; due = 0; end = 0; writes = false }
-
-/* No revocation dated at or after that end. One that was written for an earlier end is dated before a later one. */
-#define isDue(e) (hasPassed(e) && revoked[e] == 0)
-#define isInserting(e) (inserting[1] == e + 1 || inserting[2] == e + 1 || inserting[3] == e + 1 || inserting[4] == e + 1)
 
 /* Sends the batch of the next grant that was collected, or else finishRun. */
 inline sendNext() {
@@ -47,7 +34,7 @@ inline sendNext() {
   :: else ->
     end = ((due & bit(0)) -> 0 : ((due & bit(1)) -> 1 : 2));
     due = due & ~bit(end);
-    step[me] = (mutant(NO_OWN_ROW_UPDATE) -> READ_DUE : TAKE_ROW)
+    step[me] = (mutant(NO_OWN_ROW_UPDATE) -> READ : TAKE_ROW)
   fi
 }
 
@@ -62,14 +49,19 @@ inline collectDueRevocations() {
 
 /* ---- revokeBatch: one transaction ---- */
 
-/* UPDATE the own row WHERE Status = 'InProgress': takes the row's lock and sees the latest committed row. */
+/*
+ * UPDATE the own row WHERE Status = 'InProgress': takes the row's lock and sees the latest committed row. The mutant
+ * NO_OWN_ROW_UPDATE does so with a hint in the INSERT, so after its read.
+ */
 inline revokeBatch_takeRow() {
   d_step {
     step[me] == TAKE_ROW && (mutant(NO_FENCE_BUT_HINTS) || !lockedByOther(own)) ->
     if
-    :: !isInProgress(own) && !mutant(NO_STATUS_IN_FENCE) -> SAY("revokeBatch: its row has ended, lock lost"); answer(LOST_ANSWER)
-    :: (isInProgress(own) || mutant(NO_STATUS_IN_FENCE)) && !mutant(NO_FENCE_BUT_HINTS) -> SAY("revokeBatch: UPDATE takes its row"); lockRow(own); step[me] = READ_DUE
-    :: else -> SAY("revokeBatch: SELECT WITH (UPDLOCK) sees its row in progress; the hint is ignored"); step[me] = READ_DUE
+    :: isInProgress(own) || mutant(NO_STATUS_IN_FENCE) ->
+      SAY("revokeBatch: takes its row");
+      when(!mutant(NO_FENCE_BUT_HINTS), lockRow(own));
+      step[me] = (mutant(NO_OWN_ROW_UPDATE) -> INSERT : READ)
+    :: else -> SAY("revokeBatch: its row has ended, lock lost"); forgetWork(); answer(WORK_ANSWER)
     fi
   }
 }
@@ -77,48 +69,33 @@ inline revokeBatch_takeRow() {
 /* INSERT ... SELECT: what the statement reads, in a snapshot of its own. */
 inline revokeBatch_read() {
   d_step {
-    step[me] == READ_DUE && !(LOCKING_READS && isInserting(end)) ->
+    step[me] == READ && !(LOCKING_READS && isInserting(end)) ->
     writes = (hasPassed(end) || (mutant(NO_NOW_IN_BATCH) && isYielded(end)) || mutant(NO_VIEW_IN_BATCH)) &&
       (revoked[end] == 0 || mutant(NO_CHECK_IN_BATCH)) &&
       !(mutant(NO_END_IN_CHECK) && end == 1 && revoked[0] != 0);
-    if
-    :: writes -> SAY("revokeBatch: INSERT reads that the grant is due"); mustHold(hasPassed(end), oneRevocation)
-    :: else -> SAY("revokeBatch: INSERT reads that the grant is not due")
-    fi;
-    step[me] = (mutant(NO_OWN_ROW_UPDATE) -> TAKE_ROW_BY_HINT : INSERT_DUE)
-  }
-}
-
-/* The mutant's fence: ... AND EXISTS (the own row in progress, WITH (UPDLOCK)) in the same INSERT and its snapshot. */
-inline revokeBatch_takeRowByHint() {
-  d_step {
-    step[me] == TAKE_ROW_BY_HINT && !lockedByOther(own) ->
-    SAY("revokeBatch: INSERT reads its row WITH (UPDLOCK)");
-    lockRow(own);
-    writes = writes && isInProgress(own);
-    step[me] = INSERT_DUE
+    SAY("revokeBatch: INSERT reads; grants that are due: %d", writes);
+    mustHold(!writes || hasPassed(end), oneRevocation);
+    step[me] = (mutant(NO_OWN_ROW_UPDATE) -> TAKE_ROW : INSERT)
   }
 }
 
 /* INSERT ...: what it writes; and UPDATE the own row SET Processed_Count = Processed_Count + the rows inserted. */
 inline revokeBatch_insert() {
   d_step {
-    step[me] == INSERT_DUE && !lockedByOther(own) ->
-    if
-    :: writes -> SAY("revokeBatch: INSERT writes a revocation, UPDATE counts it"); inserting[me] = end + 1
-    :: else -> SAY("revokeBatch: INSERT writes nothing")
-    fi;
+    step[me] == INSERT && !lockedByOther(own) ->
+    SAY("revokeBatch: INSERT writes, and UPDATE counts: %d", writes);
+    inserting[me] = (writes -> end + 1 : 0);
     lockRow(own);
     newCount[own] = newCount[own] + (writes && !mutant(NO_COUNT_IN_TRANSACTION));
     writes = false;
     end = 0;
-    step[me] = COMMIT_BATCH
+    step[me] = COMMIT
   }
 }
 
 inline revokeBatch_commit() {
   d_step {
-    step[me] == COMMIT_BATCH ->
+    step[me] == COMMIT ->
     SAY("revokeBatch: COMMIT");
     if
     :: inserting[me] != 0 ->
@@ -130,21 +107,12 @@ inline revokeBatch_commit() {
     :: else
     fi;
     commitRows();
-    answer(BATCH_ANSWER)
+    answer(WORK_ANSWER)
   }
 }
 
 inline revokeBatch_answer() {
-  d_step { step[me] == BATCH_ANSWER && heard -> SAY("the client hears that the batch is done"); sendNext() }
-}
-
-inline revokeBatch_lostAnswer() {
-  d_step {
-    step[me] == LOST_ANSWER && heard ->
-    SAY("the client hears that its lock is lost");
-    forgetWork();
-    step[me] = FINISH
-  }
+  d_step { step[me] == WORK_ANSWER && heard -> SAY("the client hears what its batch did"); sendNext() }
 }
 
 /* ---- The site's own system, and time ---- */
@@ -155,64 +123,28 @@ inline renewGrant() {
 
 inline expireAgain() {
   d_step {
-    !quiet && isRenewed && (expired & bit(1)) == 0 ->
+    !quiet && isRenewed && !isYielded(1) ->
     printf("the new end of the first grant passes\n");
     expired = expired | bit(1)
   }
 }
 
-inline clockStepsBack() {
-  d_step { !quiet && !back -> printf("the database's clock is set back to before the end of the second grant\n"); back = true }
+inline setClock() {
+  d_step { !quiet -> printf("the clock is set; it is before the end of the second grant: %d\n", !back); back = !back }
 }
 
-inline clockCatchesUp() {
-  d_step { !quiet && back -> printf("the end of the second grant passes again\n"); back = false }
-}
-
-inline checkAtRest() {
-  for (i : 0 .. 2) { mustHold(!hasPassed(i) || revoked[i] == 1, oneRevocation) };
-  i = 0
-}
+inline checkRevoked(e) { mustHold(!hasPassed(e) || revoked[e] == 1, oneRevocation) }
+inline checkAtRest() { checkRevoked(0); checkRevoked(1); checkRevoked(2) }
 
 proctype Session(byte me; byte own) {
   byte due; /* the temporary table #Due: the ends that are left to do, as bits */
   byte end; /* the end that the batch is for */
   bool writes; /* what INSERT ... SELECT has read */
-
   do
-  :: acquireLock_closeStale()
-  :: acquireLock_check()
-  :: acquireLock_insert()
-  :: acquireLock_commit()
-  :: findActiveRun()
+  RUN_STEPS
   :: collectDueRevocations()
-  :: revokeBatch_takeRow()
-  :: revokeBatch_read()
-  :: revokeBatch_takeRowByHint()
-  :: revokeBatch_insert()
-  :: revokeBatch_commit()
-  :: revokeBatch_answer()
-  :: revokeBatch_lostAnswer()
-  :: finishRun()
-  :: finishRun_answer()
-  :: client_retries()
-  :: client_dies()
-  :: session_dies()
-  :: done -> break
+  :: revokeBatch_takeRow() :: revokeBatch_read() :: revokeBatch_insert() :: revokeBatch_commit() :: revokeBatch_answer()
   od
 }
 
-proctype World() {
-  do
-  :: leaseRunsOut(0)
-  :: leaseRunsOut(1)
-  :: cancelRun(0)
-  :: cancelRun(1)
-  :: renewGrant()
-  :: expireAgain()
-  :: clockStepsBack()
-  :: clockCatchesUp()
-  :: lastRun_begins()
-  :: lastRun_ends() -> break
-  od
-}
+proctype World() { do WORLD_STEPS :: renewGrant() :: expireAgain() :: setClock() od }

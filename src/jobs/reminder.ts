@@ -185,7 +185,7 @@ function createMessage(
 }
 
 /**
- * Records that the service has accepted the message (recordReminder in model/). A run that has sent and recorded one of its
+ * Records that the service has accepted the message. A run that has sent and recorded one of its
  * own meanwhile changes nothing: both are recorded.
  */
 async function record(
