@@ -112,12 +112,12 @@ function describeRecipient({ recipient, failure, failureDetail }: PreviewedGrant
 }
 
 /** What a run that got the lock did, beside what its log line says. */
-export function describeResult({ kind }: Job, result: RunResult): string {
+export function describeResult({ words }: Job, result: RunResult): string {
   if (result.kind === 'held') return 'Nothing was done: the job is running already.';
   const { run, backlog, stoppedEarly } = result;
   const due = backlog ? ` of ${formatNumber(backlog.dueCount)} due` : '';
   const took = run.completedAt
     ? ` in ${formatDuration(run.completedAt.getTime() - run.startedAt.getTime())}`
     : '';
-  return `${run.status}: ${describeCounts(kind, run)}${due}${took}.${stoppedEarly ? ' It stopped early: run it again for the rest.' : ''}`;
+  return `${run.status}: ${describeCounts(words.done, run)}${due}${took}.${stoppedEarly ? ' It stopped early: run it again for the rest.' : ''}`;
 }

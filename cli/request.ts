@@ -19,7 +19,8 @@ import {
 } from '../src/jobs/requestSearch';
 import { requestViewAdvice } from '../src/jobs/requests';
 import { readStory, type RequestStory } from '../src/jobs/requestStory';
-import { readBudgetMs, type Services } from '../src/jobs/runJob';
+import { readBudgetMs } from '../src/jobs/budgets';
+import type { Services } from '../src/services';
 import { createServices } from '../src/services';
 import { createCommandCredential } from './credential';
 import { parseArguments, readEnvironment, runCommand } from './environment';

@@ -8,7 +8,7 @@
  */
 import { createShutdown } from '../src/clock';
 import { describeActiveRun } from '../src/jobRun/lease';
-import { findJob, jobs } from '../src/jobs/catalogue';
+import { findJob, jobs, withoutSafetyStop } from '../src/jobs/catalogue';
 import { previewJob } from '../src/jobs/previewJob';
 import { describeFinished, runJob } from '../src/jobs/runJob';
 import { createServices } from '../src/services';
@@ -41,13 +41,15 @@ runCommand(usage, async () => {
   );
   const [name, ...others] = positionals;
   if (name === undefined || others.length > 0) throw new Error(`Expected one job type.\n${usage}`);
-  const job = findJob(name);
+  let job = findJob(name);
   if (!job) throw new Error(`Unknown job type: ${name}.\n${usage}`);
-  const allowMassRevocation = values['allow-mass-revocation'] === true;
-  if (allowMassRevocation && job.kind !== 'revocation')
-    throw new Error(`--allow-mass-revocation is for revocation jobs.\n${usage}`);
-  if (allowMassRevocation && values['dry-run'])
-    throw new Error(`--dry-run and --allow-mass-revocation cannot be combined.\n${usage}`);
+  if (values['allow-mass-revocation']) {
+    if (job.kind !== 'revocation')
+      throw new Error(`--allow-mass-revocation is for revocation jobs.\n${usage}`);
+    if (values['dry-run'])
+      throw new Error(`--dry-run and --allow-mass-revocation cannot be combined.\n${usage}`);
+    job = withoutSafetyStop(job);
+  }
 
   const log = (message: string): void => console.error(message);
   const print = (inWords: string, answer: object): void =>
@@ -66,7 +68,6 @@ runCommand(usage, async () => {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, begin);
   const result = await runJob(services, job, {
     trigger: 'cli',
-    allowMassRevocation,
     shutdown,
     log,
   });

@@ -5,9 +5,8 @@ import { readSettings } from '../src/config/settings';
 import { deployScripts, splitBatches } from '../cli/deployScripts';
 import { Session } from '../src/database/session';
 import { jobs, type Job } from '../src/jobs/catalogue';
-import { readBacklog } from '../src/jobs/dueSql';
+import { readBacklog } from '../src/jobs/backlog';
 import { databricks, palantir, platforms, type Platform } from '../src/jobs/platforms';
-import { dueSql } from '../src/jobs/previewJob';
 import { createCredential } from '../src/services';
 import { trustAuthority } from './certificates';
 import {
@@ -110,7 +109,7 @@ export async function createSampleDatabase(standIns: StandIns): Promise<SampleSu
     const settings = readSettings(standIns.environment);
     const count = async (kind: Job['kind'], platform: Platform): Promise<number> => {
       const job = jobs.find((one) => one.kind === kind && one.platform === platform);
-      return job ? (await readBacklog(session, dueSql(job, settings))).dueCount : 0;
+      return job ? (await readBacklog(session, job.due(settings))).dueCount : 0;
     };
     const summarise = async (platform: Platform, requests: number): Promise<PlatformSummary> => ({
       requests,

@@ -13,16 +13,16 @@ export function formatCount(count: number, noun: string, plural = `${noun}s`): s
   return `${formatNumber(count)} ${count === 1 ? noun : plural}`;
 }
 
-/** What a run did, for example "12 revoked" or "30 sent, 2 failed". */
+/** What a run did, for example "12 revoked" or "30 sent, 2 failed". `done`: the word of the job. */
 export function describeCounts(
-  kind: 'revocation' | 'notification',
+  done: string,
   {
     processedCount,
     failedCount,
   }: { readonly processedCount: number | null; readonly failedCount: number | null },
 ): string {
-  const done = `${formatNumber(processedCount ?? 0)} ${kind === 'revocation' ? 'revoked' : 'sent'}`;
-  return failedCount === null ? done : `${done}, ${formatNumber(failedCount)} failed`;
+  const processed = `${formatNumber(processedCount ?? 0)} ${done}`;
+  return failedCount === null ? processed : `${processed}, ${formatNumber(failedCount)} failed`;
 }
 
 /** For example "2026-12-01 08:00:00 UTC". */

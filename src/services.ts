@@ -1,10 +1,18 @@
 import type { TokenCredential } from '@azure/identity';
-import type { Services } from './jobs/runJob';
-import { systemClock } from './clock';
-import { readSettings, type Environment } from './config/settings';
+import { systemClock, type Clock } from './clock';
+import { readSettings, type Environment, type Settings } from './config/settings';
 import { Database, type RetryOptions } from './database/database';
 import { EmailClient } from './email/emailClient';
-import { startTelemetry } from './telemetry/telemetry';
+import { startTelemetry, type Telemetry } from './telemetry/telemetry';
+
+/** What runs use. Reading a service whose settings are wrong throws a SettingsError: read only what is used. */
+export interface Services {
+  readonly settings: Settings;
+  readonly database: Database;
+  readonly emailClient: EmailClient;
+  readonly telemetry: Telemetry;
+  readonly clock: Clock;
+}
 
 /** How a command's services differ from the deployed app's. */
 interface ServiceOptions extends RetryOptions {

@@ -1,7 +1,5 @@
 import * as z from 'zod';
-
-/** The longest address that SMTP carries: 64 + @ + 255 (RFC 5321, 4.5.3.1). */
-export const maxAddressLength = 320;
+import { maxAddressLength } from './digest';
 
 /**
  * What SQL Server writes into a VARCHAR column in place of each character that the column's code page lacks:

@@ -1,6 +1,9 @@
 /** What a digest tells of, and to whom. */
 import type { Settings } from '../config/settings';
 
+/** The longest address that SMTP carries: 64 + @ + 255 (RFC 5321, 4.5.3.1). */
+export const maxAddressLength = 320;
+
 /** A grant whose holder is to be told, and of what. */
 export interface DueGrant {
   readonly requestId: number | string;

@@ -4,10 +4,15 @@ import { formatUtc } from '../format';
 import type { Purpose } from '../database/database';
 import type { Session } from '../database/session';
 import { cancelRun } from '../jobRun/cancel';
-import { findJob, jobs, type Job } from '../jobs/catalogue';
+import { readBacklogs } from '../jobs/backlog';
+import { readBudgetMs, timeBudgetsMs } from '../jobs/budgets';
+import { findJob, jobs, withoutSafetyStop, type Job } from '../jobs/catalogue';
+import { failureCauses } from '../jobs/failures';
 import { guidPattern } from '../jobs/platforms';
-import { previewJob, readBacklogs, type Preview } from '../jobs/previewJob';
-import { describeFinished, readBudgetMs, timeBudgetsMs } from '../jobs/runJob';
+import { previewJob, type Preview } from '../jobs/previewJob';
+import { requestViewAdvice } from '../jobs/requests';
+import { readRunDetails } from '../jobs/runDetails';
+import { describeFinished } from '../jobs/runJob';
 import { readHistory } from '../jobRun/history';
 import { describeActiveRun } from '../jobRun/lease';
 import { readJobStates, runsForState } from '../jobs/jobStates';
@@ -22,6 +27,7 @@ import {
   readParameters,
   readQuery,
   readRequestId,
+  readRowId,
   type Parameters,
 } from './parameters';
 import { problem, problemResponse, RequestError, toProblemResponse } from './problem';
@@ -38,21 +44,16 @@ export const postRun = withErrorResponses(async (request) => {
   const job = requireJob(request);
   const parameters = await readParameters(request, ['dryRun', 'allowMassRevocation', 'order', 'after']);
   const dryRun = readFlag(parameters, 'dryRun');
-  const allowMassRevocation = readFlag(parameters, 'allowMassRevocation');
-  if (parameters.has('allowMassRevocation') && job.kind !== 'revocation')
-    throw new ParameterError(
-      `The parameter allowMassRevocation is for revocation jobs; ${job.type} revokes nothing.`,
-    );
+  const allowed = readSafetyStop(job, parameters);
   if (dryRun) return { jsonBody: await preview(job, parameters) };
   for (const name of ['order', 'after'])
     if (parameters.has(name))
       throw new ParameterError(`The parameter ${name} is for a dry run: give dryRun=true with it.`);
 
   const operator = await readOperator(request);
-  const result = await runTracked(job, {
+  const result = await runTracked(allowed, {
     trigger: 'http',
     ...(operator !== undefined && { operator }),
-    allowMassRevocation,
   });
   if (result.kind === 'held') {
     const activeRun = describeActiveRun(result.activeRun);
@@ -65,6 +66,17 @@ export const postRun = withErrorResponses(async (request) => {
     return problemResponse(problem('jobFailed', run.message ?? '', { members: { run } }));
   return { jsonBody: run };
 });
+
+/** The job as it is to be run: an operator may allow a revocation that exceeds the ceiling. */
+function readSafetyStop(job: Job, parameters: Parameters): Job {
+  const allowMassRevocation = readFlag(parameters, 'allowMassRevocation');
+  if (!parameters.has('allowMassRevocation')) return job;
+  if (job.kind !== 'revocation')
+    throw new ParameterError(
+      `The parameter allowMassRevocation is for revocation jobs; ${job.type} revokes nothing.`,
+    );
+  return allowMassRevocation ? withoutSafetyStop(job) : job;
+}
 
 async function preview(job: Job, parameters: Parameters): Promise<Preview> {
   if (readFlag(parameters, 'allowMassRevocation'))
@@ -90,6 +102,27 @@ export const getRuns = withErrorResponses(async (request) => {
   return {
     jsonBody: { jobType: job.type, runs: page, next: runs.length > limit ? page.at(-1)?.jobId : null },
   };
+});
+
+/** GET /api/jobs/{jobType}/runs/{jobId}?after=: one run, why grants failed, and the rows that it wrote, 100 at a time. */
+export const getRun = withErrorResponses(async (request) => {
+  const job = requireJob(request);
+  const { jobId = '' } = request.params;
+  const after = readRowId(readQuery(request, ['after']));
+  if (!guidPattern.test(jobId)) throw unknownRun(job, jobId);
+  const services = await getServices();
+  const deadline = deadlineIn(services.clock, readBudgetMs);
+  const details = await readRunDetails(services, deadline, jobId, after);
+  if (details?.job !== job) throw unknownRun(job, jobId);
+  const { run, previousRun, next, requests } = details;
+  const failures = details.failures.map((failure) => ({
+    ...failure,
+    advice: failureCauses[failure.cause].advice,
+    requests: failure.requestIds.flatMap((requestId) => requests?.get(requestId) ?? []),
+  }));
+  const rows = details.rows.map((row) => ({ ...row, request: requests?.get(row.requestId) ?? null }));
+  const requestsAdvice = requests ? null : requestViewAdvice(job.platform);
+  return { jsonBody: { run, previousRun, failures, rows, next, requestsAdvice } };
 });
 
 /** POST /api/jobs/{jobType}/runs/{jobId}/cancel: closes a run in progress, which frees its lock at once. */

@@ -16,7 +16,7 @@ export function registerHttpFunctions(): void {
     (await load()).getRuns(...request),
   );
   register('GetJobRun', 'GET', 'jobs/{jobType}/runs/{jobId}', async (...request) =>
-    (await import('./runDetails')).getRun(...request),
+    (await load()).getRun(...request),
   );
   register('CancelRun', 'POST', 'jobs/{jobType}/runs/{jobId}/cancel', async (...request) =>
     (await load()).postCancel(...request),

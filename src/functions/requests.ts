@@ -1,5 +1,6 @@
 import type { HttpRequest, HttpResponseInit } from '@azure/functions';
 import { deadlineIn, stopWords } from '../clock';
+import { readBudgetMs } from '../jobs/budgets';
 import type { NextStep } from '../jobs/nextStep';
 import { describeNext, describeObstacle } from '../jobs/nextStepWords';
 import { parseRequestId, platforms, type Platform, type RequestId } from '../jobs/platforms';
@@ -7,7 +8,6 @@ import { quietMinutes, remind, type ReminderResult } from '../jobs/reminder';
 import { describeCompleteness, maxQueryLength, searchRequests } from '../jobs/requestSearch';
 import { requestViewAdvice } from '../jobs/requests';
 import { readStory, type RequestStory } from '../jobs/requestStory';
-import { readBudgetMs } from '../jobs/runJob';
 import { formatUtc } from '../format';
 import { withErrorResponses } from './api';
 import { log } from './log';

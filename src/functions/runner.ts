@@ -1,7 +1,8 @@
 import { app, type InvocationContext } from '@azure/functions';
 import { createShutdown, type Shutdown } from '../clock';
 import type { Job } from '../jobs/catalogue';
-import type { RunOptions, RunResult, Services } from '../jobs/runJob';
+import type { RunOptions, RunResult } from '../jobs/runJob';
+import type { Services } from '../services';
 import { log } from './log';
 
 let services: Promise<Services> | undefined;
@@ -44,7 +45,7 @@ const running = new Set<Promise<unknown>>();
 /** Runs a job so that a shutdown of the app stops it early and waits until its row is finished. */
 export async function runTracked(
   job: Job,
-  options: Pick<RunOptions, 'trigger' | 'operator' | 'allowMassRevocation'>,
+  options: Pick<RunOptions, 'trigger' | 'operator'>,
 ): Promise<RunResult> {
   return tracked(async () => {
     const [{ runJob }, theServices] = await Promise.all([import('../jobs/runJob'), getServices()]);

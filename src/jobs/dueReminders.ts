@@ -2,16 +2,14 @@ import type { Deadline } from '../clock';
 import type { DatabaseConnection } from '../database/database';
 import type { Row, Session } from '../database/session';
 import { int, nVarChar, varChar } from '../database/statement';
-import { isEmailAddress, maxAddressLength } from '../email/address';
-import type { Digest, DueGrant } from '../email/digest';
+import { isEmailAddress } from '../email/address';
+import { maxAddressLength, type Digest, type DueGrant } from '../email/digest';
+import { backlogColumns, toBacklog, type Backlog } from './backlog';
 import {
-  backlogColumns,
   notifiableSql,
   nowSql,
   revokedWithinDays,
-  toBacklog,
   viewRowsSql,
-  type Backlog,
   type DueSql,
   type NotificationOptions,
 } from './dueSql';

@@ -1,7 +1,6 @@
 /** What is due, in SQL: one definition for runs, previews and backlogs. */
-import type { Row, Session } from '../database/session';
 import { int, type Parameter } from '../database/statement';
-import { maxAddressLength } from '../email/address';
+import { maxAddressLength } from '../email/digest';
 import { grantColumns } from './grants';
 import type { Platform } from './platforms';
 
@@ -216,34 +215,4 @@ Candidates AS (
 Due AS (
   SELECT * FROM Candidates AS g WHERE ${isDueSql}
 )`;
-}
-
-/** What waits for a run. */
-export interface Backlog {
-  /** Grants that are due, those included whose message would fail. */
-  readonly dueCount: number;
-  /** For how many minutes the oldest of them has been due; 0 if none is. */
-  readonly oldestDueMinutes: number;
-}
-
-/** The columns of a Backlog in SQL. `dueSince`: NULL in the rows that are not due. */
-export const backlogColumns = (dueSince: string): string =>
-  `COUNT(${dueSince}) AS DueCount, COALESCE(DATEDIFF(MINUTE, MIN(${dueSince}), GETUTCDATE()), 0) AS OldestDueMinutes`;
-
-/** Reads what backlogColumns selected. */
-export const toBacklog = (row: Row): Backlog => ({
-  dueCount: row.DueCount as number,
-  oldestDueMinutes: row.OldestDueMinutes as number,
-});
-
-/** What a run would find now. */
-export async function readBacklog(session: Session, due: DueSql): Promise<Backlog> {
-  const [row = {}] = await session.query({
-    name: 'readBacklog',
-    slow: true,
-    sql: `${due.with}
-SELECT ${backlogColumns('g.DueSince')} FROM Due AS g;`,
-    parameters: due.parameters,
-  });
-  return toBacklog(row);
 }

@@ -1,14 +1,14 @@
 import type { Clock, Deadline } from '../clock';
 import { NcrontabError, nextRuns, parseNcrontab, previousRun, type Schedule } from '../config/ncrontab';
 import type { ScheduleZone } from '../config/schedules';
-import type { SettingGroup, SettingProblem, Settings } from '../config/settings';
+import type { SettingProblem, Settings } from '../config/settings';
 import type { Session } from '../database/session';
 import { describeCounts, formatAgo, formatCount, formatNumber, formatUtc } from '../format';
 import { listRuns, readFirstRunAt } from '../jobRun/history';
 import type { JobRun } from '../jobRun/jobRun';
 import { lockExpiresAt, staleAfterMinutes } from '../jobRun/lease';
-import { jobs, type Job } from './catalogue';
-import type { Services } from './runJob';
+import { jobs, problemsOf, type Job } from './catalogue';
+import type { Services } from '../services';
 
 /** How a job is doing, the worst first. */
 export const stateNames = [
@@ -114,17 +114,6 @@ export async function readJobStates(
 }
 
 type TimerSettings = Pick<Settings, 'schedules' | 'scheduleZone' | 'appService' | 'schedulesReadAt'>;
-
-/** What a run of each kind reads. */
-const neededGroups: Readonly<Record<Job['kind'], readonly SettingGroup[]>> = {
-  revocation: ['database', 'revocation'],
-  notification: ['database', 'notification', 'email'],
-};
-
-/** The settings without which a job cannot run. */
-function problemsOf({ kind }: Job, { problems }: Pick<Settings, 'problems'>): readonly SettingProblem[] {
-  return problems.filter(({ group }) => neededGroups[kind].includes(group));
-}
 
 /**
  * Reads how one job is doing, with its newest runs.
@@ -417,7 +406,7 @@ function judgeLastRun({ job, failures, earlyStops, safetyStop, now }: Evidence, 
     };
   return {
     state: 'Healthy',
-    stateReason: `The last run, ${ago(startedAt, now)}, completed: ${describeCounts(job.kind, lastRun)}.`,
+    stateReason: `The last run, ${ago(startedAt, now)}, completed: ${describeCounts(job.words.done, lastRun)}.`,
     since: endOf(lastRun),
   };
 }

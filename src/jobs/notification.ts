@@ -8,8 +8,10 @@ import type { EmailClient } from '../email/emailClient';
 import type { Digest, DueGrant } from '../email/digest';
 import { createDigests, type DigestMessage } from '../email/message';
 import { isLeaseFresh, LockLostError, unfencedSql } from '../jobRun/lease';
+import { recordingGraceMs } from './budgets';
 import { findDue, type Found } from './dueReminders';
-import type { Backlog, NotificationOptions } from './dueSql';
+import type { Backlog } from './backlog';
+import type { NotificationOptions } from './dueSql';
 import { failureCauses, FailureLog, type Failure, type FailureCause } from './failures';
 import { countViewRows } from './grants';
 import type { Outcome, RunContext } from './outcome';
@@ -20,9 +22,6 @@ export const maxConcurrentSends = 10;
 
 /** After this many consecutive failures the service is considered down, or to refuse the identity. */
 const maxConsecutiveFailures = 5;
-
-/** How long recording a message that was sent may be retried at least. In ms. */
-export const recordingGraceMs = 20_000;
 
 /** The email service accepts no message: the run stops instead of trying each recipient. */
 export class EmailServiceError extends Error {

@@ -1,7 +1,8 @@
+import { formatNumber } from '../format';
 import type { Deadline, StopReason } from '../clock';
 import type { DatabaseConnection } from '../database/database';
 import type { ActiveRun } from '../jobRun/jobRun';
-import type { Backlog } from './dueSql';
+import type { Backlog } from './backlog';
 import type { Failure } from './failures';
 import type { Platform } from './platforms';
 
@@ -28,4 +29,16 @@ export interface Outcome {
   readonly stopped?: StopReason;
   /** Why the run failed. */
   readonly error?: unknown;
+}
+
+/** More grants are due than the ceiling allows: the run writes nothing. */
+export class SafetyStopError extends Error {
+  override readonly name = 'SafetyStopError';
+  constructor(due: number, ceiling: number) {
+    super(
+      `Safety stop: ${formatNumber(due)} grants are due for revocation, more than REVOCATION_CEILING (${formatNumber(ceiling)}). Nothing was revoked. ` +
+        'Review them in a preview (dry run). If they are right, allow the run by hand; ' +
+        'if not, correct the view in sql/06_AccessGrant_views.sql.',
+    );
+  }
 }

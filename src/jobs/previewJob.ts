@@ -1,36 +1,21 @@
 import { deadlineIn } from '../clock';
-import type { Settings } from '../config/settings';
 import type { Session } from '../database/session';
 import { int, nVarChar, type Parameter } from '../database/statement';
 import { describeMalformed } from '../email/address';
 import type { DueGrant } from '../email/digest';
+import type { Services } from '../services';
 import type { Job } from './catalogue';
 import { addressFailure } from './dueReminders';
-import {
-  backlogColumns,
-  expiredSql,
-  isDueSql,
-  notifiableSql,
-  nowSql,
-  readBacklog,
-  toBacklog,
-  type Backlog,
-  type DueSql,
-} from './dueSql';
+import { backlogColumns, toBacklog } from './backlog';
+import { timeBudgetsMs } from './budgets';
+import { isDueSql, nowSql, type DueSql } from './dueSql';
 import type { Failure, FailureCause } from './failures';
 import { grantColumns, requestIdParameter, toGrant, type Grant } from './grants';
 import type { RequestId } from './platforms';
-import { timeBudgetsMs, type Services } from './runJob';
 
 /** Grants on one page of a preview, and request ids that are given for one cause. */
 const pageSize = 100;
 const maxIds = 20;
-
-/** Where the ends of what is due are divided, in hours from now: old ends and new ones are told apart at a glance. */
-const spreadHours = {
-  revocation: [-365 * 24, -30 * 24, -7 * 24, -24, -1],
-  notification: [24, 2 * 24, 4 * 24, 8 * 24, 15 * 24, 31 * 24],
-} as const;
 
 export interface PreviewOptions {
   /** By end; soonest first is the default. */
@@ -94,15 +79,11 @@ export async function previewJob(
 ): Promise<Preview> {
   return database.connect('search', (connection) =>
     connection.withRetries(deadlineIn(clock, timeBudgetsMs.http), async (session) => {
-      const due = dueSql(job, settings);
-      const boundaries =
-        job.kind === 'revocation'
-          ? spreadHours.revocation
-          : spreadHours.notification.filter((hours) => hours < 24 * ((settings.leadDays.at(-1) ?? 0) + 1));
+      const due = job.due(settings);
       const { readAt, count, oldestDueMinutes, ends, coveredCount } = await summarise(
         session,
         due,
-        boundaries,
+        job.spreadHours(settings),
       );
       const grants = await readPage(session, job, due, options);
       const last = grants.length > pageSize ? grants[pageSize - 1] : undefined;
@@ -125,34 +106,6 @@ export async function previewJob(
         grants: grants.slice(0, pageSize),
         next: last?.requestId ?? null,
       };
-    }),
-  );
-}
-
-/** The grants that a run of the job looks at. */
-export function dueSql({ kind, platform }: Job, settings: Settings): DueSql {
-  return kind === 'revocation' ? expiredSql(platform) : notifiableSql(platform, settings);
-}
-
-/** Whether the settings say what is due: reminders follow from the lead days. */
-export function isDueKnown({ kind }: Job, { problems }: Settings): boolean {
-  return kind === 'revocation' || !problems.some(({ group }) => group === 'notification');
-}
-
-/**
- * What runs of the jobs would find now, in the order of the jobs; null where a wrong setting leaves it unknown. Writes
- * nothing and takes no lock.
- */
-export async function readBacklogs(
-  { database, settings, clock }: Services,
-  jobs: readonly Job[],
-): Promise<(Backlog | null)[]> {
-  return database.connect('search', (connection) =>
-    connection.withRetries(deadlineIn(clock, timeBudgetsMs.http), async (session) => {
-      const backlogs: (Backlog | null)[] = [];
-      for (const job of jobs)
-        backlogs.push(isDueKnown(job, settings) ? await readBacklog(session, dueSql(job, settings)) : null);
-      return backlogs;
     }),
   );
 }

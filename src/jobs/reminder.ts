@@ -6,13 +6,13 @@ import type { Session } from '../database/session';
 import { int, varChar } from '../database/statement';
 import type { SendOutcome } from '../email/emailClient';
 import { createDigests, type DigestMessage } from '../email/message';
+import { recordingGraceMs } from './budgets';
 import { addressFailure } from './dueReminders';
 import { requestIdParameter, type Grant } from './grants';
 import { readNext, type Next, type NextStep } from './nextStep';
-import { recordingGraceMs } from './notification';
 import type { Platform, RequestId } from './platforms';
 import { readRequests, type AccessRequest } from './requests';
-import type { Services } from './runJob';
+import type { Services } from '../services';
 
 /** How long after a message about a grant none is sent by hand. In minutes. */
 export const quietMinutes = 10;

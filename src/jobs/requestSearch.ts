@@ -13,7 +13,7 @@ import {
   toRequest,
   type AccessRequest,
 } from './requests';
-import type { Services } from './runJob';
+import type { Services } from '../services';
 
 /** Requests that one search yields. */
 export const maxFound = 50;

@@ -7,7 +7,7 @@ import { requestIdParameter, type Grant } from './grants';
 import { readNext, type NextStep } from './nextStep';
 import type { Platform, RequestId } from './platforms';
 import { readRequests, type AccessRequest } from './requests';
-import type { Services } from './runJob';
+import type { Services } from '../services';
 
 /** Notifications, and revocations, that are read of one request: the newest. */
 const maxRecords = 100;

@@ -1,13 +1,13 @@
-import { formatNumber } from '../format';
 import { hasTimeFor, stopReason, stopWords, type StopReason } from '../clock';
 import { AbandonedError, SqlError, sqlErrors, StatementTimeoutError } from '../database/errors';
 import type { Session } from '../database/session';
 import { formatCount } from '../format';
 import { int, nVarChar, varChar } from '../database/statement';
 import { fencedSql, LockLostError } from '../jobRun/lease';
-import { backlogColumns, expiredSql, nowSql, readBacklog, toBacklog, type Backlog } from './dueSql';
+import { backlogColumns, readBacklog, toBacklog, type Backlog } from './backlog';
+import { expiredSql, nowSql } from './dueSql';
 import { FailureLog, type Failure, type FailureCause } from './failures';
-import type { Outcome, RunContext } from './outcome';
+import { SafetyStopError, type Outcome, type RunContext } from './outcome';
 import type { Platform, RequestId } from './platforms';
 
 /**
@@ -27,18 +27,6 @@ const lookingMs = 60_000;
 
 /** Request ids that are read of grants that were left. */
 const maxLeftIds = 20;
-
-/** More grants are due than the ceiling allows: the run writes nothing. */
-export class SafetyStopError extends Error {
-  override readonly name = 'SafetyStopError';
-  constructor(due: number, ceiling: number) {
-    super(
-      `Safety stop: ${formatNumber(due)} grants are due for revocation, more than REVOCATION_CEILING (${formatNumber(ceiling)}). Nothing was revoked. ` +
-        'Review them in a preview (dry run). If they are right, allow the run by hand; ' +
-        'if not, correct the view in sql/06_AccessGrant_views.sql.',
-    );
-  }
-}
 
 /** Grants were due, and the run stopped before it revoked any. */
 export class NothingRevokedError extends Error {

@@ -7,7 +7,7 @@ import { findJob, type Job } from './catalogue';
 import { failuresOf, type Failure } from './failures';
 import { parseRequestId, type RequestId } from './platforms';
 import { readRequests, type AccessRequest } from './requests';
-import type { Services } from './runJob';
+import type { Services } from '../services';
 
 /** Rows of a run that are read at a time. */
 const pageSize = 100;
@@ -75,18 +75,6 @@ export async function readRunDetails(
   );
 }
 
-/** The columns of the table that a job writes to. */
-function writtenColumns({ kind, platform }: Job): { table: string; at: string; by: string; sentTo?: string } {
-  return kind === 'revocation'
-    ? { table: platform.revocationTable, at: 'Revoked_Dt', by: 'Revoked_By' }
-    : {
-        table: platform.notificationTable,
-        at: 'Notification_Sent_Dt',
-        by: 'Notification_Sent_By',
-        sentTo: 'Notification_Sent_To',
-      };
-}
-
 /**
  * The rows that a job wrote from `from` until its next run began: runs of one type do not overlap, and what was sent is
  * recorded even after a run has lost its lock.
@@ -99,7 +87,7 @@ async function readWrittenRows(
   until: Date | undefined,
   after: number | undefined,
 ): Promise<Pick<RunDetails, 'rows' | 'next'>> {
-  const { table, at, by, sentTo } = writtenColumns(job);
+  const { table, at, by, sentTo } = job.writes;
   const { requestColumn } = job.platform;
   const found = await session.query({
     name: 'readWrittenRows',
@@ -128,7 +116,7 @@ FROM ${table} AS w WHERE w.Id > @after ORDER BY w.Id;`,
  * halving the range of ids, some twenty look-ups by the key: an index on the time would cost every run a write per row.
  */
 async function findLastIdBefore(session: Session, job: Job, from: Date): Promise<number> {
-  const { table, at } = writtenColumns(job);
+  const { table, at } = job.writes;
   const [range] = await session.query({
     name: 'readIdRange',
     sql: `SELECT COALESCE(MAX(w.Id), 0) AS Highest FROM ${table} AS w;`,

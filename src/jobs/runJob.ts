@@ -1,49 +1,20 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
-import { deadlineIn, extendedForRow, stopWords, type Clock, type Deadline, type Shutdown } from '../clock';
-import type { Settings } from '../config/settings';
-import type { Database } from '../database/database';
+import { deadlineIn, extendedForRow, stopWords, type Deadline, type Shutdown } from '../clock';
 import { AbandonedError, DatabaseError } from '../database/errors';
-import type { EmailClient } from '../email/emailClient';
 import { acquireLock, type Acquisition } from '../jobRun/acquire';
 import { finishRun, type Completion } from '../jobRun/finish';
 import type { RunMessage } from '../jobRun/runMessage';
 import type { ActiveRun, JobRun } from '../jobRun/jobRun';
 import { lockExpiresAt } from '../jobRun/lease';
-import type { AbandonedRunEvent, JobRunEvent, JobStateEvent, Telemetry } from '../telemetry/telemetry';
+import type { Services } from '../services';
+import type { AbandonedRunEvent, JobRunEvent, JobStateEvent } from '../telemetry/telemetry';
+import type { Backlog } from './backlog';
+import { finishingGraceMs, stateBudgetMs, timeBudgetsMs, type Trigger } from './budgets';
 import type { Job } from './catalogue';
-import type { Backlog } from './dueSql';
 import { countOf, describeFailures, failedCount, leftCount, undeliverableCount } from './failures';
 import { readJobStates, runsForState } from './jobStates';
-import { notifyExpiring } from './notification';
-import type { Outcome, RunContext } from './outcome';
-import { revokeExpired, SafetyStopError } from './revocation';
-
-/**
- * How long a run starts new work, in ms from its start. The lock turns stale after 10 minutes; an HTTP answer has to come
- * within 230 seconds ("Azure Functions HTTP trigger", limits). What is under way then ends before the functionTimeout of
- * host.json, which takes the whole worker with it: every other run in it, too.
- */
-export const timeBudgetsMs = { timer: 9 * 60_000, http: 200_000, cli: 9 * 60_000 } as const;
-export type Trigger = keyof typeof timeBudgetsMs;
-
-/** How long whoever only looks waits for a database that does not answer, in ms. */
-export const readBudgetMs = 30_000;
-
-/** How long a run may try to read the states of the jobs, in ms: they are for telemetry only. */
-export const stateBudgetMs = 10_000;
-
-/** How long a run may try to finish its row when its time budget is spent. In ms. */
-export const finishingGraceMs = 25_000;
-
-/** What runs use. Reading a service whose settings are wrong throws a SettingsError: read only what is used. */
-export interface Services {
-  readonly settings: Settings;
-  readonly database: Database;
-  readonly emailClient: EmailClient;
-  readonly telemetry: Telemetry;
-  readonly clock: Clock;
-}
+import { SafetyStopError, type Outcome } from './outcome';
 
 /** Writes one record, as information where no level is given. */
 export type Log = (message: string, level?: 'warning' | 'error') => void;
@@ -52,8 +23,6 @@ export interface RunOptions {
   readonly trigger: Trigger;
   /** Who runs it by hand, where that is known. */
   readonly operator?: string;
-  /** Revocation: ignores the ceiling; an operator has confirmed the run. */
-  readonly allowMassRevocation?: boolean;
   /** The app is stopped: the run stops and finishes its row. */
   readonly shutdown?: Shutdown;
   readonly log: Log;
@@ -179,7 +148,7 @@ async function runUnderLock(
     ...deadlineIn(services.clock, timeBudgetsMs[options.trigger]),
     ...options.shutdown,
   };
-  const executeJob = prepare(services, job, options);
+  const executeJob = job.prepare(services);
   return services.database.connect('run', async (connection) => {
     const acquire = (until: Deadline): Promise<Acquisition> =>
       connection.withRetries(until, (session) =>
@@ -219,22 +188,6 @@ function describeAbandoned(
   return { jobId, jobType, startedBy, ageMinutes, closedBy: run.jobId };
 }
 
-/** The job with its settings, which are read before the lock is taken. */
-function prepare(
-  services: Services,
-  { kind }: Job,
-  { allowMassRevocation }: RunOptions,
-): (context: RunContext) => Promise<Outcome> {
-  const { settings } = services;
-  if (kind === 'revocation') {
-    const ceiling = settings.revocationCeiling;
-    return (context) => revokeExpired(context, allowMassRevocation ? undefined : ceiling);
-  }
-  const { leadDays, notifyRevoked, email } = settings;
-  const { emailClient } = services;
-  return (context) => notifyExpiring(context, emailClient, { leadDays, notifyRevoked, email });
-}
-
 /** Why a run failed: an error, or grants that were due and left, unless it stopped early and the next run continues. */
 function errorOf({ error, failures, stopped }: Outcome): Error | undefined {
   if (error !== undefined) return toError(error);
@@ -246,17 +199,17 @@ function toCompletion(job: Job, options: RunOptions, outcome: Outcome): Completi
   return {
     status: errorOf(outcome) ? 'Failed' : 'Completed',
     ...(job.kind === 'notification' && { failedCount: failedCount(outcome.failures) }),
-    message: describeRun(options, outcome),
+    message: describeRun(job, options, outcome),
   };
 }
 
 /** What a run's row says beyond its columns. */
-function describeRun(options: RunOptions, outcome: Outcome): RunMessage {
+function describeRun(job: Job, { trigger, operator }: RunOptions, outcome: Outcome): RunMessage {
   const { failures, stopped } = outcome;
-  const { trigger, operator, allowMassRevocation } = options;
+  const withoutCeiling = job.kind === 'revocation' && job.withoutSafetyStop;
   const error = errorOf(outcome);
   // A timer's run would have the ceiling again.
-  const howToContinue = allowMassRevocation ? 'run it by hand again' : 'the next run continues';
+  const howToContinue = withoutCeiling ? 'run it by hand again' : 'the next run continues';
   const by = operator === undefined ? '' : ` by ${operator}`;
   const sentences = [
     error
@@ -270,7 +223,7 @@ function describeRun(options: RunOptions, outcome: Outcome): RunMessage {
       : trigger === 'cli'
         ? `Started from the command line${by}.`
         : `Started by hand${by}.`,
-    allowMassRevocation ? 'Run without the safety limit.' : '',
+    withoutCeiling ? 'Run without the safety limit.' : '',
   ];
   return {
     sentences: sentences.filter(Boolean).join(' '),
@@ -278,7 +231,7 @@ function describeRun(options: RunOptions, outcome: Outcome): RunMessage {
       stopped,
       ended: error instanceof SafetyStopError ? 'safetyStop' : undefined,
       manual: trigger === 'timer' ? undefined : { trigger, operator },
-      withoutCeiling: allowMassRevocation,
+      withoutCeiling,
       failures,
     },
   };

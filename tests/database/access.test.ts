@@ -7,7 +7,8 @@ import { acquireLock } from '../../src/jobRun/acquire';
 import { finishRun } from '../../src/jobRun/finish';
 import { findRuns, listRuns, readFirstRunAt } from '../../src/jobRun/history';
 import { cancelRun } from '../../src/jobRun/cancel';
-import { notifiableSql, readBacklog } from '../../src/jobs/dueSql';
+import { readBacklog } from '../../src/jobs/backlog';
+import { notifiableSql } from '../../src/jobs/dueSql';
 import { countViewRows } from '../../src/jobs/grants';
 import { searchRequests } from '../../src/jobs/requestSearch';
 import { readStory } from '../../src/jobs/requestStory';
@@ -16,7 +17,7 @@ import { readRunDetails } from '../../src/jobs/runDetails';
 import { databricks, palantir } from '../../src/jobs/platforms';
 import { replaceView, restoreViews } from '../support/views';
 import { jobs, type Job } from '../../src/jobs/catalogue';
-import { dueSql, previewJob } from '../../src/jobs/previewJob';
+import { previewJob } from '../../src/jobs/previewJob';
 import {
   beforeEachStatement,
   finished,
@@ -103,7 +104,7 @@ async function doEverything(record: (action: () => Promise<unknown>) => Promise<
       { endsIn: 31 * hour, email: '' },
     ]);
     await record(() => previewJob(environment.services(), job));
-    await record(() => readBacklog(session, dueSql(job, environment.settings)));
+    await record(() => readBacklog(session, job.due(environment.settings)));
     await record(async () => {
       const { jobId } = finished(await environment.run(job));
       const services = environment.services();

@@ -4,8 +4,7 @@ import { join } from 'node:path';
 import { defaultStatementTimeoutMs } from '../../src/database/database';
 import { connectTimeoutMs, slowFactor } from '../../src/database/session';
 import { defaultTimings } from '../../src/email/emailClient';
-import { recordingGraceMs } from '../../src/jobs/notification';
-import { finishingGraceMs, stateBudgetMs, timeBudgetsMs } from '../../src/jobs/runJob';
+import { finishingGraceMs, recordingGraceMs, stateBudgetMs, timeBudgetsMs } from '../../src/jobs/budgets';
 import { flushTimeoutMs } from '../../src/telemetry/telemetry';
 
 const minute = 60_000;

@@ -13,8 +13,8 @@ const layers = [
   ['config'],
   ['database'],
   ['jobRun', 'email', 'telemetry'],
-  ['jobs'],
   ['services'],
+  ['jobs'],
   ['functions'],
   ['main'],
 ];
@@ -41,7 +41,7 @@ test('every file of src/ has its place in a layer', () => {
   expect(files.filter((file) => layerOf(file) < 0)).toEqual([]);
 });
 
-test('imports run one way: functions, jobs, then jobRun, email and telemetry, database, config', () => {
+test('imports run one way: functions, jobs, services, then jobRun, email and telemetry, database, config', () => {
   const upwards = withinProject.filter(
     ({ file, target }) => unitOf(file) !== unitOf(target) && layerOf(target) >= layerOf(file),
   );

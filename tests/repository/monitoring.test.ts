@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { jobs } from '../../src/jobs/catalogue';
 import { stateNames, stateWords } from '../../src/jobs/jobStates';
 import { EmailServiceError } from '../../src/jobs/notification';
-import { SafetyStopError } from '../../src/jobs/revocation';
+import { SafetyStopError } from '../../src/jobs/outcome';
 import {
   abandonedRunEvent,
   abandonedRunProperties,

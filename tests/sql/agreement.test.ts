@@ -2,8 +2,8 @@
 import fc from 'fast-check';
 import { jobs } from '../../src/jobs/catalogue';
 import { leftCount } from '../../src/jobs/failures';
-import { readBacklog } from '../../src/jobs/dueSql';
-import { dueSql, previewJob } from '../../src/jobs/previewJob';
+import { readBacklog } from '../../src/jobs/backlog';
+import { previewJob } from '../../src/jobs/previewJob';
 import { finished, startTestEnvironment, type TestEnvironment } from '../support/environment';
 import { replaceView, restoreViews, viewColumns } from '../support/views';
 
@@ -68,7 +68,7 @@ test.each(jobs.map((job) => [job.type, job] as const))(
         const services = environment.services({ notifyRevoked });
 
         const preview = await previewJob(services, job);
-        const backlog = await readBacklog(environment.session, dueSql(job, services.settings));
+        const backlog = await readBacklog(environment.session, job.due(services.settings));
         const { dueCount: count } = backlog;
         expect(preview).toMatchObject({ count, oldestDueMinutes: backlog.oldestDueMinutes });
         expect(preview.grants).toHaveLength(count);

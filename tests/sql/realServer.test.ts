@@ -7,8 +7,7 @@ import type { ActiveRun, JobType } from '../../src/jobRun/jobRun';
 import { fencedSql, isLeaseFresh } from '../../src/jobRun/lease';
 import { Session, type Row } from '../../src/database/session';
 import { int } from '../../src/database/statement';
-import { jobs } from '../../src/jobs/catalogue';
-import { dueSql } from '../../src/jobs/previewJob';
+import { jobs, withoutSafetyStop } from '../../src/jobs/catalogue';
 import {
   finished,
   jobOf,
@@ -116,9 +115,7 @@ describe('Job types do not wait for each other, on a JobRun of a few rows', () =
         job,
         Array.from({ length: 9_000 }, (_, index) => ({ endsIn: -hour - index })),
       );
-    const results = await Promise.all(
-      revocations.map((job) => environment.run(job, undefined, { allowMassRevocation: true })),
-    );
+    const results = await Promise.all(revocations.map((job) => environment.run(withoutSafetyStop(job))));
     expect(results.map((result) => finished(result))).toMatchObject([
       { status: 'Completed', processedCount: 9_000 },
       { status: 'Completed', processedCount: 9_000 },
@@ -262,7 +259,7 @@ CREATE INDEX IX_TestRequest_EndsAt ON dbo.TestRequest (EndsAt);`);
 SELECT r.Id AS RequestId, N'' AS RequestNumber, N'' AS RequesterName, N'' AS RequesterEmail, N'' AS Resource,
   r.EndsAt AS ExpiresAt, CAST(NULL AS NVARCHAR(400)) AS AccessKey
 FROM dbo.TestRequest AS r;`);
-        const due = dueSql(job, environment.settings);
+        const due = job.due(environment.settings);
         await session.query({ name: 'planOn', sql: 'SET STATISTICS XML ON;' });
         const rows = await session.query({
           name: 'due',

@@ -1,4 +1,5 @@
 import type { JobRun } from '../../src/jobRun/jobRun';
+import { withoutSafetyStop } from '../../src/jobs/catalogue';
 import { failureCauses } from '../../src/jobs/failures';
 import { ago, arrange, day, hour, repeat, texts, useEnvironment } from '../support/arrange';
 import {
@@ -19,7 +20,6 @@ const conflict = {
     'The INSERT statement conflicted with the FOREIGN KEY constraint "FK_Request". The conflict occurred in database "access", table "dbo.Requests".',
 } as const;
 const expired = { endsIn: -hour };
-const withoutCeiling = { allowMassRevocation: true };
 
 /** The request ids that a run's row names for a cause. */
 const idsOf = (run: JobRun, cause: string): ReadonlySet<unknown> =>
@@ -32,6 +32,7 @@ describe.each(revocations.map((job) => [job.platform.name, job] as const))('%s',
   const { grantView } = job.platform;
   const site = arrange(environment, job);
   const { add, addOne, columns, preview, run } = site;
+  const { run: runWithoutCeiling } = arrange(environment, withoutSafetyStop(job));
   const revoked = async () => (await site.revocations()).map(({ RequestId }) => RequestId);
 
   test('an expired grant is revoked once for each end, by the job and at the time of the database', async () => {
@@ -73,7 +74,7 @@ describe.each(revocations.map((job) => [job.platform.name, job] as const))('%s',
     });
     expect(await revoked()).toEqual([]);
     expect(services.telemetry.events).toMatchObject([{ status: 'Failed', errorName: 'SafetyStopError' }]);
-    expect(await run(services, withoutCeiling)).toMatchObject({ status: 'Completed', processedCount: 6 });
+    expect(await runWithoutCeiling(services)).toMatchObject({ status: 'Completed', processedCount: 6 });
     await add(...repeat(5, expired));
     expect(await run(services)).toMatchObject({ status: 'Completed', processedCount: 5 });
   });
@@ -114,7 +115,7 @@ describe.each(revocations.map((job) => [job.platform.name, job] as const))('%s',
     beforeStatement('revokeBatch', 2, () =>
       environment.query("UPDATE dbo.JobRun SET Status = 'Failed', Error_Message = 'Abandoned: by a test';"),
     );
-    const result = await run(services, withoutCeiling);
+    const result = await runWithoutCeiling(services);
     const count = (await revoked()).length;
     expect(result).toMatchObject({
       status: 'Failed',
@@ -130,7 +131,7 @@ describe.each(revocations.map((job) => [job.platform.name, job] as const))('%s',
     await add(...repeat(4_100, (index) => ({ endsIn: -hour - index })));
     const services = environment.services();
     beforeStatement('revokeBatch', 1, () => services.clock.advance(200_000));
-    const result = await run(services, withoutCeiling);
+    const result = await runWithoutCeiling(services);
     expect(result).toMatchObject({
       status: 'Completed',
       stoppedEarly: true,
@@ -142,7 +143,7 @@ describe.each(revocations.map((job) => [job.platform.name, job] as const))('%s',
     expect(result.processedCount).toBeGreaterThan(0);
     expect(result.processedCount).toBeLessThan(4_100);
     expect(services.telemetry.events).toMatchObject([{ status: 'Completed', stoppedEarly: true }]);
-    await run(undefined, withoutCeiling);
+    await runWithoutCeiling();
     const ids = await revoked();
     expect([ids.length, new Set(ids).size]).toEqual([4_100, 4_100]);
   });
@@ -277,7 +278,7 @@ describe.each(revocations.map((job) => [job.platform.name, job] as const))('%s',
       await add(...repeat(4_600, expired));
       const services = environment.services();
       obstruct([1, 600], locked, services.clock);
-      const result = await run(services, withoutCeiling);
+      const result = await runWithoutCeiling(services);
       const count = result.processedCount ?? 0;
       expect(result).toMatchObject({ status: 'Failed', stoppedEarly: false });
       // There was no time to separate the last of them from the locked ones.

@@ -13,9 +13,9 @@ import { Session, type Row } from '../../src/database/session';
 import type { Statement } from '../../src/database/statement';
 import { EmailClient, type EmailTimings } from '../../src/email/emailClient';
 import { jobs, type Job } from '../../src/jobs/catalogue';
-import { runJob, type RunOptions, type RunResult, type Services } from '../../src/jobs/runJob';
+import { runJob, type RunOptions, type RunResult } from '../../src/jobs/runJob';
 import type { JobRun } from '../../src/jobRun/jobRun';
-import { createCredential } from '../../src/services';
+import { createCredential, type Services } from '../../src/services';
 import type { JobRunEvent, Telemetry } from '../../src/telemetry/telemetry';
 import { realServer } from './realServer';
 
@@ -162,8 +162,8 @@ export function jobOf(kind: Job['kind'], platform: Job['platform']['name']): Job
   return job;
 }
 
-export const revocations = jobs.filter(({ kind }) => kind === 'revocation');
-export const notifications = jobs.filter(({ kind }) => kind === 'notification');
+export const revocations = jobs.filter((job) => job.kind === 'revocation');
+export const notifications = jobs.filter((job) => job.kind === 'notification');
 
 let guids = 0;
 /** A GUID that is new in this process, in lower case. */

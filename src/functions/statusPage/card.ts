@@ -9,7 +9,6 @@ import type { DueCount } from './dueCounts';
 import {
   describeDuration,
   describeOutcome,
-  doneWord,
   hostTag,
   outcomeOf,
   stateLink,
@@ -82,9 +81,9 @@ function renderFacts(
 }
 
 /** For example "5 reminders, the oldest 5 days late". */
-function describeDue({ kind }: Job, { dueCount, oldestDueMinutes }: DueCount): string {
+function describeDue({ words }: Job, { dueCount, oldestDueMinutes }: DueCount): string {
   if (dueCount === 0) return 'nothing';
-  const count = formatCount(dueCount, kind === 'revocation' ? 'grant' : 'reminder');
+  const count = formatCount(dueCount, words.noun);
   const late = `${formatSpan(oldestDueMinutes * 60_000)} late`;
   return oldestDueMinutes < 1 ? count : `${count}, ${dueCount === 1 ? late : `the oldest ${late}`}`;
 }
@@ -109,14 +108,14 @@ function renderLastRun(job: Job, run: JobRun, { readAt, link }: View): SafeHtml 
   const { jobId, startedAt, startedBy } = run;
   return html`<a href="${link({ run: jobId })}">${timeTag(startedAt)}</a>,
     ${formatAgo(readAt.getTime() - startedAt.getTime())}, on ${hostTag(startedBy)}<br />
-    <span class="${outcomeOf(run)}">${describeOutcome(run)}</span>: ${describeCounts(job.kind, run)} in
+    <span class="${outcomeOf(run)}">${describeOutcome(run)}</span>: ${describeCounts(job.words.done, run)} in
     ${describeDuration(run, readAt)}`;
 }
 
 function renderProgress(job: Job, run: JobRun, due: DueCount | undefined, view: View): SafeHtml {
   const done = run.processedCount ?? 0;
   const total = due && Math.max(done, due.processedCount + due.dueCount);
-  const word = doneWord(job.kind);
+  const word = job.words.done;
   return html`<p class="progress">
     ${
       total === undefined

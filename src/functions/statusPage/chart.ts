@@ -2,7 +2,7 @@ import { describeCounts, formatCount, formatNumber, formatUtc } from '../../form
 import { html, SafeHtml } from '../../html';
 import type { Job } from '../../jobs/catalogue';
 import type { JobRun } from '../../jobRun/jobRun';
-import { describeDuration, describeOutcome, doneWord, outcomeOf, type Outcome, type View } from './parts';
+import { describeDuration, describeOutcome, outcomeOf, type Outcome, type View } from './parts';
 
 /** The drawing, in CSS pixels from its top (style.css has the rest); across, places are percentages of its width. */
 const plot = { top: 14, bottom: 84, labels: 116, height: 120 };
@@ -68,7 +68,7 @@ export function renderChart(job: Job, runs: readonly JobRun[], view: View): Safe
   // The oldest first, so that the keyboard goes from left to right.
   const marks = runs.toReversed().map((run) => {
     const outcome = outcomeOf(run);
-    const words = `${formatUtc(run.startedAt)}: ${describeOutcome(run)}, ${describeCounts(job.kind, run)}, ${describeDuration(run, readAt)}`;
+    const words = `${formatUtc(run.startedAt)}: ${describeOutcome(run)}, ${describeCounts(job.words.done, run)}, ${describeDuration(run, readAt)}`;
     const failed = (run.failedCount ?? 0) > 0;
     return html`<svg x="${place(run.startedAt)}">
       <a id="bar-${run.jobId.slice(0, 8)}" href="${view.link({ run: run.jobId })}" class="${outcome}">
@@ -86,7 +86,7 @@ export function renderChart(job: Job, runs: readonly JobRun[], view: View): Safe
   const most = Math.max(...runs.map(({ processedCount }) => processedCount ?? 0));
   const counts = [
     `${formatNumber(failedRuns)} failed`,
-    `${formatNumber(total(({ processedCount }) => processedCount))} ${doneWord(job.kind)}, at most ${formatNumber(most)} in a run`,
+    `${formatNumber(total(({ processedCount }) => processedCount))} ${job.words.done}, at most ${formatNumber(most)} in a run`,
     ...(job.kind === 'notification'
       ? [`${formatNumber(total(({ failedCount }) => failedCount))} failed to be sent`]
       : []),
@@ -100,7 +100,7 @@ export function renderChart(job: Job, runs: readonly JobRun[], view: View): Safe
       ${marks}
     </svg>
     <figcaption>
-      ${swatch('processed', `grants ${doneWord(job.kind)}`)}
+      ${swatch('processed', `grants ${job.words.done}`)}
       ${job.kind === 'notification' ? swatch('failed', 'grants failed') : null}
       ${present.has('failed') ? mark('failed', 'failed run') : null}
       ${present.has('attention') ? mark('attention', 'needs attention') : null}

@@ -1,10 +1,9 @@
 import { deadlineIn } from '../../clock';
 import type { Session } from '../../database/session';
-import type { Job } from '../../jobs/catalogue';
-import { readBacklog, type Backlog } from '../../jobs/dueSql';
+import { isDueKnown, type Job } from '../../jobs/catalogue';
+import { readBacklog, type Backlog } from '../../jobs/backlog';
 import type { JobState } from '../../jobs/jobStates';
-import { dueSql, isDueKnown } from '../../jobs/previewJob';
-import type { Services } from '../../jobs/runJob';
+import type { Services } from '../../services';
 
 /**
  * Counting what is due searches a site's own tables. A job that runs is counted at most so often, one that does not so
@@ -97,7 +96,7 @@ async function countDue({ clock, database, settings }: Services, states: readonl
     for (const { entry, state } of begun) {
       const startedAt = clock.elapsed();
       const backlog = await connection.withRetries(deadlineIn(clock, countBudgetMs), (session: Session) =>
-        readBacklog(session, dueSql(state.job, settings)),
+        readBacklog(session, state.job.due(settings)),
       );
       entry.tookMs = clock.elapsed() - startedAt;
       entry.count = {

@@ -143,11 +143,6 @@ export function describeDuration(run: JobRun, readAt: Date): string {
   return run.completedAt === null ? `${text} so far` : text;
 }
 
-/** What a job does with a grant, in the past tense. */
-export function doneWord(kind: Job['kind']): 'revoked' | 'sent' {
-  return kind === 'revocation' ? 'revoked' : 'sent';
-}
-
 /** What people call a job. */
 export function titleOf({ kind, platform }: Job): string {
   return kind === 'revocation'
@@ -175,7 +170,7 @@ export function compareRuns(job: Job, run: JobRun, previous: JobRun, readAt: Dat
     return count === 0 ? [] : [`${formatNumber(Math.abs(count))} ${count > 0 ? 'more' : 'fewer'} ${what}`];
   };
   return [
-    ...words(run.processedCount, previous.processedCount, doneWord(job.kind)),
+    ...words(run.processedCount, previous.processedCount, job.words.done),
     ...words(run.failedCount, previous.failedCount, 'failed'),
     ...[compareDurations(run, previous, readAt)].filter((text) => text !== undefined),
   ];

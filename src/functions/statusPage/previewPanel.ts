@@ -3,7 +3,7 @@ import { html, type SafeHtml } from '../../html';
 import type { Job } from '../../jobs/catalogue';
 import { failureCauses, undeliverableCount } from '../../jobs/failures';
 import type { Preview } from '../../jobs/previewJob';
-import { type Address, breakable, doneWord, requestLink, timeTag, titleOf, type View } from './parts';
+import { type Address, breakable, requestLink, timeTag, titleOf, type View } from './parts';
 
 /** What a run would do now. */
 export interface PreviewPanel {
@@ -78,14 +78,18 @@ function renderSafetyStop(
   </div>`;
 }
 
-function renderFailing({ kind, platform }: Job, { failing, grants }: Preview, view: View): SafeHtml | null {
+function renderFailing(
+  { words: jobWords, platform }: Job,
+  { failing, grants }: Preview,
+  view: View,
+): SafeHtml | null {
   if (failing.length === 0) return null;
   return html`<h3>What would fail</h3>
     <ul class="causes">
       ${failing.map(({ cause, count, requestIds }) => {
         const { words, advice } = failureCauses[cause];
         return html`<li>
-          <strong>${formatCount(count, kind === 'revocation' ? 'grant' : 'reminder')}: ${words}</strong>
+          <strong>${formatCount(count, jobWords.noun)}: ${words}</strong>
           <p>${advice}</p>
           ${requestIds.length === 0 ? null : html`<p>${requestIds.length < count ? 'First requests' : 'Requests'}:</p>`}
           <ul>
@@ -171,7 +175,7 @@ function renderGrants({ job, preview, order, first }: PreviewPanel, view: View):
   if (grants.length === 0) return null;
   const reminders = job.kind === 'notification';
   const other = order === 'soonest' ? 'latest' : 'soonest';
-  return html`<h3>Grants to be ${reminders ? 'reminded of' : doneWord(job.kind)}, ${order} end first</h3>
+  return html`<h3>Grants to be ${reminders ? 'reminded of' : job.words.done}, ${order} end first</h3>
     <p class="pages">
       <a href="${link({ job: job.type, preview: other })}">Show the ${other} ends first</a>
     </p>

@@ -11,7 +11,6 @@ import {
   copyable,
   describeDuration,
   describeOutcome,
-  doneWord,
   outcomeOf,
   requestLink,
   timeTag,
@@ -33,7 +32,7 @@ export function renderRunPanel({ job, details, first }: RunPanel, view: View): S
   const { readAt, link } = view;
   const left = run.status === 'Failed' || (run.failedCount ?? 0) > 0 || stoppedEarly(run);
   return html`<h2 id="panel-title" tabindex="-1">${titleOf(job)}: run of ${formatUtc(run.startedAt)}</h2>
-    <p class="outcome ${outcomeOf(run)}">${describeOutcome(run)}: ${describeCounts(job.kind, run)}</p>
+    <p class="outcome ${outcomeOf(run)}">${describeOutcome(run)}: ${describeCounts(job.words.done, run)}</p>
     ${run.message === null ? null : html`<p class="message">${run.message}</p>`}
     ${details.requests ? null : html`<p class="notice">${requestViewAdvice(job.platform)}</p>`}
     ${renderFailures(job, details, view)}
@@ -68,7 +67,7 @@ export function renderRunPanel({ job, details, first }: RunPanel, view: View): S
           ${
             previousRun
               ? html`<a href="${link({ run: previousRun.jobId })}">${timeTag(previousRun.startedAt)}</a>,
-                  ${describeOutcome(previousRun)}, ${describeCounts(job.kind, previousRun)} in
+                  ${describeOutcome(previousRun)}, ${describeCounts(job.words.done, previousRun)} in
                   ${describeDuration(previousRun, readAt)}. This one:
                   ${compareRuns(job, run, previousRun, readAt).join(', ') || 'much the same'}.`
               : 'none'
@@ -114,7 +113,7 @@ function renderRows(
 ): SafeHtml {
   const { link } = view;
   const sent = job.kind === 'notification';
-  const word = doneWord(job.kind);
+  const word = job.words.done;
   if (rows.length === 0) return html`<p>${first ? `It has ${word} nothing.` : 'There are no more rows.'}</p>`;
   return html`<h3>Grants ${word}</h3>
     <div class="scroll" role="region" aria-label="Grants that this run has ${word}" tabindex="0">

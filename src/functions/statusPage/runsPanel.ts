@@ -9,7 +9,6 @@ import {
   compareRuns,
   describeDuration,
   describeOutcome,
-  doneWord,
   hostTag,
   type Outcome,
   outcomeOf,
@@ -96,7 +95,7 @@ interface Column {
 
 function columnsOf(panel: RunsPanel, { readAt }: View): Column[] {
   const { job } = panel;
-  const word = job ? doneWord(job.kind) : 'done';
+  const word = job ? job.words.done : 'done';
   const done = `${word.charAt(0).toUpperCase()}${word.slice(1)}`;
   const columns: (Column | false)[] = [
     !job && { name: 'Job', cell: ({ jobType }) => describeJob(jobType) },
