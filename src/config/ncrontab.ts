@@ -1,19 +1,18 @@
 import { Cron } from 'croner';
+import { formatCount } from '../format';
 
 /** A schedule that the app refuses. The message says what was found, what is expected, and an example. */
 export class NcrontabError extends Error {
   override readonly name = 'NcrontabError';
-  /** The host takes it, as a time span; Azure supports those on an App Service plan only. */
-  readonly isTimeSpan: boolean;
   constructor(
     readonly expression: string,
     problem: string,
-    { isTimeSpan = false } = {},
+    /** The host accepts it, as a time span; Azure supports those on an App Service plan only. */
+    readonly isTimeSpan = false,
   ) {
     super(
       `"${expression}" ${problem}; expected six fields "{second} {minute} {hour} {day} {month} {day of week}", or five without the second, for example "0 0 * * * *" for every full hour`,
     );
-    this.isTimeSpan = isTimeSpan;
   }
 }
 
@@ -25,20 +24,8 @@ interface Field {
   readonly valueNames?: readonly string[];
 }
 
-const monthNames = [
-  'January',
-  'February',
-  'March',
-  'April',
-  'May',
-  'June',
-  'July',
-  'August',
-  'September',
-  'October',
-  'November',
-  'December',
-];
+const monthNames =
+  'January February March April May June July August September October November December'.split(' ');
 export const weekdayNames = ['Sunday', 'Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday'];
 
 const fields = {
@@ -59,7 +46,7 @@ export interface Schedule {
   readonly timeZone: string;
   /** The values of each field, ascending. Day of month and day of week must both match. */
   readonly values: Readonly<Record<FieldKey, readonly number[]>>;
-  /** Sentences that say what the host does where most people would expect something else. */
+  /** Sentences on what the host does differently from what most people expect. */
   readonly remarks: readonly string[];
   /** Does nothing until it is given a callback. */
   readonly cron: Cron;
@@ -67,8 +54,7 @@ export interface Schedule {
 
 /**
  * Reads a schedule as the host's timers do: five or six fields, separated by blanks, in the grammar of NCrontab
- * (https://github.com/atifaziz/NCrontab: CrontabFieldImpl.InternalParse, CrontabField.Accumulate). It may name a time
- * that never comes.
+ * (https://github.com/atifaziz/NCrontab: CrontabFieldImpl.InternalParse, CrontabField.Accumulate). It may never fire.
  * @throws NcrontabError
  */
 export function parseNcrontab(expression: string, timeZone = 'UTC'): Schedule {
@@ -78,13 +64,13 @@ export function parseNcrontab(expression: string, timeZone = 'UTC'): Schedule {
     throw new NcrontabError(
       expression,
       'is a time span, which counts from the start of the host; Azure supports it on an App Service plan only',
-      { isTimeSpan: true },
+      true,
     );
-  if (texts.length !== 6)
-    throw invalid(expression, `it has ${texts.length} field${texts.length === 1 ? '' : 's'}`);
   const refuse: Refuse = (problem) => {
-    throw invalid(expression, problem);
+    const tabs = expression.includes('\t') ? ' (a tab does not separate fields, blanks do)' : '';
+    throw new NcrontabError(expression, `is not a valid NCRONTAB expression: ${problem}${tabs}`);
   };
+  if (texts.length !== 6) refuse(`it has ${formatCount(texts.length, 'field')}`);
   const remarks: string[] = [];
   const readField = (text: string, field: Field): number[] => {
     const items = text.split(',').map((item) => readItem(item, field, refuse));
@@ -104,13 +90,8 @@ export function isUnrestricted(values: Schedule['values'], key: FieldKey): boole
   return values[key].length === fields[key].max - fields[key].min + 1;
 }
 
-/** What .NET's TimeSpan.Parse takes: days alone; or hours and minutes, with days, seconds and fractions or without. */
+/** What .NET's TimeSpan.Parse accepts: days; or hours and minutes, optionally with days, seconds and fractions. */
 const timeSpan = /^\s*-?(\d+|(\d+[.:])?([01]?\d|2[0-3]):[0-5]?\d(:[0-5]?\d(\.\d{1,7})?)?)\s*$/;
-
-function invalid(expression: string, problem: string): NcrontabError {
-  const tabs = expression.includes('\t') ? ' (a tab does not separate fields, blanks do)' : '';
-  return new NcrontabError(expression, `is not a valid NCRONTAB expression: ${problem}${tabs}`);
-}
 
 type Refuse = (problem: string) => never;
 
@@ -118,11 +99,7 @@ type Refuse = (problem: string) => never;
 const maxInt = 2 ** 31 - 1;
 
 /** Reads one item of a field's list: `*`, a value or a range, with a step or without. */
-function readItem(
-  text: string,
-  field: Field,
-  refuse: Refuse,
-): { readonly values: number[]; readonly remarks: string[] } {
+function readItem(text: string, field: Field, refuse: Refuse): { values: number[]; remarks: string[] } {
   const place = `"${text}" in the field ${field.name}`;
   const [, range = '', stepText] = /^([^/]+)(?:\/(.*))?$/s.exec(text) ?? [];
   if (stepText !== undefined && !/^[+-]?\d+$/.test(stepText))
@@ -135,22 +112,18 @@ function readItem(
   if (Math.abs(step) > maxInt - (start - field.min)) refuse(`${place} has too large a step`);
   const values: number[] = [];
   for (let value = start; value <= end; value += Math.max(step, 1)) values.push(value);
-
-  return { values, remarks: [...remarkOnRange(), ...remarksOnNames(range, field)] };
-
-  function remarkOnRange(): string[] {
-    if (start !== ends[0])
-      return [
-        `${place} means ${range.split('-').reverse().join('-')}: the host swaps the ends of a reversed range.`,
-      ];
-    if (step < 1) return [`${place} has the step 1: the host takes a smaller one for 1.`];
-    if (step > 1 && start < end && values.length === 1)
-      return [`${place} means ${start} only: the step leads beyond ${end}.`];
-    return [];
-  }
+  const remarks = remarksOnNames(range, field);
+  if (start !== ends[0])
+    remarks.unshift(
+      `${place} means ${range.split('-').reverse().join('-')}: the host swaps the ends of a reversed range.`,
+    );
+  else if (step < 1) remarks.unshift(`${place} has the step 1: the host takes a smaller one for 1.`);
+  else if (step > 1 && start < end && values.length === 1)
+    remarks.unshift(`${place} means ${start} only: the step leads beyond ${end}.`);
+  return { values, remarks };
 }
 
-/** A name that several values begin with means the first. */
+/** A beginning of several names means the first. */
 function remarksOnNames(range: string, field: Field): string[] {
   return range.split('-').flatMap((text) => {
     const [first, ...others] = namesFor(text, field);
