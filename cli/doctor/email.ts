@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { TokenCredential } from '@azure/identity';
 import type { Settings } from '../../src/config/settings';
-import { apiVersion } from '../../src/email/emailClient';
+import { apiVersion } from '../../src/email/emailService';
 import { errorText } from '../../src/errorText';
 import { failed, ok, warning, type Finding } from './finding';
 import { emailScope } from './identity';

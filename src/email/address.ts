@@ -2,24 +2,23 @@ import * as z from 'zod';
 import { maxAddressLength } from './digest';
 
 /**
- * What SQL Server writes into a VARCHAR column in place of each character that the column's code page lacks:
- * "??@example.com" is the remains of an address, and may be somebody else's. RFC 5322 allows "?" in a local part, but no
- * common mail system gives out such addresses.
+ * SQL Server writes it into a VARCHAR column for each character that the column's code page lacks: "??@example.com" may
+ * be somebody else's address. RFC 5322 allows "?" in a local part, but no common mail system gives out such addresses.
  */
 const lossyCharacter = '?';
 
-/** What browsers take for an address (HTML Standard), within a top-level domain: the service takes no bare host. */
+/** An address as browsers check it (HTML Standard), with a top-level domain: the service accepts no bare host. */
 const schema = z
   .email({ pattern: z.regexes.html5Email })
   .regex(/\.([a-zA-Z]{2,}|xn--[a-zA-Z0-9-]*[a-zA-Z0-9])$/i)
   .max(maxAddressLength);
 
-/** Whether the service can be asked to send to this address: one plain address, no display name, no control character. */
+/** Whether the service can send to this text: one plain address, no display name, no control character. */
 export function isEmailAddress(text: string): boolean {
   return !text.includes(lossyCharacter) && schema.safeParse(text).success;
 }
 
-/** What makes text an unusable address, in the order in which it is looked for. */
+/** What makes an address unusable, in the order of the checks. */
 const faults: readonly (readonly [fault: string, found: (text: string) => boolean])[] = [
   ['"?" where a character was lost', (text) => text.includes(lossyCharacter)],
   ['more than one address', (text) => /[,;]/.test(text)],

@@ -1,10 +1,9 @@
-/** What a digest tells of, and to whom. */
 import type { Settings } from '../config/settings';
 
 /** The longest address that SMTP carries: 64 + @ + 255 (RFC 5321, 4.5.3.1). */
 export const maxAddressLength = 320;
 
-/** A grant whose holder is to be told, and of what. */
+/** A grant with a notification that is due. */
 export interface DueGrant {
   readonly requestId: number | string;
   readonly requestNumber: string;
@@ -15,9 +14,9 @@ export interface DueGrant {
   readonly expiresAt: Date;
   /** The reminder that is due: the one that begins this many days before the grant's last day. Null: it has ended. */
   readonly leadDays: number | null;
-  /** Whether an earlier reminder of this end is recorded: without one, none can be the last. */
+  /** Whether an earlier reminder of this end is recorded. Without one, none can be the last. */
   readonly remindedBefore: boolean;
-  /** UTC: since when it has been due. A notification recorded since then settles it. */
+  /** UTC. A notification recorded since then settles it. */
   readonly dueSince: Date;
 }
 
@@ -31,7 +30,7 @@ export interface Digest {
 export interface DigestOptions {
   /** What the access is on, for example Databricks. */
   readonly platformName: string;
-  /** The reminder that begins so few days before a grant's last day is its last one. */
+  /** The smallest lead: the reminder that begins then is the last one. */
   readonly lastLeadDays: number;
   readonly email: Omit<Settings['email'], 'endpoint'>;
 }

@@ -1,4 +1,4 @@
-/** When access ends, as its holder reads it: in one time zone, and in UTC beside it where that differs. */
+/** When access ends, as its holder reads it: in one time zone, and in UTC too where that differs. */
 
 export interface End {
   /** For example "Tuesday 1 December 2026". */
@@ -14,7 +14,7 @@ interface Formats {
   readonly time: (date: Date) => string;
 }
 
-/** Each English locale knows the abbreviations of its own part of the world alone (Unicode CLDR). */
+/** Each English locale knows only the abbreviations of its own part of the world (Unicode CLDR). */
 const locales = ['en-GB', 'en-US', 'en-AU', 'en-IN', 'en-ZA', 'en-IE', 'en-SG', 'en-HK'];
 
 /** Formats are expensive to create: about 50 µs each. */

@@ -1,6 +1,6 @@
 /**
  * Isolation of values from the text around them (UAX #9, 2.4). Without it a Hebrew or Arabic name pulls the digits and
- * signs beside it into its own direction: "09:21 · name CET".
+ * signs next to it into its own direction: "09:21 · name CET".
  */
 const start = '\u2068';
 const end = '\u2069';
@@ -9,14 +9,14 @@ const isolated = new RegExp(`${start}([^${start}${end}]*)${end}`, 'g');
 /** Blocks of right-to-left scripts (DerivedBidiClass.txt), and the marks U+061C and U+200F. */
 const rightToLeft = /[\u0590-\u08FF\u200F\uFB1D-\uFDFF\uFE70-\uFEFE\u{10800}-\u{10FFF}\u{1E800}-\u{1EFFF}]/u;
 
-/** A value as a unit of its own direction. It holds no isolate itself (singleLine). */
+/** A value as a unit of its own direction. It contains no isolate itself (singleLine). */
 export function isolate(value: string): string {
   return `${start}${value}${end}`;
 }
 
 /**
- * Text that is read as it is, such as a subject: isolates stay only around values with right-to-left characters. Others
- * need none between English words, and a search for the whole sentence goes on finding it.
+ * Text that is shown as it is, such as a subject: isolates stay only around values with right-to-left characters. Others
+ * need none between English words, and a search for the whole sentence still finds it.
  */
 export function withNeededIsolates(text: string): string {
   return text.replace(isolated, (whole, value: string) => (rightToLeft.test(value) ? whole : value));

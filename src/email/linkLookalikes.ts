@@ -1,14 +1,14 @@
 /**
- * Names that mail clients would turn into links. A resource is called what a site, or whoever asked for it, has called
- * it: "data.world.com", or "sign in at https://…". None of it is an address that this mail leads to.
+ * Names that mail clients would turn into links. A site, or whoever made a request, chooses the name of a resource:
+ * "data.world.com", or "sign in at https://…". A mail links to none of these.
  */
 
 /** Invisible, no place for a line break, and in no address (UTS #46: ignored). */
 const wordJoiner = '\u2060';
 
 /**
- * Generic top-level domains of many sites. A name such as sales.gold.orders ends in none, and stays as it is: with a word
- * joiner in it, a copy of it is found by no search.
+ * Generic top-level domains of many sites. A name such as sales.gold.orders ends in none, and stays as it is: a search
+ * would not find a copy with word joiners in it.
  */
 const topLevelDomains =
   'academy agency ai app art biz blog cash center click cloud club com company consulting design dev digital edu email ' +

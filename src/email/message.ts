@@ -8,8 +8,7 @@ import { describeDigest, describePart } from './wording';
 export interface EmailMessage {
   /**
    * The identity of the reminder as a UUID v5: the platform, the recipient and, of each grant, its request, end and lead.
-   * However the message is worded, a repeated send has the same id, by which the service recognises it (sameOperationId
-   * in model/).
+   * Whatever the wording, a repeated send has the same id, by which the service recognises it (sameOperationId in model/).
    */
   readonly operationId: string;
   /** Ids under which the same message may have gone out before. */
@@ -24,7 +23,6 @@ export interface EmailMessage {
 
 /** A message about grants. */
 export interface DigestMessage extends EmailMessage {
-  /** Those that it tells of. */
   readonly grants: readonly DueGrant[];
 }
 
@@ -39,8 +37,8 @@ const namespace = '5f0c9a5e-6d0b-4f0e-9f39-0a1f0c1f6f7a';
 
 /**
  * One person's digest as HTML and plain text: one message, or several if one would be too large for the service.
- * Nothing in them depends on the moment of sending.
- * @param salt makes them other messages for the service, with operation ids of their own
+ * Nothing in them depends on when they are sent.
+ * @param salt gives them operation ids of their own, as for a message that is sent again on purpose
  */
 export function createDigests(
   { recipient, grants }: Digest,
@@ -98,7 +96,7 @@ function operationIdFor(
   return uuidV5(JSON.stringify([platformName, recipient, reminders, salt]), namespace);
 }
 
-/** The day since which the last of the grants is due. */
+/** The day on which the last of the grants became due. */
 function firstDayOf(grants: readonly DueGrant[]): string {
   const last = grants.reduce((latest, { dueSince }) => Math.max(latest, dueSince.getTime()), 0);
   return new Date(last).toISOString().slice(0, 10);

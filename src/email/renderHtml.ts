@@ -1,7 +1,7 @@
 /**
  * A digest as HTML for mail clients: 600 px wide, tables for the layout, inline styles, and dark colours in a style block
  * for the clients that read it. Outlook on Windows knows no max-width (hence its own table) and no padding of links
- * (hence mso-padding-alt). Gmail cuts messages off at 102 kB (hence a line each for what is far away).
+ * (hence mso-padding-alt). Gmail cuts messages off at 102 kB (hence one line for each end that is far away).
  */
 import { escapeHtml, html, SafeHtml } from '../html';
 import { isolate, isolatesToElements, withNeededIsolates } from './isolates';
@@ -39,7 +39,7 @@ const outlookTableEnd = new SafeHtml('<!--[if mso]></td></tr></table><![endif]--
 /** Keeps what follows out of the preview. */
 const previewEnd = new SafeHtml('&#847;&zwnj;&nbsp;'.repeat(60));
 
-/** Attributes of a table that is there for the layout alone. A long name breaks instead of widening it. */
+/** Attributes of a layout table. A long name breaks instead of widening it. */
 const layout = new SafeHtml(
   'role="presentation" width="100%" cellpadding="0" cellspacing="0" border="0" style="table-layout: fixed; overflow-wrap: anywhere; word-break: break-word"',
 );
@@ -64,18 +64,15 @@ const buttonLink = new SafeHtml(
 );
 
 export function renderHtml(content: DigestContent): string {
-  const { subject, preheader, label, greeting, heading, lead, action, advice, ending, ended, footer } =
-    content;
-  const rest = ending.slice(maxFullEntries);
   return html`<!doctype html>
     <html lang="en">
       <head>
         ${head}
-        <title>${subject}</title>
+        <title>${content.subject}</title>
       </head>
       <body class="page" style="margin: 0; padding: 0; background: #f6f8fa">
         <div style="display: none; max-height: 0; overflow: hidden; mso-hide: all">
-          ${preheader} ${previewEnd}
+          ${content.preheader} ${previewEnd}
         </div>
         <main dir="ltr">
           <table ${layout}>
@@ -83,29 +80,14 @@ export function renderHtml(content: DigestContent): string {
               <td align="center" style="padding: 24px 12px">
                 ${outlookTable}
                 <div style="${page}">
-                  <p class="muted" style="margin: 0 0 12px; ${small}">${inline(label)}</p>
+                  <p class="muted" style="margin: 0 0 12px; ${small}">${inline(content.label)}</p>
                   <table ${layout}>
                     <tr>
-                      <td class="card text" style="${card}">
-                        ${lead?.lastReminder ? html`<p style="margin: 0 0 16px">${lastReminder}</p>` : null}
-                        <p style="margin: 0 0 16px">${inline(greeting)}</p>
-                        <h1 style="margin: 0 0 20px; font-size: 21px; line-height: 29px; font-weight: 400">
-                          ${heading.map((part, index) =>
-                            index % 2 === 0 ? inline(part) : html`<strong>${inline(part)}</strong>`,
-                          )}
-                        </h1>
-                        ${lead ? renderLead(lead, action) : null}
-                        <p style="margin: 0">${advice}</p>
-                        ${renderDays(ending.slice(0, maxFullEntries), 'h2', renderBlock)}
-                        ${rest.length > 0 ? html`<h2 ${sectionTitle}>And ${rest.length} more</h2>` : null}
-                        ${renderDays(rest, 'h3', (entry) => renderLine(entry, formatTime(entry.end), 'Renew'))}
-                        ${ended.length > 0 ? html`<h2 ${sectionTitle}>Already ended</h2>` : null}
-                        ${ended.map((entry) => renderLine(entry, formatFully(entry.end), 'Request again'))}
-                      </td>
+                      <td class="card text" style="${card}">${renderCard(content)}</td>
                     </tr>
                   </table>
                   <div class="muted" style="padding: 20px 0 0; ${small}">
-                    ${footer.map((text) => html`<p style="margin: 0 0 8px">${inline(text)}</p>`)}
+                    ${content.footer.map((text) => html`<p style="margin: 0 0 8px">${inline(text)}</p>`)}
                   </div>
                 </div>
                 ${outlookTableEnd}
@@ -117,6 +99,26 @@ export function renderHtml(content: DigestContent): string {
     </html>`.html;
 }
 
+function renderCard({ greeting, heading, lead, action, advice, ending, ended }: DigestContent): SafeHtml {
+  const rest = ending.slice(maxFullEntries);
+  return html`
+    ${lead?.lastReminder ? html`<p style="margin: 0 0 16px">${lastReminder}</p>` : null}
+    <p style="margin: 0 0 16px">${inline(greeting)}</p>
+    <h1 style="margin: 0 0 20px; font-size: 21px; line-height: 29px; font-weight: 400">
+      ${heading.map((part, index) =>
+        index % 2 === 0 ? inline(part) : html`<strong>${inline(part)}</strong>`,
+      )}
+    </h1>
+    ${lead ? renderLead(lead, action) : null}
+    <p style="margin: 0">${advice}</p>
+    ${renderDays(ending.slice(0, maxFullEntries), 'h2', renderBlock)}
+    ${rest.length > 0 ? html`<h2 ${sectionTitle}>And ${rest.length} more</h2>` : null}
+    ${renderDays(rest, 'h3', (entry) => renderLine(entry, formatTime(entry.end), 'Renew'))}
+    ${ended.length > 0 ? html`<h2 ${sectionTitle}>Already ended</h2>` : null}
+    ${ended.map((entry) => renderLine(entry, formatFully(entry.end), 'Request again'))}
+  `;
+}
+
 /** A sentence, with its values isolated. */
 function inline(text: string): SafeHtml {
   return new SafeHtml(isolatesToElements(escapeHtml(text)));
@@ -124,7 +126,7 @@ function inline(text: string): SafeHtml {
 
 const value = (text: string): SafeHtml => inline(isolate(withoutLinks(text)));
 
-/** The message's one button, and what the heading does not say of its grant. */
+/** The message's one button, and the grant's request number. */
 function renderLead({ url, requestNumber }: Entry, action: string): SafeHtml {
   const button = html`<table
     role="presentation"
@@ -150,8 +152,7 @@ function renderDays(
   render: (entry: Entry) => SafeHtml,
 ): SafeHtml[] {
   return [...byDay(entries)].map(([day, ofDay]) => {
-    const title = level === 'h2' ? html`<h2 ${dayTitle}>${day}</h2>` : html`<h3 ${dayTitle}>${day}</h3>`;
-    return html`${title} ${ofDay.map(render)}`;
+    return html`<${level} ${dayTitle}>${day}</${level}> ${ofDay.map(render)}`;
   });
 }
 
@@ -178,7 +179,7 @@ function renderLine(entry: Entry, end: string, action: 'Renew' | 'Request again'
   </p>`;
 }
 
-/** Its name for a screen reader begins with what is shown (WCAG 2.5.3). */
+/** Its name for a screen reader begins with the text shown (WCAG 2.5.3). */
 function renderLink(text: string, url: string, resource: string): SafeHtml {
   const label = withNeededIsolates(`${text}: ${isolate(resource)}`);
   return html`<a href="${url}" aria-label="${label}" ${link}>${text}</a>`;

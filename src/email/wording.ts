@@ -1,4 +1,4 @@
-/** The wording of a digest, which its HTML and its plain text share: its subject and every sentence in it. */
+/** The subject and every sentence of a digest, for HTML and plain text. */
 import { formatNumber } from '../format';
 import { singleLine } from '../singleLine';
 import { requestLink } from '../config/addresses';
@@ -18,7 +18,7 @@ export interface Entry {
   readonly url: string | undefined;
 }
 
-/** Values in its sentences are isolated; `subject` and `preheader` are read as they are, the others are rendered. */
+/** Values in its sentences are isolated; `subject` and `preheader` are final, the others are rendered. */
 export interface DigestContent {
   readonly subject: string;
   /** What a list of mails shows after the subject. */
@@ -26,9 +26,9 @@ export interface DigestContent {
   /** Who sends it, and about what. */
   readonly label: string;
   readonly greeting: string;
-  /** One sentence, its parts by turns plain and emphasised. */
+  /** One sentence in parts, alternately plain and emphasised. */
   readonly heading: readonly string[];
-  /** The grant that the heading speaks of, where it is one alone. It is in neither list. */
+  /** The grant in the heading, if it is the only one of its list, which then is empty. */
   readonly lead: Entry | undefined;
   /** What the link of the lead does. */
   readonly action: string;
@@ -75,7 +75,7 @@ export function describeDigest(grants: readonly DueGrant[], options: DigestOptio
   };
 }
 
-/** Marks a digest that is too large for one message as a part of several. */
+/** Marks one part of a digest that is too large for one message. */
 export function describePart(content: DigestContent, part: number, parts: number): DigestContent {
   const place = `part ${formatNumber(part)} of ${formatNumber(parts)}`;
   return {
@@ -97,7 +97,7 @@ function toEntry(grant: DueGrant, { lastLeadDays, email }: DigestOptions): Entry
   };
 }
 
-/** An address may be that of several people: two are named both, more are not named. */
+/** Several people may share an address: up to two are named. */
 function greet(grants: readonly DueGrant[]): string {
   const names = new Map<string, string>();
   for (const { requesterName } of grants) {
@@ -108,7 +108,7 @@ function greet(grants: readonly DueGrant[]): string {
   return names.size === 0 || names.size > 2 ? 'Hello,' : `Hello ${[...names.values()].join(' and ')},`;
 }
 
-/** What depends on the grants. Where there is one alone, it leaves its list for the lead. */
+/** What depends on the grants. A single one moves from its list to the lead. */
 type Wording = Pick<DigestContent, 'subject' | 'preheader' | 'heading' | 'lead' | 'advice'> &
   Partial<Pick<DigestContent, 'ending' | 'ended'>>;
 
@@ -144,14 +144,14 @@ function announce(platformName: string, ending: readonly Entry[], ended: readonl
   };
 }
 
-/** How a subject about access that ends begins: of how many grants it is the last reminder. */
+/** Start of a subject about access that ends: for how many grants it is the last reminder. */
 function lastReminderOf(ending: readonly Entry[]): string {
   const last = ending.filter(({ lastReminder }) => lastReminder).length;
   if (last === 0) return 'Your';
   return `Last reminder${last === ending.length ? '' : ` for ${formatNumber(last)}`}: your`;
 }
 
-/** How the subject of a mail that is about more ends: what has ended already. */
+/** End of a subject that also covers access that has ended. */
 function alsoEnded(ended: readonly Entry[]): string {
   const [first] = ended;
   if (!first) return '';
@@ -160,7 +160,7 @@ function alsoEnded(ended: readonly Entry[]): string {
     : `; ${formatNumber(ended.length)} others have ended`;
 }
 
-/** @param ended what else the subject names */
+/** @param ended the grants that the subject names too */
 function nameInSubject(resource: string, ended: readonly Entry[]): string {
   return isolate(shorten(resource, ended.length === 1 ? maxSharedSubjectResource : maxSubjectResource));
 }
@@ -192,7 +192,7 @@ function report(platformName: string, ended: readonly Entry[]): Wording {
   };
 }
 
-/** An end as parts of a heading: UTC beside it is not emphasised. */
+/** An end as parts of a heading: the UTC time is not emphasised. */
 function emphasised({ day, time, utc }: End): string[] {
   return [`${day}, ${time}`, ...(utc ? [` (${utc})`] : [])];
 }
@@ -206,10 +206,10 @@ function footer(platformName: string, email: DigestOptions['email']): string[] {
   ];
 }
 
-/** A sender that nobody reads, such as Azure's DoNotReply@. */
+/** A sender whose replies nobody reads, such as Azure's DoNotReply@. */
 const unreadSender = /^(do[-_.]?not|no)[-_.]?reply@/i;
 
-/** Whom to ask: as the site says; else whoever gets the replies; else where access is requested. */
+/** Whom to ask: the site's own text; else whoever gets the replies; else where access is requested. */
 function describeContact({
   contactText,
   replyTo,
@@ -248,7 +248,7 @@ function listResources(entries: readonly Entry[]): string {
   return more > 0 ? `${named.join(', ')} and ${formatNumber(more)} more` : named.join(', ');
 }
 
-/** At most so many UTF-16 units, the last of them "…" if something is left out. Cuts no surrogate pair. */
+/** At most `max` UTF-16 units, ending in "…" if shortened. Cuts no surrogate pair. */
 function shorten(text: string, max: number): string {
   return text.length <= max ? text : `${text.slice(0, max - 1).replace(/[\uD800-\uDBFF]$/, '')}…`;
 }
