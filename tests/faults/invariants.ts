@@ -3,84 +3,89 @@ import type { Row } from '../../src/database/session';
 import type { Job } from '../../src/jobs/catalogue';
 import type { TestEnvironment } from '../support/environment';
 
-/** Something to do for a grant, a revocation or a reminder, that the rules of the jobs say is due for a while. */
+/** A revocation or a reminder that the rules of the jobs say is due for a while. */
 export interface Due {
-  /** The end that it is for. */
   readonly endsAt: Date;
   /** A row dated then or later settles it. */
   readonly since: Date;
-  /** It is due from then, whatever rows there are, */
   readonly from: Date;
-  /** until then; absent while it is. */
+  /** Absent while it is due. */
   readonly until?: Date;
 }
 
-/** A grant, and what the rules of the jobs say of it: not what the product's own SQL finds. */
+/** A grant, and what is due for it by the rules of the jobs, not by the product's own SQL. */
 export interface KnownGrant {
   readonly id: number | string;
   readonly requestNumber: string;
-  /** Rows that the job's table has for it from earlier runs. */
-  readonly earlier: number;
-  /** What has been due for it so far. */
   readonly dues: readonly Due[];
-  /** Notification: due, but no message can go to its address. */
+  /** Due, but no message can go to its address. */
   readonly undeliverable?: boolean;
-  /** Its request is deleted: nothing can be recorded for it any more. */
+  /** Nothing can be recorded for it any more. */
   readonly deleted?: boolean;
-  /** Notification: how often its reminder was sent by hand. */
+  /** How often its reminder was sent by hand. */
   readonly byHand?: number;
-  /** What became of one of these is not known: the service may have it, and no run records it. */
+  /** The result of one of those is unknown: the service may have it, and no run records it. */
   readonly unsettled?: boolean;
 }
 
-/** What the invariants are about: one job, and all grants of its platform. */
+/** One job, and all grants of its platform. */
 export interface Subject {
   readonly job: Job;
-  readonly grants: ReadonlyMap<KnownGrant['id'], KnownGrant>;
+  readonly grants: ReadonlyMap<unknown, KnownGrant>;
+  /** Rows in the job's table from before. */
+  readonly earlier?: number;
   /** A process died: what it had sent and not recorded is recorded only if it is still due in the next run. */
   readonly died?: boolean;
 }
 
-/** How exactly the time of a change is known, in ms: a DATETIME has steps of 1/300 s. */
+/** Who wrote the rows from before. */
+export const earlierWriter = 'earlier';
+
+/** A DATETIME has steps of 1/300 s. In ms. */
 const toleranceMs = 10;
 
-/** What was found in one look at the world. */
+/** The table that a job writes, and its columns for when and by whom. */
+export function auditOf({ kind, platform }: Job): { table: string; at: string; by: string } {
+  return kind === 'revocation'
+    ? { table: platform.revocationTable, at: 'Revoked_Dt', by: 'Revoked_By' }
+    : { table: platform.notificationTable, at: 'Notification_Sent_Dt', by: 'Notification_Sent_By' };
+}
+
 export interface Observation {
   readonly subject: Subject;
   /** In the order in which they took the lock. */
   readonly runs: readonly Row[];
-  /** The rows beyond those of earlier runs, by request. */
-  readonly written: ReadonlyMap<KnownGrant['id'], readonly Row[]>;
-  /** The operation ids of the accepted messages (that the service has not failed) by the requests that they remind of. */
-  readonly accepted: ReadonlyMap<KnownGrant['id'], readonly string[]>;
+  /** The rows that are not from before, by request. */
+  readonly written: ReadonlyMap<unknown, readonly Row[]>;
+  /** The operation ids of the accepted messages (that the service has not failed), by the requests in them. */
+  readonly accepted: ReadonlyMap<unknown, readonly string[]>;
 }
 
-/**
- * Reads all that the invariants are about.
- * @throws Error if a row of an earlier run is gone
- */
+/** @throws Error if a row from before is gone */
 export async function observe(environment: TestEnvironment, subject: Subject): Promise<Observation> {
-  const { job, grants } = subject;
-  const { revocationTable, notificationTable, requestColumn } = job.platform;
+  const { job, grants, earlier = 0 } = subject;
+  const { table, at, by } = auditOf(job);
   const runs = await environment.query(
     `SELECT * FROM dbo.JobRun WHERE Job_Type = '${job.type}' ORDER BY Id;`,
   );
   const rows = await environment.query(
-    job.kind === 'revocation'
-      ? `SELECT ${requestColumn} AS Request, Revoked_Dt AS At, Revoked_By AS WrittenBy FROM ${revocationTable} WHERE Revoked_By <> 'earlier' ORDER BY Id;`
-      : `SELECT ${requestColumn} AS Request, Notification_Sent_Dt AS At, Notification_Sent_By AS WrittenBy FROM ${notificationTable} WHERE Notification_Sent_By <> 'earlier' ORDER BY Id;`,
+    `SELECT ${job.platform.requestColumn} AS Request, ${at} AS At, ${by} AS WrittenBy FROM ${table} ORDER BY Id;`,
   );
-  const written = groupBy(rows, ({ Request }) => Request as KnownGrant['id']);
-  const untouched = await environment.query(
-    `SELECT COUNT(*) AS Rows FROM ${job.kind === 'revocation' ? revocationTable : notificationTable};`,
-  );
-  const earlier = [...grants.values()].reduce((sum, grant) => sum + grant.earlier, 0);
-  if (untouched[0]?.Rows !== rows.length + earlier) throw new Error('Rows of earlier runs were changed');
-  return { subject, runs, written, accepted: acceptedReminders(environment, subject) };
+  const written = rows.filter(({ WrittenBy }) => WrittenBy !== earlierWriter);
+  if (rows.length - written.length !== earlier) throw new Error('Rows from before were changed');
+
+  const ids = new Map([...grants.values()].map(({ id, requestNumber }) => [requestNumber, id]));
+  const accepted = new Map<unknown, string[]>();
+  for (const { status, plainText = '', operationId } of environment.email.messages)
+    for (const [, number = ''] of plainText.matchAll(/\brequest: ([^,\n]+)/gi)) {
+      const id = ids.get(number) ?? number;
+      if (status !== 'Failed') accepted.set(id, [...(accepted.get(id) ?? []), operationId]);
+    }
+  return { subject, runs, written: Map.groupBy(written, ({ Request }) => Request), accepted };
 }
 
 /**
- * What is broken of that which holds at every moment, in words:
+ * What is broken of what holds at every moment, in words:
  * - at most one run of a type is in progress, and no two runs overlap (oneRunInProgress in model/);
  * - the counts of the runs are the number of rows that they wrote (countIsRows);
  * - a revocation was due when it was written: its grant had expired and had none for that end (oneRevocation);
@@ -89,14 +94,7 @@ export async function observe(environment: TestEnvironment, subject: Subject): P
  */
 export function findBreaches({ subject, runs, written, accepted }: Observation): string[] {
   const { job, grants } = subject;
-  const breaches: string[] = [];
-  const inProgress = runs.filter(({ Status }) => Status === 'InProgress').length;
-  if (inProgress > 1) breaches.push(`${inProgress} runs in progress`);
-  for (const [index, run] of runs.entries()) {
-    const next = runs[index + 1];
-    if (next && (run.Completed_At === null || Number(run.Completed_At) > Number(next.Started_At)))
-      breaches.push(`run ${String(run.Job_Id)} had not ended when run ${String(next.Job_Id)} started`);
-  }
+  const breaches = findOverlaps(runs);
   const processed = runs.reduce((sum, run) => sum + ((run.Processed_Count as number | null) ?? 0), 0);
   const rows = [...written.values()].flat().filter(({ WrittenBy }) => WrittenBy === job.type);
   if (processed !== rows.length)
@@ -105,105 +103,89 @@ export function findBreaches({ subject, runs, written, accepted }: Observation):
   for (const id of new Set([...written.keys(), ...accepted.keys()])) {
     const grant = grants.get(id);
     const newRows = written.get(id) ?? [];
-    if (job.kind === 'revocation') breaches.push(...findUndue(id, grant, newRows));
-    else {
-      const messages = accepted.get(id)?.length ?? 0;
-      const reminders = new Set(grant?.dues.map(({ endsAt, since }) => `${+endsAt} ${+since}`)).size;
-      const most = reminders + (grant?.byHand ?? 0);
-      if (messages > most) breaches.push(`${id} is in ${messages} accepted messages, and ${most} were due`);
-      if (newRows.length > messages)
-        breaches.push(`${id} has ${newRows.length} rows and is in ${messages} accepted messages`);
+    if (job.kind === 'revocation') {
+      breaches.push(...findUndue(grant?.dues ?? [], newRows).map((breach) => `${String(id)} ${breach}`));
+      continue;
     }
+    const messages = accepted.get(id)?.length ?? 0;
+    const reminders = new Set(grant?.dues.map(({ endsAt, since }) => `${+endsAt} ${+since}`)).size;
+    const most = reminders + (grant?.byHand ?? 0);
+    if (messages > most || newRows.length > messages)
+      breaches.push(`${String(id)}: ${most} due, ${messages} accepted, ${newRows.length} recorded`);
   }
   return breaches;
 }
 
-/** Revocations that were not due when they were written, in words. */
-function findUndue(id: KnownGrant['id'], grant: KnownGrant | undefined, rows: readonly Row[]): string[] {
+function findOverlaps(runs: readonly Row[]): string[] {
+  const inProgress = runs.filter(({ Status }) => Status === 'InProgress').length;
+  const overlapping = runs.filter(({ Completed_At }, index) => {
+    const next = runs[index + 1];
+    return next && (Completed_At === null || Number(Completed_At) > Number(next.Started_At));
+  });
+  return [
+    ...(inProgress > 1 ? [`${inProgress} runs in progress`] : []),
+    ...overlapping.map(({ Job_Id }) => `run ${String(Job_Id)} had not ended when the next one started`),
+  ];
+}
+
+/** Revocations of a grant that were not due when they were written. */
+function findUndue(dues: readonly Due[], rows: readonly Row[]): string[] {
   const times = rows.map(({ At }) => Number(At));
   return times.flatMap((at, index) => {
-    const dues = (grant?.dues ?? []).filter(
+    const open = dues.filter(
       ({ from, until = Infinity }) => +from - toleranceMs <= at && at <= +until + toleranceMs,
     );
-    if (dues.length === 0) return `${id} was not due at ${new Date(at).toISOString()} and has a row`;
-    const settled = ({ since }: Due) => times.slice(0, index).some((earlier) => earlier >= +since);
-    return dues.every(settled) ? `${id} has ${index + 1} rows, the last for an end that had one` : [];
+    if (open.length === 0) return `has a row of ${new Date(at).toISOString()}, when it was not due`;
+    const isSettled = ({ since }: Due) => times.slice(0, index).some((earlier) => earlier >= +since);
+    return open.every(isSettled) ? `has ${index + 1} rows, the last for an end that had one` : [];
   });
 }
 
 /**
- * What is broken of that which holds once a clean run has ended, beside what holds at every moment: no run is in
- * progress, what is due has its row, and every message that was accepted is recorded (acceptedIsRecorded).
+ * What is broken after a clean run, also of what holds at every moment: no run is in progress, what is due has its row,
+ * and every accepted message is recorded (acceptedIsRecorded).
  * @param looked when the clean run looked: what became due later is left to the next one
  */
 export function findBreachesAtEnd(observation: Observation, looked?: Date): string[] {
   const { subject, runs, written } = observation;
-  const breaches = findBreaches(observation);
-  for (const run of runs)
-    if (run.Status === 'InProgress' || run.Completed_At === null)
-      breaches.push(`run ${String(run.Job_Id)} is ${String(run.Status)}`);
-  for (const { id, dues } of subject.grants.values())
-    for (const { since, from, until } of dues) {
-      if (until !== undefined || (looked && from > looked)) continue;
-      if (!written.get(id)?.some(({ At }) => Number(At) >= +since))
-        breaches.push(`${id} is due and has no row`);
-    }
-  return [...breaches, ...findUnrecorded(observation)];
+  const unended = runs.filter(({ Status, Completed_At }) => Status === 'InProgress' || Completed_At === null);
+  const missing = [...subject.grants.values()].filter(({ id, dues }) =>
+    dues.some(
+      ({ since, from, until }) =>
+        until === undefined &&
+        !(looked && from > looked) &&
+        !written.get(id)?.some(({ At }) => Number(At) >= +since),
+    ),
+  );
+  return [
+    ...findBreaches(observation),
+    ...unended.map(({ Job_Id, Status }) => `run ${String(Job_Id)} is ${String(Status)}`),
+    ...missing.map(({ id }) => `${id} is due and has no row`),
+    ...findUnrecorded(observation),
+  ];
 }
 
 /**
- * Runs that have changed after their end, in words (endedRunStays and, since a revocation counts in its run's row,
+ * Runs that have changed after their end (endedRunStays and, since a revocation counts in its run's row,
  * lostLockWritesNothing). What a notification has sent is recorded and counted even then.
  * @param ended how each run has ended, by its id: what was seen before is compared, what is new is added
  */
 export function findChanged({ subject, runs }: Observation, ended: Map<unknown, string>): string[] {
   return runs.flatMap((run) => {
     if (run.Status === 'InProgress') return [];
-    const end = JSON.stringify(
-      subject.job.kind === 'revocation' ? run : { ...run, Processed_Count: undefined },
-    );
+    const counted = subject.job.kind === 'revocation';
+    const end = JSON.stringify(counted ? run : { ...run, Processed_Count: undefined });
     const before = ended.get(run.Id) ?? end;
     ended.set(run.Id, before);
     return before === end ? [] : `run ${String(run.Job_Id)} has ended as ${before} and is ${end}`;
   });
 }
 
-/** Reminders that the service accepted and that are not recorded, in words. */
+/** Requests whose reminder the service accepted and that have no row. */
 export function findUnrecorded({ subject, written, accepted }: Observation): string[] {
   if (subject.died) return [];
-  return [...accepted.keys()]
-    .filter((id) => {
-      const { deleted, unsettled } = subject.grants.get(id) ?? {};
-      return !written.has(id) && !deleted && !unsettled;
-    })
-    .map((id) => `${id} was accepted and is not recorded`);
-}
-
-function acceptedReminders({ email }: TestEnvironment, { grants }: Subject): Map<KnownGrant['id'], string[]> {
-  const ids = new Map([...grants.values()].map(({ id, requestNumber }) => [requestNumber, id]));
-  const reminders = email.messages
-    .filter(({ status }) => status !== 'Failed')
-    .flatMap(({ plainText = '', operationId }) =>
-      [...plainText.matchAll(/\brequest: ([^,\n]+)/gi)].map(([, number = '']) => ({
-        id: ids.get(number) ?? number,
-        operationId,
-      })),
-    );
-  return new Map(
-    [...groupBy(reminders, ({ id }) => id)].map(([id, found]) => [
-      id,
-      found.map(({ operationId }) => operationId),
-    ]),
-  );
-}
-
-function groupBy<K, V>(items: readonly V[], keyOf: (item: V) => K): Map<K, V[]> {
-  const groups = new Map<K, V[]>();
-  for (const item of items) {
-    const key = keyOf(item);
-    const group = groups.get(key);
-    if (group) group.push(item);
-    else groups.set(key, [item]);
-  }
-  return groups;
+  return [...accepted.keys()].flatMap((id) => {
+    const { deleted, unsettled } = subject.grants.get(id) ?? {};
+    return written.has(id) || deleted || unsettled ? [] : `${String(id)} was accepted and is not recorded`;
+  });
 }

@@ -9,11 +9,8 @@ beforeAll(async () => {
 });
 afterAll(() => environment.close());
 
-test.each(jobs.map((job) => [job.type, job] as const))(
-  '%s keeps every invariant under every fault at every position',
-  async (_, job) => {
-    const { cases, broken } = await runMatrix(environment, job, (positions) => positions.flat());
-    expect(cases).toBeGreaterThan(50);
-    expect(broken).toEqual([]);
-  },
-);
+test.each(jobs)('$type keeps every invariant under every fault at every position', async (job) => {
+  const { cases, broken } = await runMatrix(environment, job, (positions) => positions.flat());
+  expect(cases).toBeGreaterThan(50);
+  expect(broken).toEqual([]);
+});

@@ -1,3 +1,3 @@
-import { defineProcessTests } from './processTests';
+import { defineProcessTests } from './processes';
 
 defineProcessTests({ fired: 100, killed: 10 });

@@ -1,14 +1,13 @@
 /** Random histories of each job, and those that have found something. `npm run test:histories` plays more of them. */
-import { jobs } from '../../src/jobs/catalogue';
+import { jobs, type Job } from '../../src/jobs/catalogue';
 import { jobOf, realServer, startTestEnvironment, type TestEnvironment } from '../support/environment';
 import { replaceView, restoreViews } from '../support/views';
+import type { Step } from './history';
 import { play, search } from './steps';
 
-/** Of `npm run test:histories`, or the few that `npm test` plays. */
-const { seed, runs } = (globalThis as { histories?: { seed: number; runs: number } }).histories ?? {
-  seed: 2,
-  runs: 16,
-};
+/** Of `npm run test:histories`; `npm test` plays a few. */
+const { histories } = globalThis as { histories?: { seed: number; runs: number } };
+const { seed, runs } = histories ?? { seed: 2, runs: 16 };
 
 let environment: TestEnvironment;
 
@@ -21,60 +20,101 @@ afterAll(async () => {
   await environment.close();
 });
 
-test.each(jobs.map((job) => [job.type, job] as const))(
-  '%s keeps every invariant in random histories',
-  async (type, job) => {
-    process.stdout.write(`${type}: ${runs} histories, seed ${seed}\n`);
+test.each(jobs)(
+  '$type keeps every invariant in random histories',
+  async (job) => {
+    process.stdout.write(`${job.type}: ${runs} histories, seed ${seed}\n`);
     await search(environment, job, { seed, runs });
   },
   // Shrinking takes as long again and more.
   60_000 + runs * 10_000,
 );
 
-/** Held back and lost is what the stand-in can be told to do. */
-const onStandIn = realServer ? test.skip : test;
+const revocation = jobOf('revocation', 'Databricks');
+const notification = jobOf('notification', 'Palantir');
 
-onStandIn('a batch whose retry overtakes it revokes once, also beside another run', () =>
-  play(environment, jobOf('revocation', 'Databricks'), [
-    { do: 'run', at: 'revokeBatch', nth: 1, fault: 'commitHeldAndLost', twice: true },
-    { do: 'resume' },
-  ]),
-);
+/** Those with time, or with a commit that is held back or lost, need the stand-in. */
+const found: readonly (readonly [string, Job, readonly Step[], 'stand-in'?])[] = [
+  [
+    'a batch whose retry overtakes it revokes once, also with another run at the same time',
+    revocation,
+    [{ do: 'run', at: 'revokeBatch', nth: 1, fault: 'commitHeldAndLost', twice: true }, { do: 'resume' }],
+    'stand-in',
+  ],
+  [
+    'a record whose retry overtakes it is written once',
+    notification,
+    [{ do: 'run', at: 'recordNotification', nth: 2, fault: 'committedLate' }],
+    'stand-in',
+  ],
+  [
+    'a run that is cancelled while it sleeps revokes nothing more',
+    revocation,
+    [{ do: 'run', at: 'revokeBatch', nth: 1, fault: 'paused' }, { do: 'cancel' }, { do: 'resume' }],
+  ],
+  [
+    'requests that are deleted while their messages are sent have no record, and nothing is due for them',
+    notification,
+    [
+      { do: 'run', at: 'recordNotification', nth: 2, fault: 'paused' },
+      ...[0, 1, 2].map((grant) => ({ do: 'deleteRequest', grant }) as const),
+      { do: 'resume' },
+    ],
+  ],
+  [
+    'a mail whose sender has died goes out under the same id when a setting has changed',
+    notification,
+    [
+      { do: 'run', at: 'recordNotification', nth: 2, fault: 'died' },
+      { do: 'changeSetting' },
+      { do: 'cancel' },
+      { do: 'run' },
+    ],
+  ],
+  [
+    'a run whose clock is set back while it sleeps, and whose quota is used up, goes on',
+    notification,
+    [
+      { do: 'quota', sends: 1 },
+      { do: 'run', at: 'readDueReminders', nth: 1, fault: 'paused' },
+      { do: 'clockBack', minutes: 1440 },
+      { do: 'resume' },
+      { do: 'run' },
+    ],
+    'stand-in',
+  ],
+];
+for (const [name, job, steps, needs] of found)
+  (needs && realServer ? test.skip : test)(name, () => play(environment, job, steps));
 
-onStandIn('a record whose retry overtakes it is written once', () =>
-  play(environment, jobOf('notification', 'Palantir'), [
-    { do: 'run', at: 'recordNotification', nth: 2, fault: 'committedLate' },
-  ]),
-);
+/** Where the run that takes over is while the first one continues: it has ended, or is about to write or to send. */
+const takeovers = {
+  revocation: [undefined, 'revokeBatch', 'finishRun'],
+  notification: [undefined, 'checkLease', 'send', 'recordNotification', 'finishRun'],
+} as const;
 
-test('a run that is cancelled while it sleeps revokes nothing more', () =>
-  play(environment, jobOf('revocation', 'Palantir'), [
-    { do: 'run', at: 'revokeBatch', nth: 1, fault: 'paused' },
-    { do: 'cancel' },
-    { do: 'resume' },
-  ]));
-
-test('of requests that are deleted while their messages are sent, nothing is recorded, and nothing is due', () =>
-  play(environment, jobOf('notification', 'Databricks'), [
-    { do: 'run', at: 'recordNotification', nth: 2, fault: 'paused' },
-    ...[0, 1, 2].map((grant) => ({ do: 'deleteRequest', grant }) as const),
-    { do: 'resume' },
-  ]));
-
-test('a mail whose sender has died goes out under the same id when a setting has changed', () =>
-  play(environment, jobOf('notification', 'Palantir'), [
-    { do: 'run', at: 'recordNotification', nth: 2, fault: 'died' },
-    { do: 'changeSetting' },
-    { do: 'cancel' },
-    { do: 'run' },
-  ]));
-
-onStandIn('a run whose clock is set back while it sleeps, and whose quota is used up, goes on', () =>
-  play(environment, jobOf('notification', 'Databricks'), [
-    { do: 'quota', sends: 1 },
-    { do: 'run', at: 'readDueReminders', nth: 1, fault: 'paused' },
-    { do: 'clockBack', minutes: 1440 },
-    { do: 'resume' },
-    { do: 'run' },
-  ]),
+(realServer ? test.skip : test).each(jobs)(
+  '$type changes nothing more after a sleep, before any step, in which another run has taken over',
+  async (job) => {
+    const [, ...steps] = await play(environment, job, [{ do: 'run' }]);
+    for (const [index, at] of steps.entries()) {
+      const nth = steps.slice(0, index + 1).filter((name) => name === at).length;
+      for (const other of takeovers[job.kind]) {
+        await play(environment, job, [
+          { do: 'run', at, nth, fault: 'paused' },
+          { do: 'advance', minutes: 11 },
+          other ? { do: 'run', at: other, nth: 1, fault: 'paused' } : { do: 'run' },
+          { do: 'resume' },
+          { do: 'resume' },
+        ]);
+        expect({ at, nth, other, runs: await environment.runs(job) }).toMatchObject({
+          runs: [
+            { Status: 'Completed' },
+            { Status: 'Completed' },
+            { Status: 'Failed', Error_Message: expect.stringMatching(/^Abandoned: /) as string },
+          ],
+        });
+      }
+    }
+  },
 );

@@ -1,7 +1,4 @@
-/**
- * One history of a job: what happens, step by step, to the whole product with its real clients, and what the rules of the
- * jobs say is due at each moment.
- */
+/** One history of a job: what happens, step by step, to the whole product with its real clients. */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { EmailFault } from '../../local/email';
@@ -9,7 +6,7 @@ import type { Fault } from '../../local/sqlServer';
 import { deadlineIn } from '../../src/clock';
 import { DatabaseError } from '../../src/database/errors';
 import { Session } from '../../src/database/session';
-import type { Statement } from '../../src/database/statement';
+import { EmailClient } from '../../src/email/emailClient';
 import { cancelRun } from '../../src/jobRun/cancel';
 import type { Job } from '../../src/jobs/catalogue';
 import { remind } from '../../src/jobs/reminder';
@@ -20,26 +17,24 @@ import {
   findChanged,
   findUnrecorded,
   observe,
-  type Due,
-  type KnownGrant,
   type Observation,
   type Subject,
 } from '../faults/invariants';
-import { cleanBreaches, run, servicesFor, standInOf, WatchedCredential } from '../faults/run';
+import { cleanBreaches, run, servicesFor, standInOf } from '../faults/run';
 import { startsAt } from '../faults/start';
 import { beforeEachStatement, type TestEnvironment } from '../support/environment';
 import { replaceView, viewColumns } from '../support/views';
+import { HistoryGrant } from './grant';
 
 const minute = 60_000;
-const day = 24 * 60 * minute;
 
-/** A run in progress for longer is presumed dead. */
+/** A run in progress for longer is presumed dead. In minutes. */
 export const longerThanTheLock = 11;
 
-/** While a commit is held back, who sends nothing for so long waits for it, in real time. In ms. */
+/** While a commit is held back, a run that sends nothing for so long waits for it, in real time. In ms. */
 const quietMs = 80;
 
-/** What can happen to a run at a statement. */
+/** What can happen to a run at a statement; before it sends a message, it can be paused or die. */
 export const runFaults = {
   /** Its process sleeps until it is resumed. */
   paused: undefined,
@@ -51,9 +46,9 @@ export const runFaults = {
   lost: { kind: 'dropBefore' },
   answerLost: { kind: 'dropAfter' },
   deadlock: { kind: 'error', number: 1205 },
-  /** It loses its connection, and what was executed is committed as its retry waits for that. */
+  /** It loses its connection, and what was executed is committed while its retry waits for that. */
   committedLate: { kind: 'answerLate', drop: true },
-  /** What was executed is committed when it is resumed: till then it waits, or it has lost its connection. */
+  /** What was executed is committed when it is resumed; until then it waits, or has lost its connection. */
   commitHeld: { kind: 'holdCommit' },
   commitHeldAndLost: { kind: 'holdCommit', drop: true },
 } as const satisfies Record<string, Fault | undefined>;
@@ -66,9 +61,11 @@ export const mailFaults = {
   answerLost: { kind: 'dropAfter' },
 } as const satisfies Record<string, EmailFault>;
 
+const quotaFault = { kind: 'error', status: 429, retryAfter: 3_600, times: 10 } as const;
+
 interface RunStep {
   readonly do: 'run';
-  /** Its nth statement of that name, if it gets so far, meets the fault. */
+  /** Its nth statement of that name, or its nth `send`, meets the fault, if it gets so far. */
   readonly at?: string;
   readonly nth?: number;
   readonly fault?: keyof typeof runFaults;
@@ -83,26 +80,26 @@ interface RemindStep extends Pick<RunStep, 'at' | 'nth'> {
   readonly fault?: 'paused';
 }
 
+/** What the site does to a grant or to the view. */
+type Change =
+  /** Renews or shortens it: its end is so many minutes from now. One that was withdrawn is granted again. */
+  | { readonly do: 'setEnd'; readonly grant: number; readonly minutes: number }
+  /** Where a row refers to the request, `deleteRequest` does nothing; `duplicate`: the view yields the grant twice. */
+  | { readonly do: 'withdraw' | 'deleteRequest' | 'duplicate'; readonly grant: number }
+  | { readonly do: 'breakView' }
+  | { readonly do: 'mendView' };
+
 export type Step =
   | RunStep
   | RemindStep
+  | Change
   /** What was paused or held back first continues. */
   | { readonly do: 'resume' }
   | { readonly do: 'cancel' }
-  | { readonly do: 'advance'; readonly minutes: number }
-  /** Renews a grant, or shortens it: its end is so many minutes from now. One that was withdrawn is granted again. */
-  | { readonly do: 'setEnd'; readonly grant: number; readonly minutes: number }
-  | { readonly do: 'withdraw'; readonly grant: number }
-  /** Where a row refers to the request, nothing happens. */
-  | { readonly do: 'deleteRequest'; readonly grant: number }
   /** Mails look different from then on. */
   | { readonly do: 'changeSetting' }
-  /** The app's clock is set back. */
-  | { readonly do: 'clockBack'; readonly minutes: number }
-  /** The view yields the grant twice. */
-  | { readonly do: 'duplicate'; readonly grant: number }
-  | { readonly do: 'breakView' }
-  | { readonly do: 'mendView' }
+  /** Time passes, or the app's clock is set back. */
+  | { readonly do: 'advance' | 'clockBack'; readonly minutes: number }
   | { readonly do: 'mails'; readonly fault: keyof typeof mailFaults; readonly times: number }
   /** The service takes so many messages, and then refuses some for an hour. */
   | { readonly do: 'quota'; readonly sends: number };
@@ -110,9 +107,15 @@ export type Step =
 /** When the grants of a history end, in minutes from its start. */
 const ends = { revocation: [-60, -120, 30], notification: [1.5 * 1440, 6 * 1440, 15 * 1440] } as const;
 
-/** A run or a cancel that has begun. */
+/** A run, a reminder or a cancel that has begun. */
 class Activity {
+  /** The names of its statements and sends, in order. */
+  readonly steps: string[] = [];
+  dead = false;
+  /** All that it does waits for this. */
+  awake: Promise<unknown> = Promise.resolve();
   #rest = Promise.withResolvers<undefined>();
+  constructor(readonly step: Pick<RunStep, 'at' | 'nth' | 'fault'> = {}) {}
   /** Resolves when it has ended or is stopped. */
   get rests(): Promise<undefined> {
     return this.#rest.promise;
@@ -125,45 +128,44 @@ class Activity {
   }
 }
 
-class Run extends Activity {
-  /** Statements of the name that the fault is for. */
-  seen = 0;
-  dead = false;
-  /** All that it does waits for this. */
-  awake: Promise<unknown> = Promise.resolve();
-  constructor(readonly step: RunStep | RemindStep) {
-    super();
-  }
-}
-
 /** Ends what a process does that has died. */
 class ProcessDiedError extends Error {
   override readonly name = 'ProcessDiedError';
 }
 
 export class History implements Subject {
-  readonly grants = new Map<KnownGrant['id'], HistoryGrant>();
+  readonly grants = new Map<unknown, HistoryGrant>();
   died = false;
-  #viewBroken = false;
-  #duplicated: KnownGrant['id'] | undefined;
+  #view: { readonly broken?: true; readonly duplicated?: HistoryGrant } = {};
   #contactText = 'Ask the data team.';
   #setBackMs = 0;
   readonly #breaches: string[] = [];
   readonly #ended = new Map<unknown, string>();
+  readonly #activities: Activity[] = [];
   readonly #underWay = new Set<Activity>();
   readonly #stopped: { readonly commit: boolean; readonly resume: () => void }[] = [];
-  readonly #runs = new AsyncLocalStorage<Run>();
-  readonly #spy: jest.SpyInstance;
+  readonly #current = new AsyncLocalStorage<Activity>();
+  readonly #spies: jest.SpyInstance[];
   #operator: Promise<Session> | undefined;
 
   private constructor(
     private readonly environment: TestEnvironment,
     readonly job: Job,
   ) {
-    this.#spy = beforeEachStatement((statement) => this.#beforeStatement(this.#runs.getStore(), statement));
+    const before = (name: string, sql = '') => this.#before(this.#current.getStore(), name, sql);
+    // eslint-disable-next-line @typescript-eslint/unbound-method -- called with its own `this` below
+    const { send } = EmailClient.prototype;
+    const sends = jest.spyOn(EmailClient.prototype, 'send').mockImplementation(async function (
+      this: EmailClient,
+      ...message
+    ) {
+      await before('send');
+      return send.apply(this, message);
+    });
+    this.#spies = [sends, beforeEachStatement(({ name, sql }) => before(name, sql))];
   }
 
-  /** Begins with a few grants, of which some are due. Close it before the next one begins. */
+  /** Begins with a few grants, some of them due. Close it before the next one begins. */
   static async begin(environment: TestEnvironment, job: Job): Promise<History> {
     const history = new History(environment, job);
     await environment.reset();
@@ -183,18 +185,23 @@ export class History implements Subject {
     return history;
   }
 
-  /** Runs that are paused, and commits that are held back. */
+  /** How many runs are paused and commits held back. */
   get stopped(): number {
     return this.#stopped.length;
   }
 
-  /** Whether a commit is held back: whoever else writes waits for it. */
+  /** Whoever else writes waits for it. */
   get commitHeld(): boolean {
     return this.#stopped.some(({ commit }) => commit);
   }
 
   get viewChanged(): boolean {
-    return this.#viewBroken || this.#duplicated !== undefined;
+    return this.#view.broken !== undefined || this.#view.duplicated !== undefined;
+  }
+
+  /** The statements and sends of the first run, by name. */
+  get firstSteps(): readonly string[] {
+    return this.#activities[0]?.steps ?? [];
   }
 
   /**
@@ -219,25 +226,21 @@ export class History implements Subject {
   async end(): Promise<void> {
     const { environment, job } = this;
     await this.#calm();
-    if (this.viewChanged) await this.#mendView();
     if (environment.standIn) environment.standIn.clock.advance(longerThanTheLock * minute);
     else await this.take({ do: 'cancel' });
     const looked = await this.#now();
-    const result = await run(this.#services(), job);
-    this.#breaches.push(...cleanBreaches(result, this));
+    this.#breaches.push(...cleanBreaches(await run(this.#services(), job), this));
     await this.#look((seen) => findBreachesAtEnd(seen, looked));
   }
 
-  /** Lets all that is under way end. */
   async close(): Promise<void> {
     await this.#calm();
-    this.#spy.mockRestore();
-    if (this.viewChanged) await this.#mendView();
+    for (const spy of this.#spies) spy.mockRestore();
     (await this.#operator)?.close();
   }
 
   async #take(step: Step): Promise<void> {
-    const { environment, job } = this;
+    const { environment } = this;
     switch (step.do) {
       case 'run':
         this.#run(step);
@@ -254,71 +257,58 @@ export class History implements Subject {
       case 'advance':
         standInOf(environment).clock.advance(step.minutes * minute);
         return;
-      case 'setEnd': {
-        const grant = this.#grant(step.grant);
-        // Whole seconds, which every column keeps.
-        const seconds = Math.floor((await this.#now()).getTime() / 1000);
-        grant.endsAt = new Date(seconds * 1000 + step.minutes * minute);
-        grant.granted = !grant.deleted;
-        return this.#change(() => environment.changeGrant(job, grant.id, grant));
-      }
-      case 'withdraw': {
-        const grant = this.#grant(step.grant);
-        grant.granted = false;
-        return this.#change(() => environment.changeGrant(job, grant.id, grant));
-      }
-      case 'deleteRequest': {
-        const grant = this.#grant(step.grant);
-        return this.#change(async () => {
-          grant.deleted ||= await environment.deleteRequest(job, grant.id);
-          grant.granted &&= !grant.deleted;
-        });
-      }
-      case 'changeSetting':
-        this.#contactText += ' Or your manager.';
-        return;
       case 'clockBack':
         this.#setBackMs += step.minutes * minute;
         return;
-      case 'duplicate': {
-        const { id } = this.#grant(step.grant);
-        const where = `${viewColumns(job).RequestId} = '${String(id)}'`;
-        this.#duplicated = id;
-        this.#viewBroken = false;
-        return this.#change(() => replaceView(environment, job, {}, { where }));
-      }
-      case 'breakView':
-        this.#viewBroken = true;
-        return this.#change(() => environment.query(`DROP VIEW ${job.platform.requestView};`));
-      case 'mendView':
-        return this.#mendView();
+      case 'changeSetting':
+        this.#contactText += ' Or your manager.';
+        return;
       case 'mails':
         environment.email.order({ ...mailFaults[step.fault], times: step.times });
         return;
       case 'quota':
-        environment.email.order({
-          kind: 'error',
-          status: 429,
-          retryAfter: 3_600,
-          at: step.sends + 1,
-          times: 10,
-        });
+        environment.email.order({ ...quotaFault, at: step.sends + 1 });
+        return;
+      default: {
+        const before = await this.#now();
+        await this.#change(step);
+        const after = await this.#now();
+        const { broken, duplicated } = this.#view;
+        for (const grant of this.grants.values())
+          grant.setState(!broken && duplicated !== grant, before, after);
+      }
     }
   }
 
-  #mendView(): Promise<void> {
-    this.#viewBroken = false;
-    this.#duplicated = undefined;
-    return this.#change(() => replaceView(this.environment, this.job, {}));
-  }
-
-  /** Carries out a change of grants or of the view, which is at some moment in between. */
-  async #change(work: () => Promise<unknown>): Promise<void> {
-    const before = await this.#now();
-    await work();
-    const after = await this.#now();
-    for (const grant of this.grants.values())
-      grant.setState(!this.#viewBroken && this.#duplicated !== grant.id, before, after);
+  async #change(step: Change): Promise<void> {
+    const { environment, job } = this;
+    if (step.do === 'breakView') {
+      this.#view = { broken: true };
+      await environment.query(`DROP VIEW ${job.platform.requestView};`);
+      return;
+    }
+    if (step.do === 'mendView') {
+      this.#view = {};
+      return replaceView(environment, job, {});
+    }
+    const grant = this.#grant(step.grant);
+    if (step.do === 'duplicate') {
+      this.#view = { duplicated: grant };
+      const where = `${viewColumns(job).RequestId} = '${String(grant.id)}'`;
+      return replaceView(environment, job, {}, { where });
+    }
+    if (step.do === 'deleteRequest') {
+      grant.deleted ||= await environment.deleteRequest(job, grant.id);
+      grant.granted &&= !grant.deleted;
+      return;
+    }
+    if (step.do === 'setEnd') {
+      // Whole seconds, which every column keeps.
+      const seconds = Math.floor((await this.#now()).getTime() / 1000);
+      grant.endsAt = new Date(seconds * 1000 + step.minutes * minute);
+    }
+    grant.granted = step.do === 'setEnd' && !grant.deleted;
+    return environment.changeGrant(job, grant.id, grant);
   }
 
   #grant(index: number): HistoryGrant {
@@ -328,39 +318,31 @@ export class History implements Subject {
   }
 
   #services(): ReturnType<typeof servicesFor> {
-    const { environment } = this;
-    const credential = new WatchedCredential(environment.environment);
-    const services = servicesFor(environment, credential, { setBackMs: () => this.#setBackMs });
+    const services = servicesFor(this.environment, { setBackMs: () => this.#setBackMs });
     const email = { ...services.settings.email, contactText: this.#contactText };
     return { ...services, settings: { ...services.settings, email } };
   }
 
   #run(step: RunStep): void {
-    const activity = new Run(step);
-    this.#begin(activity, () =>
-      this.#runs.run(activity, async () => {
-        const result = await run(this.#services(), this.job);
-        if (result.kind === 'hanging') this.#breaches.push('a run did not end');
-      }),
-    );
+    this.#begin(new Activity(step), async () => {
+      const result = await run(this.#services(), this.job);
+      if (result.kind === 'hanging') this.#breaches.push('a run did not end');
+    });
   }
 
   #remind(step: RemindStep): void {
-    const activity = new Run(step);
     const grant = this.#grant(step.grant);
-    this.#begin(activity, () =>
-      this.#runs.run(activity, async () => {
-        const services = this.#services();
-        const { platform } = this.job;
-        grant.byHand++;
-        try {
-          const { kind } = await remind(services, deadlineIn(services.clock, minute), platform, grant.id);
-          if (kind === 'unknown' || kind === 'unrecorded') grant.unsettled = true;
-        } catch (error) {
-          if (!(error instanceof DatabaseError)) throw error;
-        }
-      }),
-    );
+    this.#begin(new Activity(step), async () => {
+      const services = this.#services();
+      grant.byHand++;
+      try {
+        const deadline = deadlineIn(services.clock, minute);
+        const { kind } = await remind(services, deadline, this.job.platform, grant.id);
+        if (kind === 'unknown' || kind === 'unrecorded') grant.unsettled = true;
+      } catch (error) {
+        if (!(error instanceof DatabaseError)) throw error;
+      }
+    });
   }
 
   async #cancel(): Promise<void> {
@@ -375,8 +357,10 @@ export class History implements Subject {
   }
 
   #begin(activity: Activity, work: () => Promise<unknown>): void {
+    this.#activities.push(activity);
     this.#underWay.add(activity);
-    void work()
+    void this.#current
+      .run(activity, work)
       .catch((error: unknown) => this.#breaches.push(`failed with ${String(error)}`))
       .finally(() => {
         this.#underWay.delete(activity);
@@ -384,16 +368,18 @@ export class History implements Subject {
       });
   }
 
-  async #beforeStatement(activity: Run | undefined, { name, sql }: Statement): Promise<void> {
+  /** Before a statement of an activity, or before it sends a message. */
+  async #before(activity: Activity | undefined, name: string, sql: string): Promise<void> {
     if (!activity) return;
     await activity.awake;
     if (activity.dead) throw new ProcessDiedError();
+    activity.steps.push(name);
     const { at, nth, fault } = activity.step;
-    if (name === at && ++activity.seen === nth && fault) await this.#strike(activity, fault, sql);
+    const isHit = name === at && activity.steps.filter((step) => step === name).length === nth;
+    if (isHit && fault) await this.#strike(activity, fault, sql);
   }
 
-  /** Right before a statement of a run is sent. */
-  async #strike(activity: Run, name: keyof typeof runFaults, sql: string): Promise<void> {
+  async #strike(activity: Activity, name: keyof typeof runFaults, sql: string): Promise<void> {
     if (name === 'paused') {
       activity.awake = new Promise((resolve) => this.#stop(activity, false, () => resolve(undefined)));
       activity.rest();
@@ -407,7 +393,7 @@ export class History implements Subject {
     const fault = runFaults[name];
     if (!fault) throw new ProcessDiedError();
     const standIn = standInOf(this.environment);
-    // Others send statements meanwhile, of which those for looking must not fail.
+    // Others send statements meanwhile, and those for looking must not fail.
     const match = new RegExp(sql.replace(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`));
     if (fault.kind !== 'holdCommit') {
       standIn.order({ ...fault, match });
@@ -416,7 +402,7 @@ export class History implements Subject {
     const commit = standIn.order({ ...fault, match });
     void commit.held.then(() => {
       this.#stop(activity, true, () => commit.release());
-      // One that has lost its connection goes on, until it waits for the commit.
+      // One that has lost its connection goes on until it waits for the commit.
       if (!('drop' in fault)) activity.rest();
     });
   }
@@ -441,7 +427,7 @@ export class History implements Subject {
     }
   }
 
-  /** Lets all that is under way end. */
+  /** Lets all that is under way end, and mends the view. */
   async #calm(): Promise<void> {
     this.environment.standIn?.clearFaults();
     this.environment.email.clearFaults();
@@ -449,6 +435,7 @@ export class History implements Subject {
       for (const { resume } of this.#stopped.splice(0)) resume();
       await this.#settle();
     }
+    if (this.viewChanged) await this.#take({ do: 'mendView' });
   }
 
   async #look(find: (seen: Observation) => string[]): Promise<void> {
@@ -465,74 +452,6 @@ export class History implements Subject {
     const [row] = await this.environment.query('SELECT SYSUTCDATETIME() AS Now;');
     return row?.Now as Date;
   }
-}
-
-/** How long a grant is, or was, as it is. */
-interface GrantState {
-  readonly endsAt: Date;
-  readonly from: Date;
-  until?: Date;
-}
-
-class HistoryGrant implements KnownGrant {
-  readonly earlier = 0;
-  byHand = 0;
-  unsettled = false;
-  granted = true;
-  deleted = false;
-  dues: readonly Due[] = [];
-  /** While it is granted and the view yields it once. */
-  readonly #states: GrantState[] = [];
-
-  constructor(
-    readonly id: KnownGrant['id'],
-    readonly requestNumber: string,
-    public endsAt: Date,
-  ) {}
-
-  /** Its end, or how the view yields it, has changed between two times. */
-  setState(yieldedOnce: boolean, before: Date, after: Date): void {
-    const granted = yieldedOnce && this.granted;
-    const last = this.#states.at(-1);
-    if (last && !last.until) {
-      if (granted && last.endsAt === this.endsAt) return;
-      last.until = after;
-    }
-    if (granted) this.#states.push({ endsAt: this.endsAt, from: before });
-  }
-
-  /** Finds what has been due until now, by the rules of the jobs. */
-  findDues({ kind }: Job, now: Date): void {
-    this.dues = this.#states.flatMap((state) => {
-      const { endsAt } = state;
-      const spans =
-        kind === 'revocation'
-          ? [{ since: +endsAt, until: Infinity }]
-          : leadDays.map((days, index) => ({
-              since: leadBegins(endsAt, days),
-              until: index === 0 ? +endsAt : leadBegins(endsAt, leadDays[index - 1] ?? 0),
-            }));
-      return spans.flatMap(({ since, until: spanEnd }) => {
-        const from = Math.max(+state.from, since);
-        const until = Math.min(+(state.until ?? Infinity), spanEnd);
-        if (from > Math.min(until, +now)) return [];
-        return {
-          endsAt,
-          since: new Date(since),
-          from: new Date(from),
-          ...(until <= +now && { until: new Date(until) }),
-        };
-      });
-    });
-  }
-}
-
-/** The default of NOTIFICATION_LEAD_DAYS. */
-const leadDays = [1, 7, 14];
-
-/** A lead begins at 00:00 UTC of the day that lies so many days before the grant's last day. */
-function leadBegins(endsAt: Date, days: number): number {
-  return (Math.floor(+endsAt / day) - days) * day;
 }
 
 async function openSession({ settings, environment }: TestEnvironment): Promise<Session> {

@@ -5,35 +5,26 @@ import type { Job } from '../../src/jobs/catalogue';
 import type { TestEnvironment } from '../support/environment';
 import { History, longerThanTheLock, mailFaults, runFaults, type Step } from './history';
 
-/** The most steps of a history. */
 const maxSteps = 12;
 
-/** What decides whether a step makes sense. */
-type Circumstances = Pick<History, 'stopped' | 'commitHeld' | 'viewChanged'>;
+/** Steps that make no sense while a commit is held back: the stand-in has one writer, so the site would wait for it. */
+const needsWriter = new Set<Step['do']>([
+  ...(['setEnd', 'withdraw', 'deleteRequest'] as const),
+  ...(['breakView', 'mendView', 'duplicate'] as const),
+]);
 
-class Command implements fc.AsyncCommand<Circumstances, History> {
+class Command implements fc.AsyncCommand<History, History> {
   constructor(private readonly step: Step) {}
 
-  check({ stopped, commitHeld, viewChanged }: Circumstances): boolean {
-    switch (this.step.do) {
-      case 'resume':
-        return stopped > 0;
-      case 'mendView':
-        return viewChanged && !commitHeld;
-      case 'breakView':
-      case 'duplicate':
-        return !viewChanged && !commitHeld;
-      // On the stand-in, which has one writer, the site would wait for the commit.
-      case 'setEnd':
-      case 'withdraw':
-      case 'deleteRequest':
-        return !commitHeld;
-      default:
-        return true;
-    }
+  check({ stopped, commitHeld, viewChanged }: History): boolean {
+    const { do: action } = this.step;
+    if (commitHeld && needsWriter.has(action)) return false;
+    if (action === 'resume') return stopped > 0;
+    if (action === 'mendView') return viewChanged;
+    return !(viewChanged && (action === 'breakView' || action === 'duplicate'));
   }
 
-  run(_: Circumstances, history: History): Promise<void> {
+  run(_: History, history: History): Promise<void> {
     return history.take(this.step);
   }
 
@@ -42,17 +33,12 @@ class Command implements fc.AsyncCommand<Circumstances, History> {
   }
 }
 
-/** The statements of a run that faults meet: those that write, once more for what the job is for, or that decide what is. */
+/** The statements that faults meet: those that write, what the job is for twice, or that decide what is written. */
 const statements = {
   revocation: ['acquireLock', 'collectDueRevocations', 'revokeBatch', 'revokeBatch', 'finishRun'],
   notification: [
-    'acquireLock',
-    'collectDueReminders',
-    'readDueReminders',
-    'checkLease',
-    'recordNotification',
-    'recordNotification',
-    'finishRun',
+    ...['acquireLock', 'collectDueReminders', 'readDueReminders', 'checkLease'],
+    ...['recordNotification', 'recordNotification', 'finishRun'],
   ],
 } as const;
 
@@ -62,70 +48,77 @@ const contended = ['committedLate', 'commitHeldAndLost', 'diedCommitting', 'paus
 /** New ends of grants, in minutes from the step: some that the jobs are waiting for, some that they leave alone. */
 const newEnds = { revocation: [-90, -5, 5, 600], notification: [300, 2_000, 9_000, 30_000] } as const;
 
-/** The steps that a history of a job can have; a real server's clock and connections are its own. */
-function commandsOf({ kind }: Job, onStandIn: boolean): fc.Arbitrary<Command>[] {
-  const is = <T extends string>(value: T): fc.Arbitrary<T> => fc.constant(value);
-  const oneOf = <T extends object>(values: T): fc.Arbitrary<keyof T> =>
-    fc.constantFrom(...(Object.keys(values) as (keyof T)[]));
-  const grant = fc.nat({ max: 2 });
+const is = <T extends string | number | true>(value: T): fc.Arbitrary<T> => fc.constant(value);
+const keyOf = <T extends object>(values: T): fc.Arbitrary<keyof T> =>
+  fc.constantFrom(...(Object.keys(values) as (keyof T)[]));
+const grant = fc.nat({ max: 2 });
+
+/** A real server's clock and connections cannot be changed: there a process sleeps or dies. */
+function runsOf({ kind }: Job, onStandIn: boolean): fc.Arbitrary<Step>[] {
   const met = {
     do: is('run'),
     at: fc.constantFrom(...statements[kind]),
     // The first record of a run is its empty trial; then come the two reminders that are due.
     nth: fc.integer({ min: 1, max: kind === 'revocation' ? 1 : 3 }),
     fault: onStandIn
-      ? fc.oneof(oneOf(runFaults), fc.constantFrom(...contended))
+      ? fc.oneof(keyOf(runFaults), fc.constantFrom(...contended))
       : fc.constantFrom('paused' as const, 'died' as const),
   };
-  const steps: fc.Arbitrary<Step>[] = [
+  return [
     fc.record({ do: is('run') }),
     fc.record(met),
     fc.record(met),
-    fc.record({ ...met, twice: fc.constant(true as const) }),
+    fc.record({ ...met, twice: is(true) }),
     fc.record({ do: is('resume') }),
     fc.record({ do: is('cancel') }),
-    fc.record({ do: is('setEnd'), grant, minutes: fc.constantFrom(...newEnds[kind]) }),
-    fc.record({ do: is('withdraw'), grant }),
-    fc.record({ do: is('deleteRequest'), grant }),
-    fc.record({ do: is('changeSetting') }),
-    fc.record({ do: is('duplicate'), grant }),
-    fc.record({ do: is('breakView') }),
-    fc.record({ do: is('mendView') }),
   ];
-  if (onStandIn)
-    steps.push(
-      fc.record({ do: is('clockBack'), minutes: fc.constantFrom(60, 1440) }),
-      fc.record({
-        do: is('advance'),
-        minutes: fc.constantFrom(1, longerThanTheLock, longerThanTheLock, 1440),
-      }),
-    );
-  if (kind === 'notification')
-    steps.push(
-      fc.record({ do: is('remind'), grant }),
-      fc.record({
-        do: is('remind'),
-        grant,
-        at: fc.constantFrom('readNotificationHistory', 'recordReminder'),
-        nth: fc.constant(1),
-        fault: is('paused'),
-      }),
-      fc.record({ do: is('quota'), sends: fc.nat({ max: 2 }) }),
-      fc.record({ do: is('mails'), fault: oneOf(mailFaults), times: fc.integer({ min: 1, max: 4 }) }),
-    );
-  return steps.map((step) => step.map((one) => new Command(one)));
 }
 
-/** Lets a history happen and end. */
+const siteSteps = ({ kind }: Job): fc.Arbitrary<Step>[] => [
+  fc.record({ do: is('setEnd'), grant, minutes: fc.constantFrom(...newEnds[kind]) }),
+  fc.record({ do: is('withdraw'), grant }),
+  fc.record({ do: is('deleteRequest'), grant }),
+  fc.record({ do: is('changeSetting') }),
+  fc.record({ do: is('duplicate'), grant }),
+  fc.record({ do: is('breakView') }),
+  fc.record({ do: is('mendView') }),
+];
+
+const timeSteps: readonly fc.Arbitrary<Step>[] = [
+  fc.record({ do: is('clockBack'), minutes: fc.constantFrom(60, 1440) }),
+  fc.record({ do: is('advance'), minutes: fc.constantFrom(1, longerThanTheLock, longerThanTheLock, 1440) }),
+];
+
+const mailSteps: readonly fc.Arbitrary<Step>[] = [
+  fc.record({
+    do: is('run'),
+    at: is('send'),
+    nth: fc.integer({ min: 1, max: 2 }),
+    fault: fc.constantFrom('paused' as const, 'died' as const),
+  }),
+  fc.record({ do: is('remind'), grant }),
+  fc.record({
+    do: is('remind'),
+    grant,
+    at: fc.constantFrom('readNotificationHistory', 'recordReminder'),
+    nth: is(1),
+    fault: is('paused'),
+  }),
+  fc.record({ do: is('quota'), sends: fc.nat({ max: 2 }) }),
+  fc.record({ do: is('mails'), fault: keyOf(mailFaults), times: fc.integer({ min: 1, max: 4 }) }),
+];
+
+/** Lets a history happen and end. Returns the steps of its first run. */
 async function complete(
   environment: TestEnvironment,
   job: Job,
   happen: (history: History) => Promise<void>,
-): Promise<void> {
+): Promise<readonly string[]> {
   const history = await History.begin(environment, job);
   try {
     await happen(history);
     await history.end();
+    return history.firstSteps;
   } finally {
     await history.close();
   }
@@ -133,16 +126,21 @@ async function complete(
 
 /**
  * Plays a history and, at its end, a clean run.
+ * @returns the statements and sends of its first run, by name
  * @throws Error that says what does not hold
  */
-export function play(environment: TestEnvironment, job: Job, steps: readonly Step[]): Promise<void> {
+export function play(
+  environment: TestEnvironment,
+  job: Job,
+  steps: readonly Step[],
+): Promise<readonly string[]> {
   return complete(environment, job, async (history) => {
     for (const step of steps) await history.take(step);
   });
 }
 
 /**
- * Plays histories made at random.
+ * Plays random histories.
  * @param runs how many
  * @throws Error with the shortest history found that breaks an invariant, as a test to paste
  */
@@ -151,30 +149,30 @@ export async function search(
   job: Job,
   { seed, runs }: { readonly seed: number; readonly runs: number },
 ): Promise<void> {
-  const histories = fc.commands(commandsOf(job, environment.standIn !== undefined), {
-    maxCommands: maxSteps,
-    size: 'max',
-    disableReplayLog: true,
-  });
-  const property = fc.asyncProperty(histories, (commands) =>
-    complete(environment, job, (history) =>
+  const onStandIn = environment.standIn !== undefined;
+  const steps = [
+    ...runsOf(job, onStandIn),
+    ...siteSteps(job),
+    ...(onStandIn ? timeSteps : []),
+    ...(job.kind === 'notification' ? mailSteps : []),
+  ].map((step) => step.map((one) => new Command(one)));
+  const histories = fc.commands(steps, { maxCommands: maxSteps, size: 'max', disableReplayLog: true });
+  const property = fc.asyncProperty(histories, async (commands) => {
+    await complete(environment, job, (history) =>
       fc.asyncModelRun(() => ({ model: history, real: history }), commands),
-    ),
-  );
-  const { failed, counterexample, errorInstance, numRuns, numShrinks } = await fc.check(property, {
-    seed,
-    numRuns: runs,
+    );
   });
-  if (!failed) return;
+  const result = await fc.check(property, { seed, numRuns: runs });
+  if (!result.failed) return;
   // It prints the steps that were taken, and no others.
-  const [steps] = counterexample as [{ toString(): string }];
-  throw new Error(`${errorInstance instanceof Error ? errorInstance.message : String(errorInstance)}
+  const [taken] = result.counterexample as [{ toString(): string }];
+  throw new Error(`${String(result.errorInstance)}
 
-Seed ${seed}, history ${numRuns}, shrunk ${numShrinks} times. As a test:
+Seed ${seed}, history ${result.numRuns}, shrunk ${result.numShrinks} times. As a test:
 
   test('…', () =>
     play(environment, job('${job.type}'), [
-      ${String(steps)}
+      ${String(taken)}
     ]));
 `);
 }

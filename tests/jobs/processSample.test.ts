@@ -1,3 +1,3 @@
-import { defineProcessTests } from '../faults/processTests';
+import { defineProcessTests } from '../faults/processes';
 
 defineProcessTests({ fired: 3, killed: 1 });
