@@ -1,90 +1,133 @@
-/** The dry run, the count and the run use one definition of what is due: held against each other over generated data. */
+/** Preview, count, story and run share one definition of what is due: compared with each other over generated data. */
 import fc from 'fast-check';
-import { jobs } from '../../src/jobs/catalogue';
-import { leftCount } from '../../src/jobs/failures';
+import { deadlineIn } from '../../src/clock';
 import { readBacklog } from '../../src/jobs/backlog';
+import { leftCount } from '../../src/jobs/failures';
+import { platforms, type RequestId } from '../../src/jobs/platforms';
 import { previewJob } from '../../src/jobs/previewJob';
-import { finished, startTestEnvironment, type TestEnvironment } from '../support/environment';
-import { replaceView, restoreViews, viewColumns } from '../support/views';
+import { readStory } from '../../src/jobs/requestStory';
+import { ago, arrange, hour, useEnvironment } from '../support/arrange';
+import { finished, jobOf } from '../support/environment';
 
-const hour = 60 * 60 * 1000;
-let environment: TestEnvironment;
-
-beforeAll(async () => {
-  environment = await startTestEnvironment();
-});
-afterAll(async () => {
-  await restoreViews(environment);
-  await environment.close();
-});
+const environment = useEnvironment();
 
 /** Hours to the end: some tie, some lie on both sides of now; none is so near that it passes during the test. */
-const grant = fc.record({
+const generated = fc.record({
   endsIn: fc.constantFrom(-30 * 24, -24, -24, -1, 20, 20, 30, 6 * 24, 13 * 24, 90 * 24),
-  accessKey: fc.option(fc.constantFrom('a', 'b'), { nil: undefined }),
+  accessKey: fc.constantFrom(undefined, undefined, 'a', 'b'),
   /** How the view yields it: as it is, twice, once more with a later end, without its id. */
-  yielded: fc.constantFrom('once', 'once', 'once', 'twice', 'renewed', 'none'),
+  yielded: fc.constantFrom('once', 'once', 'once', 'once', 'once', 'twice', 'renewed', 'none'),
   email: fc.constantFrom('ada@example.com', 'bob@example.com', 'nobody', null),
-  /** Days ago that it was revoked or notified; undefined: never. */
-  settled: fc.option(fc.constantFrom(0, 3, 20), { nil: undefined }),
+  status: fc.constantFrom('Approved', 'Approved', 'Approved', 'Withdrawn'),
+  /** Days ago; undefined: never. */
+  revoked: fc.constantFrom(undefined, undefined, 0, 0, 3, 20),
+  notified: fc.constantFrom(undefined, undefined, undefined, 0, 3, 20),
 });
+const codes = [
+  ...['addressMalformed', 'addressMissing', 'covered', 'duplicated', 'notGranted', 'reminderDue'],
+  ...['reminderLater', 'reminderSent', 'revocationDue', 'revoked', 'revokedMessageDue', 'safetyStop'],
+];
 
-test.each(jobs.map((job) => [job.type, job] as const))(
-  '%s: what the dry run shows is what is counted and what is done',
-  async (_, job) => {
-    const { RequestId, Resource, ExpiresAt } = viewColumns(job);
-    const { platform } = job;
-    await replaceView(
-      environment,
-      job,
-      { columns: { RequestId: `CASE WHEN ${Resource} = 'none' THEN NULL ELSE ${RequestId} END` } },
+test.each(platforms.map((platform) => [platform.name, platform] as const))(
+  '%s: what is previewed is what is counted, explained and done',
+  async (name, platform) => {
+    const [revocation, notification] = [jobOf('revocation', name), jobOf('notification', name)];
+    const site = arrange(environment, revocation);
+    const { RequestId: id, Resource, ExpiresAt } = site.columns;
+    await site.mapView(
+      { columns: { RequestId: `CASE WHEN ${Resource} = 'none' THEN NULL ELSE ${id} END` } },
       { where: `${Resource} = 'twice'` },
       { columns: { ExpiresAt: `DATEADD(DAY, 60, ${ExpiresAt})` }, where: `${Resource} = 'renewed'` },
     );
+    const seen = new Set<string>();
+
+    /** What comes next for each request is what the previews show. */
+    async function compareStories(
+      ids: readonly RequestId[],
+      settings: Parameters<typeof environment.services>[0],
+    ): Promise<void> {
+      const services = environment.services(settings);
+      const expired = await previewJob(services, revocation);
+      const reminders = await previewJob(services, notification);
+      const failures = new Map(reminders.grants.map(({ requestId, failure }) => [requestId, failure]));
+      const next = new Map<RequestId, string | undefined>();
+      for (const requestId of ids) {
+        const story = await readStory(services, deadlineIn(services.clock, hour), platform, requestId);
+        next.set(requestId, story?.next.code);
+        if (story) seen.add(story.next.code);
+      }
+      const having = (...some: string[]) => ids.filter((one) => some.includes(next.get(one) ?? '')).sort();
+      expect({
+        revocations: having('revocationDue', 'safetyStop'),
+        messages: having('reminderDue', 'revokedMessageDue'),
+        addressMissing: having('addressMissing'),
+        addressMalformed: having('addressMalformed'),
+      }).toEqual({
+        revocations: expired.grants.map(({ requestId }) => requestId).sort(),
+        messages: ids.filter((one) => failures.get(one) === null).sort(),
+        addressMissing: ids.filter((one) => failures.get(one) === 'addressMissing').sort(),
+        addressMalformed: ids.filter((one) => failures.get(one) === 'addressMalformed').sort(),
+      });
+      expect(having(settings?.revocationCeiling === 0 ? 'revocationDue' : 'safetyStop')).toEqual([]);
+      // What is left alone or covered is named so before its time has come, too.
+      const previews = [expired, reminders];
+      expect(having('duplicated')).toEqual(
+        expect.arrayContaining(
+          previews.flatMap(({ failing }) =>
+            failing.flatMap(({ cause, requestIds }) => (cause === 'duplicated' ? requestIds : [])),
+          ),
+        ),
+      );
+      expect(having('covered')).toEqual(
+        expect.arrayContaining(previews.flatMap(({ covered }) => covered.map(({ requestId }) => requestId))),
+      );
+    }
+
     await fc.assert(
-      fc.asyncProperty(fc.array(grant, { maxLength: 12 }), fc.boolean(), async (grants, notifyRevoked) => {
-        await environment.reset();
-        const ids = await environment.addGrants(
-          job,
-          grants.map(({ endsIn, yielded, accessKey, email }) => ({
-            endsIn: endsIn * hour,
-            resource: yielded,
-            email,
-            ...(accessKey !== undefined && { accessKey }),
-          })),
-        );
-        const [table, columns] =
-          job.kind === 'revocation'
-            ? [platform.revocationTable, 'Revoked_Dt, Revoked_By']
-            : [
-                platform.notificationTable,
-                'Notification_Sent_Dt, Notification_Sent_By, Notification_Sent_To',
-              ];
-        for (const [index, { settled }] of grants.entries())
-          if (settled !== undefined)
-            await environment.query(
-              `INSERT INTO ${table} (${platform.requestColumn}, ${columns}) VALUES ('${String(ids[index])}', DATEADD(DAY, -${settled}, GETUTCDATE()), 'earlier'${job.kind === 'revocation' ? '' : ", 'x@example.com'"});`,
-            );
-        const services = environment.services({ notifyRevoked });
+      fc.asyncProperty(
+        fc.array(generated, { minLength: 4, maxLength: 10 }),
+        fc.boolean(),
+        fc.boolean(),
+        async (specs, notifyRevoked, stopped) => {
+          await environment.reset();
+          const ids = await site.add(
+            ...specs.map(({ endsIn, yielded, accessKey, email, status }) => ({
+              endsIn: endsIn * hour,
+              resource: yielded,
+              email,
+              status,
+              ...(accessKey !== undefined && { accessKey }),
+            })),
+          );
+          for (const [index, { revoked, notified }] of specs.entries()) {
+            if (revoked !== undefined) await site.revoked(ids[index], ago(revoked, 'DAY'));
+            if (notified !== undefined) await site.notified(ids[index], ago(notified, 'DAY'));
+          }
+          await compareStories(ids, { notifyRevoked, ...(stopped && { revocationCeiling: 0 }) });
+          const services = environment.services({ notifyRevoked });
+          // What is revoked becomes due for a message, so the notifications run first.
+          for (const job of [notification, revocation]) {
+            const preview = await previewJob(services, job);
+            const backlog = await readBacklog(environment.session, job.due(services.settings));
+            expect(preview.count).toBe(backlog.dueCount);
+            // A minute may begin in between.
+            expect(Math.abs(preview.oldestDueMinutes - backlog.oldestDueMinutes)).toBeLessThanOrEqual(1);
+            expect(preview.grants).toHaveLength(backlog.dueCount);
+            const unusable = preview.failing.filter(({ cause }) => /^(idMissing|duplicated)$/.test(cause));
 
-        const preview = await previewJob(services, job);
-        const backlog = await readBacklog(environment.session, job.due(services.settings));
-        const { dueCount: count } = backlog;
-        expect(preview).toMatchObject({ count, oldestDueMinutes: backlog.oldestDueMinutes });
-        expect(preview.grants).toHaveLength(count);
-        const unusable = preview.failing.filter(
-          ({ cause }) => cause === 'idMissing' || cause === 'duplicated',
-        );
-
-        const run = finished(await environment.run(job, services));
-        expect((run.processedCount ?? 0) + (run.failedCount ?? 0)).toBe(count);
-        expect(run.status).toBe(leftCount(unusable) > 0 ? 'Failed' : 'Completed');
-        for (const { cause, count: some } of unusable)
-          expect(run.facts.failures).toContainEqual(expect.objectContaining({ cause, count: some }));
-        // What failed is due still; nothing else is.
-        expect((await previewJob(services, job)).count).toBe(run.failedCount ?? 0);
-      }),
-      { numRuns: 20 },
+            const run = finished(await environment.run(job, services));
+            expect((run.processedCount ?? 0) + (run.failedCount ?? 0)).toBe(backlog.dueCount);
+            expect(run.status).toBe(leftCount(unusable) > 0 ? 'Failed' : 'Completed');
+            for (const { cause, count } of unusable)
+              expect(run.facts.failures).toContainEqual(expect.objectContaining({ cause, count }));
+            // What failed is due still; nothing else is.
+            expect((await previewJob(services, job)).count).toBe(run.failedCount ?? 0);
+          }
+        },
+      ),
+      // Every code comes up.
+      { numRuns: 30, seed: 5 },
     );
+    expect([...seen].sort()).toEqual(codes);
   },
 );

@@ -2,60 +2,34 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { deployScripts, isSameView, splitBatches, type KeepReplacedView } from '../../cli/deployScripts';
-import { createDatabase } from '../../local/sampleDatabase';
-import { startTestEnvironment, type TestEnvironment } from '../support/environment';
+import { useEnvironment } from '../support/arrange';
 
 const sqlDirectory = join(__dirname, '../../sql');
-let environment: TestEnvironment;
+const environment = useEnvironment();
 
-beforeAll(async () => {
-  environment = await startTestEnvironment();
-});
-afterAll(() => environment.close());
-
-/** Runs work with a directory of its own that holds the scripts. */
-async function withScripts<T>(
-  scripts: Record<string, string>,
-  work: (directory: string) => Promise<T>,
-): Promise<T> {
-  const directory = mkdtempSync(join(tmpdir(), 'scripts-'));
-  try {
-    for (const [name, text] of Object.entries(scripts)) writeFileSync(join(directory, name), text);
-    return await work(directory);
-  } finally {
-    rmSync(directory, { recursive: true });
-  }
+/** Applies a directory's scripts and adds to `lines` what is printed. */
+async function deploy(
+  keep?: KeepReplacedView,
+  directory = sqlDirectory,
+  lines: string[] = [],
+): Promise<string[]> {
+  await deployScripts(environment.session, directory, (line) => lines.push(line.trim()), keep);
+  return lines;
 }
-
-/** Applies sql/; returns the lines on views. */
-async function deployViews(keepReplacedView?: KeepReplacedView): Promise<string[]> {
-  const lines: string[] = [];
-  await deployScripts(environment.session, sqlDirectory, (line) => lines.push(line.trim()), keepReplacedView);
-  return lines.filter((line) => line.startsWith('view '));
-}
-
-const noFile: KeepReplacedView = () => 'no file';
 
 const objects = () =>
   environment.query(`SELECT o.name, o.type_desc FROM sys.objects AS o
 WHERE o.schema_id = (SELECT schema_id FROM sys.schemas WHERE name = 'dbo') AND o.is_ms_shipped = 0 ORDER BY o.name;`);
 
-test('a second run changes nothing, and says of each object that it exists', async () => {
+test('a second run, in the order of the scripts’ names, changes nothing and says that each object exists', async () => {
   const before = await objects();
   expect(before.length).toBeGreaterThan(7);
-  const lines: string[] = [];
-  await deployScripts(environment.session, sqlDirectory, (line) => lines.push(line));
+  const lines = await deploy();
   expect(await objects()).toEqual(before);
   expect(lines.join('\n')).not.toContain('created');
   for (const table of ['JobRun', 'ExpiryNotification_Databricks', 'RevokedAccess_Palantir'])
-    expect(lines).toContain(`  table dbo.${table}: exists, unchanged`);
-});
-
-test('the scripts are applied in the order of their names', async () => {
-  const lines: string[] = [];
-  await deployScripts(environment.session, sqlDirectory, (line) => lines.push(line));
-  const scripts = lines.filter((line) => line.endsWith('.sql'));
-  expect(scripts).toEqual([
+    expect(lines).toContain(`table dbo.${table}: exists, unchanged`);
+  expect(lines.filter((line) => line.endsWith('.sql'))).toEqual([
     '01_ExpiryNotification_Databricks.sql',
     '02_ExpiryNotification_Palantir.sql',
     '03_RevokedAccess_Databricks.sql',
@@ -66,25 +40,27 @@ test('the scripts are applied in the order of their names', async () => {
   ]);
 });
 
-test('a table that was dropped is created again, and the run says so', async () => {
-  await environment.query('DROP TABLE dbo.RevokedAccess_Databricks;');
-  const lines: string[] = [];
-  await deployScripts(environment.session, sqlDirectory, (line) => lines.push(line));
-  expect(lines).toContain('  table dbo.RevokedAccess_Databricks: created');
+test.each([
+  ['TABLE', 'RevokedAccess_Databricks'],
+  ['VIEW', 'AccessGrant_Palantir'],
+])('a %s that was dropped is created again, and the run says so', async (kind, name) => {
+  await environment.query(`DROP ${kind} dbo.${name};`);
+  expect(await deploy()).toContain(`${kind.toLowerCase()} dbo.${name}: created`);
 });
 
 test('a fault names the script, the batch, the line and what the server said', async () => {
-  const scripts = {
-    '01_good.sql': "PRINT 'one';\nGO\n",
-    '02_bad.sql': "PRINT 'two';\nGO\n-- a comment\nSELECT nothing FROM dbo.Missing;\nGO\n",
-  };
-  await withScripts(scripts, async (directory) => {
-    const lines: string[] = [];
-    await expect(deployScripts(environment.session, directory, (line) => lines.push(line))).rejects.toThrow(
-      /^02_bad\.sql, batch 2 of 2, line \d+: Invalid object name 'dbo\.Missing'\. \(SQL error 208\)/,
-    );
-    expect(lines).toEqual(['01_good.sql', '  one', '02_bad.sql', '  two']);
-  });
+  const directory = mkdtempSync(join(tmpdir(), 'scripts-'));
+  writeFileSync(join(directory, '01_good.sql'), "PRINT 'one';\nGO\n");
+  writeFileSync(
+    join(directory, '02_bad.sql'),
+    "PRINT 'two';\nGO\n-- a comment\nSELECT nothing FROM dbo.Missing;\nGO\n",
+  );
+  const lines: string[] = [];
+  await expect(deploy(undefined, directory, lines)).rejects.toThrow(
+    /^02_bad\.sql, batch 2 of 2, line \d+: Invalid object name 'dbo\.Missing'\. \(SQL error 208\)/,
+  );
+  expect(lines).toEqual(['01_good.sql', 'one', '02_bad.sql', 'two']);
+  rmSync(directory, { recursive: true });
 });
 
 describe('a view that exists', () => {
@@ -97,57 +73,38 @@ FROM dbo.DataAccessPalantirRequests AS r WHERE r.Status = 'Granted' AND r.Access
     const [row] = await environment.query(`SELECT OBJECT_DEFINITION(OBJECT_ID('${view}')) AS Text;`);
     return row?.Text as string;
   };
-
-  beforeEach(() => deployViews(noFile));
-  afterAll(() => deployViews(noFile));
+  const viewLines = async (keep?: KeepReplacedView) =>
+    (await deploy(keep)).filter((line) => line.startsWith('view '));
+  const others = ['AccessRequest_Databricks', 'AccessGrant_Databricks', 'AccessRequest_Palantir'].map(
+    (name) => `view dbo.${name}: exists, unchanged`,
+  );
 
   test('and is that of the script is left as it is', async () => {
-    expect(await deployViews()).toEqual([
-      'view dbo.AccessRequest_Databricks: exists, unchanged',
-      'view dbo.AccessGrant_Databricks: exists, unchanged',
-      'view dbo.AccessRequest_Palantir: exists, unchanged',
-      'view dbo.AccessGrant_Palantir: exists, unchanged',
-    ]);
+    expect(await viewLines()).toEqual([...others, `view ${view}: exists, unchanged`]);
   });
 
-  test('and differs is left as it is, and named', async () => {
-    await environment.query(edited);
-    const before = await definition();
-    expect(await deployViews()).toEqual([
-      'view dbo.AccessRequest_Databricks: exists, unchanged',
-      'view dbo.AccessGrant_Databricks: exists, unchanged',
-      'view dbo.AccessRequest_Palantir: exists, unchanged',
-      'view dbo.AccessGrant_Palantir: differs from the script, left as it is (npm run db:deploy -- --replace-views replaces it)',
-    ]);
-    expect(await definition()).toBe(before);
-  });
-
-  test('and differs is replaced where that is asked for, after its text was kept', async () => {
+  test('and differs is replaced only where that is asked for, after its text was kept', async () => {
     await environment.query(edited);
     const before = await definition();
     expect(before).toContain("'Granted'");
-    const kept: string[][] = [];
-    const lines = await deployViews((...replaced) => {
-      kept.push(replaced);
-      return 'a file';
-    });
-    expect(lines).toEqual([
-      'view dbo.AccessRequest_Databricks: exists, unchanged',
-      'view dbo.AccessGrant_Databricks: exists, unchanged',
-      'view dbo.AccessRequest_Palantir: exists, unchanged',
-      'view dbo.AccessGrant_Palantir: changed; its earlier text is in a file',
+    expect(await viewLines()).toEqual([
+      ...others,
+      `view ${view}: differs from the script, left as it is (npm run db:deploy -- --replace-views replaces it)`,
     ]);
-    expect(kept).toEqual([[view, before]]);
-    expect(await definition()).toContain("'Approved'");
-  });
-
-  test('and cannot be kept is not replaced', async () => {
-    await environment.query(edited);
-    const failing = deployViews(() => {
+    expect(await definition()).toBe(before);
+    const failing = deploy(() => {
       throw new Error('disk full');
     });
     await expect(failing).rejects.toThrow('disk full');
-    expect(await definition()).toContain("'Granted'");
+    expect(await definition()).toBe(before);
+    const kept: string[][] = [];
+    const lines = await viewLines((...replaced) => {
+      kept.push(replaced);
+      return 'a file';
+    });
+    expect(lines).toEqual([...others, `view ${view}: changed; its earlier text is in a file`]);
+    expect(kept).toEqual([[view, before]]);
+    expect(await definition()).toContain("'Approved'");
   });
 
   test('shows the types of the view below it, once that was replaced', async () => {
@@ -159,16 +116,11 @@ SELECT r.RequestId, 1 AS RequestNumber, r.RequestedBy AS RequesterName, r.Reques
   r.ProjectName AS Resource, r.AccessEndDate AS ExpiresAt, r.RequestNumber AS AccessKey, r.Status AS RequestStatus
 FROM dbo.DataAccessPalantirRequests AS r;`);
     await environment.query(`DROP VIEW ${view};`);
-    await deployViews();
+    await deploy();
     expect(await types('AccessGrant_Palantir')).toEqual([{ Type: 'int' }]);
-    await deployViews(noFile);
-    expect(await types('AccessGrant_Palantir')).toEqual(await types('AccessRequest_Palantir'));
-    expect(await types('AccessGrant_Palantir')).toEqual([{ Type: 'varchar' }]);
-  });
-
-  test('and was dropped is created again', async () => {
-    await environment.query(`DROP VIEW ${view};`);
-    expect(await deployViews()).toContain('view dbo.AccessGrant_Palantir: created');
+    await deploy(() => 'no file');
+    for (const name of ['AccessGrant_Palantir', 'AccessRequest_Palantir'])
+      expect(await types(name)).toEqual([{ Type: 'varchar' }]);
   });
 });
 
@@ -177,54 +129,50 @@ describe('two texts of a view', () => {
     "-- The grants.\nCREATE OR ALTER VIEW dbo.V AS\nSELECT t.a -- the key\nFROM dbo.T AS t WHERE t.b = 'x';";
 
   test.each([
-    ['created', text.replace('CREATE OR ALTER', 'CREATE')],
-    ['created or altered, as SQL Server keeps it', text.replace('CREATE OR ALTER', 'CREATE  ')],
-    ['altered', text.replace('CREATE OR ALTER', 'ALTER')],
-    ['with other line ends', text.replaceAll('\n', '\r\n')],
+    ['created', true, text.replace('CREATE OR ALTER', 'CREATE')],
+    ['created or altered, as SQL Server keeps it', true, text.replace('CREATE OR ALTER', 'CREATE  ')],
+    ['altered', true, text.replace('CREATE OR ALTER', 'ALTER')],
+    ['with other line ends', true, text.replaceAll('\n', '\r\n')],
     [
       'with other blanks',
+      true,
       text.replaceAll(' ', '  ').replace('--  the  key', '-- the key').replace('\nFROM', ' \n\t FROM'),
     ],
-    ['without the comment before it', text.replace(/^.*\n/, '')],
-  ])('are the same: %s', (_, other) => {
-    expect(isSameView(text, other)).toBe(true);
-  });
-
-  test.each([
-    ['another string', text.replace("'x'", "'X'")],
-    ['another blank in a string', text.replace("'x'", "' x'")],
-    ['a line that has become part of a comment', text.replace('key\nFROM', 'key FROM')],
-    ['a comment', text.replace(' -- the key', '')],
-    ['another column', text.replace('t.a', 't.c')],
-  ])('are not the same with %s', (_, other) => {
-    expect(isSameView(text, other)).toBe(false);
+    ['without the comment before it', true, text.replace(/^.*\n/, '')],
+    ['with another string', false, text.replace("'x'", "'X'")],
+    ['with another blank in a string', false, text.replace("'x'", "' x'")],
+    ['with a line that has become part of a comment', false, text.replace('key\nFROM', 'key FROM')],
+    ['without a comment within', false, text.replace(' -- the key', '')],
+    ['with another column', false, text.replace('t.a', 't.c')],
+  ])('are compared: %s, the same: %p', (_, same, other) => {
+    expect(isSameView(text, other)).toBe(same);
   });
 
   // Read again from each of them, a million took hours: the test would not end.
   test.each(['[', '/*', "['", '"[/*'])('are compared in linear time: a million of %s', (opening) => {
     const open = text + opening.repeat(1_000_000);
-    expect(isSameView(open, open)).toBe(true);
-    expect(isSameView(open, `${open}x`)).toBe(false);
+    expect([isSameView(open, open), isSameView(open, `${open}x`)]).toEqual([true, false]);
   });
 });
 
 describe('a JobRun table from before the scripts', () => {
-  // The definition alone: no index, no check.
-  const plain = `DROP TABLE dbo.JobRun;
+  // Only the definition: no index, no check.
+  beforeEach(() =>
+    environment.query(`DROP TABLE dbo.JobRun;
 CREATE TABLE dbo.JobRun (Id INT IDENTITY(1, 1) NOT NULL CONSTRAINT PK_JobRun PRIMARY KEY,
   Job_Id UNIQUEIDENTIFIER NOT NULL, Job_Type VARCHAR(50) NOT NULL, Status VARCHAR(20) NOT NULL, Started_At DATETIME NOT NULL,
-  Started_By VARCHAR(100) NOT NULL, Completed_At DATETIME NULL, Processed_Count INT NULL, Failed_Count INT NULL, Error_Message VARCHAR(500) NULL);`;
-  const row = (type: string, status: string, minutesAgo: number): string =>
-    `(NEWID(), '${type}', '${status}', DATEADD(MINUTE, ${-minutesAgo}, GETUTCDATE()), 'host')`;
-
-  afterAll(async () => {
+  Started_By VARCHAR(100) NOT NULL, Completed_At DATETIME NULL, Processed_Count INT NULL, Failed_Count INT NULL, Error_Message VARCHAR(500) NULL);`),
+  );
+  afterEach(async () => {
     await environment.query('DROP TABLE dbo.JobRun;');
-    await deployViews();
+    await deploy();
   });
+  const indexCreated = 'index UX_JobRun_Job_Type_InProgress: created';
 
   test('with several runs in progress gets its index: only the newest of a type that may be alive stays open', async () => {
-    await environment.query(`${plain}
-INSERT INTO dbo.JobRun (Job_Id, Job_Type, Status, Started_At, Started_By) VALUES
+    const row = (type: string, status: string, minutesAgo: number): string =>
+      `(NEWID(), '${type}', '${status}', DATEADD(MINUTE, ${-minutesAgo}, GETUTCDATE()), 'host')`;
+    await environment.query(`INSERT INTO dbo.JobRun (Job_Id, Job_Type, Status, Started_At, Started_By) VALUES
   ${row('RevokeExpiredDatabricksRequests', 'InProgress', 9_000)},
   ${row('RevokeExpiredDatabricksRequests', 'InProgress', 30)},
   ${row('RevokeExpiredPalantirRequests', 'InProgress', 5)},
@@ -232,14 +180,11 @@ INSERT INTO dbo.JobRun (Job_Id, Job_Type, Status, Started_At, Started_By) VALUES
   ${row('RevokeExpiredPalantirRequests', 'Completed', 2)},
   ${row('ExpiryNotificationPalantirRequests', 'InProgress', 3)},
   ${row('ExpiryNotificationPalantirRequests', 'InProgress', -600)};`);
-    const lines: string[] = [];
-    await deployScripts(environment.session, sqlDirectory, (line) => lines.push(line.trim()));
-    expect(lines).toContain(
-      'table dbo.JobRun: runs in progress that were left by dead processes are closed as Failed',
-    );
-    expect(lines).toContain('index UX_JobRun_Job_Type_InProgress: created');
-    const rows = await environment.query(
-      'SELECT r.Status, r.Completed_At, r.Error_Message FROM dbo.JobRun AS r ORDER BY r.Id;',
+    expect(await deploy()).toEqual(
+      expect.arrayContaining([
+        'table dbo.JobRun: runs in progress that were left by dead processes are closed as Failed',
+        indexCreated,
+      ]),
     );
     const open = { Status: 'InProgress', Completed_At: null, Error_Message: null };
     const closed = {
@@ -248,23 +193,20 @@ INSERT INTO dbo.JobRun (Job_Id, Job_Type, Status, Started_At, Started_By) VALUES
       Error_Message: expect.stringMatching(/^Abandoned: /) as string,
     };
     const completed = { ...open, Status: 'Completed' };
-    expect(rows).toEqual([closed, closed, closed, open, completed, open, closed]);
+    const sql = 'SELECT r.Status, r.Completed_At, r.Error_Message FROM dbo.JobRun AS r ORDER BY r.Id;';
+    expect(await environment.query(sql)).toEqual([closed, closed, closed, open, completed, open, closed]);
   });
 
   test('with nothing in progress gets its index without a word about runs', async () => {
-    await environment.query(plain);
-    const lines: string[] = [];
-    await deployScripts(environment.session, sqlDirectory, (line) => lines.push(line.trim()));
-    expect(
-      lines.filter((line) => line.includes('JobRun_Job_Type_InProgress') || line.includes('runs')),
-    ).toEqual(['index UX_JobRun_Job_Type_InProgress: created']);
+    const lines = await deploy();
+    expect(lines.filter((line) => /JobRun_Job_Type_InProgress|runs/.test(line))).toEqual([indexCreated]);
   });
 });
 
 test.each([
   ['Status', "'RevokeExpiredDatabricksRequests', 'inprogress'"],
   ['Job_Type', "'revokeexpireddatabricksrequests', 'InProgress'"],
-])('a wrongly cased %s is refused, whatever the collation', async (column, values) => {
+])('a wrongly cased %s is refused in any collation', async (column, values) => {
   await expect(
     environment.query(`INSERT INTO dbo.JobRun (Job_Id, Job_Type, Status, Started_At, Started_By)
 SELECT NEWID(), ${values}, GETUTCDATE(), 'host';`),
@@ -272,7 +214,6 @@ SELECT NEWID(), ${values}, GETUTCDATE(), 'host';`),
 });
 
 test('every constraint and index that the scripts create has a name of its own', async () => {
-  await createDatabase(environment.session);
   const rows = await environment.query(
     'SELECT i.name FROM sys.indexes AS i JOIN sys.tables AS t ON t.object_id = i.object_id UNION ALL SELECT o.name FROM sys.objects AS o;',
   );

@@ -3,37 +3,16 @@
  * moment: both select the same.
  */
 import { jobs, type Job } from '../../src/jobs/catalogue';
-import { previewJob } from '../../src/jobs/previewJob';
-import { startTestEnvironment, type TestEnvironment } from '../support/environment';
-import { replaceView, restoreViews, viewColumns } from '../support/views';
+import { arrange, day, minute, useEnvironment } from '../support/arrange';
 
-const minute = 60_000;
-const day = 24 * 60 * minute;
+const environment = useEnvironment();
 const types = ['DATE', 'SMALLDATETIME', 'DATETIME', 'DATETIME2(7)'];
 /** Around the midnight that is next, and around that at which the window of the reminders closes. In ms. */
 const ends = [-day, -minute, -3, 0, minute, day - 3, day, 14 * day, 15 * day - 3, 15 * day, 16 * day];
 /** When it is looked at; a real server has a clock of its own. In ms from that midnight. */
 const moments = [-2_000, 0, day / 2];
 
-let environment: TestEnvironment;
-let midnight: number;
-
-beforeAll(async () => {
-  environment = await startTestEnvironment();
-  midnight = Math.ceil(Date.now() / day) * day;
-});
-afterAll(async () => {
-  await restoreViews(environment);
-  await environment.close();
-});
-
-/** What the job would handle. */
-async function due(job: Job): Promise<unknown[]> {
-  const { grants } = await previewJob(environment.services({ leadDays: [1, 7, 14] }), job);
-  return grants.map(({ requestId }) => requestId).sort();
-}
-
-/** The same by the moment alone. */
+/** The ids of what the job would handle, by the moment only. */
 async function dueByMoment({ kind, platform }: Job): Promise<unknown[]> {
   const now = 'CAST(GETUTCDATE() AS DATETIME2(7))';
   const rows = await environment.query(
@@ -47,28 +26,25 @@ async function dueByMoment({ kind, platform }: Job): Promise<unknown[]> {
 }
 
 test.each(jobs.map((job) => [job.type, job] as const))('%s: both conditions agree', async (_, job) => {
-  const ids = await environment.addGrants(
-    job,
-    ends.map(() => ({ endsIn: day })),
-  );
+  const midnight = Math.ceil(Date.now() / day) * day;
+  const { add, columns, mapView, preview } = arrange(environment, job);
+  const ids = await add(...ends.map(() => ({ endsIn: day })));
   for (const [index, id] of ids.entries())
     await environment.changeGrant(job, id, {
       endsAt: new Date(midnight + (ends[index] ?? 0)),
       granted: true,
     });
   for (const type of types) {
-    await replaceView(environment, job, {
-      columns: { ExpiresAt: `CAST(${viewColumns(job).ExpiresAt} AS ${type})`, AccessKey: 'NULL' },
-    });
+    await mapView({ columns: { ExpiresAt: `CAST(${columns.ExpiresAt} AS ${type})`, AccessKey: 'NULL' } });
     for (const moment of moments) {
       environment.standIn?.clock.set(new Date(midnight + moment));
       const expected = await dueByMoment(job);
-      expect([type, moment, await due(job)]).toEqual([type, moment, expected]);
+      const { grants } = await preview({ leadDays: [1, 7, 14] });
+      const due = grants.map(({ requestId }) => requestId).sort();
+      expect([type, moment, due]).toEqual([type, moment, expected]);
       // Some are due and some are not, so that the comparison says something.
       expect(expected.length).toBeGreaterThan(0);
       expect(expected.length).toBeLessThan(ends.length);
     }
   }
-  environment.standIn?.clock.set(new Date());
-  await environment.reset();
 });

@@ -1,53 +1,47 @@
-import { acquireLock, type Acquisition } from '../../src/jobRun/acquire';
+import { setTimeout as delay } from 'node:timers/promises';
+import { acquireLock } from '../../src/jobRun/acquire';
 import { finishRun } from '../../src/jobRun/finish';
 import { listRuns } from '../../src/jobRun/history';
 import type { ActiveRun } from '../../src/jobRun/jobRun';
 import { isLeaseFresh, lockExpiresAt } from '../../src/jobRun/lease';
-import { Session } from '../../src/database/session';
-import { createCredential } from '../../src/services';
-import { newGuid, startTestEnvironment, type TestEnvironment } from '../support/environment';
+import { jobs } from '../../src/jobs/catalogue';
+import { minute, useEnvironment } from '../support/arrange';
+import { newGuid } from '../support/environment';
 
 const revoke = 'RevokeExpiredDatabricksRequests';
-let environment: TestEnvironment;
-let session: Session;
-
-beforeAll(async () => {
-  environment = await startTestEnvironment();
-  session = environment.session;
-});
-afterEach(() => environment.reset());
-afterAll(() => environment.close());
+const environment = useEnvironment();
 
 /** Makes every run in progress look older. */
 const age = (minutes: number) =>
   environment.query(
     `UPDATE dbo.JobRun SET Started_At = DATEADD(MINUTE, ${-minutes}, Started_At) WHERE Status = 'InProgress';`,
   );
-
-const openSession = async () =>
-  Session.open(
-    environment.settings.database,
-    await createCredential(environment.environment, undefined),
-    30_000,
-  );
+const attempt = (jobId = newGuid(), startedBy = 'machine-1', type: (typeof jobs)[number]['type'] = revoke) =>
+  acquireLock(environment.session, type, jobId, startedBy);
 
 /** Takes the free lock. */
-async function acquire(jobId = newGuid()): Promise<ActiveRun> {
-  const acquisition = await acquireLock(session, revoke, jobId, 'machine-1');
+async function acquire(jobId?: string): Promise<ActiveRun> {
+  const acquisition = await attempt(jobId);
   if (acquisition.kind === 'held') throw new Error('The lock is held');
   return acquisition.run;
 }
 
+/** The lease counts minutes that begin: waits until none does for half a minute. */
+async function earlyInMinute(): Promise<void> {
+  const { standIn } = environment;
+  if (standIn) standIn.clock.set(new Date(Math.floor(Date.now() / minute) * minute));
+  else while (new Date().getUTCSeconds() >= 30) await delay(500);
+}
+
 test('acquiring leaves one row in progress with the start by the database’s clock', async () => {
   const jobId = newGuid();
-  const acquired = await acquireLock(session, revoke, jobId, 'machine-1');
-  expect(acquired).toMatchObject({
+  const [{ Now: before } = {}] = await environment.query('SELECT GETUTCDATE() AS Now;');
+  expect(await attempt(jobId)).toMatchObject({
     kind: 'acquired',
     run: { jobId, jobType: revoke, startedBy: 'machine-1' },
   });
-  const [row] = await environment.query(
-    'SELECT *, DATEDIFF(SECOND, Started_At, GETUTCDATE()) AS Age FROM dbo.JobRun;',
-  );
+  const [row, ...others] = await environment.query('SELECT *, GETUTCDATE() AS Now FROM dbo.JobRun;');
+  expect(others).toEqual([]);
   expect(row).toMatchObject({
     Job_Id: jobId,
     Job_Type: revoke,
@@ -58,64 +52,74 @@ test('acquiring leaves one row in progress with the start by the database’s cl
     Failed_Count: null,
     Error_Message: null,
   });
-  expect(row?.Age).toBeLessThanOrEqual(5);
+  const [from, startedAt, to] = [before, row?.Started_At, row?.Now].map((one) => (one as Date).getTime());
+  expect(startedAt).toBeGreaterThanOrEqual(from ?? NaN);
+  expect(startedAt).toBeLessThanOrEqual(to ?? NaN);
 });
 
-test('a lock that is held is told with the run that holds it', async () => {
-  const jobId = newGuid();
-  const first = await acquireLock(session, revoke, jobId, 'machine-1');
-  const second = await acquireLock(session, revoke, newGuid(), 'machine-2');
-  expect(second).toEqual({
-    kind: 'held',
-    activeRun: first.kind === 'acquired' ? first.run : undefined,
-  });
-});
-
-test('locks of different job types do not block each other', async () => {
-  for (const type of [
-    'RevokeExpiredDatabricksRequests',
-    'RevokeExpiredPalantirRequests',
-    'ExpiryNotificationDatabricksRequests',
-    'ExpiryNotificationPalantirRequests',
-  ] as const)
-    expect((await acquireLock(session, type, newGuid(), 'machine-1')).kind).toBe('acquired');
+test('a lock that is held is reported with the run that holds it; other job types have their own', async () => {
+  const activeRun = await acquire();
+  expect(await attempt(newGuid(), 'machine-2')).toEqual({ kind: 'held', activeRun });
+  for (const { type } of jobs.filter((job) => job.type !== revoke))
+    expect(await attempt(newGuid(), 'machine-1', type)).toMatchObject({ kind: 'acquired' });
 });
 
 test('acquiring again with the same Job_Id finds its own row: acquired, and still one row', async () => {
-  const jobId = newGuid();
-  await acquireLock(session, revoke, jobId, 'machine-1');
-  expect((await acquireLock(session, revoke, jobId, 'machine-1')).kind).toBe('acquired');
+  const { jobId } = await acquire();
+  expect(await attempt(jobId)).toMatchObject({ kind: 'acquired' });
   expect(await environment.query('SELECT Id FROM dbo.JobRun;')).toHaveLength(1);
 });
 
-test('a lock is held for 10 minutes and can be taken after more', async () => {
-  await acquireLock(session, revoke, newGuid(), 'machine-1');
+test('a lock is held for 10 minutes; after that it can be taken, and the dead run is closed as abandoned', async () => {
+  await earlyInMinute();
+  const dead = await acquire();
   await age(10);
-  expect((await acquireLock(session, revoke, newGuid(), 'machine-2')).kind).toBe('held');
+  expect(await attempt()).toMatchObject({ kind: 'held' });
+  expect(await isLeaseFresh(environment.session, dead)).toBe(true);
   await age(1);
-  expect((await acquireLock(session, revoke, newGuid(), 'machine-2')).kind).toBe('acquired');
+  expect(await isLeaseFresh(environment.session, dead)).toBe(false);
+  const successor = newGuid();
+  expect(await attempt(successor, 'machine-2')).toMatchObject({
+    kind: 'acquired',
+    run: { jobId: successor },
+    abandoned: {
+      jobId: dead.jobId,
+      jobType: revoke,
+      startedBy: 'machine-1',
+      startedAt: expect.any(Date) as Date,
+    },
+  });
+  expect(await listRuns(environment.session, revoke, 10)).toMatchObject([
+    { jobId: successor, status: 'InProgress' },
+    {
+      jobId: dead.jobId,
+      status: 'Failed',
+      message: expect.stringMatching(/^Abandoned: .*more than 10 minutes/) as string,
+      completedAt: expect.any(Date) as Date,
+    },
+  ]);
 });
 
 test('a row dated in the future holds the lock for a minute of clock skew and no longer', async () => {
-  await acquireLock(session, revoke, newGuid(), 'machine-1');
+  await acquire();
   await age(-1);
   // DATETIME has steps of 1/300 s: a moment less than a minute ahead.
   await environment.query('UPDATE dbo.JobRun SET Started_At = DATEADD(SECOND, -5, Started_At);');
-  expect((await acquireLock(session, revoke, newGuid(), 'machine-2')).kind).toBe('held');
+  expect(await attempt()).toMatchObject({ kind: 'held' });
   await age(-2);
-  expect((await acquireLock(session, revoke, newGuid(), 'machine-2')).kind).toBe('acquired');
-  const statuses = (await listRuns(session, revoke, 2)).map(({ status }) => status);
+  expect(await attempt()).toMatchObject({ kind: 'acquired' });
+  const statuses = (await listRuns(environment.session, revoke, 2)).map(({ status }) => status);
   expect(statuses.sort()).toEqual(['Failed', 'InProgress']);
 });
 
 test('the lock of a run expires at the minute from which another run can take it', async () => {
   const { startedAt } = await acquire();
   const expiresAt = lockExpiresAt(startedAt);
-  const [row] = await environment.query(
-    `SELECT DATEDIFF(MINUTE, '${startedAt.toISOString().slice(0, 23)}', '${expiresAt.toISOString().slice(0, 23)}') AS Minutes;`,
-  );
-  expect(row?.Minutes).toBe(11);
-  expect(expiresAt.getUTCSeconds() + expiresAt.getUTCMilliseconds()).toBe(0);
+  const [from, to] = [startedAt, expiresAt].map((date) => `'${date.toISOString().slice(0, 23)}'`);
+  expect(await environment.query(`SELECT DATEDIFF(MINUTE, ${from}, ${to}) AS Minutes;`)).toEqual([
+    { Minutes: 11 },
+  ]);
+  expect(expiresAt.getTime() % minute).toBe(0);
 });
 
 test('a status in another case, which the database takes for the same, is read as what it means', async () => {
@@ -123,7 +127,7 @@ test('a status in another case, which the database takes for the same, is read a
   try {
     await acquire();
     await environment.query("UPDATE dbo.JobRun SET Status = 'inprogress';");
-    expect((await listRuns(session, revoke, 1))[0]?.status).toBe('InProgress');
+    expect(await listRuns(environment.session, revoke, 1)).toMatchObject([{ status: 'InProgress' }]);
   } finally {
     await environment.query(
       "DELETE FROM dbo.JobRun; ALTER TABLE dbo.JobRun ADD CONSTRAINT CK_JobRun_Status CHECK (Status IN ('InProgress', 'Completed', 'Failed'));",
@@ -131,83 +135,43 @@ test('a status in another case, which the database takes for the same, is read a
   }
 });
 
-test('the row of a dead run is closed as failed and abandoned when its lock is taken over', async () => {
-  const dead = newGuid();
-  const successor = newGuid();
-  await acquireLock(session, revoke, dead, 'machine-1');
-  await age(11);
-  const acquisition = await acquireLock(session, revoke, successor, 'machine-2');
-  expect(acquisition).toMatchObject({
-    kind: 'acquired',
-    run: { jobId: successor },
-    abandoned: { jobId: dead, jobType: revoke, startedBy: 'machine-1', startedAt: expect.any(Date) as Date },
-  });
-  const [newest, oldest] = await listRuns(session, revoke, 10);
-  expect(newest).toMatchObject({ jobId: successor, status: 'InProgress' });
-  expect(oldest).toMatchObject({ jobId: dead, status: 'Failed' });
-  expect(oldest?.message).toMatch(/^Abandoned: .*more than 10 minutes/);
-  expect(oldest?.completedAt).toBeInstanceOf(Date);
-});
-
 test('a lock that was finished can be taken at once, and closes no row', async () => {
-  await finishRun(session, await acquire(), { status: 'Completed' });
-  const acquisition = await acquireLock(session, revoke, newGuid(), 'machine-1');
-  expect(acquisition).toMatchObject({ kind: 'acquired' });
+  await finishRun(environment.session, await acquire(), { status: 'Completed' });
+  const acquisition = await attempt();
+  expect(acquisition.kind).toBe('acquired');
   expect(acquisition).not.toHaveProperty('abandoned');
 });
 
-test('of 8 sessions at once exactly one acquires, in every round', async () => {
-  const sessions = await Promise.all(Array.from({ length: 8 }, openSession));
-  try {
-    for (let round = 0; round < 25; round++) {
-      const results = await Promise.all(
-        sessions.map((one): Promise<Acquisition> => acquireLock(one, revoke, newGuid(), 'machine-1')),
-      );
-      const winners = results.flatMap((result) => (result.kind === 'acquired' ? [result.run] : []));
-      expect(winners).toHaveLength(1);
-      for (const result of results)
-        if (result.kind === 'held') expect(result.activeRun.jobId).toBe(winners[0]?.jobId);
-      for (const winner of winners) await finishRun(session, winner, { status: 'Completed' });
-    }
-  } finally {
-    for (const one of sessions) one.close();
-  }
-});
-
-test('the database itself refuses a second run in progress, whatever a session sees', async () => {
-  const insert = (id: string) =>
+test('the database itself refuses a second run in progress, even if no session sees the first', async () => {
+  const insert = () =>
     environment.query(
-      `INSERT INTO dbo.JobRun (Job_Id, Job_Type, Status, Started_At, Started_By) VALUES ('${id}', '${revoke}', 'InProgress', GETUTCDATE(), 'x');`,
+      `INSERT INTO dbo.JobRun (Job_Id, Job_Type, Status, Started_At, Started_By) VALUES ('${newGuid()}', '${revoke}', 'InProgress', GETUTCDATE(), 'x');`,
     );
-  await insert(newGuid());
-  await expect(insert(newGuid())).rejects.toMatchObject({ number: 2601 });
+  await insert();
+  await expect(insert()).rejects.toMatchObject({ number: 2601 });
 });
 
 test('only a duplicate means held: a missing table is an error that names it', async () => {
   await environment.query('DROP TABLE dbo.JobRun;');
-  try {
-    const attempt = acquireLock(session, revoke, newGuid(), 'machine-1');
-    await expect(attempt).rejects.toMatchObject({ name: 'SqlError', number: 208 });
-    await expect(attempt).rejects.toThrow('dbo.JobRun');
-  } finally {
-    const { createDatabase } = await import('../../local/sampleDatabase');
-    await createDatabase(session);
-  }
+  const failing = attempt();
+  await expect(failing).rejects.toMatchObject({
+    name: 'SqlError',
+    number: 208,
+    message: expect.stringContaining('dbo.JobRun') as string,
+  });
 });
 
 test('finishing writes the end, the counts and the message once; a later finish changes nothing', async () => {
   const acquired = await acquire();
-  const run = await finishRun(session, acquired, {
-    status: 'Failed',
-    failedCount: 3,
-    message: { sentences: 'first', facts: { failures: [] } },
-  });
+  const finish = (status: 'Failed' | 'Completed', sentences: string) =>
+    finishRun(environment.session, acquired, {
+      status,
+      failedCount: 3,
+      message: { sentences, facts: { failures: [] } },
+    });
+  const run = await finish('Failed', 'first');
   expect(run).toMatchObject({ status: 'Failed', processedCount: 0, failedCount: 3, message: 'first' });
-  const again = await finishRun(session, acquired, {
-    status: 'Completed',
-    message: { sentences: 'second', facts: { failures: [] } },
-  });
-  expect(again).toEqual(run);
+  expect(await finish('Completed', 'second')).toEqual(run);
 });
 
 test.each([
@@ -216,9 +180,8 @@ test.each([
 ])(
   'an error message of 2,000 characters, %s, is cut in its middle to what the column takes',
   async (_, text) => {
-    const run = await acquire();
     const end = ' (SQL error 207 in revokeBatch)';
-    const { message } = await finishRun(session, run, {
+    const { message } = await finishRun(environment.session, await acquire(), {
       status: 'Failed',
       message: { sentences: text + end, facts: { failures: [] } },
     });
@@ -235,15 +198,10 @@ test.each([
   },
 );
 
-test('a lease is fresh while its run is in progress for at most 10 minutes', async () => {
-  const run = await acquire();
-  expect(await isLeaseFresh(session, run)).toBe(true);
-  await age(11);
-  expect(await isLeaseFresh(session, run)).toBe(false);
-});
-
 test('the history is newest first and not longer than asked', async () => {
   const ids = [newGuid(), newGuid(), newGuid()];
-  for (const jobId of ids) await finishRun(session, await acquire(jobId), { status: 'Completed' });
-  expect((await listRuns(session, revoke, 2)).map(({ jobId }) => jobId)).toEqual([ids[2], ids[1]]);
+  for (const jobId of ids)
+    await finishRun(environment.session, await acquire(jobId), { status: 'Completed' });
+  const runs = await listRuns(environment.session, revoke, 2);
+  expect(runs.map(({ jobId }) => jobId)).toEqual([ids[2], ids[1]]);
 });

@@ -1,44 +1,28 @@
 /** What rests on a server's locks and plans. The stand-in shows what it can; the rest is for npm run test:sqlserver. */
-import { acquireLock, type Acquisition } from '../../src/jobRun/acquire';
+import { acquireLock } from '../../src/jobRun/acquire';
 import { cancelRun } from '../../src/jobRun/cancel';
 import { finishRun } from '../../src/jobRun/finish';
 import { findNextRun, findRun, listRuns } from '../../src/jobRun/history';
 import type { ActiveRun, JobType } from '../../src/jobRun/jobRun';
 import { fencedSql, isLeaseFresh } from '../../src/jobRun/lease';
 import { Session, type Row } from '../../src/database/session';
-import { int } from '../../src/database/statement';
+import { int, type Statement } from '../../src/database/statement';
 import { jobs, withoutSafetyStop } from '../../src/jobs/catalogue';
-import {
-  finished,
-  jobOf,
-  newGuid,
-  revocations,
-  startTestEnvironment,
-  type TestEnvironment,
-} from '../support/environment';
-import { testOnRealServer } from '../support/realServer';
-import { restoreViews } from '../support/views';
 import { createCredential } from '../../src/services';
+import { arrange, day, hour, repeat, useEnvironment } from '../support/arrange';
+import { finished, jobOf, newGuid, revocations } from '../support/environment';
+import { testOnRealServer } from '../support/realServer';
 
-const hour = 60 * 60 * 1000;
-const day = 24 * hour;
 const oneWriter = 'the stand-in has one lock for all that writes';
+const otherPlans = 'the stand-in has the plans of SQLite';
 const revoke = jobOf('revocation', 'Databricks');
 
-let environment: TestEnvironment;
-let session: Session;
 const opened: Session[] = [];
-
-beforeAll(async () => {
-  environment = await startTestEnvironment();
-  session = environment.session;
-});
-afterEach(async () => {
-  jest.restoreAllMocks();
+// Before the tables are emptied: what a session has locked would block that.
+afterEach(() => {
   for (const one of opened.splice(0)) one.close();
-  await environment.reset();
 });
-afterAll(() => environment.close());
+const environment = useEnvironment();
 
 /** A session of its own, closed after the test. */
 async function open(): Promise<Session> {
@@ -84,77 +68,64 @@ async function isWaiting(work: Promise<unknown>): Promise<boolean> {
 }
 
 describe('Job types do not wait for each other, on a JobRun of a few rows', () => {
-  testOnRealServer(
-    'a job runs to its end while another type is in the middle of a batch',
-    oneWriter,
-    async () => {
-      for (const holder of jobs) {
-        const holding = await open();
-        const held = await acquire(holding, holder.type);
-        await openBatch(holding, held);
-        for (const job of jobs.filter(({ type }) => type !== holder.type)) {
-          await environment.addGrants(job, [{ endsIn: job.kind === 'revocation' ? -hour : day }]);
-          const services = environment.services({}, { statementTimeout: 10_000 });
-          expect(finished(await environment.run(job, services))).toMatchObject({
-            status: 'Completed',
-            processedCount: 1,
-          });
-          // No statement had to be tried again.
-          expect(services.clock.slept).toEqual([]);
-        }
-        await commit(holding);
-        await finishRun(holding, held, { status: 'Completed' });
-        await environment.reset();
+  testOnRealServer('a job runs to its end while another type is in a batch', oneWriter, async () => {
+    for (const holder of jobs) {
+      const holding = await open();
+      const held = await acquire(holding, holder.type);
+      await openBatch(holding, held);
+      for (const job of jobs.filter(({ type }) => type !== holder.type)) {
+        await environment.addGrants(job, [{ endsIn: job.kind === 'revocation' ? -hour : day }]);
+        const services = environment.services();
+        const run = finished(await environment.run(job, services));
+        // No statement had to be tried again.
+        expect({ ...run, slept: services.clock.slept }).toMatchObject({
+          status: 'Completed',
+          processedCount: 1,
+          slept: [],
+        });
       }
-    },
-  );
+      await commit(holding);
+      await finishRun(holding, held, { status: 'Completed' });
+      await environment.reset();
+    }
+  });
 
   test('both revocations, of several batches each, run at the same time', async () => {
     for (const job of revocations)
       await environment.addGrants(
         job,
-        Array.from({ length: 9_000 }, (_, index) => ({ endsIn: -hour - index })),
+        repeat(9_000, (index) => ({ endsIn: -hour - index })),
       );
     const results = await Promise.all(revocations.map((job) => environment.run(withoutSafetyStop(job))));
-    expect(results.map((result) => finished(result))).toMatchObject([
-      { status: 'Completed', processedCount: 9_000 },
-      { status: 'Completed', processedCount: 9_000 },
-    ]);
+    const completed = { status: 'Completed', processedCount: 9_000 };
+    expect(results.map(finished)).toMatchObject([completed, completed]);
   });
 });
 
 describe('Of 8 sessions for each job type at once exactly one acquires', () => {
-  const nothing = (): Promise<void> => Promise.resolve();
   test.each([
-    ['where the lock is free', nothing],
-    [
-      'where a dead run holds it',
-      async () => {
-        for (const { type } of jobs) await acquire(session, type);
-        await age(11);
-      },
-    ],
-  ])('%s, in every round, and no session fails', async (_, arrange) => {
+    ['where the lock is free', false],
+    ['where a dead run holds it', true],
+  ])('%s, in every round, and no session fails', async (_, dead) => {
     const contenders = await Promise.all(
       jobs.flatMap(({ type }) => Array.from({ length: 8 }, async () => ({ type, one: await open() }))),
     );
     for (let round = 0; round < 10; round++) {
-      await arrange();
+      if (dead) {
+        for (const { type } of jobs) await acquire(environment.session, type);
+        await age(11);
+      }
       const results = await Promise.all(
-        contenders.map(async ({ type, one }): Promise<Acquisition & { type: JobType }> => ({
+        contenders.map(async ({ type, one }) => ({
           type,
           ...(await acquireLock(one, type, newGuid(), 'machine-1')),
         })),
       );
-      for (const { type } of jobs) {
-        const own = results.filter((result) => result.type === type);
-        const winners = own.flatMap((result) => (result.kind === 'acquired' ? [result.run.jobId] : []));
-        expect(winners).toHaveLength(1);
-        for (const result of own)
-          expect(result.kind === 'held' ? result.activeRun.jobId : result.run.jobId).toBe(winners[0]);
-      }
+      const won = results.flatMap((result) => (result.kind === 'acquired' ? [result.run] : []));
+      expect(won.map(({ jobType }) => jobType).sort()).toEqual(jobs.map(({ type }) => type).sort());
       for (const result of results)
-        if (result.kind === 'acquired') await finishRun(session, result.run, { status: 'Completed' });
+        expect(won).toContainEqual(result.kind === 'held' ? result.activeRun : result.run);
+      for (const run of won) await finishRun(environment.session, run, { status: 'Completed' });
     }
   });
 });
@@ -163,6 +134,7 @@ describe('A takeover and a batch of the run that it takes over', () => {
   test('the takeover waits for the batch, and after it the run writes nothing more', async () => {
     const [slow, successor] = [await open(), await open()];
     const run = await acquire(slow, revoke.type);
+    expect(await batch(slow, run)).toEqual([{ Written: 0 }]);
     await age(11);
     await openBatch(slow, run);
     const takeover = acquireLock(successor, revoke.type, newGuid(), 'machine-2');
@@ -183,96 +155,87 @@ describe('A takeover and a batch of the run that it takes over', () => {
     expect(await cancellation).toMatchObject({ kind: 'cancelled', run: { status: 'Failed' } });
     expect(await batch(running, run)).toEqual([]);
   });
-
-  test('the batch of a run that is in progress says what it wrote', async () => {
-    expect(await batch(session, await acquire(session, revoke.type))).toEqual([{ Written: 0 }]);
-  });
 });
 
-describe('A request that somebody’s transaction holds', () => {
-  const isVersioned = async (): Promise<boolean> => {
-    const [row] = await environment.query(
+testOnRealServer(
+  'a request that somebody’s transaction holds delays only itself where rows are versioned, and else the run, which the next one makes up for',
+  oneWriter,
+  async () => {
+    const [held] = await environment.addGrants(revoke, repeat(50, { endsIn: -hour }));
+    const somebody = await open();
+    await somebody.query({
+      name: 'hold',
+      sql: `BEGIN TRANSACTION; DELETE FROM dbo.DataAccessDeltaRequests WHERE id = ${String(held)};`,
+    });
+    const run = finished(await environment.run(revoke));
+    const [database] = await environment.query(
       'SELECT is_read_committed_snapshot_on AS Versioned FROM sys.databases WHERE database_id = DB_ID();',
     );
-    return row?.Versioned === true;
+    const versioned = database?.Versioned === true;
+    const message = expect.stringContaining('1 locked by another transaction') as string;
+    // Without versions the view itself cannot be read while the transaction is open.
+    expect(run).toMatchObject({
+      status: 'Failed',
+      ...(versioned ? { processedCount: 49, message } : { processedCount: 0 }),
+    });
+    await somebody.query({ name: 'release', sql: 'ROLLBACK TRANSACTION;' });
+    expect(finished(await environment.run(revoke))).toMatchObject({
+      status: 'Completed',
+      processedCount: versioned ? 1 : 50,
+    });
+  },
+);
+
+/** SQL for so many rows with a number `n` each. */
+const numbers = (count: number): string => `(
+  SELECT TOP (${count}) ROW_NUMBER() OVER (ORDER BY (SELECT 1)) AS n
+  FROM sys.all_columns AS a CROSS JOIN sys.all_columns AS b
+) AS numbers`;
+
+/** Runs a statement by `query`: its rows, and its plans in XML ("Showplan XML"). */
+async function planned(query: (statement: Statement) => Promise<Row[]>, statement: Statement) {
+  const column = 'Microsoft SQL Server 2005 XML Showplan';
+  await query({ name: 'planOn', sql: 'SET STATISTICS XML ON;' });
+  const rows = await query(statement);
+  await query({ name: 'planOff', sql: 'SET STATISTICS XML OFF;' });
+  return {
+    rows: rows.filter((row) => !(column in row)),
+    plans: rows.flatMap((row) => (column in row ? [String(row[column])] : [])),
   };
+}
 
-  testOnRealServer(
-    'costs itself alone where rows are versioned, and else the run, which the next one makes up for',
-    oneWriter,
-    async () => {
-      const [held] = await environment.addGrants(
-        revoke,
-        Array.from({ length: 50 }, () => ({ endsIn: -hour })),
-      );
-      const somebody = await open();
-      await somebody.query({
-        name: 'hold',
-        sql: `BEGIN TRANSACTION; DELETE FROM dbo.DataAccessDeltaRequests WHERE id = ${String(held)};`,
-      });
-      const services = environment.services({}, { statementTimeout: 10_000 });
-      const run = finished(await environment.run(revoke, services));
-      const versioned = await isVersioned();
-      // Without versions the view itself cannot be read while the transaction is open.
-      expect(run).toMatchObject({
-        status: 'Failed',
-        ...(versioned
-          ? {
-              processedCount: 49,
-              message: expect.stringContaining('1 locked by another transaction') as string,
-            }
-          : { processedCount: 0 }),
-      });
-      await somebody.query({ name: 'release', sql: 'ROLLBACK TRANSACTION;' });
-      expect(finished(await environment.run(revoke))).toMatchObject({
-        status: 'Completed',
-        processedCount: versioned ? 1 : 50,
-      });
-    },
-  );
-});
-
-/** The column in which SET STATISTICS XML gives a statement's plan. */
-const planColumn = 'Microsoft SQL Server 2005 XML Showplan';
+/** An IndexScan of a plan is a scan or, with SeekPredicates, a seek. */
+const isSeek = (read: string): boolean => /<SeekPredicates?\b/.test(read);
 
 describe('What is due is found by a seek on the index on the end', () => {
-  afterEach(async () => {
-    await restoreViews(environment);
-    await environment.query('DROP TABLE IF EXISTS dbo.TestRequest;');
-  });
+  afterEach(() => environment.query('DROP TABLE IF EXISTS dbo.TestRequest;'));
 
   for (const type of ['DATE', 'SMALLDATETIME', 'DATETIME', 'DATETIME2(7)'])
-    testOnRealServer(`of type ${type}`, 'the stand-in has the plans of SQLite', async () => {
+    testOnRealServer(`of type ${type}`, otherPlans, async () => {
       await environment.query(
         `CREATE TABLE dbo.TestRequest (Id INT NOT NULL PRIMARY KEY, EndsAt ${type} NOT NULL);`,
       );
       // One in a thousand has ended, and one in a thousand ends within the window.
       await environment.query(`INSERT INTO dbo.TestRequest (Id, EndsAt)
 SELECT n, DATEADD(DAY, CASE n % 1000 WHEN 0 THEN -2 WHEN 1 THEN 5 ELSE 300 END, GETUTCDATE())
-FROM (
-  SELECT TOP (50000) ROW_NUMBER() OVER (ORDER BY (SELECT 1)) AS n
-  FROM sys.all_columns AS a CROSS JOIN sys.all_columns AS b
-) AS numbers;
+FROM ${numbers(50_000)};
 CREATE INDEX IX_TestRequest_EndsAt ON dbo.TestRequest (EndsAt);`);
       for (const job of [revoke, jobOf('notification', 'Databricks')]) {
         await environment.query(`CREATE OR ALTER VIEW ${job.platform.grantView} AS
 SELECT r.Id AS RequestId, N'' AS RequestNumber, N'' AS RequesterName, N'' AS RequesterEmail, N'' AS Resource,
   r.EndsAt AS ExpiresAt, CAST(NULL AS NVARCHAR(400)) AS AccessKey
 FROM dbo.TestRequest AS r;`);
-        const due = job.due(environment.settings);
-        await session.query({ name: 'planOn', sql: 'SET STATISTICS XML ON;' });
-        const rows = await session.query({
+        const { with: steps, parameters } = job.due(environment.settings);
+        const sql = `${steps} SELECT COUNT(*) AS Due FROM Due AS g;`;
+        const { rows, plans } = await planned((statement) => environment.session.query(statement), {
           name: 'due',
-          sql: `${due.with} SELECT COUNT(*) AS Due FROM Due AS g;`,
-          parameters: due.parameters,
+          sql,
+          parameters,
         });
-        await session.query({ name: 'planOff', sql: 'SET STATISTICS XML OFF;' });
-        expect(rows.find((row) => 'Due' in row)).toEqual({ Due: 50 });
-        const plan = String(rows.find((row) => planColumn in row)?.[planColumn]);
-        const reads = plan.match(/<IndexScan\b[\s\S]*?<\/IndexScan>/g) ?? [];
+        expect(rows).toEqual([{ Due: 50 }]);
+        const reads = plans.join('').match(/<IndexScan\b[\s\S]*?<\/IndexScan>/g) ?? [];
         const byEnd = reads.filter((read) => read.includes('Index="[IX_TestRequest_EndsAt]"'));
-        expect([job.type, byEnd.length > 0]).toEqual([job.type, true]);
-        for (const read of byEnd) expect(read).toMatch(/<SeekPredicates?\b/);
+        expect([job.type, byEnd.length > 0, byEnd.every(isSeek)]).toEqual([job.type, true, true]);
       }
     });
 });
@@ -285,8 +248,8 @@ describe('The plans of the statements on JobRun', () => {
 
   interface Access {
     readonly statement: string;
-    /** Absent: the whole table. */
-    readonly index: string | undefined;
+    /** Empty: the whole table. */
+    readonly index: string;
     readonly seek: boolean;
   }
 
@@ -297,64 +260,49 @@ describe('The plans of the statements on JobRun', () => {
     const { query } = Session.prototype;
     jest.spyOn(Session.prototype, 'query').mockImplementation(async function (this: Session, statement) {
       if (!statement.sql.includes('dbo.JobRun')) return query.call(this, statement);
-      await query.call(this, { name: 'planOn', sql: 'SET STATISTICS XML ON;' });
-      const rows = await query.call(this, statement);
-      await query.call(this, { name: 'planOff', sql: 'SET STATISTICS XML OFF;' });
-      for (const row of rows.filter((one) => planColumn in one))
-        accesses.push(...accessesIn(statement.name, String(row[planColumn])));
-      return rows.filter((row) => !(planColumn in row));
+      const { rows, plans } = await planned((one) => query.call(this, one), statement);
+      const reads = plans.flatMap(
+        (plan) => plan.match(/<(IndexScan|TableScan|SimpleUpdate)\b[\s\S]*?<\/\1>/g) ?? [],
+      );
+      for (const read of reads.filter((one) => one.includes('Table="[JobRun]"')))
+        accesses.push({
+          statement: statement.name,
+          index: /Index="\[(\w+)\]"/.exec(read)?.[1] ?? '',
+          seek: isSeek(read),
+        });
+      return rows;
     });
     return accesses;
   }
 
-  /** Reads of JobRun in a plan ("Showplan XML": IndexScan is a scan or, with SeekPredicates, a seek). */
-  function accessesIn(statement: string, plan: string): Access[] {
-    const reads = plan.match(/<(IndexScan|TableScan|SimpleUpdate)\b[\s\S]*?<\/\1>/g) ?? [];
-    return reads
-      .filter((read) => read.includes('Table="[JobRun]"'))
-      .map((read) => ({
-        statement,
-        index: /Index="\[(\w+)\]"/.exec(read)?.[1],
-        seek: /<SeekPredicates?\b/.test(read),
-      }));
-  }
-
   const indexesOf = (accesses: readonly Access[], statement: string): string[] =>
-    [
-      ...new Set(accesses.filter((one) => one.statement === statement).map(({ index }) => index ?? '')),
-    ].sort();
+    [...new Set(accesses.filter((one) => one.statement === statement).map(({ index }) => index))].sort();
 
-  testOnRealServer(
-    'those that lock or update seek, on a table of a few rows too',
-    'the stand-in has the plans of SQLite',
-    async () => {
-      for (const { type } of jobs) await acquire(session, type);
-      await age(11);
-      const accesses = recordAccesses();
-      for (const job of jobs) {
-        await environment.addGrants(job, [{ endsIn: job.kind === 'revocation' ? -hour : day }]);
-        expect(finished(await environment.run(job))).toMatchObject({ processedCount: 1 });
-      }
-      expect(accesses.filter(({ seek }) => !seek)).toEqual([]);
-      expect(indexesOf(accesses, 'acquireLock')).toContain(lockIndex);
-      expect(indexesOf(accesses, 'acquireLock')).not.toContain(historyIndex);
-      for (const statement of ['revokeBatch', 'recordNotification', 'checkLease', 'finishRun'])
-        expect([statement, indexesOf(accesses, statement)]).toEqual([statement, [key]]);
-    },
-  );
+  testOnRealServer('those that lock or update seek, on a table of a few rows too', otherPlans, async () => {
+    for (const { type } of jobs) await acquire(environment.session, type);
+    await age(11);
+    const accesses = recordAccesses();
+    for (const job of jobs) {
+      await environment.addGrants(job, [{ endsIn: job.kind === 'revocation' ? -hour : day }]);
+      expect(await arrange(environment, job).run()).toMatchObject({ processedCount: 1 });
+    }
+    expect(accesses.filter(({ seek }) => !seek)).toEqual([]);
+    expect(indexesOf(accesses, 'acquireLock')).toContain(lockIndex);
+    expect(indexesOf(accesses, 'acquireLock')).not.toContain(historyIndex);
+    for (const statement of ['revokeBatch', 'recordNotification', 'checkLease', 'finishRun'])
+      expect([statement, indexesOf(accesses, statement)]).toEqual([statement, [key]]);
+  });
 
   testOnRealServer(
     'those that find one run or read the history seek too, once the table has grown',
-    'the stand-in has the plans of SQLite',
+    otherPlans,
     async () => {
       for (const { type } of jobs)
         await environment.query(`INSERT INTO dbo.JobRun (Job_Id, Job_Type, Status, Started_At, Started_By)
 SELECT NEWID(), '${type}', 'Completed', DATEADD(MINUTE, -n, GETUTCDATE()), 'machine-1'
-FROM (
-  SELECT TOP (10000) ROW_NUMBER() OVER (ORDER BY (SELECT 1)) AS n
-  FROM sys.all_columns AS a CROSS JOIN sys.all_columns AS b
-) AS numbers;`);
+FROM ${numbers(10_000)};`);
       await environment.query('UPDATE STATISTICS dbo.JobRun;');
+      const { session } = environment;
       const accesses = recordAccesses();
       const [newest] = await listRuns(session, revoke.type, 10);
       const jobId = newest?.jobId ?? '';

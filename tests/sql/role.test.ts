@@ -7,24 +7,22 @@ import { jobs } from '../../src/jobs/catalogue';
 import { previewJob } from '../../src/jobs/previewJob';
 import { cancelRun } from '../../src/jobRun/cancel';
 import { findRuns, listRuns } from '../../src/jobRun/history';
-import {
-  finished,
-  startTestEnvironment,
-  type TestEnvironment,
-  type TestServices,
-} from '../support/environment';
+import { day, hour, useEnvironment } from '../support/arrange';
+import { finished, type TestServices } from '../support/environment';
 import { realServer, testOnRealServer } from '../support/realServer';
 
-const hour = 60 * 60 * 1000;
-const day = 24 * hour;
 const name = `access_expiry_jobs_${randomUUID().slice(0, 8)}`;
 const login = { kind: 'sql', user: name, password: `${randomUUID()}Aa1!` } as const;
 const noCredential = { getToken: () => Promise.resolve(null) };
 const standIn = 'the stand-in enforces no permissions';
 
-let environment: TestEnvironment;
 /** The statements that remove the member again. */
 let removal: string[] = [];
+// Before the environment is closed.
+afterAll(async () => {
+  for (const statement of removal) await environment.query(statement);
+});
+const environment = useEnvironment();
 
 /** The services of a run that signs in as the member. */
 function services(): TestServices {
@@ -48,14 +46,7 @@ async function createMember(): Promise<void> {
   await environment.query(`ALTER ROLE AccessExpiryJobs ADD MEMBER ${name};`);
 }
 
-beforeAll(async () => {
-  environment = await startTestEnvironment();
-  if (realServer) await createMember();
-});
-afterAll(async () => {
-  for (const statement of removal) await environment.query(statement);
-  await environment.close();
-});
+if (realServer) beforeAll(createMember);
 
 describe.each(jobs.map((job) => [job.type, job] as const))('%s', (_, job) => {
   testOnRealServer('runs, and is previewed, listed and cancelled', standIn, async () => {
@@ -74,7 +65,6 @@ describe.each(jobs.map((job) => [job.type, job] as const))('%s', (_, job) => {
         expect(await cancelRun(session, job.type, run?.jobId ?? '', false)).toMatchObject({ kind: 'ended' });
       }),
     );
-    await environment.reset();
   });
 });
 

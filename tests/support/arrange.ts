@@ -19,8 +19,8 @@ export function useEnvironment(): TestEnvironment {
   afterEach(async () => {
     jest.restoreAllMocks();
     environment.standIn?.clock.set(new Date());
-    await environment.reset();
     await restoreViews(environment);
+    await environment.reset();
   });
   afterAll(() => environment.close());
   return environment;
