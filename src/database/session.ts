@@ -173,14 +173,21 @@ export class Session {
   }
 }
 
-/** The error with a code or number within what tedious gives: several errors come as one AggregateError. */
-function* flatten(
-  error: unknown,
-): Generator<Error & { code?: string; number?: number; lineNumber?: number }> {
-  if (!(error instanceof Error)) return;
-  yield error;
-  if (error instanceof AggregateError) for (const inner of error.errors) yield* flatten(inner);
-  yield* flatten(error.cause);
+type DriverError = Error & {
+  code?: string;
+  number?: number;
+  lineNumber?: number;
+  /** Of an AggregateError, as which tedious gives several errors. */
+  errors?: readonly unknown[];
+};
+
+/** An error of tedious and all errors within it: one of them has the code or number. */
+function* flatten(error: unknown): Generator<DriverError> {
+  if (typeof error !== 'object' || error === null) return;
+  const thrown = error as DriverError;
+  yield thrown;
+  for (const inner of thrown.errors ?? []) yield* flatten(inner);
+  yield* flatten(thrown.cause);
 }
 
 function statementError(error: Error, statement: Statement): Error {

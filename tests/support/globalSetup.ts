@@ -9,4 +9,6 @@ export default (_: unknown, { globals }: { globals: { realServer?: boolean } }):
   const directory = mkdtempSync(join(tmpdir(), 'commands-'));
   mkdirSync(join(directory, 'empty'));
   process.env.TEST_COMMANDS = directory;
+  // Tests start some 150 processes that load the same packages: Node.js keeps what it has compiled.
+  process.env.NODE_COMPILE_CACHE ??= join(tmpdir(), 'node-compile-cache');
 };
