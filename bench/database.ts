@@ -13,7 +13,7 @@ export interface BenchDatabase {
   /** For the report. */
   readonly server: string;
   readonly onSqlServer: boolean;
-  /** The settings of the app and of the clients it is set against. */
+  /** The settings of the app and of the reference client. */
   readonly environment: Readonly<Record<string, string>>;
   readonly session: Session;
   query(sql: string): Promise<Row[]>;
@@ -24,7 +24,7 @@ export interface BenchDatabase {
 const statementTimeout = 300_000;
 
 /**
- * @param onSqlServer on the real server of local/realServer.ts, in a database that is empty
+ * @param onSqlServer on the real server of local/realServer.ts, in an empty database
  * @throws Error if there is no such server, or its database is not empty
  */
 export async function openDatabase({ onSqlServer }: { onSqlServer: boolean }): Promise<BenchDatabase> {
@@ -33,27 +33,10 @@ export async function openDatabase({ onSqlServer }: { onSqlServer: boolean }): P
     ? started.adopt(await claimRealServer(process.env), (server) => server.release())
     : undefined;
   const developerSignIn = realServer !== undefined && usesDeveloperSignIn(realServer.environment);
-  const standIns = started.adopt(
-    await startStandIns({
-      email: {
-        keepBodies: false,
-        // The developer's tokens are not the stand-in's to judge.
-        ...(developerSignIn && { acceptToken: () => true }),
-      },
-    }),
-    (server) => server.close(),
-  );
-  const environment: Record<string, string> = {
-    ...Object.fromEntries(
-      Object.entries(standIns.environment).filter(
-        ([name]) =>
-          !(realServer && name.startsWith('SQL_')) && !(developerSignIn && name.startsWith('IDENTITY_')),
-      ),
-    ),
-    ...(realServer && realServerSettings(realServer.environment)),
-    // A tenth of all grants is meant.
-    REVOCATION_CEILING: '999999999',
-  };
+  // The stand-in cannot check a developer's tokens.
+  const email = { keepBodies: false, ...(developerSignIn && { acceptToken: () => true }) };
+  const standIns = started.adopt(await startStandIns({ email }), (server) => server.close());
+  const environment = environmentOf(standIns, realServer?.environment, developerSignIn);
   trustAuthority(standIns.authority);
   if (!developerSignIn) Object.assign(process.env, standIns.identity.environment);
   const settings = readSettings(environment);
@@ -62,7 +45,7 @@ export async function openDatabase({ onSqlServer }: { onSqlServer: boolean }): P
     open.close(),
   );
   const query = (sql: string): Promise<Row[]> => session.query({ name: 'bench', sql });
-  // What a run that was cut short left.
+  // What an interrupted run left.
   if (realServer) await dropDatabase(session);
   await createDatabase(session);
   const [version] = await query('SELECT @@VERSION AS Version;');
@@ -78,44 +61,71 @@ export async function openDatabase({ onSqlServer }: { onSqlServer: boolean }): P
   };
 }
 
-/** Rows that one statement deletes or inserts. */
-const chunk = 50_000;
-
-const written = ['dbo.JobRun', 'dbo.ExpiryNotification_Databricks', 'dbo.RevokedAccess_Databricks'];
-
-export async function emptyTables(
-  { query }: Pick<BenchDatabase, 'query'>,
-  names: readonly string[] = written,
-): Promise<void> {
-  for (const name of names) await query(`DELETE FROM ${name};`);
+function environmentOf(
+  standIns: StandIns,
+  realServer: Readonly<Record<string, string>> | undefined,
+  developerSignIn: boolean,
+): Record<string, string> {
+  const replaced = (name: string): boolean =>
+    (realServer !== undefined && name.startsWith('SQL_')) ||
+    (developerSignIn && name.startsWith('IDENTITY_'));
+  return {
+    ...Object.fromEntries(Object.entries(standIns.environment).filter(([name]) => !replaced(name))),
+    ...(realServer && realServerSettings(realServer)),
+    // A tenth of all grants is due.
+    REVOCATION_CEILING: '999999999',
+  };
 }
 
-export interface GrantRange {
-  /** Ids, from `first` to `last`. */
-  readonly first: number;
-  readonly last: number;
-  /** T-SQL of a grant's end, from its id `j.n`. */
-  readonly endsAt: string;
-  /** T-SQL of the holder's number, from the grant's id `j.n`. */
-  readonly person: string;
+/** @param tables short names */
+export async function emptyTables(database: BenchDatabase, ...tables: string[]): Promise<void> {
+  for (const table of tables) await database.query(`DELETE FROM dbo.${table};`);
 }
 
-/** Adds grants to the Databricks table; chunk by chunk, by T-SQL that any server takes. */
-export async function addGrants(
+/** Runs an INSERT … SELECT `FROM #n AS j` for the numbers j.n from `first` to `last`, part by part, on any server. */
+export async function insertNumbered(
   { session }: BenchDatabase,
-  { first, last, endsAt, person }: GrantRange,
+  first: number,
+  last: number,
+  insert: (numbers: string) => string,
 ): Promise<void> {
-  for (let from = first; from <= last; from += chunk) {
-    const ids = Array.from({ length: Math.min(chunk, last - from + 1) }, (_, index) => from + index);
+  const part = 50_000;
+  for (let from = first; from <= last; from += part) {
+    const numbers = Array.from({ length: Math.min(part, last - from + 1) }, (_, index) => from + index);
     await session.query({
-      name: 'addGrants',
-      sql: `INSERT INTO dbo.DataAccessDeltaRequests (id, request_number, request_type, request_status, requested_by_ad_id,
+      name: 'insertNumbered',
+      sql: insert("FROM OPENJSON(@numbers) WITH (n INT '$') AS j WHERE j.n >= @first"),
+      parameters: { numbers: nVarChar('max', JSON.stringify(numbers)), first: int(from) },
+    });
+  }
+}
+
+/**
+ * Fills the Databricks request table with so many grants.
+ * @param endsAt T-SQL of a grant's end, from its id `j.n`
+ * @param person T-SQL of the holder's number, from the grant's id `j.n`
+ */
+export async function seedGrants(
+  database: BenchDatabase,
+  grants: number,
+  endsAt: string,
+  person: string,
+): Promise<void> {
+  await emptyTables(database, ...writtenTables, 'DataAccessDeltaRequests');
+  await insertNumbered(
+    database,
+    1,
+    grants,
+    (
+      numbers,
+    ) => `INSERT INTO dbo.DataAccessDeltaRequests (id, request_number, request_type, request_status, requested_by_ad_id,
   requested_by_email, requested_by, catalog_name, schema_name, table_name, access_end_dt, created_dt)
 SELECT j.n, CONCAT('DBX-', j.n), 'Read', 'Approved', CONCAT('user', ${person}),
   CONCAT('person', ${person}, '@example.com'), CONCAT('Person ', ${person}), 'sales', 'gold', CONCAT('table_', j.n),
   ${endsAt}, GETUTCDATE()
-FROM OPENJSON(@ids) WITH (n INT '$') AS j WHERE j.n >= @first;`,
-      parameters: { ids: nVarChar('max', JSON.stringify(ids)), first: int(from) },
-    });
-  }
+${numbers};`,
+  );
 }
+
+/** The tables that runs write. */
+export const writtenTables = ['JobRun', 'ExpiryNotification_Databricks', 'RevokedAccess_Databricks'];

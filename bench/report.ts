@@ -1,106 +1,94 @@
-/** Statistics of measured runs, and the table and JSON that tell them. */
+/** What a row of the benchmark is, and the table and JSON that show the rows. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus } from 'node:os';
 import { dirname } from 'node:path';
 
-/** What was measured in each run, in one unit. */
-export type Samples = readonly number[];
-
-/** Runs of what is measured, where nothing else is said. */
+/** How often each side of a row is measured, unless the row says otherwise. */
 export const runs = 5;
 
-/** One ratio: `measured` is what must be reached, `against` what it is set against. */
-export interface Row {
+/** What is compared, and what the figure must be: the ratio of the two medians, by default. */
+interface Description {
   readonly what: string;
   readonly against: string;
-  /** ms, MB, grants/s … */
-  readonly unit: string;
-  readonly measured: Samples;
-  readonly reference: Samples;
-  /** From the two medians to the figure that is judged. By default measured / reference. */
-  readonly figure?: (measured: number, reference: number) => number;
-  readonly goal: Goal;
-  /** How it was measured, or why it is not reached. */
-  readonly note?: string;
+  /** By default ms. */
+  readonly unit?: string;
+  readonly figure?: 'ratio' | 'difference' | 'measured';
+  readonly atMost?: number;
+  readonly atLeast?: number;
 }
 
-/** What the figure must be; `informative` is measured to explain another row and judged nowhere. */
-export type Goal =
-  { readonly atMost: number; readonly unit?: string } | { readonly atLeast: number } | 'informative';
+export type Measure = () => Promise<number>;
 
-interface Statistics {
-  readonly min: number;
-  readonly median: number;
-  readonly max: number;
+/** A row to be measured. */
+export interface Comparison extends Description {
+  readonly measured: Measure;
+  readonly reference: Measure;
+  readonly times?: number;
 }
 
-export function statistics(samples: Samples): Statistics {
-  const sorted = [...samples].sort((a, b) => a - b);
-  const at = (index: number): number => sorted[index] ?? NaN;
-  const middle = sorted.length / 2;
-  const median = sorted.length % 2 === 1 ? at(Math.floor(middle)) : (at(middle - 1) + at(middle)) / 2;
-  return { min: at(0), median, max: at(sorted.length - 1) };
+/** A row with its samples. */
+export interface Row extends Description {
+  readonly measured: readonly number[];
+  readonly reference: readonly number[];
 }
 
-/** Repeats a measurement. */
-export async function repeat(measure: () => Promise<number>, times = runs): Promise<number[]> {
+/** Measures row by row, and both sides of a row in turns, so that a machine that slows down slows both. */
+export async function compare(comparisons: readonly Comparison[]): Promise<Row[]> {
+  const rows: Row[] = [];
+  for (const { measured, reference, times = runs, ...description } of comparisons) {
+    const row = { ...description, measured: [] as number[], reference: [] as number[] };
+    for (let run = 0; run < times; run++) {
+      row.reference.push(await reference());
+      row.measured.push(await measured());
+    }
+    rows.push(row);
+  }
+  return rows;
+}
+
+/** The samples of one measurement. */
+export async function repeat(measure: Measure, times = runs): Promise<number[]> {
   const samples: number[] = [];
   for (let run = 0; run < times; run++) samples.push(await measure());
   return samples;
 }
 
-/** Measures two things in turns, so that a machine that grows slower meets both. */
-export async function sideBySide(
-  measured: () => Promise<number>,
-  reference: () => Promise<number>,
-  times = runs,
-): Promise<{ measured: number[]; reference: number[] }> {
-  const samples = { measured: [] as number[], reference: [] as number[] };
-  for (let run = 0; run < times; run++) {
-    samples.reference.push(await reference());
-    samples.measured.push(await measured());
-  }
-  return samples;
-}
-
-/** Writes the rows as JSON and prints them as a table in Markdown. */
+/** Writes the rows as JSON and prints them as a Markdown table. */
 export function report(rows: readonly Row[], server: string, file: string): void {
   const machine = `${availableParallelism()} cores (${cpus()[0]?.model ?? 'unknown'}), Node.js ${process.version}, SQL: ${server}`;
-  const results = rows.map((row) => {
-    const measured = { ...statistics(row.measured), runs: row.measured };
-    const reference = { ...statistics(row.reference), runs: row.reference };
-    const figure = (row.figure ?? ((a, b) => a / b))(measured.median, reference.median);
-    return { ...row, measured, reference, figure, reached: reached(figure, row.goal) };
-  });
+  const results = rows.map((row) => ({ ...row, ...judge(row) }));
   mkdirSync(dirname(file), { recursive: true });
   writeFileSync(file, JSON.stringify({ measuredAt: new Date(), machine, results }, undefined, 2));
 
   console.log(`\n${machine}; min / median / max of all runs.\n`);
   console.log('| what | measured | against | measured | figure | goal | reached |');
-  console.log('|---|---|---|---|---|---|---|');
-  for (const { what, against, unit, measured, reference, figure, goal, reached } of results) {
-    const cells = [what, `${range(measured)} ${unit}`, against, `${range(reference)} ${unit}`];
-    console.log(`| ${[...cells, format(figure), describeGoal(goal), reached].join(' | ')} |`);
+  console.log('| --- | --- | --- | --- | --- | --- | --- |');
+  for (const row of results) {
+    const sides = [row.what, range(row.measured, row.unit), row.against, range(row.reference, row.unit)];
+    console.log(`| ${[...sides, format(row.value), row.goal, row.reached].join(' | ')} |`);
   }
-  console.log('');
-  for (const { what, against, note } of results)
-    if (note) console.log(`- ${what}, against ${against}: ${note}`);
 }
 
-function reached(figure: number, goal: Goal): 'yes' | 'no' | '–' {
-  if (goal === 'informative') return '–';
-  return ('atMost' in goal ? figure <= goal.atMost : figure >= goal.atLeast) ? 'yes' : 'no';
+function judge({ figure = 'ratio', atMost, atLeast, unit = 'ms', measured, reference }: Row) {
+  const [product, other] = [median(measured), median(reference)];
+  const value = { ratio: product / other, difference: product - other, measured: product }[figure];
+  const goal = atMost === undefined ? `at least ${atLeast}` : `at most ${atMost}`;
+  return {
+    value,
+    goal: { ratio: goal, difference: `${goal} ${unit} more`, measured: `${goal} ${unit}` }[figure],
+    reached: value <= (atMost ?? Infinity) && value >= (atLeast ?? -Infinity) ? 'yes' : 'no',
+  };
 }
 
-function describeGoal(goal: Goal): string {
-  if (goal === 'informative') return '–';
-  return 'atMost' in goal
-    ? `at most ${goal.atMost}${goal.unit ? ` ${goal.unit}` : ''}`
-    : `at least ${goal.atLeast}`;
+function median(samples: readonly number[]): number {
+  const sorted = [...samples].sort((a, b) => a - b);
+  const middle = (sorted.length - 1) / 2;
+  return ((sorted[Math.floor(middle)] ?? NaN) + (sorted[Math.ceil(middle)] ?? NaN)) / 2;
 }
 
-function range({ min, median, max }: Statistics): string {
-  return [min, median, max].map(format).join(' / ');
+function range(samples: readonly number[], unit = 'ms'): string {
+  const values = [Math.min(...samples), median(samples), Math.max(...samples)];
+  return `${values.map(format).join(' / ')} ${unit}`;
 }
 
 /** Three digits, or all before the point. */

@@ -1,66 +1,56 @@
 /**
- * Measures the product against what it is set against, side by side, prints one table and writes it as JSON.
- *
- *     npm run bench [-- --sqlserver] [-- start lock load revocation notification memory console]
- *
- * Without names all of them. Runs against the SQL stand-in, or with --sqlserver against the real server of
- * `npm run test:sqlserver`: an empty database of its own. Exit code 0: all were measured, reached or not.
+ * Compares the product with references and prints the figures; docs/benchmarks.md explains them. Exit code 0: everything
+ * was measured, whether or not it reached its goal.
  */
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { isAskedForHelp } from '../cli/environment';
 import { removeAppSettings } from '../local/appSettings';
-import { buildApps } from './app';
-import { firstRunRow, packageRow, startRows } from './coldStart';
-import { consoleRows } from './console';
-import { openDatabase } from './database';
-import { lockRows, memoryRows, notificationRow, revocationRows } from './jobs';
-import { loadRows } from './load';
+import { buildApps, root, type Apps } from './app';
+import { openDatabase, type BenchDatabase } from './database';
+import { lockRows, memoryRows, notificationRows, revocationRows } from './jobs';
+import { pageRows } from './pages';
 import { report, type Row } from './report';
+import { startRows } from './start';
 
-const root = join(__dirname, '..');
+const parts: Readonly<Record<string, (database: BenchDatabase, apps: Apps) => Promise<Row[]>>> = {
+  lock: lockRows,
+  revocation: revocationRows,
+  notification: notificationRows,
+  memory: memoryRows,
+  pages: pageRows,
+  start: startRows,
+};
 
-const usage = `Usage: npm run bench [-- --sqlserver] [-- start lock revocation notification memory console]
+const usage = `Usage: npm run bench [-- --sqlserver] [-- ${Object.keys(parts).join(' ')}]
 
-Measures the parts that are named, or all. --sqlserver: against the real server of npm run test:sqlserver.`;
+Measures the parts that are named, or all. --sqlserver: on the real server of npm run test:sqlserver.`;
 
 async function main(): Promise<void> {
   if (isAskedForHelp()) {
     console.log(usage);
     return;
   }
-  const { values, positionals: names } = parseArgs({
+  const { values, positionals } = parseArgs({
     options: { sqlserver: { type: 'boolean', default: false } },
     allowPositionals: true,
   });
+  const unknown = positionals.filter((name) => !(name in parts));
+  if (unknown.length > 0) throw new Error(`No such part: ${unknown.join(', ')}. ${usage}`);
   removeAppSettings({ keepSignIn: values.sqlserver });
-  const packageFile = join(root, 'dist/access-expiry-jobs.zip');
-  execFileSync(process.execPath, ['--import', require.resolve('tsx'), join(root, 'scripts/package.ts')], {
-    stdio: 'ignore',
-  });
-  const apps = await buildApps(packageFile);
+  const loader = ['--import', require.resolve('tsx')];
+  execFileSync(process.execPath, [...loader, join(root, 'scripts/package.ts')], { stdio: 'ignore' });
+  const apps = await buildApps(join(root, 'dist/access-expiry-jobs.zip'));
   const database = await openDatabase({ onSqlServer: values.sqlserver });
-  const { deployed } = apps;
   const rows: Row[] = [];
-  const measure = async (part: string, work: () => Promise<Row[]>): Promise<void> => {
-    if (names.length > 0 && !names.includes(part)) return;
-    const started = performance.now();
-    rows.push(...(await work()));
-    console.error(`${part}: ${Math.round((performance.now() - started) / 1000)} s`);
-  };
   try {
-    await measure('lock', () => lockRows(database, deployed));
-    await measure('load', () => loadRows(database));
-    await measure('revocation', () => revocationRows(database, deployed));
-    await measure('notification', async () => [await notificationRow(database, deployed)]);
-    await measure('memory', () => memoryRows(database, deployed));
-    await measure('console', () => consoleRows(database));
-    await measure('start', async () => [
-      ...(await startRows(apps)),
-      await firstRunRow(apps, database),
-      await packageRow(packageFile),
-    ]);
+    for (const [part, measure] of Object.entries(parts)) {
+      if (positionals.length > 0 && !positionals.includes(part)) continue;
+      const started = performance.now();
+      rows.push(...(await measure(database, apps)));
+      console.error(`${part}: ${Math.round((performance.now() - started) / 1000)} s`);
+    }
   } finally {
     await database.close();
   }

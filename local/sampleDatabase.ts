@@ -83,15 +83,12 @@ export async function openSession({ environment, authority, identity }: StandIns
   return Session.open(settings.database, await createCredential(environment, undefined), statementTimeout);
 }
 
-/** Maps the seventh column as a site might: a request and those that renew it are for the same access. */
-async function mapAccessKey(session: Session): Promise<void> {
+/** Maps the AccessKey of Databricks requests. @param expression over the columns of the request table `r` */
+export async function mapAccessKey(session: Session, expression: string): Promise<void> {
   const script = readFileSync(join(__dirname, '../sql/06_AccessGrant_views.sql'), 'utf8');
   const view =
     splitBatches(script).find(({ sql }) => sql.includes(`VIEW ${databricks.requestView}`))?.sql ?? '';
-  const sql = view.replace(
-    'CAST(NULL AS NVARCHAR(400)) AS AccessKey',
-    'COALESCE(r.renews_request_number, r.request_number) AS AccessKey',
-  );
+  const sql = view.replace('CAST(NULL AS NVARCHAR(400)) AS AccessKey', `${expression} AS AccessKey`);
   await session.query({ name: 'mapAccessKey', sql });
 }
 
@@ -100,7 +97,8 @@ export async function createSampleDatabase(standIns: StandIns): Promise<SampleSu
   const session = await openSession(standIns);
   try {
     await createDatabase(session);
-    await mapAccessKey(session);
+    // As a site might: a request and those that renew it are for the same access.
+    await mapAccessKey(session, 'COALESCE(r.renews_request_number, r.request_number)');
     const sample = sampleRequests(new Date());
     await insertRows(session, deltaRequests, sample.delta);
     await insertRows(session, palantirRequests, sample.palantir);
