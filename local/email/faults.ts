@@ -10,27 +10,25 @@ interface Target {
   readonly recipient?: string | RegExp;
 }
 
-/** An answer of the service that is an error. */
-export interface ErrorFault {
+interface ErrorFault {
   readonly kind: 'error';
   readonly status: number;
   /** The service's code; the usual one of that status if absent. */
   readonly code?: string;
   readonly message?: string;
-  /** Seconds, or a date, sent as Retry-After. */
+  /** In seconds or a date, sent as Retry-After. */
   readonly retryAfter?: number | string;
+}
+
+/** Status of an accepted message: Running for that many reads, and then Succeeded or Failed. */
+interface OutcomeFault {
+  readonly kind: 'outcome';
+  readonly runningReads?: number;
+  readonly failure?: { readonly code: string; readonly message?: string };
 }
 
 /** What happens to a call: it is answered with an error, never answered, or cut before or after it took effect. */
 export type CallFault = ErrorFault | { readonly kind: 'hang' | 'dropBefore' | 'dropAfter' };
-
-/** What becomes of an accepted message: Running for that many status reads, and then Succeeded or Failed. */
-export interface OutcomeFault {
-  readonly kind: 'outcome';
-  readonly on?: 'send';
-  readonly runningReads?: number;
-  readonly failure?: { readonly code: string; readonly message?: string };
-}
 
 export type EmailFault = Target & (CallFault | OutcomeFault);
 
@@ -49,7 +47,7 @@ export class Faults {
   /** Counts a call and gives the faults that hit it, in the order in which they were ordered. */
   take(on: 'send' | 'status', recipients: readonly string[]): EmailFault[] {
     const hits = this.#ordered.filter((entry) => {
-      const { on: kind = 'send', recipient, at = 1 } = entry.fault;
+      const { on: kind = 'send', recipient = '', at = 1 } = entry.fault;
       if (kind !== on || !recipients.some((address) => matches(recipient, address))) return false;
       entry.seen += 1;
       return entry.seen >= at;
@@ -59,7 +57,7 @@ export class Faults {
   }
 }
 
-function matches(recipient: string | RegExp | undefined, address: string): boolean {
-  if (recipient === undefined) return true;
-  return recipient instanceof RegExp ? address.search(recipient) >= 0 : recipient === address;
+/** @param recipient '': any */
+function matches(recipient: string | RegExp, address: string): boolean {
+  return typeof recipient === 'string' ? ['', address].includes(recipient) : address.search(recipient) >= 0;
 }

@@ -1,4 +1,37 @@
 /** What the service checks in the body of a send before it accepts it. */
+import * as z from 'zod';
+
+/** A request that is answered with an error. */
+export class Refusal extends Error {
+  constructor(
+    readonly status: number,
+    readonly code: string,
+    message: string,
+    readonly retryAfter?: number | string,
+  ) {
+    super(message);
+  }
+}
+
+const invalidAddress = 'InvalidEmailAddress';
+const address = z
+  .string()
+  .regex(/^[^\s@<>",;:()[\]\\]+@[^\s@<>",;:()[\]\\.]+(\.[^\s@<>",;:()[\]\\.]+)+$/, invalidAddress);
+const addresses = z.array(z.object({ address }).transform((entry) => entry.address));
+
+const schema = z.object({
+  senderAddress: address,
+  recipients: z.object({ to: addresses.min(1, invalidAddress).max(50) }),
+  content: z
+    .object({
+      subject: z.string().regex(/^[^\r\n]+$/, 'subject has to be one line'),
+      html: z.string().optional(),
+      plainText: z.string().optional(),
+    })
+    .refine(({ html = '', plainText = '' }) => html + plainText !== '', 'html or plainText is required'),
+  replyTo: addresses.default([]),
+  headers: z.record(z.string(), z.string()).default({}),
+});
 
 /** The body of a send, as far as this service reads it. */
 export interface SendRequest {
@@ -11,79 +44,31 @@ export interface SendRequest {
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** A request that is answered with an error. */
-export class Refusal extends Error {
-  constructor(
-    readonly status: number,
-    readonly code: string,
-    message: string,
-  ) {
-    super(message);
-  }
-}
-
-const mostRecipients = 50;
-const address = /^[^\s@<>",;:()[\]\\]+@[^\s@<>",;:()[\]\\.]+(\.[^\s@<>",;:()[\]\\.]+)+$/;
-
-/**
- * Reads the recipients alone, to find out which faults were ordered for them.
- * A body without recipients has one, the empty address.
- */
-export function recipientsOf(body: unknown): string[] {
-  const recipients = object(object(body).recipients);
-  const all = ['to', 'cc', 'bcc'].flatMap((kind) =>
-    list(recipients[kind]).map((entry) => text(object(entry).address)),
-  );
-  return all.length > 0 ? all : [''];
-}
-
 /** @throws Refusal with status 400 */
-export function readSendRequest(body: unknown): SendRequest {
-  const { senderAddress, content, replyTo, headers } = object(body);
-  const sender = text(senderAddress);
-  if (!address.test(sender)) throw invalidAddress('senderAddress', sender);
-  const recipients = recipientsOf(body);
-  for (const recipient of recipients) {
-    if (!address.test(recipient)) throw invalidAddress('recipients', recipient);
+export function readSendRequest(body: Buffer): SendRequest {
+  const { data, error } = schema.safeParse(parseJson(body));
+  if (!data) {
+    const { path = [], message = '' } = error.issues[0] ?? {};
+    const code = message === invalidAddress ? invalidAddress : 'BadRequest';
+    throw new Refusal(400, code, `${path.join('.')}: ${message}`);
   }
-  if (recipients.length > mostRecipients) {
-    throw badRequest(`recipients: ${recipients.length}, at most ${mostRecipients} a message`);
-  }
-  const replies = list(replyTo).map((entry) => text(object(entry).address));
-  for (const reply of replies) {
-    if (!address.test(reply)) throw invalidAddress('replyTo', reply);
-  }
-  const { subject, html, plainText } = object(content);
-  if (!text(subject)) throw badRequest('content.subject is required');
-  if (/[\r\n]/.test(text(subject))) throw badRequest('content.subject has to be one line');
-  if (!text(html) && !text(plainText)) throw badRequest('content.html or content.plainText is required');
+  const { senderAddress: sender, recipients, content, replyTo, headers } = data;
+  const { subject, html, plainText } = content;
   return {
     sender,
-    to: recipients,
-    subject: text(subject),
-    ...(text(html) && { html: text(html) }),
-    ...(text(plainText) && { plainText: text(plainText) }),
-    replyTo: replies,
-    headers: Object.fromEntries(Object.entries(object(headers)).map(([name, value]) => [name, text(value)])),
+    to: recipients.to,
+    subject,
+    ...(html && { html }),
+    ...(plainText && { plainText }),
+    replyTo,
+    headers,
   };
 }
 
-export function badRequest(message: string): Refusal {
-  return new Refusal(400, 'BadRequest', message);
-}
-
-function invalidAddress(where: string, found: string): Refusal {
-  return new Refusal(400, 'InvalidEmailAddress', `${where}: "${found}" is no email address`);
-}
-
-function object(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
-}
-
-function list(value: unknown): readonly unknown[] {
-  return Array.isArray(value) ? (value as unknown[]) : [];
-}
-
-function text(value: unknown): string {
-  return typeof value === 'string' ? value : '';
+function parseJson(body: Buffer): unknown {
+  try {
+    return JSON.parse(body.toString());
+  } catch {
+    throw new Refusal(400, 'BadRequest', 'The body is not valid JSON');
+  }
 }

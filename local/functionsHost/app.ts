@@ -5,10 +5,9 @@ import { pathToFileURL } from 'node:url';
 import type { Cron } from 'croner';
 import { parseNcrontab } from '../../src/config/ncrontab';
 import { readScheduleZone } from '../../src/config/schedules';
-import type { RegisteredFunction } from './core';
+import type { Binding, RegisteredFunction } from './core';
 import { describeError, type HostLog } from './log';
 import { createRoute, type Route } from './routes';
-import { resolveSettings } from './schedule';
 
 /** A function that the app registered. One that cannot run says why in `error`; the others are served. */
 export interface HostedFunction {
@@ -42,20 +41,19 @@ export async function loadApp(appDirectory: string): Promise<void> {
   for (const entry of entries) await import(pathToFileURL(join(appDirectory, entry)).href);
 }
 
-/** `extensions.http` of host.json. */
-export interface HttpOptions {
-  /** The prefix of all HTTP routes. */
-  readonly routePrefix: string;
+/** Of `extensions.http` in host.json. */
+export interface HttpLimits {
   /** Requests that functions work on at once; others wait. */
   readonly maxConcurrentRequests: number;
-  /** The same with those that wait; more are answered with 429. */
+  /** Those and the ones that wait; more are answered with 429. */
   readonly maxOutstandingRequests: number;
 }
 
-export function readHttpOptions(appDirectory: string): HttpOptions {
+/** @returns `extensions.http` of host.json, with the prefix of all HTTP routes */
+export function readHttpOptions(appDirectory: string): HttpLimits & { readonly routePrefix: string } {
   const file = join(appDirectory, 'host.json');
   if (!existsSync(file)) throw new Error(`There is no ${file}`);
-  const host = readJson(file) as { extensions?: { http?: Partial<HttpOptions> } };
+  const host = readJson(file) as { extensions?: { http?: object } };
   return {
     routePrefix: 'api',
     maxConcurrentRequests: Infinity,
@@ -72,42 +70,62 @@ function readJson(file: string): unknown {
   }
 }
 
-/** Reads a function's trigger. A route or schedule that cannot be served puts this one function in error. */
+/** Reads a function's trigger. One that cannot be served puts this function in error. */
 export function serveFunction(
   registered: RegisteredFunction,
   routePrefix: string,
   log: HostLog,
 ): ServedFunction {
   const { name, bindings } = registered.metadata;
-  const found = Object.entries(bindings).find(([, { type }]) => type.toLowerCase().endsWith('trigger'));
-  const [triggerName, binding] = found ?? ['', undefined];
-  const trigger = binding?.type ?? 'none';
+  const [triggerName, binding] = Object.entries(bindings).find(([, { type }]) => /trigger$/i.test(type)) ?? [
+    '',
+    undefined,
+  ];
   const common = { registered, triggerName };
+  const described = { name, trigger: binding?.type ?? 'none' };
   try {
-    if (binding?.type === 'httpTrigger') {
-      const path = createRoute(routePrefix, textOption(binding.route) ?? name);
-      const methods = (binding.methods as string[] | undefined) ?? ['GET', 'POST'];
-      const description = {
-        name,
-        trigger,
-        route: path.template,
-        methods: methods.map((method) => method.toUpperCase()),
-      };
-      return { ...common, path, description };
-    }
-    if (binding?.type === 'timerTrigger') {
-      const schedule = resolveSettings(textOption(binding.schedule) ?? '', process.env);
-      const { cron } = parseNcrontab(schedule, readScheduleZone(process.env).timeZone);
-      return { ...common, cron, description: { name, trigger, schedule } };
-    }
-    throw new Error(`this host runs HTTP and timer functions, not ${trigger}`);
+    const { description, ...rest } = readTrigger(name, routePrefix, binding);
+    return { ...common, ...rest, description: { ...described, ...description } };
   } catch (cause) {
     const error = `The function ${name} is in error: ${cause instanceof Error ? cause.message : String(cause)}`;
     log({ level: 'error', functionName: name, message: error });
-    return { ...common, description: { name, trigger, error } };
+    return { ...common, description: { ...described, error } };
   }
 }
 
-function textOption(value: unknown): string | undefined {
-  return typeof value === 'string' && value !== '' ? value : undefined;
+interface Trigger extends Pick<ServedFunction, 'path' | 'cron'> {
+  readonly description: Pick<HostedFunction, 'route' | 'methods' | 'schedule'>;
+}
+
+function readTrigger(
+  name: string,
+  routePrefix: string,
+  binding: Binding = { type: 'no trigger', direction: 'in' },
+): Trigger {
+  switch (binding.type) {
+    case 'httpTrigger': {
+      const { route, methods = ['GET', 'POST'] } = binding as { route?: string; methods?: string[] };
+      const path = createRoute(routePrefix, route ?? name);
+      return {
+        path,
+        description: { route: path.template, methods: methods.map((method) => method.toUpperCase()) },
+      };
+    }
+    case 'timerTrigger': {
+      const schedule = resolveSettings((binding as { schedule?: string }).schedule ?? '');
+      const { cron } = parseNcrontab(schedule, readScheduleZone(process.env).timeZone);
+      return { cron, description: { schedule } };
+    }
+    default:
+      throw new Error(`this host runs HTTP and timer functions, not ${binding.type}`);
+  }
+}
+
+/** Puts in the app settings that a text names between percent signs. */
+function resolveSettings(text: string): string {
+  return text.replace(/%([^%]+)%/g, (_, name: string) => {
+    const value = process.env[name];
+    if (value === undefined) throw new Error(`the setting ${name} is missing`);
+    return value;
+  });
 }

@@ -13,24 +13,22 @@ export interface Binding {
   readonly [option: string]: unknown;
 }
 
-export interface FunctionMetadata {
-  readonly name: string;
-  readonly bindings: Readonly<Record<string, Binding>>;
-}
-
 export type FunctionCallback = (...inputs: unknown[]) => unknown;
 
 export interface RegisteredFunction {
-  readonly metadata: FunctionMetadata;
+  readonly metadata: { readonly name: string; readonly bindings: Readonly<Record<string, Binding>> };
   readonly callback: FunctionCallback;
 }
 
+type Texts = Readonly<Record<string, string>>;
+
+/** A request, or a response with its `statusCode`. */
 export interface HttpData {
   readonly method?: string;
   readonly url?: string;
-  readonly headers?: Readonly<Record<string, string>>;
-  readonly query?: Readonly<Record<string, string>>;
-  readonly params?: Readonly<Record<string, string>>;
+  readonly headers?: Texts;
+  readonly query?: Texts;
+  readonly params?: Texts;
   readonly statusCode?: string;
   readonly body?: { readonly bytes?: Uint8Array; readonly string?: string };
 }
@@ -48,10 +46,10 @@ export interface CoreInvocationContext {
     readonly traceContext: {
       readonly traceParent: string;
       readonly traceState: string;
-      readonly attributes: Readonly<Record<string, string>>;
+      readonly attributes: Texts;
     };
   };
-  readonly metadata: FunctionMetadata;
+  readonly metadata: RegisteredFunction['metadata'];
   state: 'preInvocationHooks' | 'invocation' | 'postInvocationHooks' | undefined;
   log(level: LogLevel, category: string, message: string): void;
 }
@@ -67,8 +65,6 @@ export interface ProgrammingModel {
   getInvocationModel(context: CoreInvocationContext): InvocationModel | Promise<InvocationModel>;
 }
 
-const hookNames = ['appStart', 'appTerminate', 'preInvocation', 'postInvocation', 'log'] as const;
-export type HookName = (typeof hookNames)[number];
 type HookCallback = (context: unknown) => unknown;
 
 /** What the app has registered, and the module through which it did so. */
@@ -77,7 +73,13 @@ export class FunctionsCore {
   /** Data that the app's hooks share with one another. */
   readonly appHookData: Record<string, unknown> = {};
   programmingModel: ProgrammingModel | undefined;
-  readonly #hooks = new Map<HookName, HookCallback[]>(hookNames.map((name) => [name, []]));
+  readonly hooks = {
+    appStart: [] as HookCallback[],
+    appTerminate: [] as HookCallback[],
+    preInvocation: [] as HookCallback[],
+    postInvocation: [] as HookCallback[],
+    log: [] as HookCallback[],
+  };
   #registrationOpen = true;
 
   constructor(private readonly log: (level: LogLevel, message: string) => void) {}
@@ -87,27 +89,14 @@ export class FunctionsCore {
     this.#registrationOpen = false;
   }
 
-  hooks(name: HookName): readonly HookCallback[] {
-    return this.#hooks.get(name) ?? [];
-  }
-
   /** Runs the hooks in the order of their registration, each after the one before has ended. */
-  async runHooks(name: HookName, context: object): Promise<void> {
-    for (const hook of this.hooks(name)) await hook(context);
+  async runHooks(name: keyof FunctionsCore['hooks'], context: object): Promise<void> {
+    for (const hook of this.hooks[name]) await hook(context);
   }
 
   /** Answers `require('@azure/functions-core')` with this core, for CommonJS and (by createRequire) ES modules. */
   supply(): void {
-    const supplied = this.#module();
-    const modules = Module.prototype as { require: (this: unknown, id: string) => unknown };
-    const original = modules.require;
-    modules.require = function (id) {
-      return id === '@azure/functions-core' ? supplied : original.call(this, id);
-    };
-  }
-
-  #module(): object {
-    return {
+    const supplied = {
       version: '3.0.0',
       hostVersion: '4.1000.0',
       Disposable: CoreDisposable,
@@ -116,20 +105,25 @@ export class FunctionsCore {
       },
       getProgrammingModel: () => this.programmingModel,
       log: (level: LogLevel, _category: string, message: string) => this.log(level, message),
-      registerHook: (name: string, callback: HookCallback) => this.#registerHook(name, callback),
-      registerFunction: (metadata: FunctionMetadata, callback: FunctionCallback) =>
-        this.#registerFunction(metadata, callback),
+      registerHook: this.#registerHook.bind(this),
+      registerFunction: this.#registerFunction.bind(this),
+    };
+    const modules = Module.prototype as { require: (this: unknown, id: string) => unknown };
+    const original = modules.require;
+    modules.require = function (id) {
+      return id === '@azure/functions-core' ? supplied : original.call(this, id);
     };
   }
 
   #registerHook(name: string, callback: HookCallback): CoreDisposable {
-    const callbacks = this.#hooks.get(name as HookName);
-    if (!callbacks) throw new RangeError(`Unrecognized hook "${name}"; known are ${hookNames.join(', ')}`);
+    const callbacks = (this.hooks as Partial<Record<string, HookCallback[]>>)[name];
+    if (!callbacks)
+      throw new RangeError(`Unrecognized hook "${name}"; known are ${Object.keys(this.hooks).join(', ')}`);
     callbacks.push(callback);
     return new CoreDisposable(() => callbacks.splice(callbacks.indexOf(callback), 1));
   }
 
-  #registerFunction(metadata: FunctionMetadata, callback: FunctionCallback): CoreDisposable {
+  #registerFunction(metadata: RegisteredFunction['metadata'], callback: FunctionCallback): CoreDisposable {
     const { name } = metadata;
     if (!this.#registrationOpen)
       throw new Error(`Function "${name}" was registered after the app had started`);

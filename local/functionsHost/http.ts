@@ -1,12 +1,7 @@
-import {
-  createServer,
-  type IncomingMessage,
-  type OutgoingHttpHeaders,
-  type Server,
-  type ServerResponse,
-} from 'node:http';
-import type { HttpOptions, ServedFunction } from './app';
-import type { HttpData, TypedData } from './core';
+import { createServer, type IncomingMessage, type OutgoingHttpHeaders, type Server } from 'node:http';
+import { buffer } from 'node:stream/consumers';
+import type { HttpLimits, ServedFunction } from './app';
+import type { HttpData } from './core';
 import { timerInput, type Invoker } from './invocation';
 import { describeError, type HostLog } from './log';
 
@@ -16,97 +11,106 @@ interface Answer {
   readonly body?: string | Uint8Array;
 }
 
+/** What a request is answered by. */
+interface Functions {
+  readonly served: readonly ServedFunction[];
+  readonly invoker: Invoker;
+  readonly throttle: Throttle;
+}
+
 /** The HTTP functions by their routes, and the host's own addresses under /admin/functions. */
 export function createFunctionsServer(
   served: readonly ServedFunction[],
   invoker: Invoker,
-  limits: Omit<HttpOptions, 'routePrefix'>,
+  limits: HttpLimits,
   log: HostLog,
 ): Server {
-  const throttle = createThrottle(limits);
-  const byRank = served
-    .flatMap((target) => (target.path ? [{ target, path: target.path }] : []))
-    .sort((a, b) => a.path.rank.localeCompare(b.path.rank));
-
-  async function answer(request: IncomingMessage): Promise<Answer> {
-    const method = request.method ?? '';
-    const url = new URL(`http://${request.headers.host ?? '127.0.0.1'}${request.url ?? '/'}`);
-    const bytes = await readBody(request);
-    if (/^\/admin\/functions(\/|$)/.test(url.pathname)) return answerAdmin(method, url, bytes);
-
-    const matching = byRank.flatMap(({ target, path }) => {
-      const params = target.description.methods?.includes(method) ? path.match(url.pathname) : undefined;
-      return params ? [{ target, params }] : [];
-    });
-    const [found] = matching;
-    if (!found) return text(404, `No function takes ${method} ${url.pathname}`);
-
-    const headers = joinedHeaders(request);
-    const query = joinedQuery(url);
-    const body = { bytes: hasLength(request) ? bytes : new Uint8Array() };
-    const http = { method, url: url.href, headers, query, params: found.params, body };
-    const given: HttpData = await throttle(() =>
-      invoker.run(found.target, { http }, `${method} ${url.pathname}`, headers.traceparent).then(
-        (response) => response ?? { statusCode: '204' },
-        () => ({ statusCode: '500' }),
-      ),
-    );
-    const answered = given.body?.bytes ?? given.body?.string;
-    return {
-      status: Number(given.statusCode),
-      headers: given.headers ?? {},
-      ...(answered === undefined ? {} : { body: answered }),
-    };
-  }
-
-  function answerAdmin(method: string, url: URL, body: Buffer): Answer {
-    const name = decodeURIComponent(url.pathname.slice('/admin/functions/'.length)).toLowerCase();
-    if (!name) {
-      if (method !== 'GET') return wrongMethod(url, ['GET']);
-      const list = served.map(({ description, cron }) => ({
-        ...description,
-        nextRun: cron?.nextRun() ?? undefined,
-      }));
-      return { status: 200, headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(list) };
-    }
-    if (method !== 'POST') return wrongMethod(url, ['POST']);
-    const target = served.find(({ description }) => description.name.toLowerCase() === name);
-    if (!target) return text(404, `There is no function ${name}`);
-    if (target.description.error) return text(404, target.description.error);
-    // The answer does not wait for the run, and the invoker has logged a failure by the time it settles.
-    void invoker.run(target, inputByHand(target, url, body), 'by hand').catch(() => undefined);
-    return { status: 202 };
-  }
-
+  const byRank = served.toSorted((a, b) => (a.path?.rank ?? '').localeCompare(b.path?.rank ?? ''));
+  const functions = { served: byRank, invoker, throttle: createThrottle(limits) };
   const server = createServer((request, response) => {
-    answer(request)
-      .catch((error: unknown) => {
-        // What a client wrote as address or route parameter cannot be decoded.
-        if (error instanceof URIError || isInvalidUrl(error)) return text(400, error.message);
-        log({
-          level: 'error',
-          message: `${request.method ?? ''} ${request.url ?? ''}: ${describeError(error)}`,
-        });
-        return text(500, '');
-      })
-      .then((given) => {
+    const reportError = (error: unknown): Answer => {
+      // A client wrote a Host header that is no host.
+      if (isInvalidUrl(error)) return text(400, error.message);
+      log({
+        level: 'error',
+        message: `${request.method ?? ''} ${request.url ?? ''}: ${describeError(error)}`,
+      });
+      return text(500, '');
+    };
+    answer(functions, request)
+      .catch(reportError)
+      .then(({ status, headers, body }) => {
         // A connection that its client keeps would hold up the end of a server that is closing.
         if (!server.listening) response.setHeader('Connection', 'close');
-        send(response, given);
+        response.writeHead(status, headers).end(body);
       })
       .catch((error: unknown) => {
-        log({ level: 'error', message: `The answer could not be sent: ${describeError(error)}` });
+        reportError(error);
         response.destroy();
       });
   });
   return server;
 }
 
+async function answer(functions: Functions, request: IncomingMessage): Promise<Answer> {
+  const { method = '', headers, url = '/' } = request;
+  const address = new URL(`http://${headers.host ?? '127.0.0.1'}${url}`);
+  const bytes = await buffer(request);
+  if (/^\/admin\/functions(\/|$)/.test(address.pathname)) return answerAdmin(functions, method, address);
+  for (const target of functions.served) {
+    if (!target.description.methods?.includes(method)) continue;
+    const params = target.path?.match(address.pathname);
+    if (params) return callFunction(functions, target, toHttpData(request, address, params, bytes));
+  }
+  return text(404, `No function takes ${method} ${address.pathname}`);
+}
+
+async function callFunction(
+  { invoker, throttle }: Functions,
+  target: ServedFunction,
+  http: HttpData,
+): Promise<Answer> {
+  const { method = '', url = '', headers: { traceparent } = {} } = http;
+  const reason = `${method} ${new URL(url).pathname}`;
+  const { statusCode, headers, body } = await throttle(() =>
+    invoker.run(target, { http }, reason, traceparent).then(
+      (response) => response ?? { statusCode: '204' },
+      () => ({ statusCode: '500' }),
+    ),
+  );
+  const answered = body?.bytes ?? body?.string;
+  return {
+    status: Number(statusCode),
+    ...(headers && { headers }),
+    ...(answered !== undefined && { body: answered }),
+  };
+}
+
+function answerAdmin({ served, invoker }: Functions, method: string, url: URL): Answer {
+  const name = url.pathname.slice('/admin/functions/'.length).toLowerCase();
+  const allowed = name ? 'POST' : 'GET';
+  if (method !== allowed)
+    return { ...text(405, `${url.pathname} takes ${allowed}`), headers: { Allow: allowed } };
+  if (!name) {
+    const list = served.map(({ description, cron }) => ({
+      ...description,
+      nextRun: cron?.nextRun() ?? undefined,
+    }));
+    return { status: 200, headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(list) };
+  }
+  const target = served.find(({ description }) => description.name.toLowerCase() === name);
+  const error = target ? target.description.error : `There is no function ${name}`;
+  if (!target || error !== undefined) return text(404, error ?? '');
+  if (!target.cron) return text(400, 'An HttpRequest is required');
+  // The answer does not wait for the run, and the invoker has logged a failure by the time it settles.
+  void invoker.run(target, timerInput, 'by hand').catch(() => undefined);
+  return { status: 202 };
+}
+
+type Throttle = (work: () => Promise<HttpData>) => Promise<HttpData>;
+
 /** Lets requests through as host.json says; those beyond are answered with 429 and no more. */
-function createThrottle({
-  maxConcurrentRequests,
-  maxOutstandingRequests,
-}: Omit<HttpOptions, 'routePrefix'>): (work: () => Promise<HttpData>) => Promise<HttpData> {
+function createThrottle({ maxConcurrentRequests, maxOutstandingRequests }: HttpLimits): Throttle {
   const waiting: (() => void)[] = [];
   let running = 0;
   return async (work) => {
@@ -123,53 +127,31 @@ function createThrottle({
   };
 }
 
-/** Run by hand, a timer gets no schedule status, and an HTTP function the body and no parameters. */
-function inputByHand({ description, path, cron }: ServedFunction, { origin }: URL, bytes: Buffer): TypedData {
-  if (cron) return timerInput;
-  const url = `${origin}${encodeURI(path?.template ?? '/')}`;
-  return {
-    http: { method: description.methods?.[0] ?? 'POST', url, headers: {}, params: {}, body: { bytes } },
-  };
+/**
+ * A request as the Functions host hands it on: names of headers in lower case, repeated headers and query values joined
+ * by a comma, a body only with a Content-Length (nodejs-worker, issue 524).
+ */
+function toHttpData(
+  { method = '', headersDistinct, headers }: IncomingMessage,
+  url: URL,
+  params: Record<string, string>,
+  bytes: Buffer,
+): HttpData {
+  const joined = Object.entries(headersDistinct).map(
+    ([name, values]) => [name, (values ?? []).join(',')] as const,
+  );
+  const query: Record<string, string> = {};
+  // Its map has no room for __proto__.
+  for (const name of url.searchParams.keys()) query[name] = url.searchParams.getAll(name).join(',');
+  const hasLength = Number(headers['content-length'] ?? 0) > 0;
+  const body = { bytes: hasLength ? bytes : new Uint8Array() };
+  return { method, url: url.href, headers: Object.fromEntries(joined), query, params, body };
 }
 
 function isInvalidUrl(error: unknown): error is Error {
   return error instanceof Error && 'code' in error && error.code === 'ERR_INVALID_URL';
 }
 
-function wrongMethod(url: URL, methods: readonly string[]): Answer {
-  const allowed = methods.join(', ');
-  return { ...text(405, `${url.pathname} takes ${allowed}`), headers: { Allow: allowed } };
-}
-
 function text(status: number, body: string): Answer {
   return { status, headers: { 'Content-Type': 'text/plain; charset=utf-8' }, body };
-}
-
-function send(response: ServerResponse, { status, headers, body }: Answer): void {
-  response.writeHead(status, headers).end(body);
-}
-
-/** The headers as the Functions host hands them on: names in lower case, repeated values joined by a comma. */
-function joinedHeaders(request: IncomingMessage): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries(request.headersDistinct).map(([name, values]) => [name, (values ?? []).join(',')]),
-  );
-}
-
-/** The query as the Functions host hands it on: repeated values joined by a comma; its map has no room for __proto__. */
-function joinedQuery({ searchParams }: URL): Record<string, string> {
-  const query: Record<string, string> = {};
-  for (const name of searchParams.keys()) query[name] = searchParams.getAll(name).join(',');
-  return query;
-}
-
-/** The Functions host hands on no other body: a chunked one arrives empty (nodejs-worker, issue 524). */
-function hasLength({ headers }: IncomingMessage): boolean {
-  return Number(headers['content-length'] ?? 0) > 0;
-}
-
-async function readBody(request: IncomingMessage): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of request) chunks.push(chunk as Buffer);
-  return Buffer.concat(chunks);
 }

@@ -4,6 +4,13 @@ import type { ServedFunction } from './app';
 import type { CoreInvocationContext, FunctionsCore, HttpData, ProgrammingModel, TypedData } from './core';
 import { describeError, type HostLog } from './log';
 
+/** What the hooks of one invocation share. */
+interface Shared {
+  readonly hookData: object;
+  readonly appHookData: object;
+  invocationContext: unknown;
+}
+
 /** Runs functions and knows which runs are under way. */
 export class Invoker {
   readonly running = new Set<Promise<unknown>>();
@@ -25,21 +32,6 @@ export class Invoker {
     target: ServedFunction,
     input: TypedData,
     reason: string,
-    traceParent?: string,
-  ): Promise<HttpData | undefined> {
-    const invocation = this.#runLogged(target, input, reason, traceParent);
-    this.running.add(invocation);
-    try {
-      return await invocation;
-    } finally {
-      this.running.delete(invocation);
-    }
-  }
-
-  async #runLogged(
-    target: ServedFunction,
-    input: TypedData,
-    reason: string,
     traceParent = newTraceParent(),
   ): Promise<HttpData | undefined> {
     const functionName = target.description.name;
@@ -47,27 +39,30 @@ export class Invoker {
     const started = performance.now();
     const ended = (): string => `id ${invocationId}, ${Math.round(performance.now() - started)} ms`;
     this.log({ level: 'information', functionName, message: `Executing (${reason}, id ${invocationId})` });
+    const invocation = this.#invoke(target, invocationId, input, traceParent);
+    this.running.add(invocation);
     try {
-      const answer = await this.#invoke(target, invocationId, input, traceParent);
+      const answer = await invocation;
       this.log({ level: 'information', functionName, message: `Executed (succeeded, ${ended()})` });
       return answer;
     } catch (error) {
       const message = `Executed (failed, ${ended()}): ${describeError(error)}`;
       this.log({ level: 'error', functionName, message });
       throw error;
+    } finally {
+      this.running.delete(invocation);
     }
   }
 
   /** The steps of an invocation in the order of the Functions worker (its InvocationHandler.ts). */
   async #invoke(
-    { registered, triggerName }: ServedFunction,
+    { registered: { metadata, callback }, triggerName }: ServedFunction,
     invocationId: string,
     data: TypedData,
     traceParent: string,
   ): Promise<HttpData | undefined> {
-    const { core, log } = this;
-    const { metadata, callback } = registered;
-    const shared = { hookData: {}, appHookData: core.appHookData, invocationContext: undefined as unknown };
+    const { core } = this;
+    const shared: Shared = { hookData: {}, appHookData: core.appHookData, invocationContext: undefined };
     const context: CoreInvocationContext = {
       invocationId,
       metadata,
@@ -76,11 +71,7 @@ export class Invoker {
         inputData: [{ name: triggerName, data }],
         traceContext: { traceParent, traceState: '', attributes: {} },
       },
-      log(level, category, message) {
-        const entry = { ...shared, level, category, message };
-        for (const hook of core.hooks('log')) hook(entry);
-        log({ level: entry.level, functionName: metadata.name, message: entry.message });
-      },
+      log: this.#logOf(metadata.name, shared),
     };
     const invocation = await this.model.getInvocationModel(context);
     const { context: invocationContext, inputs } = await invocation.getArguments();
@@ -91,27 +82,34 @@ export class Invoker {
     await core.runHooks('preInvocation', before);
 
     context.state = 'invocation';
-    const after = {
-      ...shared,
-      inputs: before.inputs,
-      result: undefined as unknown,
-      error: undefined as Error | undefined,
-    };
-    try {
-      after.result = await invocation.invokeFunction(
-        invocationContext,
-        before.inputs,
-        before.functionCallback,
-      );
-    } catch (error) {
-      after.error = error instanceof Error ? error : new Error(`The function threw ${format(error)}`);
-    }
+    const call = invocation.invokeFunction(invocationContext, before.inputs, before.functionCallback);
+    const after = { ...shared, inputs: before.inputs, ...(await settle(call)) };
 
     context.state = 'postInvocationHooks';
     await core.runHooks('postInvocation', after);
     if (after.error) throw after.error;
     const { returnValue } = await invocation.getResponse(invocationContext, after.result);
     return returnValue?.http;
+  }
+
+  /** Its log, which the app's hooks see and may change. */
+  #logOf(functionName: string, shared: Shared): CoreInvocationContext['log'] {
+    return (level, category, message) => {
+      const entry = { ...shared, level, category, message };
+      for (const hook of this.core.hooks.log) hook(entry);
+      this.log({ level: entry.level, functionName, message: entry.message });
+    };
+  }
+}
+
+async function settle(call: Promise<unknown>): Promise<{ result: unknown; error?: Error }> {
+  try {
+    return { result: await call };
+  } catch (error) {
+    return {
+      result: undefined,
+      error: error instanceof Error ? error : new Error(`The function threw ${format(error)}`),
+    };
   }
 }
 

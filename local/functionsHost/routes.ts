@@ -4,42 +4,44 @@ export interface Route {
   readonly template: string;
   /** The decoded route parameters if the path is one of this route, else undefined. */
   match(path: string): Record<string, string> | undefined;
-  /** Lower comes first where two routes match: literal segments before parameters before a catch-all. */
+  /** Lower comes first where two routes match: literal segments before parameters. */
   readonly rank: string;
 }
 
-const parameter = /^\{(\*{0,2})([A-Za-z_]\w*)(:[^{}]*)?(\?)?\}$/;
-
-/** Reads a route template of ASP.NET Core; constraints such as `{id:int}` are accepted and not checked. */
+/** Reads a route template of ASP.NET Core: literal segments, `{name}` and `{name?}`; it has no other kind. */
 export function createRoute(prefix: string, route: string): Route {
-  const segments = [...prefix.split('/'), ...route.split('/')].filter((segment) => segment !== '');
-  const names: string[] = [];
+  const segments = `${prefix}/${route}`.split('/').filter((segment) => segment !== '');
   let rank = '';
   const pattern = segments.map((segment) => {
-    const [, catchAll, name, , optional] = parameter.exec(segment) ?? [];
-    if (name === undefined) {
-      if (/[{}]/.test(segment)) throw new Error(`route "${route}": "${segment}" is no plain {name}`);
-      rank += '0';
-      return `/${segment.replace(/\W/g, '\\$&')}`;
-    }
-    names.push(name);
-    rank += catchAll ? '2' : '1';
-    if (catchAll) return '(?:/(.*))?';
-    return optional ? '(?:/([^/]+))?' : '/([^/]+)';
+    const [, name, optional] = /^\{([A-Za-z_]\w*)(\?)?\}$/.exec(segment) ?? [];
+    if (name === undefined && /[{}]/.test(segment))
+      throw new Error(`route "${route}": "${segment}" is no plain {name}`);
+    rank += name === undefined ? '0' : '1';
+    if (name === undefined) return `/${segment.replace(/\W/g, '\\$&')}`;
+    return optional ? `(?:/(?<${name}>[^/]+))?` : `/(?<${name}>[^/]+)`;
   });
   const path = new RegExp(`^${pattern.join('')}/?$`, 'i');
   return {
     template: `/${segments.join('/')}`,
     rank,
     match(requested) {
-      const values: (string | undefined)[] | undefined = path.exec(requested)?.slice(1);
-      if (!values) return undefined;
+      const found = path.exec(requested);
+      if (!found) return undefined;
+      const given = Object.entries<string | undefined>(found.groups ?? {});
       return Object.fromEntries(
-        names.flatMap((name, index) => {
-          const value = values[index];
-          return value === undefined ? [] : [[name, decodeURIComponent(value)]];
-        }),
+        given.flatMap(([name, value]) => (value === undefined ? [] : [[name, decode(value)]])),
       );
     },
   };
+}
+
+/** Kestrel copies what it cannot decode (aspnetcore, UrlDecoder.cs): a path has no percent-encoding that is an error. */
+function decode(value: string): string {
+  return value.replace(/(?:%[\da-f]{2})+/gi, (encoded) => {
+    try {
+      return decodeURIComponent(encoded);
+    } catch {
+      return encoded;
+    }
+  });
 }

@@ -4,8 +4,7 @@
  */
 import { randomBytes, randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { requestUrl } from '../requestUrl';
+import { close, listen, requestUrl } from '../loopback';
 
 /** The next `times` (1 by default) requests that carry the right header are answered with this HTTP status. */
 export interface IdentityFault {
@@ -23,23 +22,6 @@ export interface IdentityRequest {
   readonly status: number;
 }
 
-export interface Identity {
-  /** What the app's process needs; `@azure/identity` reads both once per process. */
-  readonly environment: {
-    readonly IDENTITY_ENDPOINT: string;
-    readonly IDENTITY_HEADER: string;
-    /** For commands: they prefer the developer's sign-in to a managed identity. */
-    readonly AZURE_TOKEN_CREDENTIALS: string;
-  };
-  /** All requests so far, in order. */
-  readonly requests: readonly IdentityRequest[];
-  /** Whether this endpoint issued the token, for this resource (a slash at its end does not matter). */
-  isValid(token: string, resource: string): boolean;
-  order(fault: IdentityFault): void;
-  clearFaults(): void;
-  close(): Promise<void>;
-}
-
 interface Answer {
   readonly status: number;
   readonly body: object;
@@ -51,67 +33,74 @@ const tokenLifetime = 24 * 60 * 60;
 
 /** Starts the endpoint on a free port of 127.0.0.1. */
 export async function startIdentity(): Promise<Identity> {
-  const secret = randomUUID();
-  const tokens = new Map<string, string>();
-  const requests: IdentityRequest[] = [];
-  let faults: { readonly status: number; left: number }[] = [];
+  const identity = new Identity();
+  await identity.start();
+  return identity;
+}
 
-  function answer(request: IncomingMessage, { pathname, searchParams }: URL): Answer {
-    if (request.method !== 'GET' || pathname !== '/msi/token') {
-      return refuse(404, `There is no ${request.method ?? ''} ${pathname}`);
-    }
-    if (request.headers['x-identity-header'] !== secret) {
+export class Identity {
+  /** What the app's process needs; `@azure/identity` reads it once per process. */
+  environment = {
+    IDENTITY_ENDPOINT: '',
+    IDENTITY_HEADER: randomUUID() as string,
+    /** For commands: they prefer the developer's sign-in to a managed identity. */
+    AZURE_TOKEN_CREDENTIALS: 'ManagedIdentityCredential',
+  };
+  /** All requests so far, in order. */
+  readonly requests: IdentityRequest[] = [];
+
+  readonly #resources = new Map<string, string>();
+  #faults: { readonly status: number; left: number }[] = [];
+  readonly #server = createServer((request, response) => {
+    const url = requestUrl(request);
+    const { status, body } = this.#answer(request, url);
+    const clientId = url.searchParams.get('client_id');
+    const resource = url.searchParams.get('resource') ?? '';
+    this.requests.push({ resource, ...(clientId !== null && { clientId }), status });
+    response.writeHead(status, { 'Content-Type': 'application/json' }).end(JSON.stringify(body));
+  });
+
+  async start(): Promise<void> {
+    const port = await listen(this.#server);
+    this.environment = { ...this.environment, IDENTITY_ENDPOINT: `http://127.0.0.1:${port}/msi/token` };
+  }
+
+  /** Whether this endpoint issued the token, for this resource (a slash at its end does not matter). */
+  isValid(token: string, resource: string): boolean {
+    return this.#resources.get(token) === withoutSlash(resource);
+  }
+
+  order({ status, times = 1 }: IdentityFault): void {
+    this.#faults.push({ status, left: times });
+  }
+
+  clearFaults(): void {
+    this.#faults = [];
+  }
+
+  close(): Promise<void> {
+    return close(this.#server);
+  }
+
+  #answer({ method = '', headers }: IncomingMessage, { pathname, searchParams }: URL): Answer {
+    if (method !== 'GET' || pathname !== '/msi/token')
+      return refuse(404, `There is no ${method} ${pathname}`);
+    if (headers['x-identity-header'] !== this.environment.IDENTITY_HEADER)
       return refuse(401, 'The header X-IDENTITY-HEADER is missing or not that of this endpoint');
-    }
-    const fault = faults.find(({ left }) => left > 0);
+    const fault = this.#faults.find(({ left }) => left > 0);
     if (fault) {
       fault.left -= 1;
       return refuse(fault.status, 'An ordered fault');
     }
-    if (searchParams.get('api-version') !== apiVersion) {
+    if (searchParams.get('api-version') !== apiVersion)
       return refuse(400, `api-version has to be ${apiVersion}`);
-    }
     const resource = searchParams.get('resource');
     if (!resource) return refuse(400, 'The parameter resource is missing');
     const access_token = randomBytes(32).toString('base64url');
-    tokens.set(access_token, withoutSlash(resource));
+    this.#resources.set(access_token, withoutSlash(resource));
     const expires_on = String(Math.floor(Date.now() / 1000) + tokenLifetime);
     return { status: 200, body: { access_token, expires_on, resource, token_type: 'Bearer' } };
   }
-
-  const server = createServer((request, response) => {
-    const url = requestUrl(request);
-    const { status, body } = answer(request, url);
-    const clientId = url.searchParams.get('client_id');
-    const resource = url.searchParams.get('resource') ?? '';
-    requests.push({ resource, ...(clientId === null ? {} : { clientId }), status });
-    response.writeHead(status, { 'Content-Type': 'application/json' }).end(JSON.stringify(body));
-  });
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject).listen(0, '127.0.0.1', resolve);
-  });
-
-  return {
-    environment: {
-      IDENTITY_ENDPOINT: `http://127.0.0.1:${(server.address() as AddressInfo).port}/msi/token`,
-      IDENTITY_HEADER: secret,
-      AZURE_TOKEN_CREDENTIALS: 'ManagedIdentityCredential',
-    },
-    requests,
-    isValid: (token, resource) => tokens.get(token) === withoutSlash(resource),
-    order({ status, times = 1 }) {
-      faults.push({ status, left: times });
-    },
-    clearFaults() {
-      faults = [];
-    },
-    close() {
-      return new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      });
-    },
-  };
 }
 
 function refuse(statusCode: number, message: string): Answer {

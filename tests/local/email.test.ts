@@ -367,17 +367,17 @@ describe('the mailbox', () => {
 
   test('lists the messages to one recipient under an address that can be shared', async () => {
     for (const name of ['ana', 'ben', 'ana']) await post(messageTo(`${name}@example.com`));
-    const list = await page('/?to=ANA%40example');
-    expect(list).toContain('2 messages to “ANA@example”');
+    const list = await page('/?q=ANA%40example');
+    expect(list).toContain('2 messages with “ANA@example”');
     expect(list).not.toContain('ben@example.com');
-    expect(await page('/?to=nobody')).toContain('No message matches the filter');
-    expect((await json('/messages?to=ben')).map(({ to }) => to)).toEqual([['ben@example.com']]);
+    expect(await page('/?q=nobody')).toContain('No message matches the filter');
+    expect((await json('/messages?q=ben')).map(({ to }) => to)).toEqual([['ben@example.com']]);
   });
 
   test('lists 50 messages a page and the older ones behind a link, which keeps the recipient', async () => {
     await post(messageTo('other@example.com'));
     for (let number = 1; number <= 60; number += 1) await post(messageTo(`person${number}@example.com`));
-    const newest = await page('/?to=person');
+    const newest = await page('/?q=person');
     expect(newest.match(/<li>/g)).toHaveLength(50);
     const [, older = ''] = /href="([^"]*)"\s+rel="next"/.exec(newest) ?? [];
     const rest = await page(older.replace('&amp;', '&'));
