@@ -1,63 +1,5 @@
 /** Requests as a site might have them, for `npm start` and the tests. */
 
-/** A row of dbo.DataAccessDeltaRequests (local/existingTables.sql). Dates are UTC. */
-export interface DeltaRequest {
-  readonly id: number;
-  readonly request_number: string;
-  readonly request_type: string;
-  readonly request_status: string;
-  readonly requested_by_ad_id: string;
-  readonly requested_by_email: string | null;
-  readonly requested_by: string;
-  readonly catalog_name: string;
-  readonly schema_name: string;
-  readonly table_name: string;
-  readonly justification: string;
-  readonly access_start_dt: Date;
-  readonly access_end_dt: Date | null;
-  readonly created_dt: Date;
-  /** The number of the request that this one renews. */
-  readonly renews_request_number: string | null;
-}
-
-/** A row of dbo.DataAccessPalantirRequests. Dates are UTC, the id is a GUID in lower case. */
-export interface PalantirRequest {
-  readonly RequestId: string;
-  readonly RequestNumber: string;
-  readonly ProjectId: string;
-  readonly ProjectRid: string;
-  readonly ProjectName: string;
-  readonly RequestType: string;
-  readonly Status: string;
-  readonly Justification: string;
-  readonly RequestedBy: string;
-  readonly RequestedByEmail: string | null;
-  readonly AccessStartDate: Date;
-  readonly AccessEndDate: Date | null;
-  readonly CreatedAt: Date;
-}
-
-/** A row of dbo.RevokedAccess_Databricks, without its Id. */
-export interface DeltaRevocation {
-  readonly DeltaRequestId: number;
-  readonly Revoked_Dt: Date;
-  readonly Revoked_By: string;
-}
-
-/** A row of dbo.RevokedAccess_Palantir, without its Id. */
-export interface PalantirRevocation {
-  readonly PalantirRequestId: string;
-  readonly Revoked_Dt: Date;
-  readonly Revoked_By: string;
-}
-
-export interface Sample {
-  readonly delta: readonly DeltaRequest[];
-  readonly palantir: readonly PalantirRequest[];
-  readonly deltaRevocations: readonly DeltaRevocation[];
-  readonly palantirRevocations: readonly PalantirRevocation[];
-}
-
 /** What a request is an example of. */
 interface Example {
   readonly status: string;
@@ -78,22 +20,7 @@ interface Person {
 type Random = () => number;
 
 const minute = 60_000;
-const hour = 60 * minute;
-const day = 24 * hour;
-
-/** How many requests of each kind a platform has. */
-const counts = {
-  active: 108,
-  withoutEnd: 20,
-  notApproved: 30,
-  revoked: 30,
-  expired: 39,
-  due14: 24,
-  due7: 24,
-  due1: 20,
-  renewed: 8,
-  renewedAndDue: 2,
-};
+const day = 24 * 60 * minute;
 
 const unusableAddresses = [
   null,
@@ -104,123 +31,136 @@ const unusableAddresses = [
 ];
 
 /**
- * A few hundred requests on each platform: active ones, some without an end, some not approved, some revoked already,
- * some expired, some due for each of the default reminders, some renewed after they were revoked, one of those expired
- * again, and some whose reminder is due but whose address cannot be used. Several people hold many grants. On Databricks
- * one whose reminder would be due was renewed by another request.
+ * The rows of a few hundred requests on each platform: active ones, some without an end, some not approved, some revoked
+ * already, some expired, some due for each of the default reminders, some renewed after they were revoked, one of those
+ * expired again, and some whose reminder is due but whose address cannot be used. Several people hold many grants. On
+ * Databricks one whose reminder would be due was renewed by another request. Dates are UTC.
  * @param now what 'expired' and 'due' refer to; the same `now` and `seed` give the same requests
  */
-export function sampleRequests(now: Date, seed = 1): Sample {
+export function sampleRequests(now: Date, seed = 1) {
   const random = createRandom(seed);
-  const delta: DeltaRequest[] = [];
-  const deltaRevocations: DeltaRevocation[] = [];
-  /** Where the renewed request and its renewal lie. */
-  const renewed = { old: -1, new: -1 };
-  for (const [index, { status, start, end, revokedAt, email, renewal }] of examples(now, random).entries()) {
-    const person = renewal ? renewer : holder(random);
-    const id = index + 1;
-    const [catalog, schema, table] = renewal ? renewedTable : pick(random, tables);
-    delta.push({
-      id,
-      request_number: `DBX-${String(10_000 + id)}`,
-      request_type: pick(random, ['Read', 'Read', 'Read', 'Write']),
-      request_status: status,
-      requested_by_ad_id: person.email.slice(0, person.email.indexOf('@')),
-      requested_by_email: email === undefined ? spelled(random, person.email) : email,
-      requested_by: person.name,
-      catalog_name: catalog,
-      schema_name: schema,
-      table_name: table,
-      justification: pick(random, justifications),
-      access_start_dt: start,
-      access_end_dt: end,
-      created_dt: new Date(start.getTime() - 2 * day),
-      renews_request_number: null,
-    });
-    if (renewal) renewed[renewal] = id - 1;
-    if (!revokedAt) continue;
-    deltaRevocations.push({
-      DeltaRequestId: id,
-      Revoked_Dt: revokedAt,
-      Revoked_By: 'RevokeExpiredDatabricksRequests',
-    });
-  }
+  const onDatabricks = examples(now, random);
+  const renewed = numberOf(onDatabricks.findIndex(({ renewal }) => renewal === 'old'));
+  const delta = onDatabricks.map((example, index) => deltaRequest(random, example, index, renewed));
+  const onPalantir = examples(now, random, false);
+  const palantir = onPalantir.map((example, index) => palantirRequest(random, example, index));
+  return {
+    delta,
+    palantir,
+    deltaRevocations: onDatabricks.flatMap(({ revokedAt }, index) =>
+      revokedAt
+        ? [
+            {
+              DeltaRequestId: index + 1,
+              Revoked_Dt: revokedAt,
+              Revoked_By: 'RevokeExpiredDatabricksRequests',
+            },
+          ]
+        : [],
+    ),
+    palantirRevocations: onPalantir.flatMap(({ revokedAt }, index) =>
+      revokedAt
+        ? [
+            {
+              PalantirRequestId: palantir[index]?.RequestId,
+              Revoked_Dt: revokedAt,
+              Revoked_By: 'RevokeExpiredPalantirRequests',
+            },
+          ]
+        : [],
+    ),
+  };
+}
 
-  const [old, renewal] = [delta[renewed.old], delta[renewed.new]];
-  if (old && renewal) delta[renewed.new] = { ...renewal, renews_request_number: old.request_number };
+const numberOf = (index: number): string => `DBX-${10_001 + index}`;
 
-  const palantir: PalantirRequest[] = [];
-  const palantirRevocations: PalantirRevocation[] = [];
-  for (const [index, { status, start, end, revokedAt, email }] of examples(now, random, false).entries()) {
-    const person = holder(random);
-    const RequestId = guid(random);
-    const project = Math.floor(random() * projects.length);
-    palantir.push({
-      RequestId,
-      RequestNumber: `PAL-${String(20_000 + index + 1)}`,
-      ProjectId: `PRJ-${String(100 + project)}`,
-      ProjectRid: `ri.compass.main.folder.${guid(createRandom(project))}`,
-      ProjectName: projects[project] ?? '',
-      RequestType: pick(random, ['Viewer', 'Viewer', 'Editor', 'Owner']),
-      Status: status,
-      Justification: pick(random, justifications),
-      RequestedBy: person.name,
-      RequestedByEmail: email === undefined ? spelled(random, person.email) : email,
-      AccessStartDate: start,
-      AccessEndDate: end,
-      CreatedAt: new Date(start.getTime() - 2 * day),
-    });
-    if (!revokedAt) continue;
-    palantirRevocations.push({
-      PalantirRequestId: RequestId,
-      Revoked_Dt: revokedAt,
-      Revoked_By: 'RevokeExpiredPalantirRequests',
-    });
-  }
-  return { delta, palantir, deltaRevocations, palantirRevocations };
+function deltaRequest(random: Random, example: Example, index: number, renewed: string) {
+  const { status, start, end, email, renewal } = example;
+  const person = renewal ? renewer : holder(random);
+  const [catalog, schema, table] = renewal ? renewedTable : pick(random, tables);
+  return {
+    id: index + 1,
+    request_number: numberOf(index),
+    request_type: pick(random, ['Read', 'Read', 'Read', 'Write']),
+    request_status: status,
+    requested_by_ad_id: person.email.slice(0, person.email.indexOf('@')),
+    requested_by_email: email === undefined ? spelled(random, person.email) : email,
+    requested_by: person.name,
+    catalog_name: catalog,
+    schema_name: schema,
+    table_name: table,
+    justification: pick(random, justifications),
+    access_start_dt: start,
+    access_end_dt: end,
+    created_dt: new Date(start.getTime() - 2 * day),
+    renews_request_number: renewal === 'new' ? renewed : null,
+  };
+}
+
+function palantirRequest(random: Random, { status, start, end, email }: Example, index: number) {
+  const person = holder(random);
+  const RequestId = guid(random);
+  const project = Math.floor(random() * projects.length);
+  return {
+    RequestId,
+    RequestNumber: `PAL-${20_001 + index}`,
+    ProjectId: `PRJ-${100 + project}`,
+    ProjectRid: `ri.compass.main.folder.${guid(createRandom(project))}`,
+    ProjectName: projects[project] ?? '',
+    RequestType: pick(random, ['Viewer', 'Viewer', 'Editor', 'Owner']),
+    Status: status,
+    Justification: pick(random, justifications),
+    RequestedBy: person.name,
+    RequestedByEmail: email === undefined ? spelled(random, person.email) : email,
+    AccessStartDate: start,
+    AccessEndDate: end,
+    CreatedAt: new Date(start.getTime() - 2 * day),
+  };
 }
 
 function examples(now: Date, random: Random, withRenewal = true): Example[] {
   const second = Math.floor(now.getTime() / 1000) * 1000;
   const midnight = Math.floor(now.getTime() / day) * day;
-  /** A whole minute of the day that many midnights from now. */
-  const inDays = (days: number): Date => new Date(midnight + days * day + between(random, 0, 1439) * minute);
-  const ago = (fewestMinutes: number, mostMinutes: number): Date =>
-    new Date(second - between(random, fewestMinutes, mostMinutes) * minute);
-  const approved = (end: Date | null, revokedAt?: Date, email?: string | null): Example => ({
+  /** A whole minute of a day that lies so many midnights from now. */
+  const inDays = (least: number, most?: number): Date => {
+    const days = most === undefined ? least : between(random, least, most);
+    return new Date(midnight + days * day + between(random, 0, 1439) * minute);
+  };
+  const ago = (fewestDays: number, mostDays: number): Date =>
+    new Date(second - between(random, fewestDays * 24 * 60, mostDays * 24 * 60) * minute);
+  const expired = (): Date => new Date(second - between(random, 30, 30 * 24 * 60) * minute);
+  /** Before any grant here that has expired and is due. */
+  const revokedLongAgo = (): Date => ago(40, 60);
+  const approved = (end: Date | null, rest: Partial<Example> = {}): Example => ({
     status: 'Approved',
     start: new Date(Math.min(second, end?.getTime() ?? Infinity) - between(random, 90, 200) * day),
     end,
-    ...(revokedAt && { revokedAt }),
-    ...(email === undefined ? {} : { email }),
+    ...rest,
   });
-  const expired = (): Date => ago(30, 30 * 24 * 60);
-  /** Before any grant here that has expired and is due. */
-  const revokedLongAgo = (): Date => ago(40 * 24 * 60, 60 * 24 * 60);
   const make = (count: number, example: (index: number) => Example): Example[] =>
     Array.from({ length: count }, (_, index) => example(index));
 
   return shuffle(random, [
-    ...make(counts.active, () => approved(inDays(between(random, 20, 400)))),
-    ...make(counts.withoutEnd, () => approved(null)),
-    ...make(counts.notApproved, (index) => ({
-      ...approved(index % 2 === 0 ? expired() : inDays(between(random, 1, 60))),
+    ...make(108, () => approved(inDays(20, 400))),
+    ...make(20, () => approved(null)),
+    ...make(30, (index) => ({
+      ...approved(index % 2 === 0 ? expired() : inDays(1, 60)),
       status: pick(random, ['Submitted', 'Rejected', 'Withdrawn']),
     })),
-    ...make(counts.revoked, () => {
-      const end = ago(31 * 24 * 60, 200 * 24 * 60);
-      return approved(end, new Date(end.getTime() + between(random, 1, 60) * minute));
+    ...make(30, () => {
+      const end = ago(31, 200);
+      return approved(end, { revokedAt: new Date(end.getTime() + between(random, 1, 60) * minute) });
     }),
-    ...make(counts.expired, () => approved(expired())),
-    ...make(counts.due14, () => approved(inDays(between(random, 8, 14)))),
-    ...make(counts.due7, () => approved(inDays(between(random, 2, 7)))),
-    ...make(counts.due1, () => approved(inDays(1))),
-    ...unusableAddresses.map((email) => approved(inDays(between(random, 1, 14)), undefined, email)),
-    ...make(counts.renewed, () => approved(inDays(between(random, 60, 200)), revokedLongAgo())),
-    ...make(counts.renewedAndDue, () => approved(inDays(between(random, 2, 7)), revokedLongAgo())),
-    approved(expired(), revokedLongAgo()),
-    withRenewal ? { ...approved(inDays(5)), renewal: 'old' as const } : approved(inDays(200)),
-    withRenewal ? { ...approved(inDays(95)), renewal: 'new' as const } : approved(inDays(300)),
+    ...make(39, () => approved(expired())),
+    ...make(24, () => approved(inDays(8, 14))),
+    ...make(24, () => approved(inDays(2, 7))),
+    ...make(20, () => approved(inDays(1))),
+    ...unusableAddresses.map((email) => approved(inDays(1, 14), { email })),
+    ...make(8, () => approved(inDays(60, 200), { revokedAt: revokedLongAgo() })),
+    ...make(2, () => approved(inDays(2, 7), { revokedAt: revokedLongAgo() })),
+    approved(expired(), { revokedAt: revokedLongAgo() }),
+    approved(inDays(withRenewal ? 5 : 200), withRenewal ? { renewal: 'old' } : {}),
+    approved(inDays(withRenewal ? 95 : 300), withRenewal ? { renewal: 'new' } : {}),
   ]);
 }
 
