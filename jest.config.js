@@ -1,6 +1,10 @@
 const { availableParallelism } = require('node:os');
 
-/** @type {import('jest').Config} */
+/**
+ * `npm test` runs all *.test.ts, `npm run test:quick` leaves out *.slow.test.ts: those that need the built app, a process
+ * or a browser, or take seconds. `npm run test:faults` runs *.faults.ts.
+ * @type {import('jest').Config}
+ */
 module.exports = {
   testEnvironment: 'node',
   roots: ['<rootDir>/tests'],

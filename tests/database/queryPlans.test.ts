@@ -35,7 +35,7 @@ const readsStep = (step: string, plan: readonly string[]): boolean => {
 
 /**
  * Where rows are wanted in the order of their ids, SQLite reads the table in that order rather than sort what an index
- * finds: it has no statistics to say how few have ended. tests/sql/realServer.test.ts looks at SQL Server's plan.
+ * finds: it has no statistics to say how few have ended. tests/sql/realServer.slow.test.ts looks at SQL Server's plan.
  */
 const readsInOrder = (step: string, text: string): boolean =>
   /^SCAN r( USING INDEX \S*PK_\S*)?$/.test(step) && /\b(ORDER|GROUP) BY \w\.RequestId;/.test(text);
