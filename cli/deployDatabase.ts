@@ -13,9 +13,9 @@ import { Database } from '../src/database/database';
 import { platforms } from '../src/jobs/platforms';
 import { createCommandCredential } from './credential';
 import { deployScripts } from './deployScripts';
-import { readExpectedSchema } from './doctor/expectedSchema';
 import { examined, readFacts } from './doctor/database';
 import { formatFinding, type Finding } from './doctor/finding';
+import { role } from './doctor/schema';
 import { checkGrantView, checkRequestView } from './doctor/views';
 import { parseArguments, readEnvironment, runCommand } from './environment';
 import { grantRole, type Grantee } from './grantRole';
@@ -42,7 +42,6 @@ runCommand(usage, async () => {
   const { database, identityClientId } = readDatabaseSettings(environment);
   const credential = await createCommandCredential(environment, identityClientId);
   const directory = join(__dirname, '../sql');
-  const schema = readExpectedSchema(directory);
   const log = (line: string): void => console.log(line);
   log(`Database ${database.name} on ${database.server}:${database.port}`);
   const retryOptions = { interactive: true, onRetry: reportRetry };
@@ -51,12 +50,12 @@ runCommand(usage, async () => {
     (connection) =>
       connection.withRetries(deadlineIn(systemClock, timeBudgetMs), async (session) => {
         await deployScripts(session, directory, log, replaceViews ? keepReplacedView : undefined);
-        if (grantee) await grantRole(session, schema.role, grantee, log);
+        if (grantee) await grantRole(session, role, grantee, log);
         const examinedDatabase = examined(session, await readFacts(session));
         const checked: Finding[] = [];
         for (const platform of platforms) {
-          checked.push(...(await checkRequestView(examinedDatabase, platform, schema)));
-          checked.push(...(await checkGrantView(examinedDatabase, platform, schema)));
+          checked.push(...(await checkRequestView(examinedDatabase, platform)));
+          checked.push(...(await checkGrantView(examinedDatabase, platform)));
         }
         return checked;
       }),

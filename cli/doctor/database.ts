@@ -1,25 +1,26 @@
 import type { Row, Session } from '../../src/database/session';
 import { nVarChar, type Parameter, type Statement } from '../../src/database/statement';
-import { failed, ok, type Finding } from './finding';
+import { failed, ok, skipped, type Finding } from './finding';
+import { roleScript } from './schema';
 
-/** A database that is examined: what the checks need of a session, and what holds for all of them. */
-export interface ExaminedDatabase {
-  readonly query: (statement: Statement) => Promise<Row[]>;
+export interface DatabaseFacts {
+  /** As they call themselves. */
+  readonly name: string;
+  readonly version: string;
+  /** Null where sys.databases does not show it. */
+  readonly compatibilityLevel: number | null;
   /**
-   * Whether the signed-in identity has VIEW DEFINITION on the database. To one that has not, such as a plain member of
-   * the role, what it does not see may be there all the same (Microsoft, "Metadata visibility configuration").
+   * Whether the identity has VIEW DEFINITION on the database. One that has not, such as a plain member of the role, does
+   * not see everything that is there (Microsoft, "Metadata visibility configuration").
    */
   readonly seesDefinitions: boolean;
   /** A name in the form in which the database compares names. */
   readonly foldName: (name: string) => string;
 }
 
-export interface DatabaseFacts extends Pick<ExaminedDatabase, 'seesDefinitions' | 'foldName'> {
-  /** As they call themselves. */
-  readonly name: string;
-  readonly version: string;
-  /** Null where sys.databases does not show it. */
-  readonly compatibilityLevel: number | null;
+/** A database that is examined. */
+export interface ExaminedDatabase extends DatabaseFacts {
+  readonly query: (statement: Statement) => Promise<Row[]>;
 }
 
 /** An object's name as a parameter. */
@@ -32,7 +33,6 @@ export async function readFacts(session: Pick<Session, 'query'>): Promise<Databa
   (SELECT d.compatibility_level FROM sys.databases AS d WHERE d.name = DB_NAME()) AS CompatibilityLevel,
   HAS_PERMS_BY_NAME(NULL, N'DATABASE', N'VIEW DEFINITION') AS SeesDefinitions,
   CASE WHEN EXISTS (SELECT 1 FROM sys.schemas AS s WHERE s.name = N'DBO') THEN 1 ELSE 0 END AS NamesIgnoreCase;`,
-    parameters: {},
   });
   const [version = ''] = (row.Version as string).split('\n');
   return {
@@ -46,8 +46,16 @@ export async function readFacts(session: Pick<Session, 'query'>): Promise<Databa
 
 /** @param facts of the database that the session is signed in to */
 export function examined(session: Pick<Session, 'query'>, facts: DatabaseFacts): ExaminedDatabase {
-  const { seesDefinitions, foldName } = facts;
-  return { seesDefinitions, foldName, query: (statement) => session.query(statement) };
+  return { ...facts, query: (statement) => session.query(statement) };
+}
+
+/** A table or view of which nothing is seen: it is missing only to an identity that would see it. */
+export function unseen({ seesDefinitions }: ExaminedDatabase, missing: Finding): Finding {
+  if (seesDefinitions) return missing;
+  return skipped(
+    missing.subject,
+    `cannot be seen by this identity: it is missing, or the identity lacks the role in ${roleScript}`,
+  );
 }
 
 /** The lowest level that knows OPENJSON. */
@@ -58,8 +66,8 @@ export function describeDatabase(
   { name, version, compatibilityLevel }: DatabaseFacts,
   address: string,
 ): Finding[] {
-  const level = compatibilityLevel ?? minCompatibilityLevel;
   const database = ok('database', `${name} on ${address}, ${version}`);
+  const level = compatibilityLevel ?? minCompatibilityLevel;
   if (level >= minCompatibilityLevel) return [database];
   return [
     database,

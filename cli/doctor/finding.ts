@@ -8,24 +8,17 @@ export interface Finding {
   readonly advice?: string;
 }
 
-export const ok = (subject: string, message: string): Finding => ({ status: 'ok', subject, message });
-export const warning = (subject: string, message: string, advice: string): Finding => ({
-  status: 'warning',
-  subject,
-  message,
-  advice,
-});
-export const failed = (subject: string, message: string, advice: string): Finding => ({
-  status: 'failed',
-  subject,
-  message,
-  advice,
-});
-export const skipped = (subject: string, because: string): Finding => ({
-  status: 'skipped',
-  subject,
-  message: because,
-});
+const plain =
+  (status: 'ok' | 'skipped') =>
+  (subject: string, message: string): Finding => ({ status, subject, message });
+const advising =
+  (status: 'warning' | 'failed') =>
+  (subject: string, message: string, advice: string): Finding => ({ status, subject, message, advice });
+
+export const ok = plain('ok');
+export const skipped = plain('skipped');
+export const warning = advising('warning');
+export const failed = advising('failed');
 
 const signs = { ok: '✓', warning: '!', failed: '✗', skipped: '–' } as const;
 

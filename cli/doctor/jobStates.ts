@@ -15,12 +15,11 @@ export async function checkJobStates(
   const findings: Finding[] = [];
   for (const job of jobs) {
     const { state, stateReason } = await readJobState(database, job, settings, runsForState, systemClock);
-    const message = `${stateWords[state]}. ${stateReason}`;
     const subject = `job ${job.type}`;
+    const message = `${stateWords[state]}. ${stateReason}`;
     if (state === 'Misconfigured' || state === 'Overdue' || state === 'Failed')
       findings.push(failed(subject, message, advice));
-    else if (state === 'Attention') findings.push(warning(subject, message, advice));
-    else findings.push(ok(subject, message));
+    else findings.push(state === 'Attention' ? warning(subject, message, advice) : ok(subject, message));
   }
   return findings;
 }

@@ -1,20 +1,18 @@
-import type { ExpectedSchema } from './expectedSchema';
 import { objectName, type ExaminedDatabase } from './database';
 import { failed, ok, skipped, warning, type Finding } from './finding';
+import { requestTables, role, roleScript, type Grants } from './schema';
 
-/** Whether the identity that is signed in may do what the jobs do, and nothing to the request tables. */
-export async function checkPermissions(
-  database: ExaminedDatabase,
-  schema: ExpectedSchema,
-): Promise<Finding[]> {
-  const { grants, role, roleScript, requestTables } = schema;
-  const user = await userName(database);
-  const lacking: Finding[] = [];
-  for (const { object, permissions } of grants) {
+/** Whether the signed-in identity may do what the jobs do, and nothing to the request tables. */
+export async function checkPermissions(database: ExaminedDatabase, grants: Grants): Promise<Finding[]> {
+  const [row] = await database.query({ name: 'readUserName', sql: 'SELECT USER_NAME() AS Name;' });
+  const user = row?.Name as string;
+  const objects = Object.entries(grants);
+  const findings: Finding[] = [];
+  for (const [object, permissions] of objects) {
     const held = await readPermissions(database, object, permissions);
     const missing = permissions.filter((permission) => !held.includes(permission));
     if (missing.length > 0)
-      lacking.push(
+      findings.push(
         failed(
           `permissions on ${object}`,
           `${user} lacks ${missing.join(', ')}`,
@@ -22,10 +20,10 @@ export async function checkPermissions(
         ),
       );
   }
-  const findings =
-    lacking.length > 0
-      ? lacking
-      : [ok('permissions', `${user} has all that ${roleScript} grants, on ${grants.length} objects`)];
+  if (findings.length === 0)
+    findings.push(
+      ok('permissions', `${user} has all that ${roleScript} grants, on ${objects.length} objects`),
+    );
   for (const table of requestTables) {
     const excess = await readPermissions(database, table, ['SELECT', 'INSERT', 'UPDATE', 'DELETE']);
     if (excess.length > 0)
@@ -33,66 +31,11 @@ export async function checkPermissions(
         warning(
           `permissions on ${table}`,
           `${user} has ${excess.join(', ')}: more than the jobs need`,
-          `right for who deploys; the function app's identity should be in the role ${role} alone`,
+          `right for an identity that deploys; that of the function app needs only the role ${role}`,
         ),
       );
   }
   return findings;
-}
-
-/** Whether the role is granted what its script says. UNMASK is for a site to give (masks.ts). */
-export async function checkRole(
-  { query, seesDefinitions }: ExaminedDatabase,
-  { role, grants, roleScript }: ExpectedSchema,
-): Promise<Finding> {
-  const subject = `role ${role}`;
-  const parameters = { role: objectName(role) };
-  const rows = await query({
-    name: 'readRolePermissions',
-    sql: `SELECT s.name + N'.' + o.name AS Name, p.permission_name AS Permission, c.name AS ColumnName
-FROM sys.database_permissions AS p
-LEFT JOIN sys.columns AS c ON c.object_id = p.major_id AND c.column_id = p.minor_id
-JOIN sys.objects AS o ON o.object_id = p.major_id
-JOIN sys.schemas AS s ON s.schema_id = o.schema_id
-WHERE p.grantee_principal_id = DATABASE_PRINCIPAL_ID(@role) AND p.class = 1 AND p.state IN ('G', 'W')
-  AND p.permission_name <> N'UNMASK';`,
-    parameters,
-  });
-  if (rows.length === 0) {
-    return seesDefinitions
-      ? failed(subject, 'missing, or granted nothing', 'npm run db:deploy')
-      : skipped(subject, 'cannot be seen by this identity');
-  }
-  const granted = new Set(
-    rows.map(({ Name, Permission, ColumnName }) => {
-      const column = ColumnName === null ? '' : ` (${ColumnName as string})`;
-      return `${Permission as string}${column} ON ${Name as string}`;
-    }),
-  );
-  const expected = new Set(
-    grants.flatMap(({ object, permissions }) =>
-      permissions.map((permission) => `${permission} ON ${object}`),
-    ),
-  );
-  const missing = [...expected].filter((grant) => !granted.has(grant));
-  if (missing.length > 0) return failed(subject, `not granted ${missing.join('; ')}`, 'npm run db:deploy');
-  const excess = [...granted].filter((grant) => !expected.has(grant));
-  if (excess.length > 0)
-    return warning(
-      subject,
-      `granted more than in ${roleScript}: ${excess.join('; ')}`,
-      'REVOKE it from the role',
-    );
-  return ok(subject, `${expected.size} permissions, as in ${roleScript}`);
-}
-
-async function userName({ query }: ExaminedDatabase): Promise<string> {
-  const [row] = await query({
-    name: 'readUserName',
-    sql: 'SELECT USER_NAME() AS Name;',
-    parameters: {},
-  });
-  return row?.Name as string;
 }
 
 /**
@@ -115,4 +58,44 @@ async function readPermissions(
     parameters: { object: objectName(object) },
   });
   return permissions.filter((permission) => row[permission] === 1);
+}
+
+/** Whether the role is granted what its script says. UNMASK is for a site to grant (protection.ts). */
+export async function checkRole(
+  { query, seesDefinitions }: ExaminedDatabase,
+  grants: Grants,
+): Promise<Finding> {
+  const subject = `role ${role}`;
+  const rows = await query({
+    name: 'readRolePermissions',
+    sql: `SELECT s.name + N'.' + o.name AS Name, p.permission_name AS Permission, c.name AS ColumnName
+FROM sys.database_permissions AS p
+LEFT JOIN sys.columns AS c ON c.object_id = p.major_id AND c.column_id = p.minor_id
+JOIN sys.objects AS o ON o.object_id = p.major_id
+JOIN sys.schemas AS s ON s.schema_id = o.schema_id
+WHERE p.grantee_principal_id = DATABASE_PRINCIPAL_ID(@role) AND p.class = 1 AND p.state IN ('G', 'W')
+  AND p.permission_name <> N'UNMASK';`,
+    parameters: { role: objectName(role) },
+  });
+  if (rows.length === 0)
+    return seesDefinitions
+      ? failed(subject, 'missing, or granted nothing', 'npm run db:deploy')
+      : skipped(subject, 'cannot be seen by this identity');
+  const granted = rows.map(({ Name, Permission, ColumnName }) => {
+    const column = ColumnName === null ? '' : ` (${ColumnName as string})`;
+    return `${Permission as string}${column} ON ${Name as string}`;
+  });
+  const expected = Object.entries(grants).flatMap(([object, permissions]) =>
+    permissions.map((permission) => `${permission} ON ${object}`),
+  );
+  const missing = expected.filter((grant) => !granted.includes(grant));
+  if (missing.length > 0) return failed(subject, `not granted ${missing.join('; ')}`, 'npm run db:deploy');
+  const excess = granted.filter((grant) => !expected.includes(grant));
+  if (excess.length > 0)
+    return warning(
+      subject,
+      `granted more than in ${roleScript}: ${excess.join('; ')}`,
+      'REVOKE it from the role',
+    );
+  return ok(subject, `${expected.length} permissions, as in ${roleScript}`);
 }

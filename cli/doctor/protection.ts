@@ -1,43 +1,44 @@
-import type { ExpectedSchema } from './expectedSchema';
+/** What a database does to rows and columns before the app sees them. */
 import { objectName, type ExaminedDatabase } from './database';
 import { ok, skipped, warning, type Finding } from './finding';
+import { requestTables, role, tables } from './schema';
 
-/**
- * The tables whose rows a security policy filters. It does so through views too, without a word, for db_owner as well
- * (Microsoft, "Row-level security"): a run that sees no grant completes with 0.
- */
-export async function checkRowLevelSecurity(
-  { query, seesDefinitions }: ExaminedDatabase,
-  { role, requestTables, tables }: ExpectedSchema,
-): Promise<Finding[]> {
-  const subject = 'row-level security';
-  const filters = await query({
-    name: 'readSecurityPolicies',
-    sql: `SELECT DISTINCT p.name AS Policy, s.name + N'.' + t.name AS TableName
-FROM sys.security_policies AS p
-JOIN sys.security_predicates AS f ON f.object_id = p.object_id
-JOIN sys.objects AS t ON t.object_id = f.target_object_id
-JOIN sys.schemas AS s ON s.schema_id = t.schema_id
-WHERE p.is_enabled = 1 AND f.predicate_type_desc = N'FILTER';`,
-    parameters: {},
+/** The masked and the encrypted columns of a request table. An identity that may not see the table sees none. */
+export async function checkColumns(database: ExaminedDatabase, table: string): Promise<Finding[]> {
+  return [...(await checkMasks(database, table)), ...(await checkAlwaysEncrypted(database, table))];
+}
+
+/** Behind a mask, an end or an address is made up, in the views too (Microsoft, "Dynamic data masking"). */
+async function checkMasks({ query }: ExaminedDatabase, table: string): Promise<Finding[]> {
+  const columns = await query({
+    name: 'readMaskedColumns',
+    sql: `SELECT m.name AS Name, HAS_PERMS_BY_NAME(NULL, N'DATABASE', N'UNMASK') AS UnmasksAll,
+  HAS_PERMS_BY_NAME(@table, N'OBJECT', N'UNMASK', m.name, N'COLUMN') AS Unmasks,
+  CASE WHEN EXISTS (
+    SELECT 1 FROM sys.database_permissions AS p
+    WHERE p.grantee_principal_id = DATABASE_PRINCIPAL_ID(@role) AND p.permission_name = N'UNMASK' AND p.state IN ('G', 'W')
+      AND (p.class <> 1 OR p.major_id = m.object_id AND p.minor_id IN (0, m.column_id))
+  ) THEN 1 ELSE 0 END AS RoleUnmasks
+FROM sys.masked_columns AS m
+WHERE m.object_id = OBJECT_ID(@table) AND m.is_masked = 1;`,
+    parameters: { table: objectName(table), role: objectName(role) },
   });
-  if (filters.length === 0)
-    return [
-      seesDefinitions ? ok(subject, 'filters no table') : skipped(subject, 'cannot be seen by this identity'),
-    ];
-  const known = new Set([...requestTables, ...tables.map(({ name }) => name)]);
-  return filters.map(({ Policy, TableName }) => {
-    const table = TableName as string;
+  return columns.flatMap(({ Name, UnmasksAll, Unmasks, RoleUnmasks }) => {
+    const sees = UnmasksAll === 1 || Unmasks === 1;
+    if (sees && RoleUnmasks === 1) return [];
+    const column = Name as string;
     return warning(
-      `${subject} of ${table}`,
-      `the policy ${Policy as string} filters it${known.has(table) ? '' : ', which matters if a view reads it'}: rows that it keeps from the app are missing without an error`,
-      `let its predicate pass the app: OR IS_ROLEMEMBER(N'${role}') = 1`,
+      `column ${table}.${column}`,
+      sees
+        ? `masked: this identity sees through it (UNMASK), the role ${role} does not`
+        : 'masked, and this identity cannot see through it: it lacks UNMASK',
+      `if the view maps it, GRANT UNMASK ON ${table} (${column}) TO ${role} (before SQL Server 2022: GRANT UNMASK TO ${role})`,
     );
   });
 }
 
-/** The encrypted columns of a request table: the app holds no key (Microsoft, "Always Encrypted"). */
-export async function checkAlwaysEncrypted({ query }: ExaminedDatabase, table: string): Promise<Finding[]> {
+/** The app holds no key (Microsoft, "Always Encrypted"). */
+async function checkAlwaysEncrypted({ query }: ExaminedDatabase, table: string): Promise<Finding[]> {
   const columns = await query({
     name: 'readEncryptedColumns',
     sql: `SELECT c.name AS Name, c.encryption_type_desc AS Encryption
@@ -52,4 +53,37 @@ WHERE c.object_id = OBJECT_ID(@table) AND c.encryption_type IS NOT NULL;`,
       'if the view maps it, map a column that is not encrypted',
     ),
   );
+}
+
+/**
+ * The tables whose rows a security policy filters, silently, through views too and for db_owner as well (Microsoft,
+ * "Row-level security"): a run that sees no grant completes with 0.
+ */
+export async function checkRowLevelSecurity({
+  query,
+  seesDefinitions,
+}: ExaminedDatabase): Promise<Finding[]> {
+  const subject = 'row-level security';
+  const filters = await query({
+    name: 'readSecurityPolicies',
+    sql: `SELECT DISTINCT p.name AS Policy, s.name + N'.' + t.name AS TableName
+FROM sys.security_policies AS p
+JOIN sys.security_predicates AS f ON f.object_id = p.object_id
+JOIN sys.objects AS t ON t.object_id = f.target_object_id
+JOIN sys.schemas AS s ON s.schema_id = t.schema_id
+WHERE p.is_enabled = 1 AND f.predicate_type_desc = N'FILTER';`,
+  });
+  if (filters.length === 0)
+    return [
+      seesDefinitions ? ok(subject, 'filters no table') : skipped(subject, 'cannot be seen by this identity'),
+    ];
+  const known = [...requestTables, ...tables.map(({ name }) => name)];
+  return filters.map(({ Policy, TableName }) => {
+    const table = TableName as string;
+    return warning(
+      `${subject} of ${table}`,
+      `the policy ${Policy as string} filters it${known.includes(table) ? '' : ', which matters if a view reads it'}: rows that it keeps from the app are missing without an error`,
+      `let its predicate pass the app: OR IS_ROLEMEMBER(N'${role}') = 1`,
+    );
+  });
 }

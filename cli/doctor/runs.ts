@@ -1,3 +1,4 @@
+import type { Row } from '../../src/database/session';
 import { formatUtc } from '../../src/format';
 import { jobs } from '../../src/jobs/catalogue';
 import type { JobRun } from '../../src/jobRun/jobRun';
@@ -5,23 +6,26 @@ import { objectName, type ExaminedDatabase } from './database';
 import { failed, ok, warning, type Finding } from './finding';
 
 const table = 'dbo.JobRun';
-const statuses: readonly JobRun['status'][] = ['InProgress', 'Completed', 'Failed'];
-const jobTypes = jobs.map(({ type }) => type);
 
 /** Rows that are named, at most. */
 const maxNamedRuns = 10;
 
-/** Whether the rows of JobRun are such as the jobs write, and can be written at all. */
+/** The values that a column may hold, compared exactly. */
+const expectedValues: Readonly<Record<'Status' | 'Job_Type', readonly string[]>> = {
+  Status: ['InProgress', 'Completed', 'Failed'] satisfies JobRun['status'][],
+  Job_Type: jobs.map(({ type }) => type),
+};
+
+/** Whether the rows of JobRun are as the jobs write them, and can be written at all. */
 export async function checkRuns(database: ExaminedDatabase): Promise<Finding[]> {
-  const findings = [...(await checkTriggers(database)), ...(await checkRows(database))];
   const [totals] = await database.query({
     name: 'countRuns',
     sql: `SELECT COUNT(*) AS Runs, COUNT(CASE WHEN r.Status = 'InProgress' THEN 1 END) AS InProgress FROM ${table} AS r;`,
-    parameters: {},
   });
   return [
     ok(`runs in ${table}`, `${totals?.Runs as number}, ${totals?.InProgress as number} in progress`),
-    ...findings,
+    ...(await checkTriggers(database)),
+    ...(await checkRows(database)),
   ];
 }
 
@@ -41,45 +45,52 @@ async function checkTriggers({ query }: ExaminedDatabase): Promise<Finding[]> {
   );
 }
 
-/** Rows that another program or a clock that was wrong has left. */
+/** Rows that another program, or a clock that was wrong, has left. */
 async function checkRows({ query }: ExaminedDatabase): Promise<Finding[]> {
-  const list = (values: readonly string[]): string => values.map((value) => `'${value}'`).join(', ');
+  const unexpected = Object.entries(expectedValues).map(
+    ([column, values]) =>
+      `r.${column} COLLATE Latin1_General_BIN2 NOT IN (${values.map((value) => `'${value}'`).join(', ')})`,
+  );
   const rows = await query({
     name: 'readStrangeRuns',
     sql: `SELECT TOP (${maxNamedRuns}) r.Job_Id, r.Job_Type, r.Status, r.Started_At
 FROM ${table} AS r
 WHERE r.Status = 'InProgress' AND r.Started_At > DATEADD(MINUTE, 1, GETUTCDATE())
-  OR r.Status COLLATE Latin1_General_BIN2 NOT IN (${list(statuses)})
-  OR r.Job_Type COLLATE Latin1_General_BIN2 NOT IN (${list(jobTypes)})
+  OR ${unexpected.join('\n  OR ')}
 ORDER BY r.Id DESC;`,
-    parameters: {},
   });
   return rows.flatMap((row) => {
-    const subject = `run ${row.Job_Id as string}`;
-    const misspelt = [
-      ...findMisspelt(row.Job_Id as string, 'Status', row.Status as string, statuses),
-      ...findMisspelt(row.Job_Id as string, 'Job_Type', row.Job_Type as string, jobTypes),
-    ];
+    const misspelt = (['Status', 'Job_Type'] as const).flatMap((column) => findMisspelt(row, column));
     if (misspelt.length > 0) return misspelt;
     return warning(
-      subject,
+      `run ${row.Job_Id as string}`,
       `${row.Job_Type as string}, in progress since ${formatUtc(row.Started_At as Date)}, which is in the future`,
       'the next run closes it; find out which clock was wrong, or which program writes to the table',
     );
   });
 }
 
-/** Most collations ignore case: such a row takes part in the lock, and nobody recognises it. */
-function findMisspelt(jobId: string, column: string, value: string, expected: readonly string[]): Finding[] {
+/** Most collations ignore case: such a row takes part in the lock, and nothing recognises it. */
+function findMisspelt(row: Row, column: keyof typeof expectedValues): Finding[] {
+  const jobId = row.Job_Id as string;
+  const value = row[column] as string;
+  const expected = expectedValues[column];
   if (expected.includes(value)) return [];
+  const subject = `run ${jobId}`;
   const meant = expected.find((one) => one.toLowerCase() === value.toLowerCase());
+  if (meant === undefined)
+    return [
+      failed(
+        subject,
+        `${column} is '${value}', expected one of ${expected.join(', ')}`,
+        'correct or delete the row',
+      ),
+    ];
   return [
     failed(
-      `run ${jobId}`,
-      `${column} is '${value}', expected ${meant === undefined ? `one of ${expected.join(', ')}` : `'${meant}'`}`,
-      meant === undefined
-        ? 'correct or delete the row'
-        : `UPDATE ${table} SET ${column} = '${meant}' WHERE Job_Id = '${jobId}'`,
+      subject,
+      `${column} is '${value}', expected '${meant}'`,
+      `UPDATE ${table} SET ${column} = '${meant}' WHERE Job_Id = '${jobId}'`,
     ),
   ];
 }

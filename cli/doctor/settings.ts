@@ -1,5 +1,10 @@
-import { readSettings, settingsInForce, type Environment, type Settings } from '../../src/config/settings';
-import { findMisspelt } from '../misspeltSettings';
+import {
+  readSettings,
+  settingNames,
+  settingsInForce,
+  type Environment,
+  type Settings,
+} from '../../src/config/settings';
 import { failed, ok, warning, type Finding } from './finding';
 
 /** The settings as far as they can be used, so that one malformed setting does not hide other faults. */
@@ -8,8 +13,8 @@ export interface UsableSettings {
   readonly settings: Settings;
   /** As they are given. */
   readonly given: Settings;
-  /** The first of these settings that is malformed or missing. */
-  readonly malformed: (...names: readonly string[]) => string | undefined;
+  /** Says which of these settings has to be corrected first: one that is malformed or missing. */
+  readonly fault: (...names: readonly string[]) => string | undefined;
 }
 
 /** Valid values for the settings without a default. */
@@ -20,36 +25,39 @@ const examples: Environment = {
   EMAIL_SENDER_ADDRESS: 'access@example.com',
 };
 
-/** Reads the settings: what is missing, malformed or misspelt, and the values in force. */
+/** A variable that looks like a setting: a slip in its name leaves the setting without a value. */
+const settingLike =
+  /^(?:SQL|EMAIL|RENEWAL|REQUEST|NOTIFICATION|CONTACT|ORGANISATION|NOTIFY|REVOCATION|SCHEDULE|DOCUMENTATION)[_-]/i;
+
+/** Reads the settings: what is missing, malformed or unknown, and the values in force. */
 export function checkSettings(environment: Environment): { findings: Finding[]; usable: UsableSettings } {
-  const settings = readSettings(environment);
-  const { problems } = settings;
-  const names = new Set<string>(problems.map(({ setting }) => setting));
-  const malformed = (...wanted: readonly string[]): string | undefined =>
-    wanted.find((name) => names.has(name));
+  const given = readSettings(environment);
+  const wrong = given.problems.map(({ setting }) => setting as string);
+  const fault: UsableSettings['fault'] = (...names) => {
+    const first = names.find((name) => wrong.includes(name));
+    return first && `${first} has to be corrected first`;
+  };
+  const known: readonly string[] = settingNames;
+  const unknown = Object.keys(environment).filter((name) => settingLike.test(name) && !known.includes(name));
   const findings = [
-    ...problems.map(({ setting, message }) =>
+    ...given.problems.map(({ setting, message }) =>
       failed(`setting ${setting}`, message, 'correct it in the app settings (locally: local.settings.json)'),
     ),
-    ...findMisspelt(environment).map(({ given, meant }) =>
-      warning(`setting ${given}`, `unknown; is ${meant} meant?`, `rename it to ${meant}, or remove it`),
+    ...unknown.map((name) =>
+      warning(
+        `setting ${name}`,
+        'unknown to the app',
+        'if a setting is meant, correct its name (docs/settings.md)',
+      ),
     ),
     ...settingsInForce(environment).map(({ setting, value, isDefault }) =>
       ok(`setting ${setting}`, value === undefined ? 'not set' : `${value}${isDefault ? ' (default)' : ''}`),
     ),
   ];
-  if (problems.length === 0)
-    return {
-      findings: [ok('settings', 'complete and well-formed'), ...findings],
-      usable: { settings, given: settings, malformed },
-    };
-
-  const replaced = new Set(names);
+  if (wrong.length === 0) findings.unshift(ok('settings', 'complete and well-formed'));
   // A login needs both of its settings, or neither.
-  if (malformed('SQL_USER', 'SQL_PASSWORD')) replaced.add('SQL_USER').add('SQL_PASSWORD');
-  const corrected = Object.fromEntries([...replaced].map((name) => [name, examples[name]]));
-  return {
-    findings,
-    usable: { settings: readSettings({ ...environment, ...corrected }), given: settings, malformed },
-  };
+  const login = fault('SQL_USER', 'SQL_PASSWORD') ? ['SQL_USER', 'SQL_PASSWORD'] : [];
+  const corrections = Object.fromEntries([...wrong, ...login].map((name) => [name, examples[name]]));
+  const settings = readSettings({ ...environment, ...corrections });
+  return { findings, usable: { settings, given, fault } };
 }

@@ -1,142 +1,124 @@
+import type { Row } from '../../src/database/session';
 import { formatCount } from '../../src/format';
-import { objectName, type ExaminedDatabase } from './database';
-import {
-  describeCheck,
-  describeColumn,
-  describeForeignKey,
-  describeIndex,
-  describeKey,
-  type Definitions,
-  type ExpectedTable,
-} from './expectedSchema';
+import { objectName, unseen, type ExaminedDatabase } from './database';
 import { failed, ok, skipped, warning, type Finding } from './finding';
+import type { ExpectedTable } from './schema';
 
 /** A definition as the database has it. */
 interface Actual {
   readonly definition: string;
   /** The identity may not see its end: a plain member of the role sees neither conditions nor the request tables. */
-  readonly cut: boolean;
+  readonly cut?: boolean;
 }
+type Kind = 'columns' | 'indexes' | 'constraints';
+type ActualTable = Readonly<Record<Kind, ReadonlyMap<string, Actual>>>;
 
 /** Whether a table has the columns, keys, indexes and constraints of its script. */
-export async function checkTable(
-  database: ExaminedDatabase,
-  table: ExpectedTable,
-  roleScript: string,
-): Promise<Finding[]> {
+export async function checkTable(database: ExaminedDatabase, table: ExpectedTable): Promise<Finding[]> {
   const subject = `table ${table.name}`;
-  const spell = spelling(database, table);
-  const columns = (await readColumns(database, table.name)).map((column) => ({
-    ...column,
-    name: spell(column.name),
-  }));
-  if (columns.length === 0)
-    return [
-      database.seesDefinitions
-        ? failed(subject, 'missing', 'npm run db:deploy')
-        : skipped(
-            subject,
-            `cannot be seen by this identity: it is missing, or the identity lacks the role in ${roleScript}`,
-          ),
-    ];
-  /** Of a table that it sees an identity sees all columns, but perhaps not all else. */
-  const hidden = !database.seesDefinitions;
-  const unchanged = 'npm run db:deploy leaves a table that exists unchanged';
-  const byHand = (): string => `change it by hand to what ${table.script} says: ${unchanged}`;
+  const actual = await readTable(database, table);
+  if (actual.columns.size === 0) return [unseen(database, failed(subject, 'missing', 'npm run db:deploy'))];
   const findings = [
-    ...compare(`column ${table.name}.`, table.columns, new Map(columns.map(toActualColumn)), {
-      missing: (name, definition) =>
-        `ALTER TABLE ${table.name} ADD ${name} ${definition}${definition.endsWith('NOT NULL') ? ', with a DEFAULT if the table has rows' : ''} (${unchanged})`,
-      different: byHand,
-    }),
-    ...compare('index ', table.indexes, await readIndexes(database, table.name, spell), {
-      hidden,
-      missing: (_, definition) => (isIndex(definition) ? 'npm run db:deploy' : byHand()),
-      different: (name, definition) =>
-        isIndex(definition) ? `DROP INDEX ${name} ON ${table.name}, then npm run db:deploy` : byHand(),
-    }),
-    ...compare('constraint ', table.constraints, await readConstraints(database, table.name, spell), {
-      hidden,
-      missing: byHand,
-      different: byHand,
-    }),
-    ...columns
-      .filter(({ name, nullable }) => !nullable && !table.columns.has(name))
-      .map(({ name }) =>
-        warning(
-          `column ${table.name}.${name}`,
-          'NOT NULL and unknown to the app, which writes no value into it',
-          'give it a default, or drop it',
-        ),
-      ),
+    ...compare('columns', database, table, actual),
+    ...compare('indexes', database, table, actual),
+    ...compare('constraints', database, table, actual),
+    ...unknownColumns(table, actual),
   ];
   if (findings.length > 0) return findings;
+  const count = (kind: Kind): number => Object.keys(table[kind]).length;
   const counts = [
-    formatCount(table.columns.size, 'column'),
-    formatCount(table.indexes.size, 'key or index', 'keys and indexes'),
-    formatCount(table.constraints.size, 'constraint'),
+    formatCount(count('columns'), 'column'),
+    formatCount(count('indexes'), 'key or index', 'keys and indexes'),
+    formatCount(count('constraints'), 'constraint'),
   ];
   return [ok(subject, `${counts.join(', ')}, as in ${table.script}`)];
 }
 
+function compare(
+  kind: Kind,
+  { seesDefinitions }: ExaminedDatabase,
+  table: ExpectedTable,
+  actual: ActualTable,
+): Finding[] {
+  return Object.entries(table[kind]).flatMap(([name, definition]) => {
+    const subject = subjectOf(kind, table, name);
+    const found = actual[kind].get(name);
+    // Of a table that an identity sees, it sees all columns, but perhaps not all else.
+    if (!found && kind !== 'columns' && !seesDefinitions)
+      return skipped(subject, 'cannot be seen by this identity');
+    if (!found) return failed(subject, 'missing', adviceOnMissing(kind, table, name, definition));
+    const same = found.cut ? definition.startsWith(found.definition) : definition === found.definition;
+    if (same) return [];
+    const advice = isIndex(definition)
+      ? `DROP INDEX ${name} ON ${table.name}, then npm run db:deploy`
+      : byHand(table);
+    return failed(subject, `is ${found.definition}, expected ${definition}`, advice);
+  });
+}
+
+const subjectOf = (kind: Kind, table: ExpectedTable, name: string): string =>
+  ({ columns: `column ${table.name}.${name}`, indexes: `index ${name}`, constraints: `constraint ${name}` })[
+    kind
+  ];
+
+const unchanged = 'npm run db:deploy leaves a table that exists unchanged';
+const byHand = ({ script }: ExpectedTable): string =>
+  `change it by hand to what ${script} says: ${unchanged}`;
+
 /** As opposed to a key, which belongs to the table's own script. */
 const isIndex = (definition: string): boolean => definition.includes('INDEX');
 
-/** Gives names of the database as the script spells them, where the database takes them for the same. */
-function spelling(
-  { foldName }: ExaminedDatabase,
-  { columns, indexes, constraints }: ExpectedTable,
-): Spelling {
-  const referenced = [...constraints.values()].flatMap((text) => /^REFERENCES (\w+)$/.exec(text)?.[1] ?? []);
-  const names = [...columns.keys(), ...indexes.keys(), ...constraints.keys(), ...referenced];
+function adviceOnMissing(kind: Kind, table: ExpectedTable, name: string, definition: string): string {
+  if (isIndex(definition)) return 'npm run db:deploy';
+  if (kind !== 'columns') return byHand(table);
+  const required = definition.endsWith('NOT NULL') ? ', with a DEFAULT if the table has rows' : '';
+  return `ALTER TABLE ${table.name} ADD ${name} ${definition}${required} (${unchanged})`;
+}
+
+function unknownColumns(table: ExpectedTable, { columns }: ActualTable): Finding[] {
+  return [...columns]
+    .filter(([name, { definition }]) => definition.endsWith('NOT NULL') && !(name in table.columns))
+    .map(([name]) =>
+      warning(
+        subjectOf('columns', table, name),
+        'NOT NULL and unknown to the app, which writes no value into it',
+        'give it a default, or drop it',
+      ),
+    );
+}
+
+/** A name of the database as the table's script spells it, where the database takes the two for the same. */
+type Spell = (name: string) => string;
+
+function spelling({ foldName }: ExaminedDatabase, { columns, indexes, constraints }: ExpectedTable): Spell {
+  const referenced = Object.values(constraints).flatMap((text) => /^REFERENCES (\w+)$/.exec(text)?.[1] ?? []);
+  const names = [...[columns, indexes, constraints].flatMap((part) => Object.keys(part)), ...referenced];
   const spelled = new Map(names.map((name) => [foldName(name), name]));
   return (name) => spelled.get(foldName(name)) ?? name;
 }
 
-type Spelling = (name: string) => string;
-
-interface Advice {
-  /** What is not found may be there, and not be shown to this identity. */
-  readonly hidden?: boolean;
-  readonly missing: (name: string, definition: string) => string;
-  readonly different: (name: string, definition: string) => string;
-}
-
-function compare(
-  subject: string,
-  expected: Definitions,
-  actual: ReadonlyMap<string, Actual>,
-  advice: Advice,
-): Finding[] {
-  return [...expected].flatMap(([name, definition]) => {
-    const found = actual.get(name);
-    if (!found && advice.hidden) return skipped(subject + name, 'cannot be seen by this identity');
-    if (!found) return failed(subject + name, 'missing', advice.missing(name, definition));
-    const same = found.cut ? definition.startsWith(found.definition) : definition === found.definition;
-    if (same) return [];
-    return failed(
-      subject + name,
-      `is ${found.definition}, expected ${definition}`,
-      advice.different(name, definition),
-    );
-  });
-}
-
-export interface Column {
-  readonly name: string;
-  /** In lower case, for example "varchar". */
-  readonly type: string;
-  /** In characters; -1: MAX; undefined: the type has none. */
-  readonly length?: number;
-  readonly nullable: boolean;
-  readonly identity: boolean;
+/** A table as the database has it; no columns if it is not there or the identity may not see it. */
+export async function readTable(database: ExaminedDatabase, table: ExpectedTable): Promise<ActualTable> {
+  const spell = spelling(database, table);
+  const columns = await readColumns(database, table.name);
+  return {
+    columns: new Map(columns.map(({ name, definition }) => [spell(name), { definition }])),
+    indexes: await readIndexes(database, table.name, spell),
+    constraints: await readConstraints(database, table.name, spell),
+  };
 }
 
 /** Bytes of a character, for types with a length. */
 const characterSizes: Readonly<Record<string, number>> = { char: 1, varchar: 1, nchar: 2, nvarchar: 2 };
 
-/** The columns of a table or view; none if it is not there or the identity may not see it. */
-export async function readColumns({ query }: ExaminedDatabase, object: string): Promise<Column[]> {
+/**
+ * The columns of a table or view; none if it is not there or the identity may not see it. A type is in lower case, for
+ * example "varchar"; a definition reads "VARCHAR(100) NOT NULL".
+ */
+export async function readColumns(
+  { query }: ExaminedDatabase,
+  object: string,
+): Promise<{ readonly name: string; readonly type: string; readonly definition: string }[]> {
   const rows = await query({
     name: 'readColumns',
     sql: `SELECT c.name AS Name, t.name AS TypeName, c.max_length AS MaxLength, c.is_nullable AS IsNullable, c.is_identity AS IsIdentity
@@ -148,28 +130,21 @@ ORDER BY c.column_id;`,
   });
   return rows.map((row) => {
     const type = row.TypeName as string;
-    const size = characterSizes[type];
     const bytes = row.MaxLength as number;
-    return {
-      name: row.Name as string,
-      type,
-      ...(size !== undefined && { length: bytes === -1 ? -1 : bytes / size }),
-      nullable: row.IsNullable as boolean,
-      identity: row.IsIdentity as boolean,
-    };
+    const size = characterSizes[type];
+    const length = size === undefined ? '' : `(${bytes === -1 ? 'MAX' : bytes / size})`;
+    const definition = `${type.toUpperCase()}${length}${row.IsIdentity ? ' IDENTITY' : ''} ${row.IsNullable ? 'NULL' : 'NOT NULL'}`;
+    return { name: row.Name as string, type, definition };
   });
 }
 
-function toActualColumn({ name, type, length, nullable, identity }: Column): [string, Actual] {
-  const size = length === undefined ? '' : `(${length === -1 ? 'MAX' : length})`;
-  return [name, { definition: describeColumn(type + size, identity, nullable), cut: false }];
-}
+const disabled = (is: unknown): string => (is ? ', DISABLED' : '');
 
 async function readIndexes(
   { query }: ExaminedDatabase,
   table: string,
-  spell: Spelling,
-): Promise<Map<string, Actual>> {
+  spell: Spell,
+): Promise<ReadonlyMap<string, Actual>> {
   const rows = await query({
     name: 'readIndexes',
     sql: `SELECT i.name AS Name, i.is_unique AS IsUnique, i.is_primary_key AS IsPrimaryKey, i.is_unique_constraint AS IsUniqueConstraint,
@@ -182,61 +157,61 @@ WHERE i.object_id = OBJECT_ID(@table) AND (ic.key_ordinal > 0 OR ic.is_included_
 ORDER BY i.index_id, ic.key_ordinal, ic.index_column_id;`,
     parameters: { table: objectName(table) },
   });
-  const names = new Set(rows.map((row) => row.Name as string));
-  return new Map(
-    [...names].map((name) => {
-      const columns = rows.filter((row) => row.Name === name);
-      const index = columns[0] ?? {};
-      const keys = columns
-        .filter((row) => !row.IsIncluded)
-        .map((row) => `${spell(row.ColumnName as string)}${row.IsDescending ? ' DESC' : ''}`);
-      const included = columns.filter((row) => row.IsIncluded).map((row) => spell(row.ColumnName as string));
-      const key = index.IsPrimaryKey ? 'PRIMARY KEY' : index.IsUniqueConstraint ? 'UNIQUE' : undefined;
-      const cut = index.HasFilter === true && index.FilterDefinition === null;
-      const filter = index.HasFilter
-        ? ((index.FilterDefinition ?? '') as string).replace(/'[^']*'|\w+/g, (word) => spell(word))
-        : undefined;
-      const definition = key
-        ? describeKey(key, keys)
-        : describeIndex(index.IsUnique as boolean, keys, included, filter);
-      return [spell(name), { definition: definition + disabled(index.IsDisabled), cut }];
-    }),
+  const byName = Map.groupBy(rows, (row) => row.Name as string);
+  return new Map([...byName].map(([name, columns]) => [spell(name), toIndex(columns, spell)]));
+}
+
+/** @param columns the rows of one index */
+function toIndex(columns: readonly Row[], spell: Spell): Actual {
+  const index = columns[0] ?? {};
+  const [keys, included] = [false, true].map((isIncluded) =>
+    columns
+      .filter((row) => row.IsIncluded === isIncluded)
+      .map((row) => `${spell(row.ColumnName as string)}${row.IsDescending ? ' DESC' : ''}`)
+      .join(', '),
   );
+  if (index.IsPrimaryKey || index.IsUniqueConstraint)
+    return {
+      definition: `${index.IsPrimaryKey ? 'PRIMARY KEY' : 'UNIQUE'} (${keys})${disabled(index.IsDisabled)}`,
+    };
+  // SQL Server keeps a filter as ([Status]='InProgress').
+  const filter = ((index.FilterDefinition ?? '') as string)
+    .replace(/'[^']*'|\w+/g, (word) => spell(word))
+    .replace(/[[\]()\s]/g, '');
+  const include = included ? ` INCLUDE (${included})` : '';
+  const where = index.HasFilter ? ` WHERE ${filter}` : '';
+  return {
+    definition: `${index.IsUnique ? 'UNIQUE ' : ''}INDEX (${keys})${include}${where}${disabled(index.IsDisabled)}`,
+    cut: index.HasFilter === true && index.FilterDefinition === null,
+  };
 }
 
 async function readConstraints(
   { query }: ExaminedDatabase,
   table: string,
-  spell: Spelling,
-): Promise<Map<string, Actual>> {
-  const parameters = { table: objectName(table) };
-  const foreignKeys = await query({
-    name: 'readForeignKeys',
-    sql: `SELECT f.name AS Name, f.is_disabled AS IsDisabled, OBJECT_NAME(f.referenced_object_id) AS Detail
+  spell: Spell,
+): Promise<ReadonlyMap<string, Actual>> {
+  const rows = await query({
+    name: 'readConstraints',
+    sql: `SELECT f.name AS Name, f.is_disabled AS IsDisabled, OBJECT_NAME(f.referenced_object_id) AS Referenced, CAST(NULL AS NVARCHAR(MAX)) AS Condition, 1 AS IsForeignKey
 FROM sys.foreign_keys AS f
-WHERE f.parent_object_id = OBJECT_ID(@table);`,
-    parameters,
-  });
-  const checks = await query({
-    name: 'readCheckConstraints',
-    sql: `SELECT k.name AS Name, k.is_disabled AS IsDisabled, k.definition AS Detail
+WHERE f.parent_object_id = OBJECT_ID(@table)
+UNION ALL
+SELECT k.name, k.is_disabled, CAST(NULL AS NVARCHAR(128)), k.definition, 0
 FROM sys.check_constraints AS k
 WHERE k.parent_object_id = OBJECT_ID(@table);`,
-    parameters,
+    parameters: { table: objectName(table) },
   });
-  const toActual =
-    (describe: (detail: string) => string) =>
-    (row: Readonly<Record<string, unknown>>): [string, Actual] => {
-      const cut = row.Detail === null && !row.IsDisabled;
-      const definition = describe((row.Detail ?? '') as string);
+  return new Map(
+    rows.map((row) => {
+      const referenced = row.Referenced as string | null;
+      const condition = row.Condition as string | null;
+      // By its literals: SQL Server keeps an IN as a chain of OR in another order.
+      const literals = (condition?.match(/'[^']*'/g) ?? []).sort().join(', ');
+      const definition =
+        row.IsForeignKey === 1 ? `REFERENCES ${spell(referenced ?? '')}` : `CHECK ${literals}`;
+      const cut = referenced === null && condition === null && !row.IsDisabled;
       return [spell(row.Name as string), { definition: definition + disabled(row.IsDisabled), cut }];
-    };
-  return new Map([
-    ...foreignKeys.map(toActual((referenced) => describeForeignKey(spell(referenced)))),
-    ...checks.map(toActual(describeCheck)),
-  ]);
-}
-
-function disabled(is: unknown): string {
-  return is ? ', DISABLED' : '';
+    }),
+  );
 }

@@ -3,19 +3,19 @@ import { deadlineIn, systemClock } from '../../src/clock';
 import { readSettings, type Environment } from '../../src/config/settings';
 import { describeMalformed, isEmailAddress } from '../../src/email/address';
 import type { Digest } from '../../src/email/digest';
-import { EmailClient, type EmailTimings } from '../../src/email/emailClient';
+import { EmailClient, type EmailTimings, type SendOutcome } from '../../src/email/emailClient';
 import { createDigests } from '../../src/email/message';
 import { createCommandCredential } from '../credential';
 import { failed, ok, skipped, warning, type Finding } from './finding';
 
-/** How long the message may be under way until its status is final, and how long all of it may take. In ms. */
+/** How long to wait for the final status, and for everything. In ms. */
 const defaultWatchMs = 2 * 60_000;
 const timeBudgetMs = 5 * 60_000;
 
 const msPerDay = 24 * 60 * 60 * 1000;
 
 /**
- * Sends a digest with made-up grants the way a job does, and says what the service said of it in the end.
+ * Sends a digest with made-up grants the way a job does, and finds its final status.
  * @param timings shortened by tests
  */
 export async function sendTestMessage(
@@ -41,38 +41,35 @@ export async function sendTestMessage(
   if (!message) throw new Error('A digest with grants has a message');
   const test = { ...message, subject: `Test: ${message.subject}` };
   const outcome = await client.send(test, deadlineIn(systemClock, timeBudgetMs), () => Promise.resolve());
-  switch (outcome.kind) {
-    case 'accepted':
-      return outcome.succeeded
-        ? ok(
-            subject,
-            `Succeeded: handed over to the recipient's mail system (operation ${message.operationId})`,
-          )
-        : warning(
-            subject,
-            `accepted, and still on its way (operation ${message.operationId})`,
-            "look for it in the recipient's mailbox, or in the logs of the email service",
-          );
-    case 'rejected':
-      return failed(
-        subject,
-        outcome.reason,
-        outcome.reason.includes('Suppressed')
-          ? 'the address bounced before: see "rejected-mails" in docs/operating.md'
-          : "check that EMAIL_SENDER_ADDRESS is a sender of the resource's linked domain, and the recipient's address",
-      );
-    case 'unavailable':
-    case 'unknown':
-    case 'stopped':
-      return failed(
-        subject,
-        outcome.reason,
-        'check EMAIL_ENDPOINT, and that the identity has the role "Communication and Email Service Owner"',
-      );
-  }
+  return describeOutcome(subject, message.operationId, outcome);
 }
 
-/** A grant at each of the default reminders. That it is a test stands beside each, as in the subject. */
+function describeOutcome(subject: string, operationId: string, outcome: SendOutcome): Finding {
+  if (outcome.kind === 'accepted')
+    return outcome.succeeded
+      ? ok(subject, `Succeeded: handed over to the recipient's mail system (operation ${operationId})`)
+      : warning(
+          subject,
+          `accepted, and still on its way (operation ${operationId})`,
+          "look for it in the recipient's mailbox, or in the logs of the email service",
+        );
+  const { kind, reason } = outcome;
+  if (kind !== 'rejected')
+    return failed(
+      subject,
+      reason,
+      'check EMAIL_ENDPOINT, and that the identity has the role "Communication and Email Service Owner"',
+    );
+  return failed(
+    subject,
+    reason,
+    reason.includes('Suppressed')
+      ? 'the address bounced before: see "rejected-mails" in docs/operating.md'
+      : "check that EMAIL_SENDER_ADDRESS is a sender of the resource's linked domain, and the recipient's address",
+  );
+}
+
+/** A grant at each of the default reminders. Each says that it is a test, as the subject does. */
 function sampleDigest(recipient: string): Digest {
   const now = new Date();
   const grants = [1, 7, 14].map((leadDays) => ({

@@ -1,7 +1,7 @@
 import type { Platform } from '../../src/jobs/platforms';
-import type { ExaminedDatabase } from './database';
-import type { ExpectedSchema } from './expectedSchema';
-import { failed, ok, skipped, warning, type Finding } from './finding';
+import { unseen, type ExaminedDatabase } from './database';
+import { failed, ok, warning, type Finding } from './finding';
+import { viewScript } from './schema';
 import { readColumns } from './tables';
 
 const text = ['varchar', 'nvarchar', 'char', 'nchar'];
@@ -11,14 +11,13 @@ const readable = [...text, 'tinyint', 'smallint', 'int', 'bigint', 'uniqueidenti
 const time = ['datetime', 'datetime2', 'smalldatetime', 'date'];
 
 /** A view that exists is replaced only on demand. */
-const replaceViews = 'npm run db:deploy -- --replace-views';
+const replaceViews = `in ${viewScript}, then npm run db:deploy -- --replace-views`;
 
-/** What leaves each grant as it was before the column was there. */
-const defaultAccessKey = 'CAST(NULL AS NVARCHAR(400)) AS AccessKey';
+type ColumnTypes = Readonly<Record<string, readonly string[]>>;
 
 /** The columns of a platform's views and the types each may have (sql/06_AccessGrant_views.sql, its first comment). */
-const grantColumns = (platform: Platform): Readonly<Record<string, readonly string[]>> => ({
-  RequestId: [platform.requestIdType.toLowerCase()],
+const grantColumns = ({ requestIdType }: Platform): ColumnTypes => ({
+  RequestId: [requestIdType.toLowerCase()],
   RequestNumber: readable,
   RequesterName: readable,
   RequesterEmail: text,
@@ -26,86 +25,60 @@ const grantColumns = (platform: Platform): Readonly<Record<string, readonly stri
   ExpiresAt: time,
   AccessKey: readable,
 });
-const requestColumns = (platform: Platform): Readonly<Record<string, readonly string[]>> => ({
-  ...grantColumns(platform),
-  RequestStatus: readable,
-});
-
-type Scripts = Pick<ExpectedSchema, 'viewScript' | 'roleScript'>;
 
 /** Whether a platform's view of grants has its columns, with types that the jobs can use. */
-export async function checkGrantView(
-  database: ExaminedDatabase,
-  platform: Platform,
-  scripts: Scripts,
-): Promise<Finding[]> {
-  const { grantView } = platform;
-  const missing = failed(`view ${grantView}`, 'missing', 'npm run db:deploy');
-  return checkView(database, grantView, grantColumns(platform), missing, scripts);
+export async function checkGrantView(database: ExaminedDatabase, platform: Platform): Promise<Finding[]> {
+  const missing = failed(`view ${platform.grantView}`, 'missing', 'npm run db:deploy');
+  return checkView(database, platform.grantView, grantColumns(platform), missing);
 }
 
 /** The same of its view of requests. The jobs do without one that is missing. */
-export async function checkRequestView(
-  database: ExaminedDatabase,
-  platform: Platform,
-  scripts: Scripts,
-): Promise<Finding[]> {
-  const { requestView } = platform;
+export async function checkRequestView(database: ExaminedDatabase, platform: Platform): Promise<Finding[]> {
   const missing = warning(
-    `view ${requestView}`,
-    'missing: the status page and the API know requests by their ids alone',
-    `map it in ${scripts.viewScript}, then npm run db:deploy`,
+    `view ${platform.requestView}`,
+    'missing: the status page and the API know requests only by their ids',
+    `map it in ${viewScript}, then npm run db:deploy`,
   );
-  return checkView(database, requestView, requestColumns(platform), missing, scripts);
+  const columns = { ...grantColumns(platform), RequestStatus: readable };
+  return checkView(database, platform.requestView, columns, missing);
 }
 
 async function checkView(
   database: ExaminedDatabase,
   view: string,
-  expectedColumns: Readonly<Record<string, readonly string[]>>,
+  expected: ColumnTypes,
   missing: Finding,
-  { viewScript, roleScript }: Scripts,
 ): Promise<Finding[]> {
-  const { foldName, seesDefinitions } = database;
-  const columns = new Map(
-    (await readColumns(database, view)).map(({ name, type }) => [foldName(name), type]),
-  );
-  if (columns.size === 0)
-    return [
-      seesDefinitions
-        ? missing
-        : skipped(
-            `view ${view}`,
-            `cannot be seen by this identity: it is missing, or the identity lacks the role in ${roleScript}`,
-          ),
-    ];
-  const expected = Object.entries(expectedColumns);
-  const findings = expected.flatMap(([name, types]) => {
-    const type = columns.get(foldName(name));
-    const subject = `column ${view}.${name}`;
-    const orTypes = types.join(', ').replace(/, (\w+)$/, ' or $1');
-    // The column came last: a site's view may be from before it.
-    if (type === undefined && name === 'AccessKey')
-      return failed(
-        `view ${view}`,
-        `lacks the column AccessKey: add \`${defaultAccessKey}\` to it`,
-        `in ${viewScript}, then ${replaceViews}`,
-      );
-    if (type === undefined)
-      return failed(
-        subject,
-        'missing',
-        `add it (${orTypes}) to the view in ${viewScript}, then ${replaceViews}`,
-      );
-    if (types.includes(type)) return [];
-    return failed(
-      subject,
-      `is ${type}, expected ${orTypes}`,
-      `map it to another column in ${viewScript}, then ${replaceViews}`,
-    );
-  });
+  const { foldName } = database;
+  const columns = await readColumns(database, view);
+  if (columns.length === 0) return [unseen(database, missing)];
+  const types = new Map(columns.map(({ name, type }) => [foldName(name), type]));
+  const actual = Object.keys(expected).map((name) => [name, types.get(foldName(name))] as const);
+  const findings = actual.flatMap(([name, type]) => checkColumn(view, name, type, expected[name] ?? []));
   if (findings.length > 0) return findings;
-  return [
-    ok(`view ${view}`, expected.map(([name]) => `${name} ${columns.get(foldName(name)) ?? ''}`).join(', ')),
-  ];
+  return [ok(`view ${view}`, actual.map(([name, type]) => `${name} ${type}`).join(', '))];
+}
+
+function checkColumn(
+  view: string,
+  name: string,
+  type: string | undefined,
+  types: readonly string[],
+): Finding[] {
+  const subject = `column ${view}.${name}`;
+  const orTypes = types.join(', ').replace(/, (\w+)$/, ' or $1');
+  if (type !== undefined)
+    return types.includes(type)
+      ? []
+      : [failed(subject, `is ${type}, expected ${orTypes}`, `map it to another column ${replaceViews}`)];
+  // The column came last: a site's view may be older. This default leaves each grant as it was.
+  if (name === 'AccessKey')
+    return [
+      failed(
+        `view ${view}`,
+        'lacks the column AccessKey: add `CAST(NULL AS NVARCHAR(400)) AS AccessKey` to it',
+        replaceViews,
+      ),
+    ];
+  return [failed(subject, 'missing', `add it (${orTypes}) to the view ${replaceViews}`)];
 }
