@@ -44,13 +44,6 @@ export const earlierWriter = 'earlier';
 /** A DATETIME has steps of 1/300 s. In ms. */
 const toleranceMs = 10;
 
-/** The table that a job writes, and its columns for when and by whom. */
-export function auditOf({ kind, platform }: Job): { table: string; at: string; by: string } {
-  return kind === 'revocation'
-    ? { table: platform.revocationTable, at: 'Revoked_Dt', by: 'Revoked_By' }
-    : { table: platform.notificationTable, at: 'Notification_Sent_Dt', by: 'Notification_Sent_By' };
-}
-
 export interface Observation {
   readonly subject: Subject;
   /** In the order in which they took the lock. */
@@ -64,7 +57,7 @@ export interface Observation {
 /** @throws Error if a row from before is gone */
 export async function observe(environment: TestEnvironment, subject: Subject): Promise<Observation> {
   const { job, grants, earlier = 0 } = subject;
-  const { table, at, by } = auditOf(job);
+  const { table, at, by } = job.writes;
   const runs = await environment.query(
     `SELECT * FROM dbo.JobRun WHERE Job_Type = '${job.type}' ORDER BY Id;`,
   );

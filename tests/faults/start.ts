@@ -1,7 +1,7 @@
 /** The data from which every faulty run starts. */
 import type { Job } from '../../src/jobs/catalogue';
 import type { GrantSpec, TestEnvironment } from '../support/environment';
-import { auditOf, earlierWriter, type KnownGrant, type Subject } from './invariants';
+import { earlierWriter, type KnownGrant, type Subject } from './invariants';
 import { standInOf } from './run';
 
 const hour = 60 * 60 * 1000;
@@ -47,15 +47,14 @@ export async function createStart(
     }),
   );
 
-  const { table, at, by } = auditOf(job);
-  const sentTo =
-    job.kind === 'notification' ? { column: ', Notification_Sent_To', value: ", 'x'" } : undefined;
+  const { table, at, by, sentTo } = job.writes;
+  const columns = [requestColumn, at, by, ...(sentTo ? [sentTo] : [])];
   const earlier = plans.flatMap(({ recordedBefore }, index) => {
     if (recordedBefore === undefined) return [];
     // T-SQL's DATETIME as text that no language setting changes.
     const date = new Date(+startsAt - recordedBefore).toISOString().slice(0, -1);
-    return `INSERT INTO ${table} (${requestColumn}, ${at}, ${by}${sentTo?.column ?? ''})
-VALUES ('${String(ids[index])}', '${date}', '${earlierWriter}'${sentTo?.value ?? ''});`;
+    const values = [String(ids[index]), date, earlierWriter, ...(sentTo ? ['x'] : [])];
+    return `INSERT INTO ${table} (${columns.join()}) VALUES (${values.map((value) => `'${value}'`).join()});`;
   });
   const tables = ['dbo.JobRun', notificationTable, revocationTable];
   return {

@@ -1,18 +1,19 @@
-import { judgeJob, type JobState } from '../../src/jobs/jobStates';
-import type { Job } from '../../src/jobs/catalogue';
+import { judgeJob, type JobState, type StateName } from '../../src/jobs/jobStates';
 import type { JobRun } from '../../src/jobRun/jobRun';
 import { jobOf } from '../support/environment';
 
-const now = new Date('2026-12-01T08:30:00Z');
 const minute = 60_000;
 const hour = 60 * minute;
 const day = 24 * hour;
+/** A time of the day on which it is 08:30. */
+const at = (time: string): Date => new Date(`2026-12-01T${time}Z`);
+const now = at('08:30:00');
+const before = (ms: number): Date => new Date(now.getTime() - ms);
 const revocation = jobOf('revocation', 'Databricks');
-const notification = jobOf('notification', 'Palantir');
 
 /** A run that began `ago` ms before now and, unless it is in progress, took a second. */
 function run(ago: number, given: Partial<JobRun> = {}): JobRun {
-  const startedAt = new Date(now.getTime() - ago);
+  const startedAt = before(ago);
   return {
     jobId: '8f0f9a52-3c5e-4f4e-9f39-0a1f0c1f6f7a',
     jobType: revocation.type,
@@ -27,342 +28,227 @@ function run(ago: number, given: Partial<JobRun> = {}): JobRun {
     ...given,
   };
 }
+const runFrom = (startedAt: Date, completedAt = new Date(startedAt.getTime() + 1000)): JobRun =>
+  run(0, { startedAt, completedAt });
+const failed = (ago: number, message: string | null = null): JobRun =>
+  run(ago, { status: 'Failed', message });
+const safetyStop = (ago: number): JobRun => ({
+  ...failed(ago),
+  facts: { ended: 'safetyStop', failures: [] },
+});
+const early = (ago: number): JobRun => run(ago, { facts: { stopped: 'time', failures: [] } });
+const inProgress = (startedAt = before(minute)): JobRun => run(0, { status: 'InProgress', startedAt });
 
-const hourly = '0 0 * * * *';
-interface StateOptions {
-  readonly job?: Job;
+interface Circumstances {
+  readonly job?: JobState['job'];
   readonly schedule?: string;
   readonly timeZone?: string;
-  readonly timerOff?: boolean;
+  readonly off?: boolean;
   readonly at?: Date;
   /** When the process began. */
   readonly readAt?: Date;
   readonly problems?: JobState['problems'];
+  readonly firstRunAt?: Date;
 }
 
-const stateOf = (
+function stateOf(runs: readonly JobRun[], circumstances: Circumstances = {}): JobState {
+  const { job = revocation, schedule = '0 0 * * * *', timeZone = 'UTC', off = false } = circumstances;
+  const { at: judgedAt = now, readAt = judgedAt, firstRunAt, problems = [] } = circumstances;
+  const timer = { expression: schedule, zone: { timeZone }, off, readAt };
+  return judgeJob(job, timer, runs, judgedAt, { firstRunAt, problems });
+}
+
+/** Expects a state, or parts of one, of a job with these runs. */
+function expectState(
+  expected: StateName | Partial<JobState>,
   runs: readonly JobRun[],
-  {
-    job = revocation,
-    schedule = hourly,
-    timeZone = 'UTC',
-    timerOff = false,
-    at = now,
-    readAt = at,
-    problems = [],
-  }: StateOptions = {},
-  firstRunAt?: Date,
-): JobState =>
-  judgeJob(job, { expression: schedule, zone: { timeZone }, off: timerOff, readAt }, runs, at, {
-    firstRunAt,
-    problems,
-  });
+  circumstances?: Circumstances,
+): void {
+  const parts = typeof expected === 'string' ? { state: expected } : expected;
+  expect(stateOf(runs, circumstances)).toMatchObject(parts);
+}
+const says = (pattern: RegExp): string => expect.stringMatching(pattern) as string;
 
-describe('what used to be shown as healthy', () => {
-  test('a job on an hourly schedule whose last run was 3 days ago is overdue', () => {
-    expect(stateOf([run(3 * day)])).toMatchObject({
-      state: 'Overdue',
-      stateReason: expect.stringMatching(
-        /^A run was due at 2026-12-01 08:00:00 UTC; the last one was 3 days ago\./,
-      ) as string,
-    });
-  });
-
-  test('a run that could not send 412 of 415 mails needs attention', () => {
-    const message = 'Failed: 412 rejected by the email service, code EmailDropped (1, 2, …).';
-    const last = run(30 * minute, { processedCount: 3, failedCount: 412, message: message });
-    expect(stateOf([last], { job: notification })).toMatchObject({
-      state: 'Attention',
-      stateReason: `412 of 415 grants failed in the last run, 30 min ago. ${message}`,
-    });
-  });
-
-  test('three runs in a row that stopped early need attention, two do not', () => {
-    const early = (ago: number): JobRun =>
-      run(ago, {
-        message: 'Stopped early: its time budget is spent. More is left; the next run continues.',
-        facts: { stopped: 'time', failures: [] },
-      });
-    const runs = [early(30 * minute), early(90 * minute), early(150 * minute)];
-    expect(stateOf(runs)).toMatchObject({
-      state: 'Attention',
-      stateReason: expect.stringMatching(/^The last 3 runs stopped early/) as string,
-    });
-    expect(stateOf([run(minute, { status: 'InProgress' }), ...runs]).state).toBe('Running');
-    expect(stateOf([...runs.slice(0, 2), run(150 * minute)]).state).toBe('Healthy');
-    expect(stateOf(runs.slice(0, 2)).state).toBe('Healthy');
-  });
-});
-
-test('a run in progress is running, and says until when it can hold the lock', () => {
-  const active = run(0, { status: 'InProgress', startedAt: new Date('2026-12-01T08:29:30Z') });
-  const state = stateOf([active, run(hour)]);
-  expect(state).toMatchObject({ state: 'Running', activeRun: active, lastRun: { status: 'Completed' } });
-  expect(state.stateReason).toBe(
-    'Since 2026-12-01 08:29:30 UTC on machine-1; its lock expires at 2026-12-01 08:40:00 UTC.',
-  );
-});
-
-test('a run in progress is overdue from the minute in which its lock is stale', () => {
-  const active = run(0, { status: 'InProgress', startedAt: new Date('2026-12-01T08:29:30Z') });
-  expect(stateOf([active], { at: new Date('2026-12-01T08:39:59.999Z') }).state).toBe('Running');
-  expect(stateOf([active], { at: new Date('2026-12-01T08:40:00Z') })).toMatchObject({
-    state: 'Overdue',
-    stateReason: expect.stringContaining('has most likely died') as string,
-  });
-});
-
-test('a job is overdue ten minutes after a time of its schedule that no run served', () => {
-  const last = [run(90 * minute)];
-  expect(stateOf(last, { at: new Date('2026-12-01T08:09:59Z') }).state).toBe('Healthy');
-  expect(stateOf(last, { at: new Date('2026-12-01T08:10:00Z') }).state).toBe('Overdue');
-});
-
-test('a run that still held the lock at a time of the schedule has served it', () => {
-  const long = run(0, {
-    startedAt: new Date('2026-12-01T07:55:00Z'),
-    completedAt: new Date('2026-12-01T08:02:00Z'),
-  });
-  expect(stateOf([long]).state).toBe('Healthy');
-});
-
-test('a run is not overdue because the clocks differ by some seconds', () => {
-  const early = new Date('2026-12-01T07:59:58Z');
-  expect(stateOf([run(0, { startedAt: early, completedAt: early })]).state).toBe('Healthy');
-});
-
-test('a job that pauses at night is not overdue then', () => {
-  const last = run(0, {
-    startedAt: new Date('2026-11-30T18:30:05Z'),
-    completedAt: new Date('2026-11-30T18:30:06Z'),
-  });
-  const schedule = '0 30 6-18 * * *';
-  expect(stateOf([last], { schedule, at: new Date('2026-12-01T06:39:59Z') }).state).toBe('Healthy');
-  expect(stateOf([last], { schedule, at: new Date('2026-12-01T06:40:00Z') }).state).toBe('Overdue');
-});
-
-test('a failed run is failed, with its message', () => {
-  const state = stateOf([
-    run(30 * minute, { status: 'Failed', message: 'Safety stop: 4,000 due.' }),
-    run(hour),
+test('Healthy: the last run did what was due', () => {
+  expectState({ state: 'Healthy', stateReason: 'The last run, 30 min ago, completed: 12 revoked.' }, [
+    run(30 * minute),
+    failed(90 * minute),
   ]);
-  expect(state).toMatchObject({
-    state: 'Failed',
-    stateReason: 'The last run, 30 min ago, failed: Safety stop: 4,000 due.',
+  const sent = run(30 * minute, { processedCount: 1240, failedCount: 0 });
+  expectState({ stateReason: says(/completed: 1,240 sent, 0 failed\./) }, [sent], {
+    job: jobOf('notification', 'Palantir'),
   });
 });
 
-test('a failed run that is overdue too says both', () => {
-  const { state, stateReason } = stateOf([run(day, { status: 'Failed', message: 'Broken.' })]);
-  expect(state).toBe('Overdue');
-  expect(stateReason).toContain('The last run, 24 h ago, failed: Broken.');
+test('Attention: most mails could not be sent', () => {
+  const message = 'Failed: 412 rejected by the email service, code EmailDropped (1, 2, …).';
+  const stateReason = `412 of 415 grants failed in the last run, 30 min ago. ${message}`;
+  const last = run(30 * minute, { processedCount: 3, failedCount: 412, message });
+  expectState({ state: 'Attention', stateReason }, [last], { job: jobOf('notification', 'Palantir') });
 });
 
-test('a job whose timer is switched off is paused, however long ago it ran, and has no next run', () => {
-  const { state, stateReason, nextRunAt } = stateOf([run(3 * day)], { timerOff: true });
-  expect([state, nextRunAt]).toEqual(['Paused', null]);
-  expect(stateReason).toContain(
-    'AzureWebJobs.RevokeExpiredDatabricksRequests.Disabled (DISABLED_JOBS of the',
-  );
-  expect(stateOf([run(minute, { status: 'InProgress' })], { timerOff: true }).state).toBe('Running');
+test('Attention: three runs in a row stopped early; two are Healthy', () => {
+  const runs = [early(30 * minute), early(90 * minute), early(150 * minute)];
+  const [first, second] = runs as [JobRun, JobRun];
+  expectState({ state: 'Attention', stateReason: says(/^The last 3 runs stopped early/) }, runs);
+  expectState({ state: 'Attention', earlyStopsInARow: 4, since: before(210 * minute - 1000) }, [
+    ...runs,
+    early(210 * minute),
+  ]);
+  expectState('Running', [inProgress(), ...runs]);
+  expectState({ state: 'Healthy', earlyStopsInARow: 2 }, [first, second, run(150 * minute)]);
+  expectState('Healthy', [first, second]);
 });
 
-test('a job without a run has never run, and says when its first is due', () => {
-  expect(stateOf([])).toMatchObject({
-    state: 'NeverRun',
-    stateReason: 'No run is recorded yet. The first is due at 2026-12-01 09:00:00 UTC.',
-    nextRunAt: new Date('2026-12-01T09:00:00Z'),
-  });
-});
-
-test('a job whose schedule is malformed is misconfigured: its timer never fires', () => {
-  expect(stateOf([run(minute)], { schedule: 'hourly' })).toMatchObject({
-    state: 'Misconfigured',
-    stateReason: expect.stringContaining('SCHEDULE_REVOKE_DATABRICKS is malformed (hourly)') as string,
-    nextRunAt: null,
-  });
-});
-
-test('a job whose schedule is a time span is misconfigured: Azure supports it on an App Service plan only', () => {
-  expect(stateOf([run(minute)], { schedule: '01:00:00' })).toMatchObject({
-    state: 'Misconfigured',
-    stateReason: expect.stringMatching(
-      /^SCHEDULE_REVOKE_DATABRICKS \(01:00:00\) is a time span, which Azure supports on an App Service plan only/,
-    ) as string,
-    nextRunAt: null,
-  });
-});
-
-test('a job whose schedule names a time that never comes is misconfigured: its timer never fires', () => {
-  expect(stateOf([run(minute)], { schedule: '0 0 0 31 2 *' })).toMatchObject({
-    state: 'Misconfigured',
-    stateReason: expect.stringMatching(
-      /^SCHEDULE_REVOKE_DATABRICKS \(0 0 0 31 2 \*\) names a time that never comes/,
-    ) as string,
-    nextRunAt: null,
-  });
-});
-
-describe('a job whose own settings are wrong', () => {
-  const problems = [
+test('Running until the minute in which the lock is stale, then Overdue', () => {
+  const active = inProgress(at('08:29:30'));
+  expectState(
     {
-      setting: 'REVOCATION_CEILING',
-      group: 'revocation',
-      message: 'expected a whole number of grants from 0, for example 1000',
+      state: 'Running',
+      stateReason: 'Since 2026-12-01 08:29:30 UTC on machine-1; its lock expires at 2026-12-01 08:40:00 UTC.',
+      activeRun: active,
+      lastRun: expect.objectContaining({ status: 'Completed' }) as JobRun,
     },
-  ] as const;
+    [active, run(hour)],
+  );
+  expectState('Running', [active], { at: at('08:39:59.999') });
+  expectState({ state: 'Overdue', stateReason: says(/has most likely died/) }, [active], {
+    at: at('08:40:00'),
+  });
+});
 
-  test('is misconfigured, whatever its last run was, and how late it is still counts', () => {
-    expect(stateOf([run(30 * minute)], { problems })).toMatchObject({
-      state: 'Misconfigured',
-      stateReason:
-        'It cannot run: REVOCATION_CEILING is malformed: expected a whole number of grants from 0, for example 1000. Correct it in the app settings.',
-      since: null,
-      hoursOverdue: 0,
-    });
-    expect(stateOf([], { problems })).toMatchObject({ state: 'Misconfigured' });
-    expect(stateOf([run(3 * hour + 29 * minute)], { problems })).toMatchObject({
-      state: 'Misconfigured',
-      since: new Date('2026-12-01T06:00:00Z'),
-      hoursOverdue: 2.5,
-    });
+test('Failed: says the message, counts the failures in a row, and since the first of them', () => {
+  const stateReason = 'The last run, 30 min ago, failed: Safety stop: 4,000 due.';
+  expectState({ state: 'Failed', stateReason }, [failed(30 * minute, 'Safety stop: 4,000 due.'), run(hour)]);
+  const runs = [failed(30 * minute), failed(90 * minute), run(150 * minute), failed(210 * minute)];
+  expectState({ state: 'Failed', failuresInARow: 2, since: before(90 * minute - 1000) }, runs);
+  expectState({ failuresInARow: 0 }, [run(30 * minute), failed(90 * minute)]);
+  expectState({ state: 'Running', failuresInARow: 1 }, [inProgress(), failed(90 * minute)]);
+  expectState({ state: 'Overdue', stateReason: says(/The last run, 24 h ago, failed: Broken\./) }, [
+    failed(day, 'Broken.'),
+  ]);
+});
+
+test('keeps a safety stop until a run completes', () => {
+  expectState({ safetyStop: true }, [safetyStop(30 * minute)]);
+  expectState({ safetyStop: true, stateReason: says(/safety stop of an earlier run stands/) }, [
+    failed(30 * minute),
+    safetyStop(90 * minute),
+  ]);
+  expectState({ safetyStop: false }, [run(30 * minute), safetyStop(90 * minute)]);
+});
+
+describe('Overdue', () => {
+  test('ten minutes after a time of the schedule that no run served', () => {
+    expectState('Healthy', [run(90 * minute)], { at: at('08:09:59') });
+    expectState('Overdue', [run(90 * minute)], { at: at('08:10:00') });
+    const stateReason = says(/^A run was due at 2026-12-01 08:00:00 UTC; the last one was 3 days ago\./);
+    expectState({ state: 'Overdue', stateReason }, [run(3 * day)]);
   });
 
-  test('is Paused where its timer is switched off, and says that it cannot be run by hand', () => {
-    expect(stateOf([], { problems, timerOff: true })).toMatchObject({
-      state: 'Paused',
-      stateReason: expect.stringContaining('nor can it be run by hand') as string,
+  test('not where a run still held the lock at that time, or the clocks differ by some seconds', () => {
+    expectState('Healthy', [runFrom(at('07:55:00'), at('08:02:00'))]);
+    expectState('Healthy', [runFrom(at('07:59:58'), at('07:59:58'))]);
+  });
+
+  test('not at night, where the schedule pauses then, by the clock of its zone', () => {
+    const schedule = '0 30 6-18 * * *';
+    const last = [runFrom(new Date('2026-11-30T18:30:05Z'))];
+    expectState('Healthy', last, { schedule, at: at('06:39:59') });
+    expectState('Overdue', last, { schedule, at: at('06:40:00') });
+    const inBerlin = { schedule, timeZone: 'Europe/Berlin' };
+    const lastInBerlin = [runFrom(new Date('2026-11-30T17:30:05Z'))];
+    expectState({ state: 'Healthy', nextRunAt: at('06:30:00') }, lastInBerlin, {
+      ...inBerlin,
+      at: at('05:39:59'),
     });
+    expectState('Overdue', lastInBerlin, { ...inBerlin, at: at('05:40:00') });
+  });
+
+  test.each([
+    ['hourly', '0 0 * * * *', 4 * hour, 3.5],
+    ['every 12 hours', '0 0 */12 * * *', 21 * hour, 20.5],
+    ['daily', '0 0 6 * * *', 27 * hour, 26.5],
+  ])('from the first time of its schedule that no run served: %s', (_, schedule, ago, hoursOverdue) =>
+    expectState({ state: 'Overdue', hoursOverdue }, [run(ago)], { schedule }),
+  );
+
+  test('by no hour while it runs, fails or is switched off', () => {
+    expectState({ hoursOverdue: 0 }, [inProgress(), run(9 * hour)]);
+    expectState({ hoursOverdue: 0 }, [failed(30 * minute)]);
+    expectState({ hoursOverdue: 0 }, [run(9 * hour)], { off: true });
+  });
+});
+
+test('NeverRun until another job has run and a time of its schedule has passed', () => {
+  const stateReason = 'No run is recorded yet. The first is due at 2026-12-01 09:00:00 UTC.';
+  expectState({ state: 'NeverRun', stateReason, nextRunAt: at('09:00:00') }, []);
+  expectState('NeverRun', [], { firstRunAt: before(20 * minute) });
+  const overdue = { state: 'Overdue', hoursOverdue: 1.5, stateReason: says(/none is recorded/) } as const;
+  expectState(overdue, [], { firstRunAt: before(2 * hour) });
+});
+
+test('Paused: its timer is switched off, however long ago it ran; it has no next run', () => {
+  const stateReason = says(/AzureWebJobs\.RevokeExpiredDatabricksRequests\.Disabled \(DISABLED_JOBS of the/);
+  expectState({ state: 'Paused', stateReason, nextRunAt: null }, [run(3 * day)], { off: true });
+  expectState('Running', [inProgress()], { off: true });
+});
+
+describe('Misconfigured', () => {
+  test.each([
+    ['is malformed', 'hourly', /SCHEDULE_REVOKE_DATABRICKS is malformed \(hourly\)/],
+    [
+      'is a time span',
+      '01:00:00',
+      /^SCHEDULE_REVOKE_DATABRICKS \(01:00:00\) is a time span, which Azure supports on an App Service plan only/,
+    ],
+    [
+      'names a time that never comes',
+      '0 0 0 31 2 *',
+      /^SCHEDULE_REVOKE_DATABRICKS \(0 0 0 31 2 \*\) names a time that never comes/,
+    ],
+  ])('a schedule that %s', (_, schedule, reason) =>
+    expectState({ state: 'Misconfigured', stateReason: says(reason), nextRunAt: null }, [run(minute)], {
+      schedule,
+    }),
+  );
+
+  test('its own settings are wrong, whatever its last run was; how late it is still counts', () => {
+    const message = 'expected a whole number of grants from 0, for example 1000';
+    const problems = [{ setting: 'REVOCATION_CEILING', group: 'revocation', message }] as const;
+    const stateReason = `It cannot run: REVOCATION_CEILING is malformed: ${message}. Correct it in the app settings.`;
+    expectState({ state: 'Misconfigured', stateReason, since: null, hoursOverdue: 0 }, [run(30 * minute)], {
+      problems,
+    });
+    expectState('Misconfigured', [], { problems });
+    const late = { state: 'Misconfigured', since: at('06:00:00'), hoursOverdue: 2.5 } as const;
+    expectState(late, [run(3 * hour + 29 * minute)], { problems });
+    const paused = { state: 'Paused', stateReason: says(/nor can it be run by hand/) } as const;
+    expectState(paused, [], { problems, off: true });
   });
 });
 
 describe('a schedule that was just changed', () => {
   const daily = [run(2.5 * hour), run(26.5 * hour), run(50.5 * hour)];
-  const started = new Date('2026-12-01T08:20:00Z');
+  const readAt = at('08:20:00');
 
   test('is not overdue for a time of before the process had it', () => {
-    expect(stateOf(daily, { readAt: started }).state).toBe('Healthy');
+    expectState('Healthy', daily, { readAt });
     // From :00 to :30, and from one hour of the day to another.
-    expect(
-      stateOf([run(90 * minute), run(150 * minute)], {
-        schedule: '0 30 * * * *',
-        readAt: started,
-        at: new Date('2026-12-01T08:29:00Z'),
-      }).state,
-    ).toBe('Healthy');
-    expect(stateOf(daily, { schedule: '0 0 8 * * *', readAt: started }).state).toBe('Healthy');
+    const halfPast = { schedule: '0 30 * * * *', readAt, at: at('08:29:00') };
+    expectState('Healthy', [run(90 * minute), run(150 * minute)], halfPast);
+    expectState('Healthy', daily, { schedule: '0 0 8 * * *', readAt });
   });
 
-  test('is overdue for the first time after that', () => {
-    expect(stateOf(daily, { readAt: started, at: new Date('2026-12-01T09:11:00Z') })).toMatchObject({
-      state: 'Overdue',
-      since: new Date('2026-12-01T09:00:00Z'),
-    });
-  });
+  test('is overdue for the first time after that', () =>
+    expectState({ state: 'Overdue', since: at('09:00:00') }, daily, { readAt, at: at('09:11:00') }));
 
-  test('is told from an outage by its runs: where these kept the schedule, all times count', () => {
-    const hourlyRuns = [run(2.5 * hour), run(3.5 * hour)];
-    expect(stateOf(hourlyRuns, { readAt: started })).toMatchObject({
-      state: 'Overdue',
-      since: new Date('2026-12-01T07:00:00Z'),
-    });
-    // A run by hand says nothing of the schedule.
+  test('differs from an outage by its runs: where they kept the schedule, all times count', () => {
+    const [newer, older] = [run(2.5 * hour), run(3.5 * hour)];
+    expectState({ state: 'Overdue', since: at('07:00:00') }, [newer, older], { readAt });
+    // A run by hand says nothing about the schedule.
     const byHand = run(3 * hour, { facts: { manual: { trigger: 'http' }, failures: [] } });
-    expect(
-      stateOf([hourlyRuns[0] ?? byHand, byHand, ...hourlyRuns.slice(1)], { readAt: started }).state,
-    ).toBe('Overdue');
-    expect(stateOf(daily.slice(0, 1), { readAt: started }).state).toBe('Overdue');
-  });
-});
-
-test('a job is overdue by the clock of the zone in which the host reads its schedule', () => {
-  const last = run(0, {
-    startedAt: new Date('2026-11-30T17:30:05Z'),
-    completedAt: new Date('2026-11-30T17:30:06Z'),
-  });
-  const given = { schedule: '0 30 6-18 * * *', timeZone: 'Europe/Berlin' };
-  expect(stateOf([last], { ...given, at: new Date('2026-12-01T05:39:59Z') })).toMatchObject({
-    state: 'Healthy',
-    nextRunAt: new Date('2026-12-01T06:30:00Z'),
-  });
-  expect(stateOf([last], { ...given, at: new Date('2026-12-01T05:40:00Z') }).state).toBe('Overdue');
-});
-
-test('a job whose last run did what was due is healthy', () => {
-  expect(stateOf([run(30 * minute), run(90 * minute, { status: 'Failed' })])).toMatchObject({
-    state: 'Healthy',
-    stateReason: 'The last run, 30 min ago, completed: 12 revoked.',
-  });
-  const sent = run(30 * minute, { processedCount: 1240, failedCount: 0 });
-  expect(stateOf([sent], { job: notification }).stateReason).toContain('completed: 1,240 sent, 0 failed.');
-});
-
-describe('beside its state, a job', () => {
-  const failed = (ago: number, given: Partial<JobRun> = {}): JobRun =>
-    run(ago, { status: 'Failed', ...given });
-  const safetyStop = (ago: number): JobRun => failed(ago, { facts: { ended: 'safetyStop', failures: [] } });
-  const early = (ago: number): JobRun => run(ago, { facts: { stopped: 'time', failures: [] } });
-  const endOf = (ago: number): Date => new Date(now.getTime() - ago + 1000);
-
-  test('counts the failures of its newest runs, and has failed since the first of them', () => {
-    expect(
-      stateOf([failed(30 * minute), failed(90 * minute), run(150 * minute), failed(210 * minute)]),
-    ).toMatchObject({ state: 'Failed', failuresInARow: 2, since: endOf(90 * minute) });
-    expect(stateOf([run(30 * minute), failed(90 * minute)])).toMatchObject({ failuresInARow: 0 });
-    expect(stateOf([run(minute, { status: 'InProgress' }), failed(90 * minute)])).toMatchObject({
-      state: 'Running',
-      failuresInARow: 1,
-    });
-  });
-
-  test('keeps a safety stop until a run completes', () => {
-    expect(stateOf([safetyStop(30 * minute)])).toMatchObject({ safetyStop: true });
-    const { safetyStop: stands, stateReason } = stateOf([failed(30 * minute), safetyStop(90 * minute)]);
-    expect([stands, stateReason]).toEqual([
-      true,
-      expect.stringMatching(/safety stop of an earlier run stands/),
-    ]);
-    expect(stateOf([run(30 * minute), safetyStop(90 * minute)])).toMatchObject({ safetyStop: false });
-  });
-
-  test('counts its early stops', () => {
-    expect(stateOf([early(30 * minute), early(90 * minute), run(150 * minute)])).toMatchObject({
-      state: 'Healthy',
-      earlyStopsInARow: 2,
-    });
-    expect(
-      stateOf([early(30 * minute), early(90 * minute), early(150 * minute), early(210 * minute)]),
-    ).toMatchObject({
-      state: 'Attention',
-      earlyStopsInARow: 4,
-      since: endOf(210 * minute),
-    });
-  });
-
-  test.each([
-    ['hourly', hourly, 4 * hour, 3.5],
-    ['every 12 hours', '0 0 */12 * * *', 21 * hour, 20.5],
-    ['daily', '0 0 6 * * *', 27 * hour, 26.5],
-  ])('is overdue from the first time of its schedule that no run served: %s', (_, schedule, ago, hours) => {
-    expect(stateOf([run(ago)], { schedule })).toMatchObject({ state: 'Overdue', hoursOverdue: hours });
-  });
-
-  test('is not overdue by the hour while it runs, fails or is switched off', () => {
-    for (const state of [
-      stateOf([run(minute, { status: 'InProgress' }), run(9 * hour)]),
-      stateOf([failed(30 * minute)]),
-      stateOf([run(9 * hour)], { timerOff: true }),
-    ])
-      expect(state.hoursOverdue).toBe(0);
-  });
-
-  test('that never ran is overdue where another job has run and a time of its schedule has passed', () => {
-    const ago = (ms: number): Date => new Date(now.getTime() - ms);
-    expect(stateOf([], {}, ago(20 * minute))).toMatchObject({ state: 'NeverRun' });
-    expect(stateOf([], {}, ago(2 * hour))).toMatchObject({
-      state: 'Overdue',
-      hoursOverdue: 1.5,
-      stateReason: expect.stringMatching(/none is recorded/) as string,
-    });
+    expectState('Overdue', [newer, byHand, older], { readAt });
+    expectState('Overdue', daily.slice(0, 1), { readAt });
   });
 });
