@@ -42,17 +42,6 @@ const found: readonly (readonly [string, Job, readonly Step[], 'stand-in'?])[] =
     'stand-in',
   ],
   [
-    'a record whose retry overtakes it is written once',
-    notification,
-    [{ do: 'run', at: 'recordNotification', nth: 2, fault: 'committedLate' }],
-    'stand-in',
-  ],
-  [
-    'a run that is cancelled while it sleeps revokes nothing more',
-    revocation,
-    [{ do: 'run', at: 'revokeBatch', nth: 1, fault: 'paused' }, { do: 'cancel' }, { do: 'resume' }],
-  ],
-  [
     'requests that are deleted while their messages are sent have no record, and nothing is due for them',
     notification,
     [

@@ -15,6 +15,7 @@ import {
   finished,
   newGuid,
   startTestEnvironment,
+  type GrantSpec,
   type TestEnvironment,
 } from '../support/environment';
 
@@ -35,40 +36,32 @@ function standIn(): SqlServer {
   return environment.standIn;
 }
 
-describe.each(jobs.map((job) => [job.type, job] as const))('%s', (_, job) => {
-  const { revocationTable, notificationTable } = job.platform;
-  const table = job.kind === 'revocation' ? revocationTable : notificationTable;
+describe.each(jobs)('$type', (job) => {
+  const { table } = job.writes;
   const insert = new RegExp(`INSERT INTO ${table}`);
   // The first record of a run is its empty trial; the second is that of the message.
   const [statement, nth] =
     job.kind === 'revocation' ? (['revokeBatch', 1] as const) : (['recordNotification', 2] as const);
-  const addDue = (count: number) =>
-    environment.addGrants(
-      job,
-      Array.from({ length: count }, () => ({
-        endsIn: job.kind === 'revocation' ? -hour : 30 * hour,
-        email: 'ada@example.com',
-      })),
-    );
+  const endsIn = job.kind === 'revocation' ? -hour : 30 * hour;
+  const addThreeDue = () =>
+    environment.addGrants(job, Array(3).fill({ endsIn, email: 'ada@example.com' }) as GrantSpec[]);
   const written = () => environment.query(`SELECT Id FROM ${table};`);
+  const received = () => standIn().statements.filter(({ text }) => insert.test(text)).length;
 
-  async function expectWrittenOnce(fault: 'answerLate' | 'dropAfter'): Promise<void> {
-    await addDue(3);
-    beforeStatement(statement, nth, () => standIn().order({ kind: fault, match: insert, drop: true }));
+  test.each([
+    ['commits after the second has begun', 'answerLate'],
+    ['has committed, and its answer is lost', 'dropAfter'],
+  ] as const)('writes nothing twice when the first try %s', async (_case, kind) => {
+    await addThreeDue();
+    beforeStatement(statement, nth, () => standIn().order({ kind, match: insert, drop: true }));
     const run = finished(await environment.run(job));
     expect(run).toMatchObject({ status: 'Completed', processedCount: 3 });
     expect(await written()).toHaveLength(3);
     expect(await environment.runs(job)).toHaveLength(1);
-  }
-
-  test('writes nothing twice when the first try commits after the second has begun', () =>
-    expectWrittenOnce('answerLate'));
-
-  test('writes nothing twice when the first try has committed, and its answer is lost', () =>
-    expectWrittenOnce('dropAfter'));
+  });
 
   test('keeps and counts what it had begun to write when it is cancelled, and the cancel waits for that', async () => {
-    await addDue(3);
+    await addThreeDue();
     const other = await openSession();
     let commit: { held: Promise<void>; release: () => void } | undefined;
     beforeStatement(statement, nth, () => (commit = standIn().order({ kind: 'holdCommit', match: insert })));
@@ -86,7 +79,7 @@ describe.each(jobs.map((job) => [job.type, job] as const))('%s', (_, job) => {
   });
 
   test('writes nothing once its row is being closed, even where it begins before that is committed', async () => {
-    await addDue(3);
+    await addThreeDue();
     const other = await openSession();
     const commit = standIn().order({ kind: 'holdCommit', match: /'closed by a test'/ });
     let closing: Promise<unknown> | undefined;
@@ -96,16 +89,20 @@ describe.each(jobs.map((job) => [job.type, job] as const))('%s', (_, job) => {
         sql: "UPDATE dbo.JobRun SET Status = 'Failed', Error_Message = 'closed by a test' WHERE Status = 'InProgress';",
       });
       await commit.held;
-      // The statement has begun, and waits or reads the state before, until the row is closed for all to see.
-      setTimeout(() => commit.release(), 100);
+      // The row is closed for all to see once the batch, or the record after the check of the lease, has been received.
+      const before = received();
+      void (async () => {
+        while (received() === before) await delay(1);
+        commit.release();
+      })();
     });
     const run = finished(await environment.run(job));
     await closing;
     other.close();
     expect(run).toMatchObject({ status: 'Failed', message: 'closed by a test' });
     // A message that went out before the row was closed is recorded; nothing is revoked.
-    expect(await written()).toHaveLength(job.kind === 'revocation' ? 0 : 3);
-    expect(run.processedCount ?? 0).toBe((await written()).length);
+    const count = job.kind === 'revocation' ? 0 : 3;
+    expect([(await written()).length, run.processedCount ?? 0]).toEqual([count, count]);
   });
 });
 

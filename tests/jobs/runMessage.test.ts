@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import { failureCauses } from '../../src/jobs/failures';
 import { readRunMessage, writeRunMessage, type RunFacts } from '../../src/jobRun/runMessage';
 
 const hostile = fc.oneof(
@@ -14,7 +15,7 @@ const hostile = fc.oneof(
 const id = fc.oneof(fc.integer().map(String), fc.uuid());
 const failure = fc.record(
   {
-    cause: fc.constantFrom('addressMissing', 'rejected', 'locked'),
+    cause: fc.constantFrom(...Object.keys(failureCauses)),
     code: fc.stringMatching(/^[A-Za-z]{1,40}$/),
     count: fc.nat(),
     requestIds: fc.array(id, { maxLength: 5 }),
