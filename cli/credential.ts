@@ -3,9 +3,9 @@ import type { Environment } from '../src/config/settings';
 import { DeployedAppError } from './resourceManager';
 
 /**
- * The identity of a command: what AZURE_TOKEN_CREDENTIALS names; else the developer's Azure sign-in, before anything that
- * the machine has of its own, such as an agent's managed identity.
- * @param clientId of a user-assigned managed identity, where it comes to one
+ * The identity of a command: the one that AZURE_TOKEN_CREDENTIALS names; else the developer's Azure sign-in, and only then
+ * an identity of the machine, such as an agent's managed identity.
+ * @param clientId of a user-assigned managed identity
  */
 export async function createCommandCredential(
   environment: Environment,

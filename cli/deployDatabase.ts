@@ -3,7 +3,7 @@
  *
  *     npm run db:deploy -- [--replace-views] [--grant <identity name> --client-id <guid>]
  *
- * The signed-in identity needs db_owner. Exit code 1 if the views that are left do not suit the jobs.
+ * The signed-in identity needs db_owner. Exit code 1 if the views do not suit the jobs.
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -21,9 +21,9 @@ import { parseArguments, readEnvironment, runCommand } from './environment';
 import { grantRole, type Grantee } from './grantRole';
 import { reportRetry } from './progress';
 
-/** Deploying waits for a paused database to wake up, and no longer. */
+/** Long enough for a paused database to wake up. */
 const timeBudgetMs = 5 * 60_000;
-/** An index on a table that exists already is built from all its rows. */
+/** Building an index on an existing table reads all its rows. */
 const statementTimeoutMs = 4 * 60_000;
 
 const usage = `Usage: npm run db:deploy -- [--replace-views] [--grant <identity name> --client-id <its client id>]
@@ -34,7 +34,7 @@ signed-in identity needs db_owner.
   --replace-views            replaces views that differ from the script, and keeps their text in a file
   --grant, --client-id       makes a managed identity a member of the role of the jobs
 
-Exit code 0: done; 1: a script failed, or the views that are left do not suit the jobs.`;
+Exit code 0: done; 1: a script failed, or the views do not suit the jobs.`;
 
 runCommand(usage, async () => {
   const { replaceViews, grantee } = readArguments();
@@ -65,7 +65,7 @@ runCommand(usage, async () => {
   return failed.length === 0;
 });
 
-/** Writes the text of a view that is replaced into a file of the working directory, for example AccessGrant_Palantir.20261201T080000Z.sql. */
+/** Keeps the text of a replaced view in the working directory, for example as AccessGrant_Palantir.20261201T080000Z.sql. */
 function keepReplacedView(view: string, definition: string): string {
   const time = new Date().toISOString().replace(/[-:]|\.\d+/g, '');
   const file = `${view.replace(/^.*\./, '')}.${time}.sql`;

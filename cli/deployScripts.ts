@@ -5,8 +5,8 @@ import type { Session } from '../src/database/session';
 import { nVarChar } from '../src/database/statement';
 
 /**
- * A batch of a script failed, or a view cannot be replaced. The message names the script, the batch and its line, what
- * the server said, and what to do.
+ * A batch of a script failed, or a view cannot be replaced. The message names the script, batch and line, the server's
+ * error, and what to do.
  */
 export class DeployError extends Error {
   override readonly name = 'DeployError';
@@ -21,7 +21,7 @@ interface Batch {
   readonly firstLine: number;
 }
 
-/** The numbered scripts of a directory, in their order. Others, such as purge.sql, are run by hand. */
+/** The numbered scripts of a directory, in order. Others, such as purge.sql, are run by hand. */
 export function scriptsIn(directory: string): string[] {
   return readdirSync(directory)
     .filter((name) => /^\d\d_.*\.sql$/.test(name))
@@ -29,11 +29,11 @@ export function scriptsIn(directory: string): string[] {
 }
 
 /**
- * Applies the numbered scripts of a directory in the order of their names, batch by batch. They are idempotent: what exists is
- * left as it is, a view that differs from its script included.
+ * Applies the numbered scripts of a directory in order, batch by batch. They are idempotent: what exists is left as it is,
+ * including a view that differs from its script.
  * @param log receives what was done to each object, line by line
- * @param keepReplacedView given: a view that differs is replaced, once this has kept its text
- * @throws DeployError; DatabaseError, which is transient if the scripts may be applied again from the start
+ * @param keepReplacedView if given, a view that differs is replaced after this has kept its text
+ * @throws DeployError; DatabaseError, which is transient if the scripts can be applied again from the start
  */
 export async function deployScripts(
   session: Session,
@@ -78,7 +78,7 @@ interface ViewSource {
   readonly view: string;
   readonly name: string;
   readonly sql: string;
-  /** Applied even if it is unchanged: the server keeps the columns of a view as they were when it was created. */
+  /** Apply it even if unchanged: the server keeps the columns of a view as they were when it was created. */
   readonly refresh: boolean;
 }
 
@@ -123,7 +123,7 @@ async function applyView(
   );
 }
 
-/** Whether two texts define a view alike, whether it was created or altered and however its lines are broken. */
+/** Whether two texts define the same view, whatever the line breaks and whether it was created or altered. */
 export function isSameView(one: string, other: string): boolean {
   const [a, b] = [one, other].map((text) =>
     canonicalViewText(text).replace(/^(CREATE OR ALTER|ALTER|CREATE) VIEW/i, 'CREATE VIEW'),
@@ -132,9 +132,9 @@ export function isSameView(one: string, other: string): boolean {
 }
 
 /**
- * A batch from its first statement on, each run of blanks and line ends as one blank. Within strings, quoted names and
- * comments blanks count, and a line comment keeps its end: what follows it is a statement again. What is left open reaches
- * to the end of the text, so that no character is read twice.
+ * A batch from its first statement on, with each run of blanks and line ends as one blank, except within strings, quoted
+ * names and comments. A line comment keeps its line end. What is left open reaches to the end of the text, so that no
+ * character is read twice.
  */
 function canonicalViewText(batch: string): string {
   return batch
@@ -149,7 +149,7 @@ function canonicalViewText(batch: string): string {
     .trim();
 }
 
-/** Splits a script on lines that hold GO alone, as sqlcmd does; batches without a statement are left out. */
+/** Splits a script at lines that hold only GO, as sqlcmd does; batches without a statement are left out. */
 export function splitBatches(script: string): Batch[] {
   const batches: Batch[] = [];
   let lines: string[] = [];

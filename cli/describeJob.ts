@@ -66,7 +66,7 @@ function describeCovered({ coveredCount, covered }: Preview): string[] {
   );
   const more = coveredCount - covered.length;
   return [
-    `Left alone, since the access continues by another request: ${formatCount(coveredCount, 'grant')}`,
+    `Left alone, because the access continues by another request: ${formatCount(coveredCount, 'grant')}`,
     ...lines,
     ...(more > 0 ? [`  and ${formatNumber(more)} more`] : []),
   ];
@@ -111,7 +111,7 @@ function describeRecipient({ recipient, failure, failureDetail }: PreviewedGrant
   return failure ? `(${failureDetail ?? failureCauses[failure].words})` : '';
 }
 
-/** What a run that got the lock did, beside what its log line says. */
+/** The result of a run. */
 export function describeResult({ words }: Job, result: RunResult): string {
   if (result.kind === 'held') return 'Nothing was done: the job is running already.';
   const { run, backlog, stoppedEarly } = result;

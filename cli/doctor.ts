@@ -22,12 +22,12 @@ settings from the environment, and from local.settings.json what is not there.
 
 Exit code 0: nothing failed; 1: something did.`;
 
-// Whoever reads the first lines alone (| head -1) has gone: end without a word.
+// Nobody reads on (| head -1): end quietly.
 process.stdout.on('error', ({ code }: NodeJS.ErrnoException) => {
   if (code === 'EPIPE') process.exit(1);
 });
 
-/** On a terminal, what is waited for is shown in place of the next line, until that is there. */
+/** On a terminal, what is waited for is shown until the next line replaces it. */
 const isTerminal = process.stdout.isTTY && process.stderr.isTTY;
 const clearLine = '\r\u001B[K';
 function waitingFor(what: string): void {

@@ -6,7 +6,7 @@ import { isLocalHost, type Environment } from '../src/config/settings';
 
 const localSettings = 'local.settings.json';
 
-/** With which a pipeline, or azd for its hooks, says who signs in to Azure. */
+/** A pipeline, or azd for its hooks, names the identity that signs in to Azure with one of these. */
 const azureSignIn = [
   'AZURE_TOKEN_CREDENTIALS',
   'AZURE_CLIENT_SECRET',
@@ -15,9 +15,9 @@ const azureSignIn = [
 ];
 
 /**
- * The app settings of a command: the environment, and below it the Values of local.settings.json, which serve a database
- * on this machine and no other: none of them, a password least of all, reaches a server in Azure.
- * @param notLocal why the command is not for a database on this machine, if that is so
+ * The app settings of a command: the environment, then the Values of local.settings.json. Those serve only a database on
+ * this machine: none of them, above all no password, reaches a server in Azure.
+ * @param notLocal why the command is not for a database on this machine, if so
  * @throws Error if that file cannot be read
  */
 export function readEnvironment(notLocal?: string): Environment {
@@ -42,7 +42,7 @@ function withoutFile(reason: string): Environment {
   return process.env;
 }
 
-/** Comments and trailing commas are allowed, as the Azure Functions Core Tools allow them. No value gets into an error. */
+/** Allows comments and trailing commas, as the Azure Functions Core Tools do. Errors contain no value. */
 function parseLocalSettings(text: string): Record<string, string> {
   const errors: ParseError[] = [];
   const file = parse(text, errors, { allowTrailingComma: true }) as {
@@ -60,7 +60,7 @@ function parseLocalSettings(text: string): Record<string, string> {
 }
 
 /**
- * The arguments of a command, among them the options that npm kept for itself.
+ * The arguments of a command, including options that npm kept for itself.
  * @param usage added to every error
  * @throws Error for an unknown or malformed option
  */
@@ -76,39 +76,40 @@ export function parseArguments<T extends ParseArgsConfig & { options: ParseArgsO
 }
 
 /**
- * `npm run job <Job_Type> --dry-run` lacks the `--` before the option: npm takes it for its own, and the script sees no
- * more of it than npm_config_dry_run ("npm-run-script", "config": environment variables).
- * @throws Error for what looks like one of the options with a slip in it, and for a dry run of a command that has none
+ * `npm run job <Job_Type> --dry-run` lacks the `--` before the option, so npm keeps it: the script sees it only as
+ * npm_config_dry_run ("npm-run-script", "config": environment variables). An option with a slip in its name is refused:
+ * a dry run would otherwise become a run.
+ * @throws Error for such a slip, and for a dry run of a command that has none
  */
 function optionsKeptByNpm(options: ParseArgsOptionsConfig): string[] {
-  const kept: string[] = [];
-  for (const [variable, value = ''] of Object.entries(process.env)) {
-    const name = /^npm_config_(.+)/i.exec(variable)?.[1]?.toLowerCase();
-    if (name === undefined || value === '' || value === 'false') continue;
-    if (name === 'dry_run' && !('dry-run' in options)) throw new Error('This command has no dry run.');
-    for (const [option, { type }] of Object.entries(options)) {
-      const slips = distance(lettersOf(name), lettersOf(option));
-      if (name === option.replaceAll('-', '_'))
-        kept.push(type === 'boolean' && value === 'true' ? `--${option}` : `--${option}=${value}`);
-      else if (slips <= (option.length < 10 ? 1 : 2))
-        throw new Error(
-          `npm has taken --${name} for itself: write -- before the options, and check the name. Did you mean --${option}?`,
-        );
-    }
-  }
-  return kept;
+  return Object.entries(process.env).flatMap(([variable, value = '']) => {
+    const name = /^npm_config_(.+)/i.exec(variable)?.[1]?.toLowerCase().replaceAll('_', '-');
+    if (name === undefined || value === '' || value === 'false') return [];
+    const option = options[name];
+    if (option) return option.type === 'boolean' && value === 'true' ? `--${name}` : `--${name}=${value}`;
+    if (name === 'dry-run') throw new Error('This command has no dry run.');
+    const meant = Object.keys(options).find((one) => isSlip(name, one));
+    if (meant === undefined) return [];
+    throw new Error(
+      `npm has taken --${name} for itself: write -- before the options, and check the name. Did you mean --${meant}?`,
+    );
+  });
 }
 
-const lettersOf = (name: string): string => name.replace(/[-_]/g, '');
+/** Whether a name is that of an option but for a slip or, in a long name, two; hyphens do not count. */
+function isSlip(name: string, option: string): boolean {
+  const slips = distance(name.replaceAll('-', ''), option.replaceAll('-', ''));
+  return slips <= (option.length < 10 ? 1 : 2);
+}
 
-/** Whether a command is asked what it takes: --help or -h among its arguments. */
+/** Whether --help or -h is among the arguments. */
 export function isAskedForHelp(): boolean {
   return process.argv.slice(2).some((argument) => argument === '--help' || argument === '-h');
 }
 
 /**
- * Runs a command, or prints its usage where it is asked for help. An error is printed without its stack, and the exit code
- * says how it ended. Where nobody reads its output any more (`npm run doctor | head -1`), it ends at once and quietly.
+ * Runs a command, or prints its usage if asked for help. An error is printed without its stack; the exit code is 1 after
+ * an error or a false result. It ends quietly when its output is no longer read (`npm run doctor | head -1`).
  */
 export function runCommand(usage: string, command: () => Promise<boolean>): void {
   if (isAskedForHelp()) {

@@ -15,8 +15,8 @@ export class GrantError extends Error {
 }
 
 /**
- * Makes a managed identity a user of the database and a member of a role; what is done already is left as it is. The
- * user gets its SID from the client id, so that nobody has to look the name up in Microsoft Entra ID: "A Microsoft Entra
+ * Makes a managed identity a user of the database and a member of a role, unless it is already. The user gets its SID
+ * from the client id, so that the name need not be looked up in Microsoft Entra ID: "A Microsoft Entra
  * application's SID is the binary representation of its Microsoft Entra client ID" (Microsoft, sys.server_principals).
  * @param log receives what was done, line by line
  * @throws GrantError, DatabaseError
@@ -46,7 +46,10 @@ export async function grantRole(
   log(`role ${role}: ${user} added`);
 }
 
-/** Whether the identity is the user of that name. Throws GrantError where either belongs to another. */
+/**
+ * Whether the identity is the user of that name.
+ * @throws GrantError if either belongs to another
+ */
 async function isUser(session: Session, { name, clientId }: Grantee): Promise<boolean> {
   const id = "CASE WHEN p.type = 'E' THEN CAST(p.sid AS UNIQUEIDENTIFIER) END";
   const users = await session.query({

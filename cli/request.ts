@@ -1,10 +1,10 @@
 /**
- * Tells what happened to a request, and what comes next: by its number, id, holder or address.
+ * Shows what happened to a request, and what comes next: by its number, id, holder or address.
  *
  *     npm run request -- DBX-10065
  *     npm run request -- Grace Hopper
  *
- * Several that fit are listed. Exit code 1: none was found.
+ * If several match, they are listed. Exit code 1: none was found.
  */
 import { deadlineIn } from '../src/clock';
 import { formatUtc } from '../src/format';

@@ -1,4 +1,4 @@
-/** The function app is not there, not allowed to be looked at, or not ready in time. The message says what to do. */
+/** The function app does not exist, is not ready in time, or access to it is refused. The message says what to do. */
 export class DeployedAppError extends Error {
   override readonly name = 'DeployedAppError';
 }
@@ -8,7 +8,7 @@ export interface AppInAzure {
   readonly appId: string;
   /** A bearer token for Azure Resource Manager. */
   readonly token: string;
-  /** Where Azure Resource Manager is found. */
+  /** The address of Azure Resource Manager. */
   readonly management?: string;
 }
 
@@ -29,7 +29,7 @@ export function requireAppId(appId: string): void {
  * Sends a request to Azure Resource Manager.
  * @param path of a resource
  * @param query with the API version
- * @throws DeployedAppError if there is no such function app, or the signed-in identity may not
+ * @throws DeployedAppError if there is no such function app, or access is refused
  */
 export async function askResourceManager(
   { appId, token, management = 'https://management.azure.com' }: AppInAzure,
@@ -51,7 +51,7 @@ export async function askResourceManager(
   return response;
 }
 
-/** @throws Error with what was answered, if that is no success */
+/** @throws Error with the answer, if it is not a success */
 export async function readAnswer<T>(response: Response): Promise<T> {
   if (!response.ok) throw new Error(await describeAnswer(response));
   return (await response.json()) as T;

@@ -8,8 +8,8 @@ import {
 } from './resourceManager';
 
 /**
- * How old a role assignment is until storage can be expected to know it. In ms. Microsoft names up to ten minutes;
- * azure-dev, issue 8026, needed one.
+ * The age at which storage should know a role assignment. In ms. Microsoft says up to ten minutes; azure-dev, issue 8026,
+ * needed one.
  */
 const defaultSettledMs = 3 * 60_000;
 
@@ -19,8 +19,8 @@ export interface RoleAssignmentsOptions extends AppInAzure {
 }
 
 /**
- * Waits until the roles of a function app's identity are old enough to be in force: a package that is deployed right
- * after they were assigned is refused with InaccessibleStorageException.
+ * Waits until the roles of a function app's identity are old enough to be in force: a package deployed right after they
+ * were assigned fails with InaccessibleStorageException.
  * @throws DeployedAppError
  */
 export async function waitForRoleAssignments(options: RoleAssignmentsOptions): Promise<void> {

@@ -3,8 +3,8 @@
  *
  *     npm run job -- <Job_Type> [--dry-run | --allow-mass-revocation] [--json]
  *
- * The result is on stdout, in words or as JSON; the log, and what is waited for, on stderr. Exit code 0: the job completed
- * (or the dry run was printed); 1: it failed, or its lock is held.
+ * The result is on stdout, in words or as JSON; the log and retries are on stderr. Exit code 0: the job completed (or the
+ * dry run was printed); 1: it failed, or its lock is held.
  */
 import { createShutdown } from '../src/clock';
 import { describeActiveRun } from '../src/jobRun/lease';
@@ -22,8 +22,8 @@ Job types: ${jobs.map(({ type }) => type).join(', ')}
 
   --dry-run                  shows what the job would do now, and writes nothing
   --allow-mass-revocation    runs a revocation job without the safety stop
-  --json                     prints the run, or what it would do, as the API answers it; where the job is
-                             running already, its activeRun
+  --json                     prints the run or the preview as the API does; if the job is running already,
+                             its activeRun
 
 Exit code 0: the job completed; 1: it failed, or it is running already.`;
 

@@ -1,6 +1,6 @@
 /**
  * Synchronises the triggers of a function app that was just deployed, waits until its timers are listed and its API
- * answers, and looks that a forged sign-in is refused.
+ * answers, and checks that it refuses a forged sign-in.
  *
  *     npm run deploy:verify -- --function-app <resource id of the function app>
  *
@@ -24,7 +24,7 @@ runCommand(usage, async () => {
   if (appId === undefined) throw new DeployedAppError(usage);
   const statusPage = await verifyDeployedApp({
     appId,
-    token: await managementToken(readEnvironment('this command asks Azure alone')),
+    token: await managementToken(readEnvironment('this command asks only Azure')),
     log: (line) => console.log(line),
   });
   console.log(`Status page: ${statusPage}`);

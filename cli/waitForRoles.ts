@@ -22,7 +22,7 @@ runCommand(usage, async () => {
   if (appId === undefined) throw new DeployedAppError(usage);
   await waitForRoleAssignments({
     appId,
-    token: await managementToken(readEnvironment('this command asks Azure alone')),
+    token: await managementToken(readEnvironment('this command asks only Azure')),
     log: (line) => console.log(line),
   });
   return true;

@@ -167,14 +167,13 @@ async function* examineDatabase(
       return;
     }
     const found = new Map<string, readonly Finding[]>();
-    for (const { subject, skip, check, advice } of databaseChecks(given)) {
+    for (const { subject, skip, check, advice = 'correct the cause and run this again' } of databaseChecks(
+      given,
+    )) {
       const reason = skip?.(found);
+      const run = (session: Session): Promise<Finding[]> => check(examined(session, facts), found);
       const findings =
-        reason === undefined
-          ? await attempt(subject, advice ?? 'correct the cause and run this again', (session) =>
-              check(examined(session, facts), found),
-            )
-          : [skipped(subject, reason)];
+        reason === undefined ? await attempt(subject, advice, run) : [skipped(subject, reason)];
       found.set(subject, findings);
       yield* findings;
     }

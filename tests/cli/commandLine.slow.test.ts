@@ -55,7 +55,7 @@ describe('npm run job without the -- before the options', () => {
 
 describe('npm run request', () => {
   test.each(['DBX-10065', '-- dbx-10065', '65', 'databricks/65'])(
-    '%s tells that request: what it is, what comes next, what happened',
+    '%s shows that request: what it is, what comes next, what happened',
     async (args) => {
       const { code, stdout, stderr } = await shell(`npm run --silent request ${args}`);
       expect([code, stderr]).toEqual([0, '']);
