@@ -1,11 +1,11 @@
 import { settingNames } from '../src/config/settings';
 
-/** What @azure/identity, telemetry and the Functions host read, beside the app's settings. */
+/** What @azure/identity, telemetry and the Functions host read, besides the app's settings. */
 const prefixes = /^(APPLICATIONINSIGHTS|AZURE|CONTAINER|EMAIL|IDENTITY|MSI|OTEL|SQL|WEBSITE)_/;
 
 /**
- * Removes the app's settings from the environment of this process, and so from that of its children. Whatever runs on
- * stand-ins calls it first: settings that were exported for another command never aim it at somebody's database.
+ * Removes the app's settings from the environment of this process and its children. What runs on stand-ins calls it first:
+ * settings that were exported for another command never aim it at somebody's database.
  * @param keepSignIn keeps AZURE_*, with which a developer may sign in to a real server
  */
 export function removeAppSettings({ keepSignIn = false } = {}): void {
@@ -13,7 +13,7 @@ export function removeAppSettings({ keepSignIn = false } = {}): void {
   for (const name of Object.keys(process.env)) {
     if (!(appSettings.has(name) || prefixes.test(name)) || (keepSignIn && name.startsWith('AZURE_')))
       continue;
-    // eslint-disable-next-line @typescript-eslint/no-dynamic-delete -- an environment variable is unset in no other way
+    // eslint-disable-next-line @typescript-eslint/no-dynamic-delete -- the only way to unset an environment variable
     delete process.env[name];
   }
 }

@@ -1,8 +1,8 @@
-/** Certificates for the local stand-ins, made at each start: production code meets TLS that it can trust. */
+/** Certificates for the local stand-ins, made at each start, so that production code uses TLS that it trusts. */
 import { randomUUID } from 'node:crypto';
 import tls from 'node:tls';
 
-/** All three in PEM. Trust in `authority` is trust in `cert`, which is for localhost and 127.0.0.1. */
+/** All three in PEM. `authority` signed `cert`, which is for localhost and 127.0.0.1. */
 export interface Certificates {
   readonly authority: string;
   readonly key: string;
@@ -21,7 +21,7 @@ export async function createCertificates(): Promise<Certificates> {
     notBeforeDate: new Date(Date.now() - day),
     notAfterDate: new Date(Date.now() + 365 * day),
   } as const;
-  // A name of its own: a process that trusts several authorities of one name checks with the wrong one's key.
+  // Of several trusted authorities with one name, a process may check with the wrong one's key.
   const authority = await generate([{ name: 'commonName', value: `Local stand-ins ${randomUUID()}` }], {
     ...common,
     extensions: [
@@ -49,8 +49,8 @@ export async function createCertificates(): Promise<Certificates> {
 }
 
 /**
- * Makes this process trust a certificate authority beside those it trusts already. Another process is told by
- * NODE_EXTRA_CA_CERTS, a file name that Node.js reads before any script runs.
+ * Makes this process trust one more certificate authority. Another process takes it from NODE_EXTRA_CA_CERTS, a file name
+ * that Node.js reads before any script runs.
  */
 export function trustAuthority(pem: string): void {
   tls.setDefaultCACertificates([...tls.getCACertificates('default'), pem]);

@@ -1,6 +1,6 @@
 /**
  * The real SQL Server of `npm run test:sqlserver` and `npm run bench -- --sqlserver`: the one that TEST_SQL_* name, or one in
- * a container. The variables are their own, so that settings in an operator's shell never aim a test at a database.
+ * a container. Settings in an operator's shell have other names, and never aim a test at a database.
  */
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -32,14 +32,19 @@ export interface RealServer {
 
 /** The app's settings that TEST_SQL_* stand for: SQL_SERVER is TEST_SQL_SERVER, and so on. */
 export function realServerSettings(environment: Environment): Record<string, string> {
+  const entries = Object.entries(testSettings(environment));
+  return Object.fromEntries(entries.map(([name, value]) => [name.slice('TEST_'.length), value]));
+}
+
+function testSettings(environment: Environment): Record<string, string> {
   return Object.fromEntries(
     Object.entries(environment).flatMap(([name, value = '']) =>
-      name.startsWith('TEST_SQL_') ? [[name.slice('TEST_'.length), value]] : [],
+      name.startsWith('TEST_SQL_') ? [[name, value]] : [],
     ),
   );
 }
 
-/** Whether the tests sign in with the developer's Azure sign-in (DefaultAzureCredential), and not with a SQL login. */
+/** Whether the tests use the developer's Azure sign-in (DefaultAzureCredential) instead of a SQL login. */
 export function usesDeveloperSignIn(environment: Environment): boolean {
   return (environment.TEST_SQL_SERVER ?? '') !== '' && (environment.TEST_SQL_USER ?? '') === '';
 }
@@ -53,10 +58,7 @@ export async function claimRealServer(environment: Environment): Promise<RealSer
   const container = await startContainer();
   try {
     const server = await claim(container.environment);
-    return {
-      ...server,
-      release: () => container.remove(),
-    };
+    return { ...server, release: container.remove };
   } catch (error) {
     await container.remove();
     throw error;
@@ -65,18 +67,12 @@ export async function claimRealServer(environment: Environment): Promise<RealSer
 
 async function claim(environment: Environment): Promise<RealServer> {
   const session = await openRealServer(environment);
-  try {
-    await claimDatabase(session);
-  } catch (error) {
+  await claimDatabase(session).catch((error: unknown) => {
     session.close();
     throw error;
-  }
+  });
   return {
-    environment: Object.fromEntries(
-      Object.entries(environment).flatMap(([name, value = '']) =>
-        name.startsWith('TEST_SQL_') ? [[name, value]] : [],
-      ),
-    ),
+    environment: testSettings(environment),
     async release() {
       await dropDatabase(session);
       await session.query({ name: 'unmark', sql: `EXEC sys.sp_dropextendedproperty @name = N'${mark}';` });
@@ -87,7 +83,7 @@ async function claim(environment: Environment): Promise<RealServer> {
 
 async function openRealServer(environment: Environment): Promise<Session> {
   const { database, identityClientId } = readRealServerSettings(environment);
-  // No managed identity: the stand-in's would be laid over the developer's.
+  // No managed identity: the stand-in's would replace the developer's.
   return Session.open(database, await createCredential({}, identityClientId), statementTimeoutMs);
 }
 
@@ -134,7 +130,7 @@ WHERE o.is_ms_shipped = 0 AND o.parent_object_id = 0 AND s.name <> 'sys' ORDER B
 interface Container {
   /** TEST_SQL_* of an empty database in it. */
   readonly environment: Readonly<Record<string, string>>;
-  remove(): Promise<void>;
+  readonly remove: () => Promise<void>;
 }
 
 async function docker(args: readonly string[], environment: Record<string, string> = {}): Promise<string> {

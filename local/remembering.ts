@@ -1,4 +1,4 @@
-/** Keeps what a function makes of the last texts, up to 500: tests and jobs send the same statements again and again. */
+/** Caches a function of text for up to 500 texts: tests and jobs send the same statements again and again. */
 export function remembering<T>(make: (text: string) => T): (text: string) => T {
   const known = new Map<string, T>();
   return (text) => {

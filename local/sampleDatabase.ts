@@ -6,30 +6,20 @@ import { deployScripts, splitBatches } from '../cli/deployScripts';
 import { Session } from '../src/database/session';
 import { jobs, type Job } from '../src/jobs/catalogue';
 import { readBacklog } from '../src/jobs/backlog';
-import { databricks, palantir, platforms, type Platform } from '../src/jobs/platforms';
+import { databricks, platforms, type Platform } from '../src/jobs/platforms';
 import { createCredential } from '../src/services';
 import { trustAuthority } from './certificates';
-import {
-  deltaRequests,
-  deltaRevocations,
-  insertRows,
-  palantirRequests,
-  palantirRevocations,
-} from './insertRows';
+import { insertRows } from './insertRows';
 import { sampleRequests } from './sampleData';
 import type { StandIns } from './standIns';
 
 export interface PlatformSummary {
+  readonly platform: string;
   readonly requests: number;
   /** Grants that a revocation run would revoke now. */
   readonly expired: number;
   /** Grants that a notification run would send a reminder for now. */
   readonly due: number;
-}
-
-export interface SampleSummary {
-  readonly databricks: PlatformSummary;
-  readonly palantir: PlatformSummary;
 }
 
 /** The longest that one statement of setting up may take. In ms. */
@@ -93,31 +83,31 @@ export async function mapAccessKey(session: Session, expression: string): Promis
 }
 
 /** Creates the sample database in the stand-ins. */
-export async function createSampleDatabase(standIns: StandIns): Promise<SampleSummary> {
+export async function createSampleDatabase(standIns: StandIns): Promise<PlatformSummary[]> {
   const session = await openSession(standIns);
   try {
     await createDatabase(session);
     // As a site might: a request and those that renew it are for the same access.
     await mapAccessKey(session, 'COALESCE(r.renews_request_number, r.request_number)');
     const sample = sampleRequests(new Date());
-    await insertRows(session, deltaRequests, sample.delta);
-    await insertRows(session, palantirRequests, sample.palantir);
-    await insertRows(session, deltaRevocations, sample.deltaRevocations);
-    await insertRows(session, palantirRevocations, sample.palantirRevocations);
+    await insertRows(session, 'dbo.DataAccessDeltaRequests', sample.delta);
+    await insertRows(session, 'dbo.DataAccessPalantirRequests', sample.palantir);
+    await insertRows(session, 'dbo.RevokedAccess_Databricks', sample.deltaRevocations);
+    await insertRows(session, 'dbo.RevokedAccess_Palantir', sample.palantirRevocations);
     const settings = readSettings(standIns.environment);
     const count = async (kind: Job['kind'], platform: Platform): Promise<number> => {
       const job = jobs.find((one) => one.kind === kind && one.platform === platform);
       return job ? (await readBacklog(session, job.due(settings))).dueCount : 0;
     };
-    const summarise = async (platform: Platform, requests: number): Promise<PlatformSummary> => ({
-      requests,
-      expired: await count('revocation', platform),
-      due: await count('notification', platform),
-    });
-    return {
-      databricks: await summarise(databricks, sample.delta.length),
-      palantir: await summarise(palantir, sample.palantir.length),
-    };
+    const summaries: PlatformSummary[] = [];
+    for (const platform of platforms)
+      summaries.push({
+        platform: platform.name,
+        requests: (platform === databricks ? sample.delta : sample.palantir).length,
+        expired: await count('revocation', platform),
+        due: await count('notification', platform),
+      });
+    return summaries;
   } finally {
     session.close();
   }

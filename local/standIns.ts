@@ -1,4 +1,4 @@
-/** All that stands in for Azure on this machine: SQL, the managed identity and the email service. */
+/** The stand-ins for Azure on this machine: SQL, the managed identity and the email service. */
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createCertificates } from './certificates';
@@ -13,7 +13,7 @@ export interface StandIns {
   readonly email: EmailService;
   /** The certificate authority to trust, in PEM. */
   readonly authority: string;
-  /** The environment of an app process that is to use them: its settings, its identity and the authority to trust. */
+  /** The environment of an app that uses them: its settings, its identity and the authority to trust. */
   readonly environment: Readonly<Record<string, string>>;
   close(): Promise<void>;
 }

@@ -17,8 +17,8 @@ import { jobs } from '../src/jobs/catalogue';
 import type { JobRun } from '../src/jobRun/jobRun';
 import { removeAppSettings } from './appSettings';
 import { startHostProcess } from './functionsHost/process';
-import { createSampleDatabase, type SampleSummary } from './sampleDatabase';
-import { startStandIns } from './standIns';
+import { createSampleDatabase, type PlatformSummary } from './sampleDatabase';
+import { startStandIns, type StandIns } from './standIns';
 
 const appDirectory = join(__dirname, '..');
 
@@ -32,12 +32,38 @@ Runs the whole product on this machine, with stand-ins for Azure and a sample, u
 
 Exit code with --once 0: all jobs completed; 1: one failed.`;
 
+interface Options {
+  readonly build: boolean;
+  readonly once: boolean;
+  readonly port: number;
+  readonly mailboxPort: number;
+}
+
+/** @returns the exit code */
 async function main(): Promise<number> {
   if (isAskedForHelp()) {
     say(usage);
     return 0;
   }
   removeAppSettings();
+  const options = readOptions();
+  await checkPorts({ '--port': options.port, '--mailbox-port': options.mailboxPort });
+  const interrupted = listenForInterrupts();
+  say(
+    'Access Expiry Jobs on this machine, with stand-ins for Azure SQL, the managed identity and the email service\n',
+  );
+  if (options.build) await step('Building the app', buildApp);
+  // Closes what was started, in reverse, however this ends.
+  await using running = new AsyncDisposableStack();
+  const standIns = running.adopt(
+    await step('Starting the stand-ins', () => startStandIns(options)),
+    (started) => started.close(),
+  );
+  say(describeSample(await step('Creating the sample database', () => createSampleDatabase(standIns))));
+  return await useApp(standIns, running, interrupted, options);
+}
+
+function readOptions(): Options {
   const { values } = parseArguments(
     {
       options: {
@@ -49,12 +75,15 @@ async function main(): Promise<number> {
     },
     usage,
   );
-  const port = readPort('--port', values.port ?? (values.once ? '0' : '7071'));
-  const mailboxPort = readPort('--mailbox-port', values['mailbox-port'] ?? (values.once ? '0' : '7072'));
-  await checkPorts({ '--port': port, '--mailbox-port': mailboxPort });
+  const { build, once: endsAfterRuns } = values;
+  const port = readPort('--port', values.port ?? (endsAfterRuns ? '0' : '7071'));
+  const mailboxPort = readPort('--mailbox-port', values['mailbox-port'] ?? (endsAfterRuns ? '0' : '7072'));
+  return { build, once: endsAfterRuns, port, mailboxPort };
+}
 
+/** Aborted when somebody wants this to end. */
+function listenForInterrupts(): AbortSignal {
   const interrupted = new AbortController();
-  const isInterrupted = (): boolean => interrupted.signal.aborted;
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => interrupted.abort());
   // npm passes a signal to the shell that it started this in; that ends and does not pass it on.
   const { ppid } = process;
@@ -63,47 +92,40 @@ async function main(): Promise<number> {
   }, 250).unref();
   // Nobody reads any more: `npm start | head`.
   process.stdout.on('error', () => interrupted.abort());
+  return interrupted.signal;
+}
 
-  say(
-    'Access Expiry Jobs on this machine, with stand-ins for Azure SQL, the managed identity and the email service\n',
-  );
-  if (values.build) await step('Building the app', buildApp);
-  // Closes what was started, in reverse, however this ends.
-  await using running = new AsyncDisposableStack();
-  const standIns = running.adopt(
-    await step('Starting the stand-ins', () => startStandIns({ mailboxPort })),
-    (started) => started.close(),
-  );
-  const sample = await step('Creating the sample database', () => createSampleDatabase(standIns));
-  say(describeSample(sample));
+/** Starts the app, runs each job once and, without --once, goes on until it is interrupted. */
+async function useApp(
+  { environment, email }: StandIns,
+  running: AsyncDisposableStack,
+  interrupted: AbortSignal,
+  options: Options,
+): Promise<number> {
   let showLog = false;
-  const app = running.adopt(
-    await step('Starting the function app', () =>
-      startHostProcess({
-        appDirectory,
-        settings: standIns.environment,
-        port,
-        timers: !values.once,
-        onLine: (line) => {
-          if (showLog) say(line);
-        },
-      }),
-    ),
-    async (host) => {
-      await host.stop();
-    },
+  const app = await step('Starting the function app', () =>
+    startHostProcess({
+      appDirectory,
+      settings: environment,
+      port: options.port,
+      timers: !options.once,
+      onLine: (line) => {
+        if (showLog) say(line);
+      },
+    }),
   );
+  running.defer(async () => {
+    await app.stop();
+  });
+  const isInterrupted = (): boolean => interrupted.aborted;
   if (isInterrupted()) return 1;
   say('\nRunning each job once, as an operator would: POST /api/jobs/{jobType}/runs\n');
-  const completed = await runJobs(app.url, interrupted.signal);
-  say(`\n${standIns.email.messages.length} emails were sent.`);
-  if (values.once || isInterrupted()) return completed ? 0 : 1;
-  say(describeAddresses(app.url, standIns.email.mailbox, standIns.environment));
+  const completed = await runJobs(app.url, interrupted);
+  say(`\n${email.messages.length} emails were sent.`);
+  if (options.once || isInterrupted()) return completed ? 0 : 1;
+  say(describeAddresses(app.url, email.mailbox, environment));
   showLog = true;
-  const exitCode = await Promise.race([
-    once(interrupted.signal, 'abort').then(() => 0),
-    app.ended.then(() => 1),
-  ]);
+  const exitCode = await Promise.race([once(interrupted, 'abort').then(() => 0), app.ended.then(() => 1)]);
   say('\nStopping: a job under way finishes its row first');
   return exitCode;
 }
@@ -137,10 +159,12 @@ async function buildApp(): Promise<void> {
   await promisify(execFile)(process.execPath, ['--import', require.resolve('tsx'), script]);
 }
 
-function describeSample({ databricks, palantir }: SampleSummary): string {
-  const line = (name: string, { requests, expired, due }: SampleSummary['databricks']): string =>
-    `  ${name.padEnd(11)} ${requests} requests: ${expired} expired and to be revoked, ${due} with a reminder due`;
-  return ['\nThe sample:', line('Databricks', databricks), line('Palantir', palantir), ''].join('\n');
+function describeSample(sample: readonly PlatformSummary[]): string {
+  const lines = sample.map(
+    ({ platform, requests, expired, due }) =>
+      `  ${platform.padEnd(11)} ${requests} requests: ${expired} expired and to be revoked, ${due} with a reminder due`,
+  );
+  return ['\nThe sample:', ...lines, ''].join('\n');
 }
 
 /** Runs the four jobs one after the other and prints a line each as it ends. */
@@ -150,23 +174,14 @@ async function runJobs(url: string, signal: AbortSignal): Promise<boolean> {
   let completed = 0;
   for (const { type } of jobs) {
     if (signal.aborted) break;
-    const startedAt = performance.now();
-    const seconds = (): string => `${((performance.now() - startedAt) / 1000).toFixed(2)} s`;
-    const progress = showProgress(() => row(type, 'running', '', '', seconds()));
-    const answer = await fetch(`${url}/api/jobs/${type}/runs`, { method: 'POST' }).finally(progress.end);
+    const { seconds, end } = stopwatch((elapsed) => row(type, 'running', '', '', elapsed));
+    const answer = await fetch(`${url}/api/jobs/${type}/runs`, { method: 'POST' }).finally(end);
     const body = (await answer.json()) as JobRun & { run?: JobRun; detail?: string };
     const run = answer.ok ? body : body.run;
-    say(
-      row(
-        type,
-        run?.status ?? `HTTP ${answer.status}`,
-        run?.processedCount ?? '',
-        run?.failedCount ?? '',
-        seconds(),
-      ),
-    );
+    const { status = `HTTP ${answer.status}`, processedCount, failedCount } = run ?? {};
+    say(row(type, status, processedCount ?? '', failedCount ?? '', seconds(2)));
     if (!answer.ok) say(`    ${body.detail ?? ''}`);
-    if (run?.status === 'Completed') completed++;
+    if (status === 'Completed') completed++;
   }
   say('\nProcessed: grants revoked or notified. Failed: grants whose address is missing or malformed.');
   return completed === jobs.length;
@@ -179,7 +194,10 @@ function row(job: string, ...cells: (string | number)[]): string {
   );
 }
 
-function describeAddresses(url: string, mailbox: string, environment: Variables): string {
+function describeAddresses(url: string, mailbox: string, environment: StandIns['environment']): string {
+  const variables = Object.entries(environment);
+  const inPosixShell = variables.map(([name, value]) => `${name}='${value.replaceAll("'", "'\\''")}'`);
+  const inPowerShell = variables.map(([name, value]) => `$env:${name}='${value.replaceAll("'", "''")}'`);
   return `
   Status page   ${url}/api/status
   Jobs API      ${url}/api/jobs
@@ -192,46 +210,32 @@ Try:
 
 In another terminal, npm run doctor, npm run job, npm run request and npm run db:deploy work on this environment. In a
 POSIX shell:
-  ${inPosixShell(environment, 'npm run doctor')}
+  ${[...inPosixShell, 'npm run doctor'].join(' ')}
 In PowerShell:
-  ${inPowerShell(environment, 'npm run doctor')}
+  ${[...inPowerShell, 'npm run doctor'].join('; ')}
 
 The jobs run by schedule. Ctrl-C ends everything. What follows is the log of the app:
 `;
 }
 
-type Variables = Readonly<Record<string, string>>;
-
-function inPosixShell(environment: Variables, command: string): string {
-  const variables = Object.entries(environment).map(
-    ([name, value]) => `${name}='${value.replaceAll("'", "'\\''")}'`,
-  );
-  return [...variables, command].join(' ');
-}
-
-function inPowerShell(environment: Variables, command: string): string {
-  const variables = Object.entries(environment).map(
-    ([name, value]) => `$env:${name}='${value.replaceAll("'", "''")}'`,
-  );
-  return [...variables, command].join('; ');
-}
-
 async function step<T>(what: string, work: () => Promise<T>): Promise<T> {
-  const startedAt = performance.now();
-  const seconds = (): string => `${((performance.now() - startedAt) / 1000).toFixed(1)} s`;
-  const progress = showProgress(() => `${what} … ${seconds()}`);
-  const result = await work().finally(progress.end);
+  const { seconds, end } = stopwatch((elapsed) => `${what} … ${elapsed}`);
+  const result = await work().finally(end);
   say(`${what}: done in ${seconds()}`);
   return result;
 }
 
-/** In a terminal, a line that is written anew while something works. */
-function showProgress(line: () => string): { end: () => void } {
-  if (!process.stdout.isTTY) return { end: () => undefined };
-  const write = (): void => void process.stdout.write(`\r${line()}`);
-  write();
-  const timer = setInterval(write, 100);
+/** Measures a piece of work. In a terminal it shows the line meanwhile, with the seconds so far. */
+function stopwatch(line: (elapsed: string) => string): {
+  readonly seconds: (digits?: number) => string;
+  readonly end: () => void;
+} {
+  const startedAt = performance.now();
+  const seconds = (digits = 1): string => `${((performance.now() - startedAt) / 1000).toFixed(digits)} s`;
+  if (!process.stdout.isTTY) return { seconds, end: () => undefined };
+  const timer = setInterval(() => void process.stdout.write(`\r${line(seconds())}`), 100);
   return {
+    seconds,
     end: () => {
       clearInterval(timer);
       process.stdout.write('\r\u001B[K');

@@ -1,6 +1,6 @@
 /** What the app logs, and how: levels, lengths, and nothing that the data says. */
 import { randomUUID } from 'node:crypto';
-import { insertRows, palantirRequests } from '../../local/insertRows';
+import { insertRows } from '../../local/insertRows';
 import { startSample, type App, type Sample } from '../support/app';
 import { jobOf } from '../support/environment';
 
@@ -88,7 +88,7 @@ test('a line about 1,000 requests is cut in its middle to what Application Insig
     AccessEndDate: new Date(Date.now() + 2 * day).toISOString(),
     CreatedAt: new Date().toISOString(),
   }));
-  await insertRows(sample.session, palantirRequests, due);
+  await insertRows(sample.session, 'dbo.DataAccessPalantirRequests', due);
   try {
     sample.standIns.email.order({ kind: 'error', status: 400, recipient: 'many@example.com' });
     expect((await post(notify)).status).toBe(200);

@@ -1,7 +1,7 @@
 import { createCertificates, trustAuthority } from '../../local/certificates';
 import { startEmailService, type EmailService } from '../../local/email';
 import { startIdentity, type Identity } from '../../local/identity';
-import { deltaRequests, insertRows, palantirRequests, type TableColumns } from '../../local/insertRows';
+import { insertRows } from '../../local/insertRows';
 import { claimDatabase, realServerSettings, usesDeveloperSignIn } from '../../local/realServer';
 import { createDatabase, dropDatabase, tables } from '../../local/sampleDatabase';
 import { startSqlServer, type SqlServer } from '../../local/sqlServer';
@@ -257,11 +257,10 @@ export async function startTestEnvironment({ ignoreLockHints = false } = {}): Pr
     services,
     async addGrants({ platform }, grants) {
       const now = standIn?.clock.now().getTime() ?? Date.now();
-      const [table, rows] = (
+      const [table, rows] =
         platform.name === 'Databricks'
-          ? [deltaRequests, grants.map((grant) => deltaRow(++ids, now, grant))]
-          : [palantirRequests, grants.map((grant) => palantirRow(++ids, now, grant))]
-      ) satisfies [TableColumns, object[]];
+          ? ['dbo.DataAccessDeltaRequests', grants.map((grant) => deltaRow(++ids, now, grant))]
+          : ['dbo.DataAccessPalantirRequests', grants.map((grant) => palantirRow(++ids, now, grant))];
       await insertRows(session, table, rows);
       return rows.map((row) => ('id' in row ? row.id : row.RequestId));
     },

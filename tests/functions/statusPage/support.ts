@@ -1,27 +1,12 @@
 /** The status page in a browser, served by the built app on the stand-ins: what the tests beside this file share. */
 import { randomUUID } from 'node:crypto';
 import type { Browser, BrowserContext, BrowserContextOptions, Locator, Page } from 'playwright-core';
-import { insertRows, type TableColumns } from '../../../local/insertRows';
+import { insertRows } from '../../../local/insertRows';
 import type { StandIns } from '../../../local/standIns';
 import type { Row } from '../../../src/database/session';
 import type { JobRun, JobType } from '../../../src/jobRun/jobRun';
 import { startSample, type App, type Sample } from '../../support/app';
 import { launchChromium } from '../../support/browser';
-
-const jobRuns: TableColumns = {
-  name: 'dbo.JobRun',
-  columns: {
-    Job_Id: 'UNIQUEIDENTIFIER',
-    Job_Type: 'VARCHAR(50)',
-    Status: 'VARCHAR(20)',
-    Started_At: 'DATETIME2',
-    Started_By: 'VARCHAR(100)',
-    Completed_At: 'DATETIME2',
-    Processed_Count: 'INT',
-    Failed_Count: 'INT',
-    Error_Message: 'VARCHAR(500)',
-  },
-};
 
 export interface RunSpec {
   readonly Job_Id?: string;
@@ -134,7 +119,7 @@ export function serveStatusPage(): ServedPage {
         Error_Message: null,
         ...rest,
       }));
-      await insertRows(sample.session, jobRuns, rows);
+      await insertRows(sample.session, 'dbo.JobRun', rows);
     },
     async newPage({ fakeClock = false, ...options } = {}) {
       const plain = !fakeClock && Object.keys(options).length === 0;
