@@ -1,7 +1,7 @@
--- ExpiryNotification_Databricks: one row for every grant that a reminder was sent for. Times are UTC.
+-- ExpiryNotification_Databricks: one row for each grant and reminder sent. Times are UTC.
 
--- CREATE TABLE with a foreign key waits for the transactions that use the request table, and all others wait behind it.
--- After this many ms it gives up (error 1222): run the script again at a quiet hour.
+-- CREATE TABLE with a foreign key waits for transactions on the request table, and later ones wait for it. After this many
+-- ms it gives up (error 1222): run the script again at a quiet hour.
 SET LOCK_TIMEOUT 5000;
 GO
 

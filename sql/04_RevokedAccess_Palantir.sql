@@ -1,7 +1,7 @@
--- RevokedAccess_Palantir: one row for every expiry of a grant that was revoked. Times are UTC.
+-- RevokedAccess_Palantir: one row for each revoked expiry of a grant. Times are UTC.
 
--- CREATE TABLE with a foreign key waits for the transactions that use the request table, and all others wait behind it.
--- After this many ms it gives up (error 1222): run the script again at a quiet hour.
+-- CREATE TABLE with a foreign key waits for transactions on the request table, and later ones wait for it. After this many
+-- ms it gives up (error 1222): run the script again at a quiet hour.
 SET LOCK_TIMEOUT 5000;
 GO
 
@@ -28,7 +28,7 @@ ELSE
     PRINT 'index IX_RevokedAccess_Palantir_PalantirRequestId_Revoked_Dt: exists, unchanged';
 GO
 
--- With NOTIFY_REVOKED=true a notification job reads the revocations of the last days, of however long a history.
+-- With NOTIFY_REVOKED=true a notification job reads the revocations of the last days; the history may be long.
 IF NOT EXISTS (SELECT 1 FROM sys.indexes WHERE object_id = OBJECT_ID(N'dbo.RevokedAccess_Palantir') AND name = N'IX_RevokedAccess_Palantir_Revoked_Dt')
 BEGIN
     CREATE INDEX IX_RevokedAccess_Palantir_Revoked_Dt ON dbo.RevokedAccess_Palantir (Revoked_Dt) INCLUDE (PalantirRequestId);

@@ -1,16 +1,16 @@
--- JobRun: one row for every run of a job. The row in progress is the job's lock. Times are UTC.
--- A trigger on this table becomes part of the statements by which a job takes and keeps its lock: an error in it fails the
--- run, and rows that it returns would be read as the job's own. (No statement of a job has an OUTPUT clause, which SQL
--- Server refuses on a table with a trigger, error 334.)
+-- JobRun: one row for each run of a job. The row in progress is the job's lock. Times are UTC.
+-- A trigger on this table runs within the statements by which a job takes and keeps its lock: an error in it fails the run,
+-- and rows that it returns would be read as the job's own. (The jobs use no OUTPUT clause, which SQL Server refuses on a
+-- table with a trigger, error 334.)
 
 -- sqlcmd connects with QUOTED_IDENTIFIER off; a filtered index needs it on (error 1934).
 SET QUOTED_IDENTIFIER ON;
--- An index waits for the transactions that use the table. After this many ms it gives up (error 1222): run the script
--- again at a quiet hour.
+-- CREATE INDEX waits for transactions on the table. After this many ms it gives up (error 1222): run the script again at a
+-- quiet hour.
 SET LOCK_TIMEOUT 5000;
 GO
 
--- The checks compare exactly: most collations ignore case, and 'inprogress' would hold the lock unrecognised.
+-- The checks compare exactly: most collations ignore case, and an 'inprogress' would hold the lock unrecognised.
 IF OBJECT_ID(N'dbo.JobRun', N'U') IS NULL
 BEGIN
     CREATE TABLE dbo.JobRun (
@@ -33,10 +33,10 @@ ELSE
     PRINT 'table dbo.JobRun: exists, unchanged';
 GO
 
--- The lock itself: whatever two sessions see, only one row of a job type can be in progress. The included columns are what
--- is read of a run in progress.
--- A table from before the index may hold several: those of dead runs, which have been in progress for more than 10 minutes
--- or are dated in the future, and all but the newest. They are closed first.
+-- The lock itself: only one row of a job type can be in progress, whatever two sessions see. The included columns are those
+-- read of a run in progress.
+-- A table older than the index may hold several such rows. Before the index is created, all but the newest of each type are
+-- closed, and so are those of dead runs: in progress for more than 10 minutes, or dated in the future.
 IF NOT EXISTS (SELECT 1 FROM sys.indexes WHERE object_id = OBJECT_ID(N'dbo.JobRun') AND name = N'UX_JobRun_Job_Type_InProgress')
 BEGIN
     UPDATE dbo.JobRun

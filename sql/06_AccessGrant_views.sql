@@ -1,7 +1,7 @@
 -- The views through which the app sees requests and grants. This is the one file that a site edits.
 --
--- AccessRequest_* map the columns of the request tables, once: every request, whether it is granted or not. The status
--- page, the API and npm run request read a request's story through them. Each must keep these eight columns:
+-- AccessRequest_* map the columns of the request tables, once, for all requests, granted or not. The status page, the API
+-- and npm run request read a request's story through them. Each must keep these eight columns:
 --
 --   RequestId       the key of the request's table
 --   RequestNumber   what people call the request; shown in emails and put into the renewal link
@@ -9,25 +9,25 @@
 --   RequesterEmail  where reminders go: one address
 --   Resource        what the access is to; shown in emails
 --   ExpiresAt       when the access ends, in UTC; NULL: it has no end
---   AccessKey       what is the same for all requests for the same access of the same person. While another grant with
---                   the same key ends later, a grant is neither announced nor revoked: it was renewed by a new request.
---                   NULL, the default, means never the same. For example:
+--   AccessKey       the same for all requests for the same access of the same person. While another grant with the same
+--                   key ends later, a grant is neither announced nor revoked: a new request renewed it. NULL, the
+--                   default, means never the same. For example:
 --                   CONCAT(r.requested_by_ad_id, '/', r.catalog_name, '.', r.schema_name, '.', r.table_name)
 --   RequestStatus   the request's status, as the site has it
 --
 -- AccessGrant_* are what the jobs read: the first seven columns of the requests that are granted at present and have an
--- end. The rule of what is granted stands there, beside the mapping.
+-- end. Their WHERE says what counts as granted.
 --
--- Map ExpiresAt to the bare column: an expression around it (CAST, DATEADD, AT TIME ZONE) would keep its index from
--- being used. If a table stores local times, map an indexed column of its own that holds the same time in UTC and that
--- the site's application fills: a computed column will not do, since AT TIME ZONE is not deterministic and cannot be
--- indexed. For a small table the expression itself works, at the cost of reading the whole table in every run:
+-- Map ExpiresAt to the bare column: an expression around it (CAST, DATEADD, AT TIME ZONE) prevents the use of its index.
+-- If a table stores local times, map an indexed column that holds the same time in UTC, filled by the site's application:
+-- a computed column cannot be indexed, since AT TIME ZONE is not deterministic. For a small table the expression itself
+-- works, at the cost of reading the whole table in every run:
 --   CAST(r.access_end_dt AT TIME ZONE 'W. Europe Standard Time' AT TIME ZONE 'UTC' AS DATETIME2(0)) AS ExpiresAt
--- A DATE means the start of that day: where access lasts through its last day, map a column that holds the next day's
--- start. A DATETIMEOFFSET is not taken: its offset would be lost.
--- Each request appears once: one that appears more than once, or whose RequestId is NULL, is left alone and the run fails.
+-- A DATE means the start of that day: where access lasts through its last day, map a column that holds the start of the
+-- next day. A DATETIMEOFFSET is not accepted: its offset would be lost.
+-- Each request appears once: one that appears twice, or whose RequestId is NULL, is skipped, and the run fails.
 --
--- The column names below are the defaults that this product ships with. Replace those your tables name differently.
+-- The column names below are defaults. Replace those that your tables name differently.
 
 CREATE OR ALTER VIEW dbo.AccessRequest_Databricks
 AS

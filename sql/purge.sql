@@ -1,28 +1,28 @@
--- Deletes what the jobs have recorded before a date and do not need any more: notifications, revocations and runs.
--- Nothing applies this script (npm run db:deploy takes the numbered ones alone). Set the date, run it as db_owner at a
--- quiet hour, as often as you like; what it is interrupted in, the next time completes.
+-- Deletes notifications, revocations and runs that were recorded before a date and are no longer needed.
+-- It is run by hand (npm run db:deploy applies only the numbered scripts): set the date, and run it as db_owner at a quiet
+-- hour, as often as you like. If it is interrupted, the next run completes it.
 --
--- Do not delete by age alone: a grant whose newest notification or revocation is gone is mailed or revoked again. Of a
--- grant that a view yields (granted at present, also where it has ended) there stay, whatever their age,
+-- Do not delete by age only: a grant whose newest notification or revocation is gone is mailed or revoked again. For each
+-- grant that a view yields (granted at present, even if it has ended) the script keeps, whatever their age,
 --   * the newest revocation: without it the grant, whose end has passed, would be revoked again;
 --   * the newest notification, for 366 days: a reminder begins at most 365 days before an end.
--- There stay as well the 30 newest runs of each job, from which the status page judges it.
--- Where a view yields nothing, nothing of its platform is deleted: the view is broken, or row-level security hides the rows
+-- It also keeps the 30 newest runs of each job, from which the status page judges it.
+-- If a view yields nothing, nothing of its platform is deleted: the view is broken, or row-level security hides the rows
 -- from you.
 --
--- Before a row of RevokedAccess_… goes, your provisioning must have read it.
+-- Your provisioning must have read a row of RevokedAccess_… before it is deleted.
 
 -- sqlcmd connects with QUOTED_IDENTIFIER off; a table with a filtered index needs it on (error 1934).
 SET QUOTED_IDENTIFIER ON;
--- An error ends the script. A lock that a run holds is waited for this many ms (error 1222): run the script again.
+-- An error ends the script. After waiting this many ms for a lock of a run it fails (error 1222): run the script again.
 SET XACT_ABORT ON;
 SET LOCK_TIMEOUT 5000;
 GO
 
--- Rows of before this time (UTC) go, for example '20251201'.
+-- Rows from before this time (UTC) are deleted, for example '20251201'.
 DECLARE @before DATETIME = NULL;
 
--- Ids in one transaction: below 5,000 locks, from which SQL Server locks the whole table.
+-- Ids in one transaction: fewer than 5,000 locks, at which SQL Server locks the whole table.
 DECLARE @batch INT = 4000;
 DECLARE @id INT, @last INT, @deleted INT;
 
