@@ -1,9 +1,12 @@
-/** The check after a deployment, against Azure Resource Manager and an app on loopback. */
+/** The wait before a deployment and the check after it, against Azure Resource Manager and an app on loopback. */
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { verifyDeployedApp } from '../../cli/deployedApp';
+import { waitForRoleAssignments } from '../../cli/roleAssignments';
 
-const appId = '/subscriptions/s/resourceGroups/g/providers/Microsoft.Web/sites/func-access-expiry-jobs';
+const group = '/subscriptions/s/resourceGroups/g';
+const appId = `${group}/providers/Microsoft.Web/sites/func-access-expiry-jobs`;
+const principalId = '00112233-4455-6677-8899-aabbccddeeff';
 const timers = [
   'RevokeExpiredDatabricksRequests',
   'RevokeExpiredPalantirRequests',
@@ -18,13 +21,17 @@ let lines: string[];
 /** What each request is answered, by method and path; a function is asked each time. */
 let answers: Record<string, (() => [number, unknown]) | [number, unknown]>;
 let syncs: number;
+let filters: (string | null)[];
+/** Ages of the roles of the app's identity when they are asked for, in ms. */
+let ages: readonly number[];
 /** What the app answers to those who forge a sign-in, then 401. */
 let forged: [number, unknown][];
 
 function answer(request: IncomingMessage): [number, unknown] {
-  const { pathname } = new URL(request.url ?? '', 'http://localhost');
+  const { pathname, searchParams } = new URL(request.url ?? '', 'http://localhost');
   const name = `${request.method ?? ''} ${pathname.replace(appId, '')}`;
   requests.push(name);
+  filters.push(searchParams.get('$filter'));
   if (pathname === '/api/jobs') {
     if (request.headers['x-ms-client-principal-name'] !== undefined) return forged.shift() ?? [401, ''];
     const valid = request.headers['x-functions-key'] === 'the key';
@@ -46,11 +53,22 @@ beforeAll(async () => {
 afterAll(() => new Promise((resolve) => server.close(resolve)));
 beforeEach(() => {
   requests = [];
+  filters = [];
   lines = [];
   syncs = 0;
   forged = [];
   answers = {
-    'GET ': [200, { properties: { defaultHostName: 'func.example.net' } }],
+    'GET ': [
+      200,
+      {
+        properties: { defaultHostName: 'func.example.net' },
+        identity: { userAssignedIdentities: { [`${group}/…/id-access-expiry-jobs-prod`]: { principalId } } },
+      },
+    ],
+    [`GET ${group}/providers/Microsoft.Authorization/roleAssignments`]: () => [
+      200,
+      { value: ages.map((age) => ({ properties: { createdOn: new Date(Date.now() - age) } })) },
+    ],
     'POST /host/default/sync': () => {
       syncs += 1;
       return [204, undefined];
@@ -151,4 +169,38 @@ test('refuses what is not the id of a function app', async () => {
     /^"func-access-expiry-jobs" is not the resource id/,
   );
   expect(requests).toEqual([]);
+});
+
+describe('before the first deployment', () => {
+  const wait = (settledMs?: number, token = 'the token'): Promise<void> =>
+    waitForRoleAssignments({
+      ...{ appId, token, management: address, log: (line: string) => lines.push(line) },
+      ...(settledMs !== undefined && { settledMs }),
+    });
+
+  test('waits until the newest role of the app’s own identity is old enough', async () => {
+    const begun = Date.now();
+    ages = [60_000, -1_000];
+    await wait(1_000);
+    expect(Date.now() - begun).toBeGreaterThanOrEqual(2_000);
+    expect(filters).toContain(`principalId eq '${principalId}'`);
+    expect(lines).toEqual([
+      expect.stringMatching(/^The app's roles are new: waiting [12] s until its storage knows them$/),
+      "Roles of the app's identity: 2, each at least 1 s old",
+    ]);
+  });
+
+  test('does not wait for older roles', async () => {
+    ages = [10 * 60_000];
+    await wait();
+    expect(lines).toEqual(["Roles of the app's identity: 1, each at least 180 s old"]);
+  });
+
+  test('says what is missing: a role, an identity, a permission', async () => {
+    ages = [];
+    await expect(wait()).rejects.toThrow(`has no role in ${group}: provision first.`);
+    await expect(wait(0, 'another token')).rejects.toThrow('needs the role Website Contributor');
+    answers['GET '] = [200, { identity: {} }];
+    await expect(wait()).rejects.toThrow('has no user-assigned identity');
+  });
 });

@@ -97,6 +97,15 @@ const linesOf = (text: string): string[] =>
 const beginningWith = (text: string): string[] =>
   linesOf(text).map((pattern) => expect.stringMatching(`^${pattern}`) as string);
 
+/** Cases parted by empty lines: a name, what is given, and the beginnings of the findings. */
+function casesOf(text: string): (readonly [name: string, given: string[], expected: string])[] {
+  return text.split(/\n\s*\n/).map((block) => {
+    const [name = '', ...lines] = block.trim().split(/\n\s*/);
+    const isFinding = (line: string): boolean => /^[✗!–]/.test(line);
+    return [name, lines.filter((line) => !isFinding(line)), lines.filter(isFinding).join('\n')];
+  });
+}
+
 /** What the doctor warns of in the sample as it is. */
 const ofSample = `
   ! permissions on dbo.DataAccessDeltaRequests: dbo has SELECT, INSERT, UPDATE, DELETE: more than the jobs need
@@ -243,128 +252,112 @@ describe('in the database', () => {
   const lock = 'UX_JobRun_Job_Type_InProgress';
   const byHand = 'change it by hand to what sql/05_JobRun.sql says: npm run db:deploy leaves a table';
 
-  test.each<[state: string, statements: string, expected: string]>([
-    [
-      'a view that lacks a column',
-      viewOf({ RequesterEmail: '' }),
-      `✗ column dbo.AccessGrant_Databricks.RequesterEmail: missing → add it (varchar, nvarchar, char or nchar) to the view ${replaced}
-       ${skippedGrants}`,
-    ],
-    [
-      'columns of types that the jobs cannot use',
-      viewOf({ RequestId: 'r.request_number', ExpiresAt: 'r.justification', AccessKey: 'NULL' }),
-      `✗ column dbo.AccessGrant_Databricks.RequestId: is varchar, expected int → map it to another column ${replaced}
-       ✗ column dbo.AccessGrant_Databricks.ExpiresAt: is nvarchar, expected datetime, datetime2, smalldatetime or date →
-       ${skippedGrants}`,
-    ],
-    [
-      'a view from before AccessKey',
-      viewOf({ AccessKey: '' }),
-      `✗ view dbo.AccessGrant_Databricks: lacks the column AccessKey: add \`CAST(NULL AS NVARCHAR(400)) AS AccessKey\` to it → ${replaced}
-       ${skippedGrants}`,
-    ],
-    [
-      'a missing view of grants',
-      'DROP VIEW dbo.AccessGrant_Databricks;',
-      `✗ view dbo.AccessGrant_Databricks: missing → npm run db:deploy
-       ✗ permissions on dbo.AccessGrant_Databricks: dbo lacks SELECT
-       ✗ role AccessExpiryJobs: not granted SELECT ON dbo.AccessGrant_Databricks
-       ${skippedGrants}`,
-    ],
-    [
-      'a missing view of requests, which the jobs do without,',
-      `${viewOf()}
-       DROP VIEW dbo.AccessRequest_Databricks;`,
-      '! view dbo.AccessRequest_Databricks: missing: the status page and the API know requests only by their ids → map it in sql/06_AccessGrant_views.sql, then npm run db:deploy',
-    ],
-    [
-      'a view of requests that lacks a column',
-      `${viewOf()}
-       ${viewOf({}, '', 'dbo.AccessRequest_Databricks')}`,
-      '✗ column dbo.AccessRequest_Databricks.RequestStatus: missing → add it',
-    ],
-    [
-      'a view that yields a request more than once',
-      viewOf({}, 'JOIN (SELECT 1 AS n UNION ALL SELECT 2 AS n) AS twice ON twice.n > 0'),
-      '✗ grants of dbo.AccessGrant_Databricks: … of … rows repeat a RequestId: … → correct the join in',
-    ],
-    [
-      'a view that yields rows without a request',
-      viewOf({ RequestId: 'CASE WHEN r.id > 3 THEN r.id END' }, ''),
-      '✗ grants of dbo.AccessGrant_Databricks: 3 of … rows have no RequestId: ',
-    ],
-    [
-      'a view without rows',
-      viewOf({}, "WHERE r.request_status = 'approved?'"),
-      '! grants of dbo.AccessGrant_Databricks: none with an end → if there should be some, look at',
-    ],
-    [
-      'a job whose last run failed',
-      insertRun('RevokeExpiredPalantirRequests', 'Failed'),
-      '✗ job RevokeExpiredPalantirRequests: Failed. …The view is gone.… → docs/operating.md',
-    ],
-    [
-      'a run in progress since a time in the future',
-      `${insertRun('RevokeExpiredPalantirRequests', 'InProgress', 0, 'NEWID()')}
-       ${insertRun('ExpiryNotificationPalantirRequests', 'Completed', 90, 'NEWID()')}
-       ${insertRun('RevokeExpiredDatabricksRequests', 'InProgress', 90)}`,
-      `! run ${runId}: RevokeExpiredDatabricksRequests, in progress since … UTC, which is in the future → the next run closes it
-       ✗ job RevokeExpiredDatabricksRequests: Overdue. `,
-    ],
-    [
-      'the lock without its filter, and not unique',
-      `DROP INDEX ${lock} ON dbo.JobRun; CREATE INDEX ${lock} ON dbo.JobRun (Job_Type);`,
-      `✗ index ${lock}: is INDEX (Job_Type), expected UNIQUE INDEX (Job_Type) INCLUDE (Job_Id, Started_At, Started_By) WHERE Status='InProgress' → DROP INDEX ${lock} ON dbo.JobRun, then npm run db:deploy
-       ${skippedStates}`,
-    ],
-    [
-      'columns of another type, length or nullability',
-      `ALTER TABLE dbo.JobRun DROP COLUMN Error_Message, Failed_Count, Processed_Count;
-       ALTER TABLE dbo.JobRun ADD Error_Message VARCHAR(50) NULL, Failed_Count BIGINT NULL, Processed_Count INT NOT NULL DEFAULT 0;
-       GRANT UPDATE (Error_Message, Failed_Count, Processed_Count) ON dbo.JobRun TO AccessExpiryJobs;`,
-      `✗ column dbo.JobRun.Processed_Count: is INT NOT NULL, expected INT NULL → ${byHand}
-       ✗ column dbo.JobRun.Failed_Count: is BIGINT NULL, expected INT NULL → ${byHand}
-       ✗ column dbo.JobRun.Error_Message: is VARCHAR(50) NULL, expected VARCHAR(500) NULL → ${byHand}
-       ${skippedStates}`,
-    ],
-    [
-      'a column that the app would leave empty and may not',
-      "ALTER TABLE dbo.JobRun ADD Region VARCHAR(20) NOT NULL DEFAULT ('west');",
-      '! column dbo.JobRun.Region: NOT NULL and unknown to the app',
-    ],
-    [
-      'missing constraints',
-      `ALTER TABLE dbo.JobRun DROP CONSTRAINT CK_JobRun_Status, UQ_JobRun_Job_Id;
-       ALTER TABLE dbo.RevokedAccess_Databricks DROP CONSTRAINT FK_RevokedAccess_Databricks_DataAccessDeltaRequests;`,
-      `✗ constraint FK_RevokedAccess_Databricks_DataAccessDeltaRequests: missing → change it by hand
-       ✗ index UQ_JobRun_Job_Id: missing → ${byHand}
-       ✗ constraint CK_JobRun_Status: missing → ${byHand}
-       ${skippedStates}`,
-    ],
-    [
-      'missing tables',
-      'DROP TABLE dbo.JobRun, dbo.RevokedAccess_Databricks;',
-      `✗ table dbo.RevokedAccess_Databricks: missing → npm run db:deploy
-       ✗ table dbo.JobRun: missing → npm run db:deploy
-       ✗ permissions on dbo.RevokedAccess_Databricks
-       ✗ permissions on dbo.JobRun
-       ✗ role AccessExpiryJobs
-       – runs in dbo.JobRun: the table was not found
-       ${skippedStates}`,
-    ],
-    [
-      'a role that lacks a permission',
-      'REVOKE UPDATE (Status) ON dbo.JobRun FROM AccessExpiryJobs;',
-      '✗ role AccessExpiryJobs: not granted UPDATE (Status) ON dbo.JobRun → npm run db:deploy',
-    ],
-    [
-      'a role with permissions of its own',
-      'GRANT DELETE, UPDATE (Started_By) ON dbo.JobRun TO AccessExpiryJobs;',
-      '! role AccessExpiryJobs: granted more than in …: DELETE ON dbo.JobRun; UPDATE (Started_By) ON dbo.JobRun',
-    ],
-  ])('%s is named, with what to do', async (_, statements, expected) => {
+  /** Each with the statements that make it, and the beginnings of the findings. */
+  const states = `
+    a view that lacks a column
+    ${viewOf({ RequesterEmail: '' })}
+    ✗ column dbo.AccessGrant_Databricks.RequesterEmail: missing → add it (varchar, nvarchar, char or nchar) to the view ${replaced}
+    ${skippedGrants}
+
+    columns of types that the jobs cannot use
+    ${viewOf({ RequestId: 'r.request_number', ExpiresAt: 'r.justification', AccessKey: 'NULL' })}
+    ✗ column dbo.AccessGrant_Databricks.RequestId: is varchar, expected int → map it to another column ${replaced}
+    ✗ column dbo.AccessGrant_Databricks.ExpiresAt: is nvarchar, expected datetime, datetime2, smalldatetime or date →
+    ${skippedGrants}
+
+    a view from before AccessKey
+    ${viewOf({ AccessKey: '' })}
+    ✗ view dbo.AccessGrant_Databricks: lacks the column AccessKey: add \`CAST(NULL AS NVARCHAR(400)) AS AccessKey\` to it → ${replaced}
+    ${skippedGrants}
+
+    a missing view of grants
+    DROP VIEW dbo.AccessGrant_Databricks;
+    ✗ view dbo.AccessGrant_Databricks: missing → npm run db:deploy
+    ✗ permissions on dbo.AccessGrant_Databricks: dbo lacks SELECT
+    ✗ role AccessExpiryJobs: not granted SELECT ON dbo.AccessGrant_Databricks
+    ${skippedGrants}
+
+    a missing view of requests, which the jobs do without,
+    ${viewOf()}
+    DROP VIEW dbo.AccessRequest_Databricks;
+    ! view dbo.AccessRequest_Databricks: missing: the status page and the API know requests only by their ids → map it in sql/06_AccessGrant_views.sql, then npm run db:deploy
+
+    a view of requests that lacks a column
+    ${viewOf()}
+    ${viewOf({}, '', 'dbo.AccessRequest_Databricks')}
+    ✗ column dbo.AccessRequest_Databricks.RequestStatus: missing → add it
+
+    a view that yields a request more than once
+    ${viewOf({}, 'JOIN (SELECT 1 AS n UNION ALL SELECT 2 AS n) AS twice ON twice.n > 0')}
+    ✗ grants of dbo.AccessGrant_Databricks: … of … rows repeat a RequestId: … → correct the join in
+
+    a view that yields rows without a request
+    ${viewOf({ RequestId: 'CASE WHEN r.id > 3 THEN r.id END' }, '')}
+    ✗ grants of dbo.AccessGrant_Databricks: 3 of … rows have no RequestId: 
+
+    a view without rows
+    ${viewOf({}, "WHERE r.request_status = 'approved?'")}
+    ! grants of dbo.AccessGrant_Databricks: none with an end → if there should be some, look at
+
+    a job whose last run failed
+    ${insertRun('RevokeExpiredPalantirRequests', 'Failed')}
+    ✗ job RevokeExpiredPalantirRequests: Failed. …The view is gone.… → docs/operating.md
+
+    a run in progress since a time in the future
+    ${insertRun('RevokeExpiredPalantirRequests', 'InProgress', 0, 'NEWID()')}
+    ${insertRun('ExpiryNotificationPalantirRequests', 'Completed', 90, 'NEWID()')}
+    ${insertRun('RevokeExpiredDatabricksRequests', 'InProgress', 90)}
+    ! run ${runId}: RevokeExpiredDatabricksRequests, in progress since … UTC, which is in the future → the next run closes it
+    ✗ job RevokeExpiredDatabricksRequests: Overdue. 
+
+    the lock without its filter, and not unique
+    DROP INDEX ${lock} ON dbo.JobRun; CREATE INDEX ${lock} ON dbo.JobRun (Job_Type);
+    ✗ index ${lock}: is INDEX (Job_Type), expected UNIQUE INDEX (Job_Type) INCLUDE (Job_Id, Started_At, Started_By) WHERE Status='InProgress' → DROP INDEX ${lock} ON dbo.JobRun, then npm run db:deploy
+    ${skippedStates}
+
+    columns of another type, length or nullability
+    ALTER TABLE dbo.JobRun DROP COLUMN Error_Message, Failed_Count, Processed_Count;
+    ALTER TABLE dbo.JobRun ADD Error_Message VARCHAR(50) NULL, Failed_Count BIGINT NULL, Processed_Count INT NOT NULL DEFAULT 0;
+    GRANT UPDATE (Error_Message, Failed_Count, Processed_Count) ON dbo.JobRun TO AccessExpiryJobs;
+    ✗ column dbo.JobRun.Processed_Count: is INT NOT NULL, expected INT NULL → ${byHand}
+    ✗ column dbo.JobRun.Failed_Count: is BIGINT NULL, expected INT NULL → ${byHand}
+    ✗ column dbo.JobRun.Error_Message: is VARCHAR(50) NULL, expected VARCHAR(500) NULL → ${byHand}
+    ${skippedStates}
+
+    a column that the app would leave empty and may not
+    ALTER TABLE dbo.JobRun ADD Region VARCHAR(20) NOT NULL DEFAULT ('west');
+    ! column dbo.JobRun.Region: NOT NULL and unknown to the app
+
+    missing constraints
+    ALTER TABLE dbo.JobRun DROP CONSTRAINT CK_JobRun_Status, UQ_JobRun_Job_Id;
+    ALTER TABLE dbo.RevokedAccess_Databricks DROP CONSTRAINT FK_RevokedAccess_Databricks_DataAccessDeltaRequests;
+    ✗ constraint FK_RevokedAccess_Databricks_DataAccessDeltaRequests: missing → change it by hand
+    ✗ index UQ_JobRun_Job_Id: missing → ${byHand}
+    ✗ constraint CK_JobRun_Status: missing → ${byHand}
+    ${skippedStates}
+
+    missing tables
+    DROP TABLE dbo.JobRun, dbo.RevokedAccess_Databricks;
+    ✗ table dbo.RevokedAccess_Databricks: missing → npm run db:deploy
+    ✗ table dbo.JobRun: missing → npm run db:deploy
+    ✗ permissions on dbo.RevokedAccess_Databricks
+    ✗ permissions on dbo.JobRun
+    ✗ role AccessExpiryJobs
+    – runs in dbo.JobRun: the table was not found
+    ${skippedStates}
+
+    a role that lacks a permission
+    REVOKE UPDATE (Status) ON dbo.JobRun FROM AccessExpiryJobs;
+    ✗ role AccessExpiryJobs: not granted UPDATE (Status) ON dbo.JobRun → npm run db:deploy
+
+    a role with permissions of its own
+    GRANT DELETE, UPDATE (Started_By) ON dbo.JobRun TO AccessExpiryJobs;
+    ! role AccessExpiryJobs: granted more than in …: DELETE ON dbo.JobRun; UPDATE (Started_By) ON dbo.JobRun
+`;
+
+  test.each(casesOf(states))('%s is named, with what to do', async (_, statements, expected) => {
     try {
-      for (const statement of statements.split('\n')) await run(statement);
+      for (const statement of statements) await run(statement);
       expect(troubles(await examineWith())).toEqual(beginningWith(expected));
     } finally {
       // Tables and permissions that were changed are made anew.
@@ -733,58 +726,54 @@ describe('settings', () => {
   });
 
   const first = 'has to be corrected first';
-  test.each<[what: string, change: Change, expected: string]>([
-    [
-      'a job whose own setting is wrong has failed, as Misconfigured',
-      { REVOCATION_CEILING: 'many' },
-      `✗ setting REVOCATION_CEILING
-       ✗ job RevokeExpiredDatabricksRequests: Misconfigured. It cannot run: REVOCATION_CEILING is malformed:
-       ✗ job RevokeExpiredPalantirRequests: Misconfigured. It cannot run: REVOCATION_CEILING is malformed:`,
-    ],
-    [
-      'a bad sender and a bad schedule are named each, and all else is examined',
-      { EMAIL_SENDER_ADDRESS: 'access at example', SCHEDULE_REVOKE_DATABRICKS: '0 61 * * * *' },
-      `✗ setting EMAIL_SENDER_ADDRESS: expected an email address…→ correct it
-       ✗ setting SCHEDULE_REVOKE_DATABRICKS: "0 61 * * * *" is not a valid NCRONTAB expression: "61" in the field minute
-       ✗ job RevokeExpiredDatabricksRequests: Misconfigured.
-       ✗ job ExpiryNotificationDatabricksRequests: Misconfigured.
-       ✗ job ExpiryNotificationPalantirRequests: Misconfigured.
-       – email sender: EMAIL_SENDER_ADDRESS ${first}
-       – schedule of RevokeExpiredDatabricksRequests: SCHEDULE_REVOKE_DATABRICKS ${first}`,
-    ],
-    [
-      'without those of the database and of email, each is named and what needs them is skipped',
-      {
-        SQL_SERVER: '',
-        SQL_USER: 'sa',
-        EMAIL_ENDPOINT: 'http://localhost',
-        AZURE_CLIENT_ID: 'mine',
-        APPLICATIONINSIGHTS_CONNECTION_STRING: 'key',
-      },
-      `✗ setting SQL_SERVER
-       ✗ setting AZURE_CLIENT_ID
-       ✗ setting EMAIL_ENDPOINT
-       ✗ setting APPLICATIONINSIGHTS_CONNECTION_STRING
-       ✗ setting SQL_PASSWORD
-       – identity: AZURE_CLIENT_ID ${first}
-       – database: SQL_SERVER ${first}
-       – email endpoint: EMAIL_ENDPOINT ${first}
-       – Application Insights: APPLICATIONINSIGHTS_CONNECTION_STRING ${first}`,
-    ],
-    [
-      'a zone of the schedules other than UTC is named by its setting',
-      { TZ: 'Europe/Berlin', SCHEDULE_NOTIFY_PALANTIR: '01:00:00' },
-      `✗ setting SCHEDULE_NOTIFY_PALANTIR: "01:00:00" is a time span, … App Service plan
-       ✗ job ExpiryNotificationPalantirRequests: Misconfigured.
-       ! time zone of the schedules: TZ is set: the host reads them in Europe/Berlin, summer time included → remove TZ if UTC is meant; Flex Consumption does not support it
-       – schedule of ExpiryNotificationPalantirRequests: SCHEDULE_NOTIFY_PALANTIR ${first}`,
-    ],
-    [
-      'a zone that is unknown is a wrong setting',
-      { TZ: 'Berlin' },
-      '✗ setting TZ: "Berlin" is not the IANA name of a time zone',
-    ],
-  ])('%s', async (_, change, expected) => {
+  const states = `
+    a job whose own setting is wrong has failed, as Misconfigured
+    REVOCATION_CEILING=many
+    ✗ setting REVOCATION_CEILING
+    ✗ job RevokeExpiredDatabricksRequests: Misconfigured. It cannot run: REVOCATION_CEILING is malformed:
+    ✗ job RevokeExpiredPalantirRequests: Misconfigured. It cannot run: REVOCATION_CEILING is malformed:
+
+    a bad sender and a bad schedule are named each, and all else is examined
+    EMAIL_SENDER_ADDRESS=access at example
+    SCHEDULE_REVOKE_DATABRICKS=0 61 * * * *
+    ✗ setting EMAIL_SENDER_ADDRESS: expected an email address…→ correct it
+    ✗ setting SCHEDULE_REVOKE_DATABRICKS: "0 61 * * * *" is not a valid NCRONTAB expression: "61" in the field minute
+    ✗ job RevokeExpiredDatabricksRequests: Misconfigured.
+    ✗ job ExpiryNotificationDatabricksRequests: Misconfigured.
+    ✗ job ExpiryNotificationPalantirRequests: Misconfigured.
+    – email sender: EMAIL_SENDER_ADDRESS ${first}
+    – schedule of RevokeExpiredDatabricksRequests: SCHEDULE_REVOKE_DATABRICKS ${first}
+
+    without those of the database and of email, each is named and what needs them is skipped
+    SQL_SERVER=
+    SQL_USER=sa
+    EMAIL_ENDPOINT=http://localhost
+    AZURE_CLIENT_ID=mine
+    APPLICATIONINSIGHTS_CONNECTION_STRING=key
+    ✗ setting SQL_SERVER
+    ✗ setting AZURE_CLIENT_ID
+    ✗ setting EMAIL_ENDPOINT
+    ✗ setting APPLICATIONINSIGHTS_CONNECTION_STRING
+    ✗ setting SQL_PASSWORD
+    – identity: AZURE_CLIENT_ID ${first}
+    – database: SQL_SERVER ${first}
+    – email endpoint: EMAIL_ENDPOINT ${first}
+    – Application Insights: APPLICATIONINSIGHTS_CONNECTION_STRING ${first}
+
+    a zone of the schedules other than UTC is named by its setting
+    TZ=Europe/Berlin
+    SCHEDULE_NOTIFY_PALANTIR=01:00:00
+    ✗ setting SCHEDULE_NOTIFY_PALANTIR: "01:00:00" is a time span, … App Service plan
+    ✗ job ExpiryNotificationPalantirRequests: Misconfigured.
+    ! time zone of the schedules: TZ is set: the host reads them in Europe/Berlin, summer time included → remove TZ if UTC is meant; Flex Consumption does not support it
+    – schedule of ExpiryNotificationPalantirRequests: SCHEDULE_NOTIFY_PALANTIR ${first}
+
+    a zone that is unknown is a wrong setting
+    TZ=Berlin
+    ✗ setting TZ: "Berlin" is not the IANA name of a time zone`;
+
+  test.each(casesOf(states))('%s', async (_, settings, expected) => {
+    const change = Object.fromEntries(settings.map((setting) => setting.split('='))) as Change;
     expect(troubles(await examineWith(change))).toEqual(beginningWith(expected));
   });
 });
