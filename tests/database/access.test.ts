@@ -14,19 +14,13 @@ import { searchRequests } from '../../src/jobs/requestSearch';
 import { readStory } from '../../src/jobs/requestStory';
 import { remind } from '../../src/jobs/reminder';
 import { readRunDetails } from '../../src/jobs/runDetails';
-import { databricks, palantir } from '../../src/jobs/platforms';
-import { replaceView, restoreViews } from '../support/views';
+import { platforms } from '../../src/jobs/platforms';
 import { jobs, type Job } from '../../src/jobs/catalogue';
 import { previewJob } from '../../src/jobs/previewJob';
-import {
-  beforeEachStatement,
-  finished,
-  newGuid,
-  startTestEnvironment,
-  type TestEnvironment,
-} from '../support/environment';
+import { arrange, hour, useEnvironment } from '../support/arrange';
+import { beforeEachStatement, newGuid } from '../support/environment';
+import { restoreViews } from '../support/views';
 
-const hour = 60 * 60 * 1000;
 const root = join(__dirname, '../..');
 const script = readFileSync(join(root, 'sql/07_AccessExpiryJobs_role.sql'), 'utf8').replace(/--.*$/gm, '');
 
@@ -87,126 +81,117 @@ function needed(text: string): string[] {
   );
 }
 
-let environment: TestEnvironment;
-/** Every statement that the app sent, with the texts of its plain batches. */
-let statements: readonly string[];
-/** What they are called in the code. */
+const environment = useEnvironment();
+/** Every statement that the app sent, with the texts of its plain batches, and what they are called in the code. */
+const statements: string[] = [];
 const names = new Set<string>();
 
-/** Everything that the app does, its rarer ways included. */
-async function doEverything(record: (action: () => Promise<unknown>) => Promise<void>): Promise<void> {
-  const { session } = environment;
-  await record(() => readFirstRunAt(session));
-  for (const job of jobs) {
-    await environment.addGrants(job, [
-      { endsIn: -hour },
-      { endsIn: 30 * hour },
-      { endsIn: 31 * hour, email: '' },
-    ]);
-    await record(() => previewJob(environment.services(), job));
-    await record(() => readBacklog(session, job.due(environment.settings)));
-    await record(async () => {
-      const { jobId } = finished(await environment.run(job));
-      const services = environment.services();
-      await readRunDetails(services, deadlineIn(services.clock, hour), jobId);
-    });
-    // A run that finds the lock held, then one that closes a dead run.
-    await record(async () => {
-      await acquireLock(session, job.type, newGuid(), 'machine-1');
-      await environment.run(job);
-    });
-    await environment.query(
-      "UPDATE dbo.JobRun SET Started_At = DATEADD(MINUTE, -11, Started_At) WHERE Status = 'InProgress';",
-    );
-    await record(() => environment.run(job));
-    // A recipient list that continues after a lost connection, and a safety stop.
-    await environment.addGrants(job, [{ endsIn: -hour }, { endsIn: 30 * hour }]);
-    environment.standIn?.order({ kind: 'dropAfter', match: /FROM #Due AS d/ });
-    await record(() => environment.run(job));
-    await environment.addGrants(job, [{ endsIn: -hour }]);
-    await record(() => environment.run(job, environment.services({ revocationCeiling: 0 })));
-    await record(() => listRuns(session, job.type, 10));
-    await record(() => findRuns(session, undefined, 10, {}));
-    // A run whose row was closed meanwhile.
-    await record(async () => {
-      const acquisition = await acquireLock(session, job.type, newGuid(), 'machine-1');
-      if (acquisition.kind !== 'acquired') throw new Error('The lock is held');
-      await finishRun(session, acquisition.run, { status: 'Completed' });
-      await finishRun(session, acquisition.run, { status: 'Completed' });
-    });
+/** Keeps the statements that the app sends for an action. */
+async function record(...actions: (() => Promise<unknown>)[]): Promise<void> {
+  for (const action of actions) {
+    environment.standIn?.clearStatements();
+    await action();
+    statements.push(...(environment.standIn?.statements.map(({ text }) => text) ?? []));
   }
-  for (const job of jobs) await doWhatIsRare(job, record);
-  const services = environment.services();
-  for (const platform of [databricks, palantir])
-    await record(() =>
-      readBacklog(session, notifiableSql(platform, { leadDays: [1, 7, 14], notifyRevoked: true })),
-    );
-  await record(() => readJobStates(services, deadlineIn(services.clock, hour), 30));
-  await record(() => searchRequests(services, deadlineIn(services.clock, hour), 'Person'));
 }
 
-/** What comes of other sessions, and of views that are not as they should be. */
-async function doWhatIsRare(
-  job: Job,
-  record: (action: () => Promise<unknown>) => Promise<void>,
-): Promise<void> {
-  const run = () => record(() => environment.run(job));
+/** A run, and what can come to it: a held lock, a dead run, a lost connection, a safety stop, a row closed meanwhile. */
+async function runEachWay(job: Job): Promise<void> {
+  const { session } = environment;
+  const { add, run } = arrange(environment, job);
+  const acquire = () => acquireLock(session, job.type, newGuid(), 'machine-1');
+  const services = environment.services();
+  await add({ endsIn: -hour }, { endsIn: 30 * hour }, { endsIn: 31 * hour, email: '' });
+  await record(
+    () => previewJob(services, job),
+    () => readBacklog(session, job.due(environment.settings)),
+    async () => readRunDetails(services, deadlineIn(services.clock, hour), (await run()).jobId),
+    acquire,
+    () => environment.run(job),
+  );
+  await environment.query(
+    "UPDATE dbo.JobRun SET Started_At = DATEADD(MINUTE, -11, Started_At) WHERE Status = 'InProgress';",
+  );
+  await record(run);
+  // A recipient list that continues after a lost connection.
+  await add({ endsIn: -hour }, { endsIn: 30 * hour });
+  environment.standIn?.order({ kind: 'dropAfter', match: /FROM #Due AS d/ });
+  await record(run);
+  await add({ endsIn: -hour });
+  await record(
+    () => run(environment.services({ revocationCeiling: 0 })),
+    () => listRuns(session, job.type, 10),
+    () => findRuns(session, undefined, 10, {}),
+    async () => {
+      const acquisition = await acquire();
+      if (acquisition.kind !== 'acquired') throw new Error('The lock is held');
+      for (let i = 0; i < 2; i++) await finishRun(session, acquisition.run, { status: 'Completed' });
+    },
+  );
+}
+
+/** What comes of other sessions, of views that are not as they should be, and of an operator. */
+async function doWhatIsRare(job: Job): Promise<void> {
+  const { session, standIn } = environment;
+  const { addOne, add, mapView, run } = arrange(environment, job);
   const ahead = job.kind === 'revocation' ? -1 : 1;
-  const add = () =>
-    environment.addGrants(job, [
+  const addThree = () =>
+    add(
       { endsIn: ahead * hour, accessKey: 'a' },
       { endsIn: 30_000 * hour, accessKey: 'a' },
       { endsIn: ahead * hour },
-    ]);
-  const { standIn } = environment;
-  await add();
+    );
+  await addThree();
   standIn?.order({ kind: 'error', match: /INSERT INTO dbo\.JobRun/, number: 2601 });
-  await run();
+  await record(() => environment.run(job));
   // Every row that would be written is locked.
-  await add();
+  await addThree();
   standIn?.order({ kind: 'error', match: /INSERT INTO dbo\.RevokedAccess/, number: 1222, times: Infinity });
-  await run();
+  await record(run);
   standIn?.clearFaults();
   // Access that continues by another request.
-  const [covered = 0] = await add();
-  await replaceView(environment, job, {});
-  await record(() => previewJob(environment.services(), job));
+  const [covered = 0] = await addThree();
+  await mapView({});
   const services = environment.services();
-  await record(() => readStory(services, deadlineIn(services.clock, hour), job.platform, covered));
-  // Each request twice, and ends that compare unequal to themselves.
-  await replaceView(environment, job, {}, {});
-  await run();
-  await replaceView(environment, job, {
-    columns: { ExpiresAt: `DATEADD(HOUR, ${ahead}, SYSUTCDATETIME())` },
-  });
-  await run();
+  await record(
+    () => previewJob(services, job),
+    () => readStory(services, deadlineIn(services.clock, hour), job.platform, covered),
+  );
+  // Each request twice, and ends that are not comparable.
+  await mapView({}, {});
+  await record(run);
+  await mapView({ columns: { ExpiresAt: `DATEADD(HOUR, ${ahead}, SYSUTCDATETIME())` } });
+  await record(run);
   await restoreViews(environment);
-  // A reminder that is sent by hand, and a run that is cancelled.
-  const [reminded = 0] = await environment.addGrants(job, [{ endsIn: hour }]);
-  await record(() => countViewRows(environment.session, job.platform, reminded));
-  await record(() => remind(services, deadlineIn(services.clock, hour), job.platform, reminded));
-  await record(async () => {
-    const jobId = newGuid();
-    await acquireLock(environment.session, job.type, jobId, 'machine-1');
-    await cancelRun(environment.session, job.type, jobId, false);
-  });
+  const reminded = await addOne({ endsIn: hour });
+  await record(
+    () => countViewRows(session, job.platform, reminded),
+    () => remind(services, deadlineIn(services.clock, hour), job.platform, reminded),
+    async () => {
+      const jobId = newGuid();
+      await acquireLock(session, job.type, jobId, 'machine-1');
+      await cancelRun(session, job.type, jobId, false);
+    },
+  );
 }
 
 beforeAll(async () => {
-  environment = await startTestEnvironment();
-  const { standIn } = environment;
-  if (!standIn) throw new Error('This test reads the stand-in’s record of statements');
-  const texts: string[] = [];
   const recording = beforeEachStatement(({ name }) => names.add(name));
-  await doEverything(async (action) => {
-    standIn.clearStatements();
-    await action();
-    texts.push(...standIn.statements.map(({ text }) => text));
-  });
+  const { session } = environment;
+  await record(() => readFirstRunAt(session));
+  for (const job of jobs) await runEachWay(job);
+  for (const job of jobs) await doWhatIsRare(job);
+  const services = environment.services();
+  await record(
+    ...platforms.map(
+      (platform) => () =>
+        readBacklog(session, notifiableSql(platform, { leadDays: [1, 7, 14], notifyRevoked: true })),
+    ),
+    () => readJobStates(services, deadlineIn(services.clock, hour), 30),
+    () => searchRequests(services, deadlineIn(services.clock, hour), 'Person'),
+  );
   recording.mockRestore();
-  statements = texts;
 });
-afterAll(() => environment.close());
 
 test('each statement in the code was recorded', () => {
   const inCode = globSync('src/{jobs,jobRun}/**/*.ts', { cwd: root }).flatMap((file) =>
@@ -222,7 +207,7 @@ test('the role of sql/07 may do everything that the app does, and nothing beyond
   expect(new Set(statements.flatMap(needed))).toEqual(granted());
 });
 
-test('the role has its permissions from the grants read here alone', () => {
+test('the role has its permissions only from the grants read here', () => {
   const permissions = script.match(/\b(GRANT|DENY|REVOKE|ADD MEMBER|AUTHORIZATION|EXEC(UTE)?)\b[^;]*/g) ?? [];
   const others = permissions.filter(
     (text) => !/^GRANT [A-Z, ]+( \([\w, ]+\))? ON dbo\.\w+ TO AccessExpiryJobs$/.test(text),
