@@ -92,9 +92,12 @@ export class Client {
     return new Client(connection);
   }
 
-  /** As a SQL batch. */
-  batch(sql: string): Promise<Answer> {
-    return this.send(sql, (request) => this.connection.execSqlBatch(request));
+  /** As a SQL batch; with a `timeout` in ms, the client gives it up after that. */
+  batch(sql: string, timeout?: number): Promise<Answer> {
+    return this.send(sql, (request) => {
+      if (timeout !== undefined) request.setTimeout(timeout);
+      this.connection.execSqlBatch(request);
+    });
   }
 
   /** As sp_executesql. */
