@@ -27,7 +27,7 @@ message that names every wrong setting, emits its \`JobRun\` event as Failed, an
 jobs run. The same message is logged once, as a warning, when an instance of the app starts work.
 
 \`local.settings.json.example\` holds every setting. \`npm run doctor\` checks them and shows those in force, without
-secrets. [Commands](operating.md#from-a-shell) read the same settings.`;
+secrets. [Commands](operating.md#commands) read the same settings.`;
 
 /** docs/settings.md */
 export function settingsDocument(): string {

@@ -21,7 +21,7 @@ const hourMs = 60 * 60 * 1000;
 const hoursInWeek = 7 * 24;
 
 /**
- * The longest pause between two runs, in hours, that docs/operating.md ("Settings") allows: that of notifications includes
+ * The longest pause between two runs, in hours, that docs/operating.md ("Schedules") allows: that of notifications includes
  * a night, and leaves an hour for one run that fails.
  */
 const maxPauseHours = { revocation: 1, notification: 14 } as const;
@@ -57,7 +57,7 @@ export function checkJobSchedule(
   return warning(
     subject,
     `${message}; it pauses for ${formatSpan(pauseMs)}, longer than the ${formatSpan(allowedMs)} that the alerts allow`,
-    `run it hourly (${scheduleSetting}); or see docs/operating.md, "Settings", for what a sparser one asks for`,
+    `run it hourly (${scheduleSetting}); or see docs/operating.md, "Schedules", for what a sparser one asks for`,
   );
 }
 

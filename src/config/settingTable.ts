@@ -228,7 +228,7 @@ export const settingTable = {
     example: 'key',
     default: 'key',
     meaning:
-      'who may use the status page and the API: with `key`, holders of a function key; with `signIn`, [people who signed in](operating.md#people-sign-in), for every POST with the role `Operator`',
+      'who may use the status page and the API: with `key`, holders of a function key; with `signIn`, [people who signed in](deploying.md#people-sign-in), for every POST with the role `Operator`',
   },
   DOCUMENTATION_URL: {
     group: 'page',

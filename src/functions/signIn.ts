@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { signInRequired, type AppServiceSettings } from '../config/appService';
 import { RequestError } from './problem';
 
-/** The app role that a caller needs who runs and cancels. docs/operating.md creates it. */
+/** The app role that a caller needs who runs and cancels. docs/deploying.md creates it. */
 const operatorRole = 'Operator';
 
 /** Names in a run's message leave room for the rest of its 500 characters. */

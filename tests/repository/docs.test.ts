@@ -1,7 +1,6 @@
-/** What the documents name exists: scripts, files, sections, routes. */
+/** What the documents name exists: scripts, files, sections. */
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { operations } from '../support/openApi';
 
 const root = join(__dirname, '../..');
 const read = (file: string): string => readFileSync(join(root, file), 'utf8');
@@ -49,29 +48,4 @@ describe.each(documents)('%s', (file) => {
     });
     expect(broken).toEqual([]);
   });
-});
-
-test('the README lists every route of the API, and no other', () => {
-  const section = /^## Operating$.*?(?=^## )/ms.exec(read('README.md'))?.[0] ?? '';
-  const listed = [...section.matchAll(/^\| `(GET|POST) (\/api\/[^`?]*)`/gm)].map(
-    ([, method, route]) => `${method} ${route}`,
-  );
-  expect(listed.sort()).toEqual(operations.map(({ method, route }) => `${method} ${route}`).sort());
-});
-
-test('the README names every parameter of the routes that are not for the page alone', () => {
-  const section = /^## Operating$.*?(?=^## )/ms.exec(read('README.md'))?.[0] ?? '';
-  const names = operations
-    .filter(({ id }) => id !== 'Status')
-    .flatMap(({ parameters }) => parameters.map(({ name }) => name));
-  expect([...new Set(names)].filter((name) => !new RegExp(`\\b${name}\\b`).test(section))).toEqual([]);
-});
-
-test('the README names every status of the API', () => {
-  const section = /^## Operating$.*?(?=^## )/ms.exec(read('README.md'))?.[0] ?? '';
-  const listed = [...section.matchAll(/^\| ([\d, ]+?) *\|/gm)].flatMap(([, statuses = '']) =>
-    statuses.split(', '),
-  );
-  const answered = new Set(operations.flatMap(({ responses }) => Object.keys(responses)));
-  expect(listed.sort()).toEqual([...answered].sort());
 });

@@ -79,9 +79,9 @@ describeEvaluated('the parameters', () => {
     expect(notForAzd.filter(isRequired)).toEqual([]);
   });
 
-  test('docs/operating.md says of each how azd is given it', () => {
+  test('docs/deploying.md says of each how azd is given it', () => {
     const ofAzd = ['AZURE_ENV_NAME', 'AZURE_LOCATION'];
-    const documentation = read('docs/operating.md');
+    const documentation = read('docs/deploying.md');
     const silent = Object.entries(azdParameters).filter(([name, { value }]) => {
       if (typeof value !== 'string') return false;
       const variable = value.replace(/^\$\{(\w+)\}$/, '$1');
@@ -345,7 +345,7 @@ describeEvaluated('the deployment', () => {
   });
 
   test.each(names)(
-    'of %s gives the app’s identity the roles that docs/operating.md lists, each on its resource',
+    'of %s gives the app’s identity the roles that docs/deploying.md lists, each on its resource',
     (name) => {
       const roles = {
         '3913510d-42f4-4e42-8a64-420c390055eb': ['Monitoring Metrics Publisher', 'components'],
@@ -372,7 +372,7 @@ describeEvaluated('the deployment', () => {
         },
       );
       expect(assigned).toEqual(Object.entries(roles).map(([id, [, scope]]) => [id, scope]));
-      const documentation = read('docs/operating.md');
+      const documentation = read('docs/deploying.md');
       for (const [role] of Object.values(roles)) expect(documentation).toContain(role);
     },
   );

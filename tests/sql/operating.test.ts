@@ -1,4 +1,4 @@
-/** What docs/operating.md shows a site, done as it is written there. */
+/** The SQL in docs/database.md and docs/operating.md, done as it is written there. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { deadlineIn } from '../../src/clock';
@@ -7,7 +7,9 @@ import { remind } from '../../src/jobs/reminder';
 import { ago, arrange, day, hour, useEnvironment } from '../support/arrange';
 import { jobOf } from '../support/environment';
 
-const operating = readFileSync(join(__dirname, '../../docs/operating.md'), 'utf8');
+const documents = ['database.md', 'operating.md']
+  .map((name) => readFileSync(join(__dirname, '../../docs', name), 'utf8'))
+  .join('\n');
 const environment = useEnvironment();
 const revocation = arrange(environment, jobOf('revocation', 'Databricks'));
 const notification = arrange(environment, jobOf('notification', 'Databricks'));
@@ -15,9 +17,9 @@ const { add, addOne, moveEnd } = revocation;
 
 /** The first block of SQL in a section. */
 function sqlIn(heading: string): string {
-  const section = operating.slice(operating.indexOf(`${heading}\n`));
+  const section = documents.slice(documents.indexOf(`${heading}\n`));
   const [, sql] = /```sql\n(.*?)```/s.exec(section) ?? [];
-  if (sql === undefined) throw new Error(`docs/operating.md has no SQL under "${heading}"`);
+  if (sql === undefined) throw new Error(`docs/ has no SQL under "${heading}"`);
   return sql;
 }
 
