@@ -16,6 +16,7 @@ import {
   titleOf,
   type View,
 } from './parts';
+import { renderFacts } from './tables';
 
 interface Card {
   readonly jobState: JobState;
@@ -34,7 +35,7 @@ export function renderCard({ jobState, due, revocationCeiling, selected }: Card,
     id="job-${type}"
     aria-labelledby="${type}"
     data-job="${type}"
-    data-kind="${job.kind}"
+    data-done="${job.words.done}"
     data-state="${state}"
     ${selected ? html` class="selected"` : null}
   >
@@ -43,41 +44,24 @@ export function renderCard({ jobState, due, revocationCeiling, selected }: Card,
     <p class="state"><span id="state-${type}">${stateWords[state]}</span>${stateLink(state, view)}</p>
     <p class="reason" id="reason-${type}">${stateReason}</p>
     ${jobState.activeRun ? renderProgress(job, jobState.activeRun, due, view) : null}
-    ${renderFacts(jobState, due, view)} ${renderChart(job, runs, view)}
+    ${renderJobFacts(jobState, due, view)} ${renderChart(job, runs, view)}
     ${renderActions(jobState, due, revocationCeiling, view)}
     <p class="result" id="result-${type}" role="status" data-keep></p>
   </article>`;
 }
 
-function renderFacts(
+function renderJobFacts(
   { job, timer, schedule, nextRunAt, lastRun, activeRun }: JobState,
   due: DueCount | undefined,
   view: View,
 ): SafeHtml {
-  return html`<dl>
-    <div>
-      <dt>Last run</dt>
-      <dd>${lastRun ? renderLastRun(job, lastRun, view) : 'none yet'}</dd>
-    </div>
-    ${
-      due && !activeRun
-        ? html`<div>
-            <dt>Due now</dt>
-            <dd>${describeDue(job, due)}${describeAge(due, view)}</dd>
-          </div>`
-        : null
-    }
-    <div>
-      <dt>Next run</dt>
-      <dd>
-        ${nextRunAt ? html`${timeTag(nextRunAt)}, in ${formatSpan(nextRunAt.getTime() - view.readAt.getTime())}` : 'none'}
-      </dd>
-    </div>
-    <div>
-      <dt>Schedule</dt>
-      <dd>${renderSchedule(timer, schedule)}</dd>
-    </div>
-  </dl>`;
+  const untilNext = nextRunAt && formatSpan(nextRunAt.getTime() - view.readAt.getTime());
+  return renderFacts([
+    ['Last run', lastRun ? renderLastRun(job, lastRun, view) : 'none yet'],
+    due && !activeRun ? ['Due now', `${describeDue(job, due)}${describeAge(due, view)}`] : null,
+    ['Next run', nextRunAt ? html`${timeTag(nextRunAt)}, in ${untilNext}` : 'none'],
+    ['Schedule', renderSchedule(timer, schedule)],
+  ]);
 }
 
 /** For example "5 reminders, the oldest 5 days late". */
@@ -191,7 +175,7 @@ function renderCancel({ jobId, jobType }: JobRun, id: string): SafeHtml {
     data-post="jobs/${jobType}/runs/${jobId}/cancel"
     data-busy="Cancelling …"
     data-title="Cancel this run of ${jobType}?"
-    data-text="Its row is closed as failed and its lock is free at once. The run stops at its next statement; what it has done so far is kept, and the next run does the rest."
+    data-text="It is recorded as failed, and its lock is free at once. The run stops at its next statement; what it has done is kept, and the next run does the rest."
     data-confirm="Cancel the run"
   >
     Cancel

@@ -63,7 +63,7 @@ export function renderStatusPage(page: StatusPage, assets: Assets): SafeHtml {
   );
 }
 
-/** What of the page changes with time: the script asks for it alone. */
+/** The part of the page that changes with time, for the script. */
 export function renderFragment(page: StatusPage): SafeHtml {
   return html`<title>${summarise(page.states).title}</title> ${icon(page.states)} ${renderContent(page)}`;
 }
@@ -81,7 +81,7 @@ function renderContent(page: StatusPage): SafeHtml {
           ${appService.siteName === undefined ? null : html`<strong>${appService.siteName}</strong> · `}database
           <strong>${database.name}</strong> on
           <strong>${database.server}</strong
-          >${build ? html` · v${build.version} (<code>${build.commit}</code>)` : null}${operator === undefined ? null : html` · signed in as <strong>${operator}</strong>`}${page.mayOperate ? null : html`, who may read; running jobs needs the role <strong>Operator</strong>`}
+          >${build ? html` · v${build.version} (<code>${build.commit}</code>)` : null}${operator === undefined ? null : html` · signed in as <strong>${operator}</strong>`}${page.mayOperate ? null : html`, with read access; running jobs requires the role <strong>Operator</strong>`}
         </p>
       </div>
       ${renderSearchForm(page)}
@@ -101,8 +101,8 @@ function renderContent(page: StatusPage): SafeHtml {
       <p id="notice" class="result failed" role="alert" data-keep></p>
       ${renderSettingProblems(problems)}
       <p class="notice" id="without-script">
-        Everything here can be read without JavaScript. Running jobs, cancelling runs and refreshing by itself
-        need it.
+        Everything here can be read without JavaScript. Running jobs, cancelling runs and automatic refresh
+        require it.
       </p>
       <div id="jobs">
         ${states.map((state) => renderCard({ jobState: state, due: dueCounts.get(state.job.type), revocationCeiling, selected: state.job === selected }, page))}
@@ -170,7 +170,7 @@ function renderSearchForm({ key, panel }: StatusPage): SafeHtml {
   </form>`;
 }
 
-/** Access that has ended stays open, or people are not told. */
+/** Access that has ended stays open, or reminders are not sent. */
 function isBad(state: StateName): boolean {
   return state === 'Misconfigured' || state === 'Overdue' || state === 'Failed';
 }
@@ -218,7 +218,7 @@ export function renderProblem({ title, detail, way, retry }: ProblemShown): Safe
         <h2>${title}</h2>
         <p class="detail">${detail}</p>
         <p><a href="${href}">${text}</a></p>
-        ${retry ? html`<p id="retry" class="hint" hidden>This page tries again by itself every 10 s.</p>` : null}
+        ${retry ? html`<p id="retry" class="hint" hidden>This page tries again every 10 seconds.</p>` : null}
       </article>
     </main>`;
 }

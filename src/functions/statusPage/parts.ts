@@ -76,6 +76,11 @@ export function timeTag(date: Date): SafeHtml {
   return html`<time datetime="${date.toISOString()}">${formatUtc(date)}</time>`;
 }
 
+/** A time that may be unknown. */
+export function timeOrDash(date: Date | null | undefined): SafeHtml | string {
+  return date ? timeTag(date) : '–';
+}
+
 /** An address or a path: it wraps after its separators. */
 export function breakable(text: string): SafeHtml {
   return new SafeHtml(
@@ -150,20 +155,26 @@ export function titleOf({ kind, platform }: Job): string {
     : `Send ${platform.name} expiry reminders`;
 }
 
-/** How much longer or shorter a run took than the one before it, for example "2.1 times as long"; undefined: about as long. */
-function compareDurations(run: JobRun, previous: JobRun, readAt: Date): string | undefined {
-  const took = durationMs(run, readAt);
-  const tookBefore = durationMs(previous, readAt);
-  // Short runs differ by chance.
-  if (run.completedAt === null || Math.max(took, tookBefore) < 1000) return undefined;
-  const ratio = took / Math.max(tookBefore, 1);
-  const times = (factor: number): string =>
-    factor >= 10 ? formatNumber(Math.round(factor)) : factor.toFixed(1);
-  if (ratio >= 1.5) return `${times(ratio)} times as long`;
-  return ratio <= 1 / 1.5 ? `${times(1 / ratio)} times as fast` : undefined;
+/** For example "Sent". */
+export function capitalised(word: string): string {
+  return `${word.charAt(0).toUpperCase()}${word.slice(1)}`;
 }
 
-/** How a run compares with the one before it, in words; empty: alike. */
+/** What a job handles, as a heading begins: "Grants", "Reminders". */
+export function nounsOf({ words }: Job): string {
+  return `${capitalised(words.noun)}s`;
+}
+
+/** For example "2.1 times as long"; undefined unless a run took much longer than the previous one. */
+function compareDurations(run: JobRun, previous: JobRun, readAt: Date): string | undefined {
+  const took = durationMs(run, readAt);
+  const ratio = took / Math.max(durationMs(previous, readAt), 1);
+  // Short runs differ by chance.
+  if (run.completedAt === null || took < 1000 || ratio < 1.5) return undefined;
+  return `${ratio >= 10 ? formatNumber(Math.round(ratio)) : ratio.toFixed(1)} times as long`;
+}
+
+/** How a run compares with the previous one, in words; empty: alike. */
 export function compareRuns(job: Job, run: JobRun, previous: JobRun, readAt: Date): string[] {
   const words = (now: number | null, then: number | null, what: string): string[] => {
     const count = (now ?? 0) - (then ?? 0);

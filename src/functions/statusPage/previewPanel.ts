@@ -2,8 +2,10 @@ import { formatCount, formatNumber, formatSpan } from '../../format';
 import { html, type SafeHtml } from '../../html';
 import type { Job } from '../../jobs/catalogue';
 import { failureCauses, undeliverableCount } from '../../jobs/failures';
-import type { Preview } from '../../jobs/previewJob';
-import { type Address, breakable, requestLink, timeTag, titleOf, type View } from './parts';
+import type { RequestId } from '../../jobs/platforms';
+import type { Preview, PreviewedGrant } from '../../jobs/previewJob';
+import { type Address, breakable, nounsOf, requestLink, timeTag, titleOf, type View } from './parts';
+import { renderCauses, renderPages, renderTable } from './tables';
 
 /** What a run would do now. */
 export interface PreviewPanel {
@@ -29,13 +31,12 @@ export function renderPreviewPanel(panel: PreviewPanel, view: View): SafeHtml {
     </p>
     ${preview.exceedsCeiling ? renderSafetyStop(job, preview, view) : null}
     ${renderFailing(job, preview, view)} ${renderEnds(preview)} ${renderCovered(preview)}
-    ${renderGrants(panel, view)}
-    <p class="pages"><a href="${view.link({ job: job.type })}">All runs of this job</a></p>`;
+    ${renderGrants(panel, view)} ${renderPages({ 'All runs of this job': { job: job.type } }, view)}`;
 }
 
 function describeRun({ kind }: Job, { count, exceedsCeiling, failing }: Preview): string {
   if (exceedsCeiling)
-    return `revoke nothing: ${formatCount(count, 'grant')} ${count === 1 ? 'is' : 'are'} due`;
+    return `be blocked by the safety stop: ${formatCount(count, 'grant is', 'grants are')} due`;
   if (kind === 'revocation') return `revoke ${formatCount(count, 'grant')}`;
   const undeliverable = undeliverableCount(failing);
   return `send ${undeliverable > 0 ? `${formatNumber(count - undeliverable)} of ` : ''}${formatCount(count, 'reminder')}`;
@@ -66,7 +67,7 @@ function renderSafetyStop(
               data-starts
               data-busy="Starting …"
               data-title="Revoke all ${number} ${platform.name} grants?"
-              data-text="The ceiling is set aside for this run, and its row says so. Every grant that is due when the run begins is revoked."
+              data-text="The run ignores the safety limit, and its record says so. Every grant that is due when the run begins is revoked."
               data-confirm="Revoke all"
               data-type-number="${count}"
             >
@@ -78,31 +79,9 @@ function renderSafetyStop(
   </div>`;
 }
 
-function renderFailing(
-  { words: jobWords, platform }: Job,
-  { failing, grants }: Preview,
-  view: View,
-): SafeHtml | null {
-  if (failing.length === 0) return null;
-  return html`<h3>What would fail</h3>
-    <ul class="causes">
-      ${failing.map(({ cause, count, requestIds }) => {
-        const { words, advice } = failureCauses[cause];
-        return html`<li>
-          <strong>${formatCount(count, jobWords.noun)}: ${words}</strong>
-          <p>${advice}</p>
-          ${requestIds.length === 0 ? null : html`<p>${requestIds.length < count ? 'First requests' : 'Requests'}:</p>`}
-          <ul>
-            ${requestIds.map((requestId) => {
-              const grant = grants.find((one) => one.requestId === requestId);
-              return html`<li>
-                ${requestLink(platform, requestId, grant, view)}${grant ? `, ${grant.requesterName}, ${grant.resource}` : null}
-              </li>`;
-            })}
-          </ul>
-        </li>`;
-      })}
-    </ul>`;
+function renderFailing({ words, platform }: Job, { failing, grants }: Preview, view: View): SafeHtml | null {
+  const find = (id: RequestId) => grants.find(({ requestId }) => requestId === id);
+  return renderCauses({ heading: 'What would fail', noun: words.noun, platform }, failing, find, view);
 }
 
 /** What is not due although it ends: the access continues by another request. */
@@ -170,57 +149,44 @@ function describeBucket(from: Date | null, to: Date | null, readAt: Date): strin
 }
 
 function renderGrants({ job, preview, order, first }: PreviewPanel, view: View): SafeHtml | null {
-  const { link } = view;
   const { grants, next, count } = preview;
   if (grants.length === 0) return null;
   const reminders = job.kind === 'notification';
   const other = order === 'soonest' ? 'latest' : 'soonest';
-  return html`<h3>Grants to be ${reminders ? 'reminded of' : job.words.done}, ${order} end first</h3>
-    <p class="pages">
-      <a href="${link({ job: job.type, preview: other })}">Show the ${other} ends first</a>
-    </p>
-    <div class="scroll" role="region" aria-label="Grants that a run would handle" tabindex="0">
-      <table>
-        <thead>
-          <tr>
-            <th scope="col">Request</th>
-            <th scope="col">Holder</th>
-            <th scope="col">Access</th>
-            <th scope="col">Ends</th>
-            ${
-              reminders
-                ? html`<th scope="col">To</th>
-                    <th scope="col" class="number">Lead</th>`
-                : null
-            }
-          </tr>
-        </thead>
-        <tbody>
-          ${grants.map(
-            (grant) =>
-              html`<tr>
-                <th scope="row">${requestLink(job.platform, grant.requestId, grant, view)}</th>
-                <td data-label="Holder" class="name">${grant.requesterName}</td>
-                <td data-label="Access" class="path">${breakable(grant.resource)}</td>
-                <td data-label="Ends">${timeTag(grant.expiresAt)}</td>
-                ${
-                  reminders
-                    ? html`<td data-label="To" class="path">
-                          ${grant.failure ? html`<span class="failed">${failureCauses[grant.failure].words}</span>` : breakable(grant.recipient ?? '–')}
-                        </td>
-                        <td data-label="Lead" class="number">
-                          ${typeof grant.leadDays === 'number' ? formatCount(grant.leadDays, 'day') : 'ended'}
-                        </td>`
-                    : null
-                }
-              </tr>`,
-          )}
-        </tbody>
-      </table>
-    </div>
-    <p class="pages">
-      ${first ? null : html`<a href="${link({ job: job.type, preview: order })}">First grants</a>`}
-      ${next === null ? null : html`<a href="${link({ job: job.type, preview: order, after: String(next) })}">Next grants</a>`}
-      <span>${formatNumber(grants.length)} shown of ${formatNumber(count)}</span>
-    </p>`;
+  const here = { job: job.type, preview: order };
+  return html`<h3>${nounsOf(job)} due, ${order} end first</h3>
+    ${renderPages({ [`Show the ${other} ends first`]: { ...here, preview: other } }, view)}
+    ${renderTable(
+      `${nounsOf(job)} due`,
+      [
+        {
+          name: 'Request',
+          cell: (grant) => requestLink(job.platform, grant.requestId, grant, view),
+        },
+        { name: 'Holder', look: 'name', cell: ({ requesterName }) => requesterName },
+        { name: 'Access', look: 'path', cell: ({ resource }) => breakable(resource) },
+        { name: 'Ends', cell: ({ expiresAt }) => timeTag(expiresAt) },
+        reminders && { name: 'To', look: 'path', cell: renderRecipient },
+        reminders && {
+          name: 'Lead',
+          look: 'number',
+          cell: ({ leadDays }) => (typeof leadDays === 'number' ? formatCount(leadDays, 'day') : 'ended'),
+        },
+      ],
+      grants,
+    )}
+    ${renderPages(
+      {
+        'First grants': first ? undefined : here,
+        'Next grants': next === null ? undefined : { ...here, after: String(next) },
+      },
+      view,
+      `${formatNumber(grants.length)} shown of ${formatNumber(count)}`,
+    )}`;
+}
+
+function renderRecipient({ failure, recipient }: PreviewedGrant): SafeHtml {
+  return failure
+    ? html`<span class="failed">${failureCauses[failure].words}</span>`
+    : breakable(recipient ?? '–');
 }

@@ -3,7 +3,8 @@ import { describeNext } from '../../jobs/nextStepWords';
 import { canBeReminded } from '../../jobs/reminder';
 import { requestViewAdvice } from '../../jobs/requests';
 import type { RequestRecord, RequestStory } from '../../jobs/requestStory';
-import { breakable, copyable, timeTag, type View } from './parts';
+import { breakable, copyable, timeOrDash, timeTag, type View } from './parts';
+import { renderFacts } from './tables';
 
 /** One request: what it is now, what happened, what comes next. */
 export interface RequestPanel {
@@ -18,32 +19,14 @@ export function renderRequestPanel({ story }: RequestPanel, view: View): SafeHtm
       ${platform.name} request ${known?.requestNumber ?? requestId}
     </h2>
     ${viewMissing ? html`<p class="notice">${requestViewAdvice(platform)}</p>` : null}
-    <dl>
-      <div>
-        <dt>Holder</dt>
-        <dd>${known?.requesterName ?? '–'}</dd>
-      </div>
-      <div>
-        <dt>Address</dt>
-        <dd class="path">${breakable(story.recipient || '–')}</dd>
-      </div>
-      <div>
-        <dt>Access</dt>
-        <dd class="path">${breakable(known?.resource ?? '–')}</dd>
-      </div>
-      <div>
-        <dt>Ends</dt>
-        <dd>${known?.expiresAt ? timeTag(known.expiresAt) : '–'}</dd>
-      </div>
-      <div>
-        <dt>Status</dt>
-        <dd>${request?.status ?? (grant ? 'granted' : 'not granted')}</dd>
-      </div>
-      <div>
-        <dt>Request id</dt>
-        <dd>${copyable(String(requestId), 'request id')}</dd>
-      </div>
-    </dl>
+    ${renderFacts([
+      ['Holder', known?.requesterName ?? '–'],
+      ['Address', breakable(story.recipient || '–')],
+      ['Access', breakable(known?.resource ?? '–')],
+      ['Ends', timeOrDash(known?.expiresAt)],
+      ['Status', request?.status ?? (grant ? 'granted' : 'not granted')],
+      ['Request id', copyable(String(requestId), 'request id')],
+    ])}
     <h3>What comes next</h3>
     <p class="next">${describeNext(story)}</p>
     ${view.mayOperate && canBeReminded(story) ? renderReminder(story) : null}

@@ -1,22 +1,25 @@
-import { describeCounts, formatAgo, formatCount, formatNumber, formatUtc } from '../../format';
+import { describeCounts, formatAgo, formatNumber, formatUtc } from '../../format';
 import { html, type SafeHtml } from '../../html';
 import type { Job } from '../../jobs/catalogue';
-import { failureCauses } from '../../jobs/failures';
 import { stoppedEarly } from '../../jobs/jobStates';
 import { requestViewAdvice } from '../../jobs/requests';
 import type { RunDetails } from '../../jobs/runDetails';
 import {
   breakable,
+  capitalised,
   compareRuns,
   copyable,
   describeDuration,
   describeOutcome,
+  nounsOf,
   outcomeOf,
   requestLink,
+  timeOrDash,
   timeTag,
   titleOf,
   type View,
 } from './parts';
+import { renderCauses, renderFacts, renderPages, renderTable } from './tables';
 
 /** One run down to the grant. */
 export interface RunPanel {
@@ -27,128 +30,81 @@ export interface RunPanel {
   readonly first: boolean;
 }
 
-export function renderRunPanel({ job, details, first }: RunPanel, view: View): SafeHtml {
-  const { run, previousRun } = details;
-  const { readAt, link } = view;
+export function renderRunPanel(panel: RunPanel, view: View): SafeHtml {
+  const { job, details } = panel;
+  const { run, failures, requests } = details;
   const left = run.status === 'Failed' || (run.failedCount ?? 0) > 0 || stoppedEarly(run);
   return html`<h2 id="panel-title" tabindex="-1">${titleOf(job)}: run of ${formatUtc(run.startedAt)}</h2>
     <p class="outcome ${outcomeOf(run)}">${describeOutcome(run)}: ${describeCounts(job.words.done, run)}</p>
     ${run.message === null ? null : html`<p class="message">${run.message}</p>`}
-    ${details.requests ? null : html`<p class="notice">${requestViewAdvice(job.platform)}</p>`}
-    ${renderFailures(job, details, view)}
+    ${requests ? null : html`<p class="notice">${requestViewAdvice(job.platform)}</p>`}
+    ${renderCauses({ heading: 'Why grants failed', noun: 'grant', platform: job.platform }, failures, (id) => requests?.get(id), view)}
     ${
       left
         ? html`<p>
             What this run left is still due:
-            <a href="${link({ job: job.type, preview: 'soonest' })}">see what the next run would do</a>.
+            <a href="${view.link({ job: job.type, preview: 'soonest' })}">see what the next run would do</a>.
           </p>`
         : null
     }
-    <dl>
-      <div>
-        <dt>Started</dt>
-        <dd>${timeTag(run.startedAt)}, ${formatAgo(readAt.getTime() - run.startedAt.getTime())}</dd>
-      </div>
-      <div>
-        <dt>Took</dt>
-        <dd>${describeDuration(run, readAt)}</dd>
-      </div>
-      <div>
-        <dt>Host</dt>
-        <dd>${run.startedBy}</dd>
-      </div>
-      <div>
-        <dt>Run id</dt>
-        <dd>${copyable(run.jobId, 'run id')}</dd>
-      </div>
-      <div>
-        <dt>Run before</dt>
-        <dd>
-          ${
-            previousRun
-              ? html`<a href="${link({ run: previousRun.jobId })}">${timeTag(previousRun.startedAt)}</a>,
-                  ${describeOutcome(previousRun)}, ${describeCounts(job.words.done, previousRun)} in
-                  ${describeDuration(previousRun, readAt)}. This one:
-                  ${compareRuns(job, run, previousRun, readAt).join(', ') || 'much the same'}.`
-              : 'none'
-          }
-        </dd>
-      </div>
-    </dl>
-    ${renderRows(job, details, first, view)}
-    <p class="pages"><a href="${link({ job: job.type })}">All runs of this job</a></p>`;
+    ${renderFacts([
+      [
+        'Started',
+        html`${timeTag(run.startedAt)}, ${formatAgo(view.readAt.getTime() - run.startedAt.getTime())}`,
+      ],
+      ['Took', describeDuration(run, view.readAt)],
+      ['Host', run.startedBy],
+      ['Run id', copyable(run.jobId, 'run id')],
+      ['Previous run', renderPrevious(job, details, view)],
+    ])}
+    ${renderRows(panel, view)} ${renderPages({ 'All runs of this job': { job: job.type } }, view)}`;
 }
 
-function renderFailures(job: Job, { failures, requests }: RunDetails, view: View): SafeHtml | null {
-  if (failures.length === 0) return null;
-  return html`<h3>Why grants failed</h3>
-    <ul class="causes">
-      ${failures.map(({ cause, code, count, requestIds }) => {
-        const { words, advice } = failureCauses[cause];
-        return html`<li>
-          <strong
-            >${formatCount(count, 'grant')}:
-            ${words}${code === undefined ? null : html` (<code>${code}</code>)`}</strong
-          >
-          <p>${advice}</p>
-          ${requestIds.length === 0 ? null : html`<p>${requestIds.length < count ? 'First requests' : 'Requests'}:</p>`}
-          <ul>
-            ${requestIds.map((requestId) => {
-              const request = requests?.get(requestId);
-              return html`<li>
-                ${requestLink(job.platform, requestId, request, view)}${request ? `, ${request.requesterName}, ${request.resource}` : null}
-              </li>`;
-            })}
-          </ul>
-        </li>`;
-      })}
-    </ul>`;
-}
-
-function renderRows(
+function renderPrevious(
   job: Job,
-  { run, rows, next, requests }: RunDetails,
-  first: boolean,
-  view: View,
-): SafeHtml {
-  const { link } = view;
-  const sent = job.kind === 'notification';
-  const word = job.words.done;
-  if (rows.length === 0) return html`<p>${first ? `It has ${word} nothing.` : 'There are no more rows.'}</p>`;
-  return html`<h3>Grants ${word}</h3>
-    <div class="scroll" role="region" aria-label="Grants that this run has ${word}" tabindex="0">
-      <table>
-        <thead>
-          <tr>
-            <th scope="col">Request</th>
-            <th scope="col">Holder</th>
-            <th scope="col">Access</th>
-            ${sent ? html`<th scope="col">Sent to</th>` : null}
-            <th scope="col">Ends</th>
-            <th scope="col">${sent ? 'Sent' : 'Revoked'}</th>
-          </tr>
-        </thead>
-        <tbody>
-          ${rows.map(({ requestId, at, sentTo }) => {
-            const request = requests?.get(requestId);
-            return html`<tr>
-              <th scope="row">${requestLink(job.platform, requestId, request, view)}</th>
-              <td data-label="Holder">${request?.requesterName ?? '–'}</td>
-              <td data-label="Access" class="path">${breakable(request?.resource ?? '–')}</td>
-              ${sent ? html`<td data-label="Sent to" class="path">${breakable(sentTo ?? '–')}</td>` : null}
-              <td data-label="Ends">${request?.expiresAt ? timeTag(request.expiresAt) : '–'}</td>
-              <td data-label="${sent ? 'Sent' : 'Revoked'}">${timeTag(at)}</td>
-            </tr>`;
-          })}
-        </tbody>
-      </table>
-    </div>
-    <p class="pages">
-      ${first ? null : html`<a href="${link({ run: run.jobId })}">First rows</a>`}
-      ${next === null ? null : html`<a href="${link({ run: run.jobId, after: String(next) })}">Next rows</a>`}
-      <span
-        >${formatNumber(rows.length)}
-        shown${run.processedCount === null ? '' : ` of ${formatNumber(run.processedCount)}`}</span
-      >
-    </p>`;
+  { run, previousRun }: RunDetails,
+  { readAt, link }: View,
+): SafeHtml | string {
+  if (!previousRun) return 'none';
+  return html`<a href="${link({ run: previousRun.jobId })}">${timeTag(previousRun.startedAt)}</a>,
+    ${describeOutcome(previousRun)}, ${describeCounts(job.words.done, previousRun)} in
+    ${describeDuration(previousRun, readAt)}. Compared with it:
+    ${compareRuns(job, run, previousRun, readAt).join(', ') || 'no difference'}.`;
+}
+
+function renderRows({ job, details, first }: RunPanel, view: View): SafeHtml {
+  const { run, rows, next, requests } = details;
+  const { done } = job.words;
+  if (rows.length === 0)
+    return html`<p>${first ? `This run ${done} nothing.` : 'There are no more rows.'}</p>`;
+  const requestOf = ({ requestId }: (typeof rows)[number]) => requests?.get(requestId);
+  const total = run.processedCount === null ? '' : ` of ${formatNumber(run.processedCount)}`;
+  return html`<h3>${nounsOf(job)} ${done}</h3>
+    ${renderTable(
+      `${nounsOf(job)} that this run ${done}`,
+      [
+        {
+          name: 'Request',
+          cell: (row) => requestLink(job.platform, row.requestId, requestOf(row), view),
+        },
+        { name: 'Holder', look: 'name', cell: (row) => requestOf(row)?.requesterName ?? '–' },
+        { name: 'Access', look: 'path', cell: (row) => breakable(requestOf(row)?.resource ?? '–') },
+        job.writes.sentTo !== undefined && {
+          name: 'Sent to',
+          look: 'path',
+          cell: ({ sentTo }) => breakable(sentTo ?? '–'),
+        },
+        { name: 'Ends', cell: (row) => timeOrDash(requestOf(row)?.expiresAt) },
+        { name: capitalised(done), cell: ({ at }) => timeTag(at) },
+      ],
+      rows,
+    )}
+    ${renderPages(
+      {
+        'First rows': first ? undefined : { run: run.jobId },
+        'Next rows': next === null ? undefined : { run: run.jobId, after: String(next) },
+      },
+      view,
+      `${formatNumber(rows.length)} shown${total}`,
+    )}`;
 }

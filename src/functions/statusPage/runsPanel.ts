@@ -6,6 +6,7 @@ import type { JobRun } from '../../jobRun/jobRun';
 import {
   type Address,
   breakable,
+  capitalised,
   compareRuns,
   describeDuration,
   describeOutcome,
@@ -20,6 +21,7 @@ import {
   triggerWords,
   type View,
 } from './parts';
+import { renderPages, renderTable } from './tables';
 
 type Filter = Pick<Address, 'outcome' | 'trigger'>;
 
@@ -48,10 +50,13 @@ export function renderRunsPanel(panel: RunsPanel, view: View): SafeHtml {
   return html`<h2 id="panel-title" tabindex="-1">${job ? titleOf(job) : 'All jobs'}: runs</h2>
     ${renderFilters(panel, view)}
     ${runs.length === 0 ? html`<p>${none}${lookedUntil ? ` since ${formatUtc(lookedUntil.startedAt)}` : first ? ' yet' : ' before that'}.</p>` : renderRuns(panel, view)}
-    <p class="pages">
-      ${first ? null : html`<a href="${view.link(address)}">Newest runs</a>`}
-      ${next ? html`<a href="${view.link({ ...address, before: next.jobId })}">Older runs</a>` : null}
-    </p>`;
+    ${renderPages(
+      {
+        'Newest runs': first ? undefined : address,
+        'Older runs': next && { ...address, before: next.jobId },
+      },
+      view,
+    )}`;
 }
 
 function addressOf(job: Job | undefined): Address {
@@ -87,42 +92,6 @@ function renderFilters({ job, filter }: RunsPanel, { link }: View): SafeHtml {
   </nav>`;
 }
 
-interface Column {
-  readonly name: string;
-  readonly className?: 'number' | 'hint';
-  readonly cell: (run: JobRun, previous: JobRun | undefined) => SafeHtml | string;
-}
-
-function columnsOf(panel: RunsPanel, { readAt }: View): Column[] {
-  const { job } = panel;
-  const word = job ? job.words.done : 'done';
-  const done = `${word.charAt(0).toUpperCase()}${word.slice(1)}`;
-  const columns: (Column | false)[] = [
-    !job && { name: 'Job', cell: ({ jobType }) => describeJob(jobType) },
-    {
-      name: 'Outcome',
-      cell: (run) => html`<span class="${outcomeOf(run)}">${describeOutcome(run)}</span>`,
-    },
-    { name: done, className: 'number', cell: (run) => formatNumber(run.processedCount ?? 0) },
-    job?.kind !== 'revocation' && {
-      name: 'Failed',
-      className: 'number',
-      cell: ({ failedCount }) => (failedCount === null ? '–' : formatNumber(failedCount)),
-    },
-    { name: 'Took', className: 'number', cell: (run) => describeDuration(run, readAt) },
-    !isFiltered(panel) && {
-      name: 'Than before',
-      className: 'hint',
-      cell: (run, previous) => {
-        const itsJob = findJob(run.jobType);
-        return itsJob && previous ? compareRuns(itsJob, run, previous, readAt).join(', ') : '';
-      },
-    },
-    { name: 'Started by', cell: renderStarter },
-  ];
-  return columns.filter((column) => column !== false);
-}
-
 function describeJob(jobType: JobRun['jobType']): string {
   const job = findJob(jobType);
   return job ? titleOf(job) : jobType;
@@ -140,44 +109,41 @@ function renderStarter(run: JobRun): SafeHtml {
 function renderRuns(panel: RunsPanel, view: View): SafeHtml {
   const { job, found } = panel;
   const { runs, older } = found;
-  const columns = columnsOf(panel, view);
+  const { readAt, link } = view;
   const all = older ? [...runs, older] : runs;
-  return html`<div class="scroll" role="region" aria-label="Runs of ${job?.type ?? 'all jobs'}" tabindex="0">
-    <table>
-      <thead>
-        <tr>
-          <th scope="col">Started</th>
-          ${columns.map(({ name, className }) => html`<th scope="col" class="${className ?? ''}">${name}</th>`)}
-        </tr>
-      </thead>
-      <tbody>
-        ${runs.map((run, index) => {
-          const previous = all.slice(index + 1).find(({ jobType }) => jobType === run.jobType);
-          return renderRun(run, previous, columns, view);
-        })}
-      </tbody>
-    </table>
-  </div>`;
-}
-
-function renderRun(run: JobRun, previous: JobRun | undefined, columns: Column[], { link }: View): SafeHtml {
-  const { jobId, startedAt, message } = run;
-  return html`<tr id="run-${jobId}" ${message === null ? null : html` class="explained"`}>
-      <th scope="row">
-        <a href="${link({ run: jobId })}">${timeTag(startedAt)}</a>
-      </th>
-      ${columns.map(
-        ({ name, className, cell }) =>
-          html`<td ${className === 'hint' ? null : html`data-label="${name}"`} class="${className ?? ''}">
-            ${cell(run, previous)}
-          </td>`,
-      )}
-    </tr>
-    ${
-      message === null
-        ? null
-        : html`<tr class="message">
-            <td colspan="${columns.length + 1}"><p>${message}</p></td>
-          </tr>`
-    }`;
+  const compare = (run: JobRun): string => {
+    const previous = all.slice(all.indexOf(run) + 1).find(({ jobType }) => jobType === run.jobType);
+    const itsJob = findJob(run.jobType);
+    return itsJob && previous ? compareRuns(itsJob, run, previous, readAt).join(', ') : '';
+  };
+  return renderTable<JobRun>(
+    `Runs of ${job?.type ?? 'all jobs'}`,
+    [
+      {
+        name: 'Started',
+        cell: ({ jobId, startedAt }) => html`<a href="${link({ run: jobId })}">${timeTag(startedAt)}</a>`,
+      },
+      !job && { name: 'Job', look: 'plain', cell: ({ jobType }) => describeJob(jobType) },
+      {
+        name: 'Outcome',
+        look: 'plain',
+        cell: (run) => html`<span class="${outcomeOf(run)}">${describeOutcome(run)}</span>`,
+      },
+      {
+        name: capitalised(job?.words.done ?? 'done'),
+        look: 'number',
+        cell: ({ processedCount }) => formatNumber(processedCount ?? 0),
+      },
+      job?.kind !== 'revocation' && {
+        name: 'Failed',
+        look: 'number',
+        cell: ({ failedCount }) => (failedCount === null ? '–' : formatNumber(failedCount)),
+      },
+      { name: 'Took', look: 'number', cell: (run) => describeDuration(run, readAt) },
+      !isFiltered(panel) && { name: 'Compared with the previous run', look: 'hint', cell: compare },
+      { name: 'Started by', cell: renderStarter },
+    ],
+    runs,
+    { id: ({ jobId }) => `run-${jobId}`, message: ({ message }) => message },
+  );
 }

@@ -19,7 +19,7 @@ describeInChromium('The status page in Chromium', () => {
       await page.getByRole('link', { name: `All runs of ${job}` }).click();
       await expect(panel(page).getByRole('table').innerText()).resolves.toContain('machine-1');
       await panel(page).locator('tbody a').first().click();
-      await expect(panel(page).innerText()).resolves.toContain('It has revoked nothing.');
+      await expect(panel(page).innerText()).resolves.toContain('This run revoked nothing.');
       await page.getByRole('link', { name: `Preview ${job}` }).click();
       await expect(panel(page).innerText()).resolves.toContain('A run now would revoke');
       await expect(page.getByRole('button').allInnerTexts()).resolves.toEqual(['Search']);

@@ -52,7 +52,7 @@ describeInChromium('The status page in Chromium', () => {
       await page.getByRole('link', { name: 'All runs of RevokeExpiredDatabricksRequests' }).click();
       await panel(page).waitFor();
       await expect(cells(panel(page).locator('tr'))).resolves.toEqual([
-        ['Started', 'Outcome', 'Revoked', 'Took', 'Than before', 'Started by'],
+        ['Started', 'Outcome', 'Revoked', 'Took', 'Compared with the previous run', 'Started by'],
         [
           `${utc(newest?.Started_At)} UTC`,
           'Completed',
@@ -358,7 +358,7 @@ describeInChromium('The status page in Chromium', () => {
     test('does not take what is no outcome', async () => {
       const page = await open('&runs=all&outcome=good');
       await expect(page.locator('.problem .detail').innerText()).resolves.toContain(
-        'The parameter outcome is "good": expected done, attention, failed, running.',
+        'The parameter outcome is "good": expected done, attention, failed or running.',
       );
     });
   });
@@ -574,7 +574,7 @@ describeInChromium('The status page in Chromium', () => {
       ]);
       const facts = await panel(page).locator('dl').innerText();
       expect(facts).toContain(Job_Id);
-      expect(facts).toContain('This one: 10 fewer sent, 5 more failed, 12 times as long.');
+      expect(facts).toContain('Compared with it: 10 fewer sent, 5 more failed, 12 times as long.');
       await expect(panel(page).locator('p.message').innerText()).resolves.toContain(
         'Started by hand by ada@example.com.',
       );

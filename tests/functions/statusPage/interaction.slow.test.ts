@@ -294,7 +294,7 @@ describeInChromium('The status page in Chromium', () => {
       await (await fetch(`${served.url}/api/status`)).text();
       served.standIns.sql.order({ kind: 'refuseLogin', times: 1 });
       const page = await open('', { fakeClock: true });
-      await page.locator('.problem').getByText('This page tries again by itself').waitFor();
+      await page.locator('.problem').getByText('This page tries again every').waitFor();
       await page.clock.runFor(10_000);
       await page.locator('#jobs').waitFor();
     });
@@ -417,7 +417,7 @@ describeInChromium('The status page in Chromium', () => {
       expect(text).not.toContain('dryRun');
       await actions.getByText(`Review ${count} grants`).click();
       await expect(panel(page).locator('.outcome').innerText()).resolves.toContain(
-        `A run now would revoke nothing: ${count} grants are due.`,
+        `A run now would be blocked by the safety stop: ${count} grants are due.`,
       );
       await expect(panel(page).locator('.alert').innerText()).resolves.toMatch(
         /^Safety stop: these are more than the ceiling of 5 \(REVOCATION_CEILING\)\. .* revoke them here\./,

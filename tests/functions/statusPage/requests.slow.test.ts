@@ -133,7 +133,7 @@ WHERE g.ExpiresAt > DATEADD(DAY, 30, GETUTCDATE()) AND g.RequesterName = 'Emma J
   test('whose search finds nothing, or more than fifty, says so', async () => {
     const page = await open();
     await search(page, 'Nobody At All');
-    await expect(panel(page).innerText()).resolves.toContain('is that or begins with it');
+    await expect(panel(page).innerText()).resolves.toContain('is this or begins with it');
     await search(page, 'DBX-1');
     await expect(panel(page).innerText()).resolves.toContain('There are more than these 50');
   });

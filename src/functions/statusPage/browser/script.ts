@@ -436,9 +436,9 @@ function describeAnswer(answer: Answer): Told {
 }
 
 function describeRun(run: Run): string {
-  const kind = byId(`job-${run.jobType}`).dataset.kind === 'revocation' ? 'revocation' : 'notification';
+  const { done = '' } = byId(`job-${run.jobType}`).dataset;
   const took = formatDuration(Date.parse(run.completedAt) - Date.parse(run.startedAt));
-  return `${run.status}: ${describeCounts(kind, run)} in ${took}.${run.message === null ? '' : ` ${run.message}`}`;
+  return `${run.status}: ${describeCounts(done, run)} in ${took}.${run.message === null ? '' : ` ${run.message}`}`;
 }
 
 // --- Start ------------------------------------------------------------------------------------------------------------
