@@ -30,14 +30,14 @@ import {
   readRowId,
   type Parameters,
 } from './parameters';
-import { problem, problemResponse, RequestError, toProblemResponse } from './problem';
+import { RequestError, toProblemResponse } from './problem';
 import { getServices, runTracked } from './runner';
 import { signedInName } from './signIn';
 
 const historyLimit = { default: 20, most: 500 };
 
 /** After how many seconds a held job is worth another try: most runs are over by then. */
-const heldRetryAfter = '30';
+const heldRetryAfter = 30;
 
 /** POST /api/jobs/{jobType}/runs: runs the job and answers with the finished run; with dryRun=true what it would do. */
 export const postRun = withErrorResponses(async (request) => {
@@ -57,13 +57,11 @@ export const postRun = withErrorResponses(async (request) => {
   });
   if (result.kind === 'held') {
     const activeRun = describeActiveRun(result.activeRun);
-    const detail = `${job.type} is being run by ${activeRun.startedBy} since ${formatUtc(activeRun.startedAt)}. Try again when that run has ended: it can hold the lock until ${formatUtc(activeRun.lockExpiresAt)} at most.`;
-    const headers = { 'Retry-After': heldRetryAfter };
-    return problemResponse(problem('running', detail, { members: { activeRun }, headers }));
+    const detail = `${job.type} is being run by ${activeRun.startedBy} since ${formatUtc(activeRun.startedAt)}; its lock expires at ${formatUtc(activeRun.lockExpiresAt)}. Try again when that run has ended.`;
+    throw new RequestError('running', detail, { members: { activeRun }, retryAfter: heldRetryAfter });
   }
   const run = describeFinished(result);
-  if (run.status === 'Failed')
-    return problemResponse(problem('jobFailed', run.message ?? '', { members: { run } }));
+  if (run.status === 'Failed') throw new RequestError('jobFailed', run.message ?? '', { members: { run } });
   return { jsonBody: run };
 });
 
@@ -81,7 +79,7 @@ function readSafetyStop(job: Job, parameters: Parameters): Job {
 async function preview(job: Job, parameters: Parameters): Promise<Preview> {
   if (readFlag(parameters, 'allowMassRevocation'))
     throw new ParameterError(
-      'The parameters dryRun and allowMassRevocation exclude each other: a dry run writes and sends nothing.',
+      'The parameters dryRun and allowMassRevocation cannot be combined: a dry run writes and sends nothing.',
     );
   const order = readOrder(parameters, 'order');
   const after = readRequestId(parameters, 'after', job.platform);
@@ -139,7 +137,7 @@ export const postCancel = withErrorResponses(async (request) => {
   if (cancellation.kind === 'unknown') throw unknownRun(job, jobId);
   const { run } = cancellation;
   if (cancellation.kind === 'ended')
-    throw new RequestError('runEnded', `Run ${run.jobId} is ${run.status} already.`, { run });
+    throw new RequestError('runEnded', `Run ${run.jobId} is ${run.status} already.`, { members: { run } });
   return { jsonBody: run };
 });
 
@@ -203,7 +201,7 @@ export function requireJob(request: HttpRequest): Job {
   throw new RequestError(
     'unknownJobType',
     `There is no job type ${quote(jobType)}: known are ${jobTypes.join(', ')}.`,
-    { jobTypes },
+    { members: { jobTypes } },
   );
 }
 

@@ -56,7 +56,7 @@ export async function readParameters(request: HttpRequest, known: readonly strin
   return new Map([...query, ...body]);
 }
 
-/** What helps a person whose client sends a body by itself. */
+/** For people whose client sends a body without being asked. */
 const emptyBodyAdvice = "If this is the body that the portal's Test/Run fills in, empty it.";
 
 async function readBody(request: HttpRequest, known: readonly string[]): Promise<Parameters> {
@@ -64,7 +64,7 @@ async function readBody(request: HttpRequest, known: readonly string[]): Promise
   if (bytes.byteLength === 0 && announcesBody(request))
     throw new RequestError(
       'bodyMissing',
-      `The request announces a body, and none arrived: Azure Functions drops one that is sent in chunks (Transfer-Encoding: chunked). ${adviceWithout(known)} Nothing was done.`,
+      `The request announces a body, and none arrived: Azure Functions drops a body that is sent in chunks (Transfer-Encoding: chunked). ${adviceWithout(known)} Nothing was done.`,
     );
   if (bytes.byteLength > maxBodyBytes)
     throw new RequestError(
@@ -89,7 +89,7 @@ async function readBody(request: HttpRequest, known: readonly string[]): Promise
   }
 }
 
-/** What to do instead of sending such a body. */
+/** The alternative to such a body. */
 function adviceWithout(known: readonly string[]): string {
   if (known.length === 0) return 'No parameter is taken here: send no body.';
   const example = known.includes('dryRun') ? ', such as ?dryRun=true' : '';
@@ -147,62 +147,68 @@ function requireKnown(name: string, known: readonly string[]): void {
   throw new ParameterError(`The parameter ${quote(name)} is unknown: ${expected}.`);
 }
 
+/**
+ * A parameter by its parser; undefined if absent.
+ * @param parse yields undefined for what is malformed
+ * @throws ParameterError saying what was expected
+ */
+function read<T>(
+  parameters: Parameters,
+  name: string,
+  expected: string,
+  parse: (value: string) => T | undefined,
+): T | undefined {
+  const value = parameters.get(name);
+  if (value === undefined) return undefined;
+  const parsed = parse(value);
+  if (parsed === undefined)
+    throw new ParameterError(`The parameter ${name} is ${quote(value)}: expected ${expected}.`);
+  return parsed;
+}
+
+const alternatives = new Intl.ListFormat('en-GB', { type: 'disjunction' });
+
+/** One of some words; undefined if absent. */
+export function readChoice<T extends string>(
+  parameters: Parameters,
+  name: string,
+  choices: readonly T[],
+): T | undefined {
+  return read(parameters, name, alternatives.format(choices), (value) =>
+    choices.find((choice) => choice === value),
+  );
+}
+
 /** A parameter that is true or false; absent it is false. */
 export function readFlag(parameters: Parameters, name: string): boolean {
-  const value = parameters.get(name) ?? 'false';
-  if (value !== 'true' && value !== 'false')
-    throw new ParameterError(`The parameter ${name} is ${quote(value)}: expected true or false.`);
-  return value === 'true';
+  return readChoice(parameters, name, ['true', 'false']) === 'true';
+}
+
+/** By which end grants are listed first. */
+export function readOrder(parameters: Parameters, name: string): 'soonest' | 'latest' {
+  return readChoice(parameters, name, ['soonest', 'latest']) ?? 'soonest';
 }
 
 /** A whole number from 1 to `max`. */
 export function readCount(parameters: Parameters, name: string, max: number, absent: number): number {
-  const value = parameters.get(name);
-  if (value === undefined) return absent;
-  const count = /^\d{1,10}$/.test(value) ? Number(value) : 0;
-  if (count < 1 || count > max)
-    throw new ParameterError(
-      `The parameter ${name} is ${quote(value)}: expected a whole number from 1 to ${max}.`,
-    );
-  return count;
+  const parse = (value: string): number | undefined => {
+    const count = /^\d{1,10}$/.test(value) ? Number(value) : 0;
+    return count >= 1 && count <= max ? count : undefined;
+  };
+  return read(parameters, name, `a whole number from 1 to ${max}`, parse) ?? absent;
 }
 
 /** The largest value of an INT column. */
 const maxInt = 2 ** 31 - 1;
 
-/** After which row a page of a list begins; undefined: it is the first page. */
+/** The row after which a page of a list begins; undefined: it is the first page. */
 export function readRowId(query: Parameters): number | undefined {
-  const after = readCount(query, 'after', maxInt, 0);
-  return after === 0 ? undefined : after;
-}
-
-/** In which order grants are listed, by their ends. */
-export function readOrder(parameters: Parameters, name: string): 'soonest' | 'latest' {
-  const order = parameters.get(name) ?? 'soonest';
-  if (order !== 'soonest' && order !== 'latest')
-    throw new ParameterError(`The parameter ${name} is ${quote(order)}: expected soonest or latest.`);
-  return order;
-}
-
-/** One of some words; undefined if absent. */
-export function readChoice<T extends string>(
-  query: Parameters,
-  name: string,
-  choices: readonly T[],
-): T | undefined {
-  const value = query.get(name);
-  const choice = choices.find((one) => one === value);
-  if (value !== undefined && choice === undefined)
-    throw new ParameterError(`The parameter ${name} is ${quote(value)}: expected ${choices.join(', ')}.`);
-  return choice;
+  return readCount(query, 'after', maxInt, 0) || undefined;
 }
 
 /** The Job_Id of a run; undefined if absent. */
-export function readJobId(query: ReadonlyMap<string, string>, name: string): string | undefined {
-  const value = query.get(name);
-  if (value !== undefined && !guidPattern.test(value))
-    throw new ParameterError(`The parameter ${name} is ${quote(value)}: expected the jobId of a run.`);
-  return value;
+export function readJobId(query: Parameters, name: string): string | undefined {
+  return read(query, name, 'the jobId of a run', (value) => (guidPattern.test(value) ? value : undefined));
 }
 
 /** The id of a request of that platform; undefined if absent. */
@@ -211,12 +217,9 @@ export function readRequestId(
   name: string,
   platform: Platform,
 ): RequestId | undefined {
-  const value = parameters.get(name);
-  if (value === undefined) return undefined;
-  const id = parseRequestId(value, platform);
-  if (id !== undefined) return id;
-  throw new ParameterError(
-    `The parameter ${name} is ${quote(value)}: expected the id of a request, which is ${platform.requestIdType === 'INT' ? 'a whole number of 32 bits' : 'a GUID'}.`,
+  const kind = platform.requestIdType === 'INT' ? 'a 32-bit integer' : 'a GUID';
+  return read(parameters, name, `the id of a request, which is ${kind}`, (value) =>
+    parseRequestId(value, platform),
   );
 }
 

@@ -12,7 +12,7 @@ import { formatUtc } from '../format';
 import { withErrorResponses } from './api';
 import { log } from './log';
 import { ParameterError, quote, readParameters, readQuery } from './parameters';
-import { problemResponse, RequestError } from './problem';
+import { problems, RequestError, type ProblemCode } from './problem';
 import { getServices, tracked } from './runner';
 import { signedInName } from './signIn';
 
@@ -115,7 +115,7 @@ export const postReminder = withErrorResponses(async (request) => {
   const services = await getServices();
   const operator = signedInName(request, services.settings.appService);
   const key = `${platform.name} ${requestId}`;
-  if (underWay.has(key)) return conflict('underWay', ': its reminder is just being sent.', reminderBudgetMs);
+  if (underWay.has(key)) throw notSent('underWay', ': its reminder is just being sent.', reminderBudgetMs);
   underWay.add(key);
   try {
     const result = await tracked((shutdown) =>
@@ -149,54 +149,47 @@ function levelOf({ kind }: ReminderResult): 'error' | 'warning' | undefined {
   return kind === 'rejected' || kind === 'unavailable' || kind === 'unknown' ? 'warning' : undefined;
 }
 
+/** @throws RequestError unless the reminder was sent and recorded */
 function answerReminder(result: ReminderResult, platform: Platform, requestId: RequestId): HttpResponseInit {
   switch (result.kind) {
     case 'sent':
       return { jsonBody: { sentTo: result.sentTo, sentBy: result.sentBy } };
     case 'unrecorded':
-      return reminderProblem(
-        500,
-        'The reminder was sent and is not recorded',
+      throw new RequestError(
         'unrecorded',
-        `The email service has accepted the message, and recording it failed: ${result.reason} Another try within ten minutes goes out under the same operation id, by which the service recognises it.`,
+        `The email service has accepted the message, and recording it failed: ${result.reason} ${repeatAdvice}`,
       );
     case 'unknownRequest':
       throw unknownRequest(platform, requestId);
     case 'notRemindable':
-      return refuseReminder({ ...result, platform });
+      throw notRemindable({ ...result, platform });
     case 'justSent':
-      return conflict(
+      throw notSent(
         'justSent',
         `: a message about it went out at ${formatUtc(result.at)}, less than ${quietMinutes} minutes ago.`,
         result.retryAfterMs,
       );
     case 'unusableAddress':
-      return reminderProblem(
-        422,
-        'No message can go to its address',
-        result.cause,
-        `Nothing was sent: ${unusableAddress[result.cause]}`,
-      );
+      throw notSent(result.cause, `: ${unusableAddress[result.cause]}`);
     case 'rejected':
     case 'unavailable':
-    case 'unknown':
-      return reminderProblem(
-        502,
-        'The email service did not accept the message',
-        result.kind,
-        undelivered[result.kind](result.reason),
-        60_000,
-      );
-    case 'stopped':
-      return reminderProblem(
-        503,
-        'Nothing was sent',
-        result.reason,
-        `Nothing was sent: ${result.reason === 'throttled' ? 'the email service asks to wait' : stopWords[result.reason]}.`,
-        result.retryAfterMs ?? 60_000,
-      );
+      throw notSent(result.kind, `: ${undelivered[result.kind](result.reason)}`, retryMs);
+    case 'unknown': {
+      const detail = `The answer of the email service was lost (${result.reason}): whether it has the message is not known. ${repeatAdvice}`;
+      throw new RequestError('unknown', detail, { retryAfter: retryMs / 1000 });
+    }
+    case 'stopped': {
+      const why = result.reason === 'throttled' ? 'the email service asks to wait' : stopWords[result.reason];
+      throw notSent(result.reason, `: ${why}.`, result.retryAfterMs ?? retryMs);
+    }
   }
 }
+
+/** When another try is worth it after the email service failed, in ms. */
+const retryMs = 60_000;
+
+const repeatAdvice =
+  'Another try within ten minutes goes out under the same operation id, by which the service recognises it.';
 
 /** What to do where the request has no usable address. */
 const unusableAddress = {
@@ -208,11 +201,9 @@ const unusableAddress = {
 /** What to do where the email service did not accept a message. */
 const undelivered = {
   rejected: (reason: string) =>
-    `Nothing was sent: the email service refused the message (${reason}). Look the code up in the Communication Services documentation; a suppressed recipient has to be taken off the suppression list.`,
+    `the email service refused the message (${reason}). Look the code up in the Communication Services documentation; a suppressed recipient has to be taken off the suppression list.`,
   unavailable: (reason: string) =>
-    `Nothing was sent: the email service did not take the message (${reason}). Check the email service, EMAIL_ENDPOINT, EMAIL_SENDER_ADDRESS and the role of the identity (npm run doctor).`,
-  unknown: (reason: string) =>
-    `The answer of the email service was lost (${reason}): whether it has the message is not known. Another try within ten minutes goes out under the same operation id, by which the service recognises it.`,
+    `the email service did not take the message (${reason}). Check the email service, EMAIL_ENDPOINT, EMAIL_SENDER_ADDRESS and the role of the identity (npm run doctor).`,
 };
 
 /** Steps of a grant that has ended. */
@@ -223,27 +214,17 @@ const endedCodes: readonly NextStep['code'][] = [
   'revokedMessageDue',
 ];
 
-function refuseReminder(step: Pick<RequestStory, 'next' | 'platform' | 'request'>): HttpResponseInit {
+function notRemindable(step: Pick<RequestStory, 'next' | 'platform' | 'request'>): RequestError {
   const { code } = step.next;
   const obstacle = describeObstacle(step);
   const next = obstacle === undefined ? `. ${describeNext(step)}` : `: ${obstacle}`;
-  return endedCodes.includes(code)
-    ? conflict('ended', `, since its access has ended${next}`)
-    : conflict(code, next);
+  if (endedCodes.includes(code)) return notSent('ended', `, since its access has ended${next}`);
+  return notSent(code in problems ? (code as ProblemCode) : 'unexpected', next);
 }
 
-/** @param detail begins with how it goes on from "Nothing was sent" */
-function conflict(code: string, detail: string, retryAfterMs?: number): HttpResponseInit {
-  return reminderProblem(409, 'No reminder can be sent', code, `Nothing was sent${detail}`, retryAfterMs);
-}
-
-function reminderProblem(
-  status: number,
-  title: string,
-  code: string,
-  detail: string,
-  retryAfterMs?: number,
-): HttpResponseInit {
-  const headers = retryAfterMs === undefined ? {} : { 'Retry-After': String(Math.ceil(retryAfterMs / 1000)) };
-  return problemResponse({ status, code, title, detail, headers });
+/** @param how continues the sentence "Nothing was sent" */
+function notSent(code: ProblemCode, how: string, retryAfterMs?: number): RequestError {
+  return new RequestError(code, `Nothing was sent${how}`, {
+    ...(retryAfterMs !== undefined && { retryAfter: Math.ceil(retryAfterMs / 1000) }),
+  });
 }

@@ -166,7 +166,7 @@ describe('POST /api/jobs/{jobType}/runs', () => {
     const heldMinutes = (Date.parse(lockExpiresAt ?? '') - Date.parse(startedAt as string)) / 60_000;
     expect(heldMinutes).toBeGreaterThan(10);
     expect(heldMinutes).toBeLessThanOrEqual(11);
-    expect(conflict.body.detail).toContain(`until ${formatUtc(new Date(lockExpiresAt ?? ''))} at most`);
+    expect(conflict.body.detail).toContain(`its lock expires at ${formatUtc(new Date(lockExpiresAt ?? ''))}.`);
     expect(Number(conflict.headers.get('retry-after'))).toBeGreaterThan(0);
     expect(conflict.body.detail).toContain(hostname());
     expect(await storedRuns()).toHaveLength(1);
@@ -512,7 +512,7 @@ describe('Parameters in the body of POST /api/jobs/{jobType}/runs', () => {
     ['code=secret', form, '', /"code" is unknown/],
     ['{"dryRun": true}', json, '?dryRun=false', /dryRun is "false" in the query and "true" in the body/],
     ['dryRun=false', form, '?dryRun=true', /dryRun is "true" in the query and "false" in the body/],
-    ['{"dryRun": true}', json, '?allowMassRevocation=true', /exclude each other/],
+    ['{"dryRun": true}', json, '?allowMassRevocation=true', /cannot be combined/],
   ])(
     '%j as %s with the query "%s" is answered with 400, and does nothing',
     async (body, type, query, detail) => {
@@ -650,7 +650,7 @@ describe('A malformed request', () => {
     [
       'POST',
       'RevokeExpiredDatabricksRequests/runs?dryRun=true&allowMassRevocation=true',
-      /exclude each other/,
+      /cannot be combined/,
     ],
     ['POST', 'ExpiryNotificationPalantirRequests/runs?allowMassRevocation=true', /for revocation jobs/],
     ['POST', 'ExpiryNotificationPalantirRequests/runs?allowMassRevocation=false', /for revocation jobs/],

@@ -168,7 +168,7 @@ describe('HTTP_AUTHORIZATION=signIn', () => {
     test('the page offers the others no button to run or cancel, and says why', async () => {
       const page = await (await app.call('/api/status', { headers: reader })).text();
       expect(page).not.toContain('data-post=');
-      expect(page).toMatch(/bob@example\.com<\/strong>, who may read; running jobs needs the role/);
+      expect(page).toMatch(/bob@example\.com<\/strong>, with read access; running jobs requires the role/);
       expect(await (await app.call('/api/status', { headers: ada })).text()).toContain('data-post=');
     });
   });
