@@ -5,10 +5,12 @@
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { apiDocument } from './apiDocument';
 import { settingsDocument } from './settingsDocument';
 
 /** The text of each generated document, by its path in the repository. A test holds the files to it. */
 export const generatedDocuments: Readonly<Record<string, () => string>> = {
+  'docs/api.md': apiDocument,
   'docs/settings.md': settingsDocument,
 };
 
