@@ -166,7 +166,9 @@ describe('POST /api/jobs/{jobType}/runs', () => {
     const heldMinutes = (Date.parse(lockExpiresAt ?? '') - Date.parse(startedAt as string)) / 60_000;
     expect(heldMinutes).toBeGreaterThan(10);
     expect(heldMinutes).toBeLessThanOrEqual(11);
-    expect(conflict.body.detail).toContain(`its lock expires at ${formatUtc(new Date(lockExpiresAt ?? ''))}.`);
+    expect(conflict.body.detail).toContain(
+      `its lock expires at ${formatUtc(new Date(lockExpiresAt ?? ''))}.`,
+    );
     expect(Number(conflict.headers.get('retry-after'))).toBeGreaterThan(0);
     expect(conflict.body.detail).toContain(hostname());
     expect(await storedRuns()).toHaveLength(1);
