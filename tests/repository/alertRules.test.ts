@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { JobRunProperty, JobStateProperty } from '../../src/telemetry/names';
 import { alertRule, allTogether, ringing, storedEvent } from '../support/alerts';
 import { describeEvaluated } from '../support/deployments';
-import { runQuery, type Row } from '../support/kustoRows';
+import { runQuery, type Row } from '../support/kusto';
 
 const now = new Date('2026-11-24T12:00:00Z');
 const minutesAgo = (minutes: number): Date => new Date(now.getTime() - minutes * 60_000);
@@ -301,6 +301,18 @@ describe('the workbook', () => {
         run: 'Open the run',
         address: `https://func.example.net/api/jobs/${revocation}/runs/dead`,
       },
+    ]);
+  });
+
+  test('shows what was due when runs began, and for how long: the most in each hour', () => {
+    const events = [
+      attempt(5, { dueCount: 4, oldestDueMinutes: 9 }),
+      attempt(6, { dueCount: 7, oldestDueMinutes: 2 }),
+    ];
+    const interval = { timestamp: minutesAgo(60), jobType: revocation };
+    expect(shown('due', { customEvents: events })).toEqual([{ ...interval, due: 7n }]);
+    expect(shown('latenessOverTime', { customEvents: events })).toEqual([
+      { ...interval, oldestDueMinutes: 9n },
     ]);
   });
 

@@ -1,7 +1,7 @@
 /** The alert rules as they are deployed, evaluated over telemetry as Azure does it. */
 import type { abandonedRunEvent, jobRunEvent, jobStateEvent } from '../../src/telemetry/names';
 import { readAlertRules, type AlertRule } from './deployments';
-import { runQuery, type Row } from './kustoRows';
+import { runQuery, type Row } from './kusto';
 
 type EventName = typeof abandonedRunEvent | typeof jobRunEvent | typeof jobStateEvent;
 type Value = string | number | boolean | undefined;
@@ -33,7 +33,11 @@ export function ringing(rule: AlertRule, events: readonly Row[], now: Date): str
     ({ timestamp }) => Number(timestamp) > from && Number(timestamp) <= now.getTime(),
   );
   return runQuery(rule.query, { customEvents: inWindow })
-    .filter((row) => Number(row[rule.measure] ?? 0) > rule.threshold)
+    .filter(({ [rule.measure]: measured }) => {
+      if (measured !== null && !['bigint', 'number'].includes(typeof measured))
+        throw new Error(`${rule.name} measures ${rule.measure}, which is no number`);
+      return Number(measured) > rule.threshold;
+    })
     .map(({ jobType }) => (rule.jobTypes.length === 0 ? allTogether : (jobType as string)))
     .filter(
       (jobType) => jobType === allTogether || rule.jobTypes.some((one) => one === '*' || one === jobType),

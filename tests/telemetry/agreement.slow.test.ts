@@ -15,7 +15,7 @@ import { alertRule, ringing, storedEvent } from '../support/alerts';
 import { startSample, type App, type Sample } from '../support/app';
 import { describeEvaluated } from '../support/deployments';
 import { startIngestion, type Ingestion } from '../support/ingestion';
-import { runQuery, type Row } from '../support/kustoRows';
+import { runQuery, type Row } from '../support/kusto';
 
 const minute = 60_000;
 const hour = 60 * minute;
