@@ -123,7 +123,7 @@ async function applyView(
   );
 }
 
-/** Whether two texts define the same view, whatever the line breaks and whether it was created or altered. */
+/** Whether two texts define the same view: line breaks, CREATE and ALTER do not count. */
 export function isSameView(one: string, other: string): boolean {
   const [a, b] = [one, other].map((text) =>
     canonicalViewText(text).replace(/^(CREATE OR ALTER|ALTER|CREATE) VIEW/i, 'CREATE VIEW'),

@@ -38,7 +38,7 @@ const notLocalServer = (server = ''): string | undefined =>
     : `it serves a database on this machine, and SQL_SERVER is ${server}`;
 
 function withoutFile(reason: string): Environment {
-  console.error(`${localSettings} is not read: ${reason}. The settings come from the environment alone.`);
+  console.error(`${localSettings} is not read: ${reason}. The settings come from the environment only.`);
   return process.env;
 }
 

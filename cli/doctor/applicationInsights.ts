@@ -4,7 +4,6 @@ import { connect as connectTls } from 'node:tls';
 import { errorText } from '../../src/errorText';
 import { failed, ok, warning, type Finding } from './finding';
 
-/** The longest that the endpoint may take to open a connection. */
 const defaultTimeoutMs = 5_000;
 
 /** Whether telemetry has somewhere to go. Nothing is sent. */
@@ -33,7 +32,7 @@ export async function checkApplicationInsights(
 }
 
 /**
- * Where telemetry goes, from "Key=value;…". The default of a missing IngestionEndpoint:
+ * The endpoint in a connection string, "Key=value;…". Its default:
  * https://learn.microsoft.com/azure/azure-monitor/app/connection-strings
  */
 function ingestionEndpoint(connectionString: string): string {

@@ -49,7 +49,7 @@ export function examined(session: Pick<Session, 'query'>, facts: DatabaseFacts):
   return { ...facts, query: (statement) => session.query(statement) };
 }
 
-/** A table or view of which nothing is seen: it is missing only to an identity that would see it. */
+/** A table or view that is not seen: it is missing only if the identity would see it. */
 export function unseen({ seesDefinitions }: ExaminedDatabase, missing: Finding): Finding {
   if (seesDefinitions) return missing;
   return skipped(

@@ -6,12 +6,11 @@ import { errorText } from '../../src/errorText';
 import { failed, ok, warning, type Finding } from './finding';
 import { emailScope } from './identity';
 
-/** The longest that the service may take to answer. */
 const answerTimeoutMs = 20_000;
 
 /**
- * Whether the email service is there and accepts the identity. It is asked for the status of an operation that does
- * not exist: 404 from whoever may send, 401 or 403 for others. Nothing is sent.
+ * Whether the email service can be reached and accepts the identity. It is asked for the status of an operation that does
+ * not exist: 404 if the identity may send, else 401 or 403. Nothing is sent.
  */
 export async function checkEmailEndpoint(
   { endpoint }: Pick<Settings['email'], 'endpoint'>,
@@ -51,7 +50,7 @@ export async function checkEmailEndpoint(
   return warning(subject, 'answered, but not as the email service does (HTTP 404 without a code)', elsewhere);
 }
 
-/** Says what cannot be known of the sender: the service refuses a wrong one only when a message is sent. */
+/** The service refuses a wrong sender only when a message is sent. */
 export function describeSender({ senderAddress }: Settings['email']): Finding {
   return ok(
     `email sender ${senderAddress}`,

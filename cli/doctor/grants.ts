@@ -8,7 +8,6 @@ import type { ExaminedDatabase } from './database';
 import { failed, ok, warning, type Finding } from './finding';
 import { viewScript } from './schema';
 
-/** Rows that are read at a time. */
 const defaultPageSize = 5_000;
 
 /** What a platform's view yields: how many grants, their ends, and addresses that no reminder can go to. */

@@ -7,14 +7,13 @@ import { failed, ok, type Finding } from './finding';
 export const databaseScope = 'https://database.windows.net/.default';
 export const emailScope = 'https://communication.azure.com//.default';
 
-/** The longest that getting a token may take. */
 const tokenTimeoutMs = 60_000;
 
-/** Whether AZURE_TOKEN_CREDENTIALS asks for the managed identity: commands prefer the developer's sign-in. */
+/** Whether AZURE_TOKEN_CREDENTIALS names the managed identity: commands prefer the developer's sign-in. */
 export const usesManagedIdentity = ({ AZURE_TOKEN_CREDENTIALS: named }: Environment): boolean =>
   named?.trim().toLowerCase() === 'managedidentitycredential';
 
-/** Says which identity signs in. */
+/** Which identity signs in. */
 export function describeIdentity(
   environment: Environment,
   { database: { login }, identityClientId }: Settings,
@@ -49,7 +48,7 @@ export async function checkToken(
   }
 }
 
-/** The first line of what @azure/identity says, and of its chain of developer sign-ins the one that az login corrects. */
+/** The first line of the error of @azure/identity and, from its chain of sign-ins, the line that az login corrects. */
 function shortReason(error: unknown): string {
   const [first = '', ...others] = (error as Error).message.split('\n');
   return [first, ...others.filter((line) => line.includes('az login'))].join(' ');

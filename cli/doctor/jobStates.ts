@@ -7,7 +7,7 @@ import { failed, ok, warning, type Finding } from './finding';
 
 const advice = 'docs/operating.md, "When something is wrong", says what to do';
 
-/** How each job is doing: the state that the status page shows, with its reason. */
+/** The state of each job as the status page shows it, with its reason. */
 export async function checkJobStates(
   database: ExaminedDatabase,
   settings: Pick<Settings, 'schedules' | 'scheduleZone' | 'appService' | 'schedulesReadAt' | 'problems'>,

@@ -1,4 +1,4 @@
-/** What a database does to rows and columns before the app sees them. */
+/** Rows and columns that the database hides from the app, or changes. */
 import { objectName, type ExaminedDatabase } from './database';
 import { ok, skipped, warning, type Finding } from './finding';
 import { requestTables, role, tables } from './schema';

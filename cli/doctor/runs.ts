@@ -7,7 +7,7 @@ import { failed, ok, warning, type Finding } from './finding';
 
 const table = 'dbo.JobRun';
 
-/** Rows that are named, at most. */
+/** The most rows that are named. */
 const maxNamedRuns = 10;
 
 /** The values that a column may hold, compared exactly. */
@@ -45,7 +45,7 @@ async function checkTriggers({ query }: ExaminedDatabase): Promise<Finding[]> {
   );
 }
 
-/** Rows that another program, or a clock that was wrong, has left. */
+/** Rows that another program or a wrong clock has left. */
 async function checkRows({ query }: ExaminedDatabase): Promise<Finding[]> {
   const unexpected = Object.entries(expectedValues).map(
     ([column, values]) =>

@@ -5,7 +5,7 @@ import { formatSpan, formatUtcMinute } from '../../src/format';
 import type { Job } from '../../src/jobs/catalogue';
 import { ok, warning, type Finding } from './finding';
 
-/** A zone of the schedules other than UTC. */
+/** Warns of a zone other than UTC. */
 export function checkScheduleZone({ setting, timeZone, problem }: ScheduleZone): Finding[] {
   if (setting === undefined || problem !== undefined) return [];
   return [
@@ -26,7 +26,7 @@ const hoursInWeek = 7 * 24;
  */
 const maxPauseHours = { revocation: 1, notification: 14 } as const;
 
-/** A job's schedule in words, with its next three times, and what the host does where one would expect something else. */
+/** A job's schedule in words, with its next three times, what the host reads differently, and pauses that are too long. */
 export function checkJobSchedule(
   { type, kind, scheduleSetting }: Pick<Job, 'type' | 'kind' | 'scheduleSetting'>,
   expression: string,

@@ -25,7 +25,7 @@ const examples: Environment = {
   EMAIL_SENDER_ADDRESS: 'access@example.com',
 };
 
-/** A variable that looks like a setting: a slip in its name leaves the setting without a value. */
+/** Names that look like a setting: one that is unknown may be a setting with a slip in its name. */
 const settingLike =
   /^(?:SQL|EMAIL|RENEWAL|REQUEST|NOTIFICATION|CONTACT|ORGANISATION|NOTIFY|REVOCATION|SCHEDULE|DOCUMENTATION)[_-]/i;
 

@@ -7,7 +7,7 @@ import type { ExpectedTable } from './schema';
 /** A definition as the database has it. */
 interface Actual {
   readonly definition: string;
-  /** The identity may not see its end: a plain member of the role sees neither conditions nor the request tables. */
+  /** The identity cannot see its end: a plain member of the role sees neither conditions nor the request tables. */
   readonly cut?: boolean;
 }
 type Kind = 'columns' | 'indexes' | 'constraints';

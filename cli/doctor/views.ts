@@ -5,9 +5,9 @@ import { viewScript } from './schema';
 import { readColumns } from './tables';
 
 const text = ['varchar', 'nvarchar', 'char', 'nchar'];
-/** What emails show: text, or a number or id that reads as text. */
+/** Shown in emails: text, or a number or id that reads as text. */
 const readable = [...text, 'tinyint', 'smallint', 'int', 'bigint', 'uniqueidentifier'];
-/** Without an offset: the jobs compare with UTC and keep no other zone. */
+/** Without an offset: the jobs compare with UTC. */
 const time = ['datetime', 'datetime2', 'smalldatetime', 'date'];
 
 /** A view that exists is replaced only on demand. */
@@ -32,7 +32,7 @@ export async function checkGrantView(database: ExaminedDatabase, platform: Platf
   return checkView(database, platform.grantView, grantColumns(platform), missing);
 }
 
-/** The same of its view of requests. The jobs do without one that is missing. */
+/** The same for its view of requests, which the jobs do not need. */
 export async function checkRequestView(database: ExaminedDatabase, platform: Platform): Promise<Finding[]> {
   const missing = warning(
     `view ${platform.requestView}`,

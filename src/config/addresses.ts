@@ -1,6 +1,6 @@
-/** Settings that are addresses, read as a browser reads them (WHATWG URL Standard). */
+/** Settings that are addresses, parsed as a browser does (WHATWG URL Standard). */
 
-/** The https address that a text is: without line breaks, which a parser drops, and without user info. */
+/** A text as an https address; undefined if it is not one, or has user info or line breaks, which a parser drops. */
 export function parseHttpsAddress(text: string): URL | undefined {
   if (/[\s\p{C}]/u.test(text) || !URL.canParse(text)) return undefined;
   const url = new URL(text);
@@ -17,20 +17,20 @@ const placeholder = '{requestNumber}';
 const fill = (template: string, requestNumber: string): string =>
   template.replaceAll(placeholder, () => encodeURIComponent(requestNumber.toWellFormed()));
 
-/** Whether a text is an https address, perhaps with a place for a request's number, which does not decide whose it is. */
+/** Whether a text is an https address, perhaps with a placeholder for a request's number, which must not decide the origin. */
 export function isLinkTemplate(text: string): boolean {
   const [zero, one] = ['0', '1'].map((number) => parseHttpsAddress(fill(text, number)));
   return zero !== undefined && zero.origin === one?.origin;
 }
 
-/** Whether a text is such an address with a place for a request's number. */
+/** Whether a text is such an address with the placeholder. */
 export function isRenewalTemplate(text: string): boolean {
   return text.includes(placeholder) && isLinkTemplate(text);
 }
 
 /**
- * The link of a request. Undefined for one that needs a number that is not there, and for a number that leaves its place
- * in the path: "." and ".." are steps, however they are encoded ("single-dot and double-dot URL path segment").
+ * The link of a request. Undefined if the template needs a number and there is none, or if the number changes the path: "."
+ * and ".." are steps, however they are encoded ("single-dot and double-dot URL path segment").
  */
 export function requestLink(template: string, requestNumber: string): string | undefined {
   if (requestNumber === '' && template.includes(placeholder)) return undefined;

@@ -1,12 +1,12 @@
 import type { Environment } from './settings';
 
-/** What App Service tells an app about itself. Nothing of it is required: on a workstation it is absent. */
+/** The app as App Service describes it. Absent on a workstation. */
 export interface AppServiceSettings {
   /** The function app's name. */
   readonly siteName?: string;
-  /** App Service authentication is on: App Service signs callers in, and takes their own x-ms-client-principal headers away. */
+  /** App Service signs callers in, and removes x-ms-client-principal headers that they send themselves. */
   readonly authenticationOn: boolean;
-  /** Functions that are switched off; a timer among them fires no more. */
+  /** Functions that are switched off; their timers do not fire. */
   readonly disabledFunctions: ReadonlySet<string>;
 }
 
@@ -32,8 +32,8 @@ export function readAppServiceSettings(environment: Environment): AppServiceSett
 }
 
 /**
- * Whether HTTP functions are for those who are signed in, instead of those who have a key. A malformed setting means the
- * key: registering must not fail, and must not open anything.
+ * Whether HTTP functions require a sign-in instead of a function key. A malformed setting means the key: registering must
+ * neither fail nor open anything.
  */
 export function signInRequired(environment: Environment = process.env): boolean {
   return environment.HTTP_AUTHORIZATION?.trim() === 'signIn';

@@ -1,6 +1,6 @@
 import { isUnrestricted, weekdayNames, type Schedule } from './ncrontab';
 
-/** More times of a day than this are no longer read at a glance. */
+/** More times a day than this cannot be read at a glance. */
 const maxTimes = 12;
 
 /**

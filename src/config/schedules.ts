@@ -9,7 +9,7 @@ export type ScheduleSetting = keyof typeof defaultSchedules;
 
 /**
  * The schedule that a timer is registered with. Not validated: registering must not fail, or the worker would find no
- * functions at all. The Functions host puts a timer with a malformed schedule in error by itself.
+ * functions at all. The Functions host itself reports a timer with a malformed schedule.
  */
 export function scheduleFor(
   setting: ScheduleSetting,
@@ -19,10 +19,7 @@ export function scheduleFor(
   return given === undefined || given === '' ? defaultSchedules[setting] : given;
 }
 
-/**
- * When this process read the schedules: as it loads this file it registers its timers. Azure restarts an app to change a
- * setting.
- */
+/** When this process read the schedules: it registers its timers as it loads this file, and Azure restarts it to change a setting. */
 export const schedulesReadAt = new Date();
 
 /** The app settings that set the clock of a function app; TZ comes first. */
@@ -33,7 +30,7 @@ export type ZoneSetting = (typeof zoneSettings)[number];
 export interface ScheduleZone {
   /** IANA name; UTC where the setting holds none. */
   readonly timeZone: string;
-  /** The app setting that names another zone than UTC, or none that is known. */
+  /** The app setting that names another zone than UTC, or an unknown one. */
   readonly setting?: ZoneSetting;
   /** What is wrong with the setting. */
   readonly problem?: string;
@@ -60,7 +57,7 @@ export function readScheduleZone(
 export function isTimeZone(name: string): boolean {
   try {
     Intl.DateTimeFormat('en', { timeZone: name });
-    // It takes offsets such as +02:00 as well, which know no summer time.
+    // It also accepts offsets such as +02:00, which have no summer time.
     return /^[A-Za-z]/.test(name);
   } catch {
     return false;

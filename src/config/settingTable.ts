@@ -73,7 +73,7 @@ export const settingTable = {
   SQL_SERVER: {
     group: 'database',
     schema: z.string().refine(isHost),
-    expected: "the server's host name alone",
+    expected: "only the server's host name",
     example: 'my-server.database.windows.net',
     required: true,
     meaning: 'the server; of a failover group the read-write listener',

@@ -139,7 +139,7 @@ function loginProblems(given: Environment): SettingProblem[] {
     .map((name) => problem(name, `missing: expected with ${login.join()}, for a SQL login; or remove both`));
 }
 
-/** Values of settings with a problem are absent, whatever their type says: check the problems first. */
+/** Values of settings with a problem are absent, despite their type: check the problems first. */
 function parse(environment: Environment): { values: SettingValues; problems: SettingProblem[] } {
   const given = nonEmpty(environment);
   const values: Partial<Record<SettingName, unknown>> = {};

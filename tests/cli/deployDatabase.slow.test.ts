@@ -45,7 +45,7 @@ describe('npm run db:deploy', () => {
     expect(code).toBe(0);
   });
 
-  test('--grant takes nothing from local.settings.json: its password is for a database on this machine', async () => {
+  test('--grant reads nothing from local.settings.json: its password is for a database on this machine', async () => {
     const file = join(directory, 'local.settings.json');
     writeFileSync(file, JSON.stringify({ Values: { SQL_USER: 'sa', SQL_PASSWORD: 'swordfish' } }));
     const environment = { ...standIns.environment, AZURE_TOKEN_CREDENTIALS: '' };
@@ -140,7 +140,7 @@ describe('a fault', () => {
     expect(lines.at(-1)).toBe('  role AccessExpiryJobs: permissions granted');
   });
 
-  test('a lock that is waited for in vain ends with what to do', async () => {
+  test('a lock time-out ends with what to do', async () => {
     standIns.sql.order({
       kind: 'error',
       match: /CREATE TABLE dbo\.RevokedAccess_Palantir/,

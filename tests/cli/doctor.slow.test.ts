@@ -228,7 +228,7 @@ const columns = {
   AccessKey: 'r.request_number',
 };
 
-/** A view with some columns changed, or left out where there is no text. */
+/** A view with some columns changed, or left out (''). */
 function viewOf(
   change: Partial<typeof columns> = {},
   rest = 'WHERE r.access_end_dt IS NOT NULL',
@@ -567,7 +567,7 @@ describe('as SQL Server describes its objects', () => {
       '! column dbo.DataAccessDeltaRequests.requested_by_email: Always Encrypted (RANDOMIZED), and the app holds no key: …RequesterEmail… → if the view maps it, map a column that is not encrypted',
     ],
     [
-      'tables that row-level security filters, behind a view or not',
+      'tables that row-level security filters, read by a view or not',
       {
         readSecurityPolicies: [
           { Policy: 'RequestFilter', TableName: 'dbo.DataAccessPalantirRequests' },

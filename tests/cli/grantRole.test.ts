@@ -1,4 +1,4 @@
-/** Runs against the stand-in alone: a plain SQL Server knows no users of Microsoft Entra ID. */
+/** Only on the stand-in: a plain SQL Server has no users of Microsoft Entra ID. */
 import { grantRole } from '../../cli/grantRole';
 import { startTestEnvironment, type TestEnvironment } from '../support/environment';
 
