@@ -9,6 +9,7 @@ const guid = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i;
  * value; the server converts a text to its column's own.
  */
 export async function insertRows(session: Session, table: string, rows: readonly object[]): Promise<void> {
+  if (rows.length === 0) return;
   const types = new Map<string, string>();
   for (const row of rows)
     for (const [column, value] of Object.entries(row))

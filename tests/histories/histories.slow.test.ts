@@ -9,6 +9,9 @@ import { play, search } from './steps';
 const { histories } = globalThis as { histories?: { seed: number; runs: number } };
 const { seed, runs } = histories ?? { seed: 2, runs: 16 };
 
+// Takeovers are many small histories.
+jest.setTimeout(300_000);
+
 let environment: TestEnvironment;
 
 beforeAll(async () => {

@@ -2,6 +2,8 @@ import { jobs } from '../../src/jobs/catalogue';
 import { runMatrix, sampleOf } from '../faults/matrix';
 import { startTestEnvironment, type TestEnvironment } from '../support/environment';
 
+jest.setTimeout(300_000);
+
 let environment: TestEnvironment;
 
 beforeAll(async () => {
