@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import type { Binding } from '../../local/functionsHost/core';
 import { startHostProcess, type HostProcess } from '../../local/functionsHost/process';
 import { createSampleDatabase, openSession } from '../../local/sampleDatabase';
-import { startStandIns, type StandIns } from '../../local/standIns';
-import type { Row, Session } from '../../src/database/session';
+import { startStandIns } from '../../local/standIns';
+import type { Row } from '../../src/database/session';
 import { LogLines } from './logLines';
 import { expectDocumented } from './openApi';
 
@@ -24,21 +24,7 @@ export interface App extends HostProcess {
 }
 
 /** Everything that one test file runs on. */
-export interface Sample {
-  readonly standIns: StandIns;
-  /** For arranging and looking. */
-  readonly session: Session;
-  query(sql: string): Promise<Row[]>;
-  /**
-   * Starts the app.
-   * @param settings beside and above those of the stand-ins; an empty value is an absent setting
-   */
-  startApp(settings?: Readonly<Record<string, string>>, options?: { timers?: boolean }): Promise<App>;
-  /** Forgets runs, reminders, revocations, messages and faults: all of the sample is due again. */
-  reset(): Promise<void>;
-  /** Ends all apps and the stand-ins. */
-  close(): Promise<void>;
-}
+export type Sample = Awaited<ReturnType<typeof startSample>>;
 
 export interface RegisteredFunction {
   readonly name: string;
@@ -63,7 +49,7 @@ const written = [
   'dbo.RevokedAccess_Palantir',
 ];
 
-export async function startSample(): Promise<Sample> {
+export async function startSample() {
   if (!existsSync(join(appDirectory, 'dist/main.mjs')))
     throw new Error('The app is not built: run npm run build');
   const standIns = await startStandIns();
@@ -73,45 +59,50 @@ export async function startSample(): Promise<Sample> {
   const query = (sql: string): Promise<Row[]> => session.query({ name: 'test', sql });
   return {
     standIns,
+    /** For arranging and looking. */
     session,
     query,
-    async startApp(settings = {}, { timers = false } = {}) {
-      const log = new LogLines(20_000);
-      const host = await startHostProcess({
-        appDirectory,
-        port: 0,
-        timers,
-        settings: { ...standIns.environment, ...settings },
-        onLine: log.add,
-      });
-      const app: App = {
-        ...host,
-        lines: log.lines,
-        forgetLines: () => void log.lines.splice(0),
-        async call(path, init) {
-          const response = await fetch(`${host.url}${path}`, init);
-          await expectDocumented(init?.method ?? 'GET', path, response.clone());
-          return response;
-        },
-        async fireTimer(name) {
-          const { status } = await fetch(`${host.url}/admin/functions/${name}`, { method: 'POST' });
-          if (status !== 202) throw new Error(`The host answered ${status} for the timer ${name}`);
-        },
-        logged: log.logged,
-      };
+    /**
+     * Starts the app.
+     * @param settings beside and above those of the stand-ins; an empty value is an absent setting
+     */
+    async startApp(settings: Readonly<Record<string, string>> = {}, { timers = false } = {}): Promise<App> {
+      const app = await startApp({ ...standIns.environment, ...settings }, timers);
       apps.push(app);
       return app;
     },
-    async reset() {
+    /** Forgets runs, reminders, revocations, messages and faults: all of the sample is due again. */
+    async reset(): Promise<void> {
       standIns.sql.clearFaults();
       standIns.email.reset();
       standIns.identity.clearFaults();
       await query(written.map((table) => `DELETE FROM ${table};`).join('\n'));
     },
-    async close() {
+    /** Ends all apps and the stand-ins. */
+    async close(): Promise<void> {
       await Promise.all(apps.map((app) => app.stop('SIGKILL')));
       session.close();
       await standIns.close();
     },
+  };
+}
+
+async function startApp(settings: Readonly<Record<string, string>>, timers: boolean): Promise<App> {
+  const log = new LogLines(20_000);
+  const host = await startHostProcess({ appDirectory, port: 0, timers, settings, onLine: log.add });
+  return {
+    ...host,
+    lines: log.lines,
+    forgetLines: () => void log.lines.splice(0),
+    async call(path, init) {
+      const response = await fetch(`${host.url}${path}`, init);
+      await expectDocumented(init?.method ?? 'GET', path, response.clone());
+      return response;
+    },
+    async fireTimer(name) {
+      const { status } = await fetch(`${host.url}/admin/functions/${name}`, { method: 'POST' });
+      if (status !== 202) throw new Error(`The host answered ${status} for the timer ${name}`);
+    },
+    logged: log.logged,
   };
 }

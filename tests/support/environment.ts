@@ -1,10 +1,11 @@
+import type { TokenCredential } from '@azure/identity';
 import { createCertificates, trustAuthority } from '../../local/certificates';
-import { startEmailService, type EmailService } from '../../local/email';
-import { startIdentity, type Identity } from '../../local/identity';
+import { startEmailService } from '../../local/email';
+import { startIdentity } from '../../local/identity';
 import { insertRows } from '../../local/insertRows';
 import { claimDatabase, realServerSettings, usesDeveloperSignIn } from '../../local/realServer';
 import { createDatabase, dropDatabase, tables } from '../../local/sampleDatabase';
-import { startSqlServer, type SqlServer } from '../../local/sqlServer';
+import { startSqlServer } from '../../local/sqlServer';
 import type { Clock } from '../../src/clock';
 import { readSettings, type Settings } from '../../src/config/settings';
 import { Database } from '../../src/database/database';
@@ -97,42 +98,7 @@ export interface GrantSpec {
 }
 
 /** The database (a stand-in, or the real server that TEST_SQL_* name), the email service and the identity. */
-export interface TestEnvironment {
-  /** Absent on a real server. */
-  readonly standIn: SqlServer | undefined;
-  readonly email: EmailService;
-  readonly identity: Identity;
-  /** The certificate authority that another process has to trust, in PEM. */
-  readonly authority: string;
-  /** For arranging and looking. */
-  readonly session: Session;
-  /** The app's settings as environment variables. */
-  readonly environment: Readonly<Record<string, string>>;
-  readonly settings: Settings;
-  query(sql: string): Promise<Row[]>;
-  /** New services on a new clock. */
-  services(
-    overrides?: Partial<Settings>,
-    options?: { statementTimeout?: number; timings?: Partial<EmailTimings> },
-  ): TestServices;
-  /** Adds grants to a platform's table; returns their request ids. */
-  addGrants(job: Job, grants: readonly GrantSpec[]): Promise<(number | string)[]>;
-  /** Changes a grant as the site's own system would. */
-  changeGrant(
-    job: Job,
-    id: number | string,
-    change: { readonly endsAt: Date; readonly granted: boolean },
-  ): Promise<void>;
-  /** Deletes a request as the site's own system would; false where a row refers to it. */
-  deleteRequest(job: Job, id: number | string): Promise<boolean>;
-  /** Runs a job in this process, by hand over HTTP unless told otherwise. */
-  run(job: Job, services?: TestServices, options?: Partial<RunOptions>): Promise<RunResult>;
-  /** The rows of JobRun of a type, newest first. */
-  runs(job: Job): Promise<Row[]>;
-  /** Empties all tables, mailbox and faults. */
-  reset(): Promise<void>;
-  close(): Promise<void>;
-}
+export type TestEnvironment = Awaited<ReturnType<typeof startTestEnvironment>>;
 
 /** Does something right before each statement is sent; until the spy, or all mocks, are restored. */
 export function beforeEachStatement(action: (statement: Statement) => unknown): jest.SpyInstance {
@@ -173,42 +139,12 @@ export function newGuid(): string {
 
 /**
  * If a part fails to start, those that did are closed.
- * @param ignoreLockHints the stand-in takes no notice of UPDLOCK and its like: the product must not rest on them
+ * @param ignoreLockHints the stand-in ignores UPDLOCK and its like: the product must not rest on them
  */
-export async function startTestEnvironment({ ignoreLockHints = false } = {}): Promise<TestEnvironment> {
+export async function startTestEnvironment({ ignoreLockHints = false } = {}) {
   await using started = new AsyncDisposableStack();
-  const { authority, ...tls } = await createCertificates();
-  trustAuthority(authority);
-  const identity = started.adopt(await startIdentity(), (server) => server.close());
-  // The developer's tokens are not this identity's to judge.
-  const developerSignIn = realServer && usesDeveloperSignIn(process.env);
-  const email = started.adopt(
-    await startEmailService({
-      tls,
-      acceptToken: (token) => developerSignIn || identity.isValid(token, 'https://communication.azure.com'),
-    }),
-    (server) => server.close(),
-  );
-  const standIn = realServer
-    ? undefined
-    : started.adopt(
-        await startSqlServer({
-          tls,
-          database: 'access',
-          ignoreLockHints,
-          acceptToken: (token) => identity.isValid(token, 'https://database.windows.net'),
-        }),
-        (server) => server.close(),
-      );
-  const environment: Record<string, string> = {
-    ...(developerSignIn ? {} : identity.environment),
-    ...(standIn
-      ? { SQL_SERVER: 'localhost', SQL_PORT: String(standIn.port), SQL_DATABASE: 'access' }
-      : realServerSettings(process.env)),
-    EMAIL_ENDPOINT: email.endpoint,
-    EMAIL_SENDER_ADDRESS: 'access@example.com',
-    RENEWAL_URL_TEMPLATE: 'https://portal.example.com/requests/{requestNumber}/renew',
-  };
+  const servers = await startServers(started, ignoreLockHints);
+  const { standIn, email, identity, environment } = servers;
   const settings = readSettings(environment);
   // @azure/identity reads its environment from the process.
   if (!developerSignIn) Object.assign(process.env, identity.environment);
@@ -225,16 +161,78 @@ export async function startTestEnvironment({ ignoreLockHints = false } = {}): Pr
   if (realServer) started.defer(() => dropDatabase(session));
   const running = started.move();
 
-  let ids = 0;
   const query = (sql: string): Promise<Row[]> => session.query({ name: 'test', sql });
+  /** New services on a new clock. */
+  const services = (
+    overrides: Partial<Settings> = {},
+    options: { statementTimeout?: number; timings?: Partial<EmailTimings> } = {},
+  ): TestServices => createServices({ ...settings, ...overrides }, settings, credential, options);
 
-  const services: TestEnvironment['services'] = (
-    overrides = {},
-    { statementTimeout = 10_000, timings = {} } = {},
-  ) => ({
-    settings: { ...settings, ...overrides },
-    database: new Database(settings.database, credential, statementTimeout),
-    emailClient: new EmailClient(settings.email, credential, {
+  return {
+    ...servers,
+    /** For arranging and looking. */
+    session,
+    settings,
+    query,
+    services,
+    ...requestsOf(session, () => standIn?.clock.now().getTime() ?? Date.now()),
+    /** Runs a job in this process, by hand over HTTP unless the options say otherwise. */
+    run: (job: Job, theServices = services(), options: Partial<RunOptions> = {}): Promise<RunResult> =>
+      runJob(theServices, job, { trigger: 'http', log: () => undefined, ...options }),
+    /** The rows of JobRun of a type, newest first. */
+    runs: ({ type }: Job) => query(`SELECT * FROM dbo.JobRun WHERE Job_Type = '${type}' ORDER BY Id DESC;`),
+    /** Empties all tables, mailbox and faults. */
+    async reset(): Promise<void> {
+      standIn?.clearFaults();
+      email.reset();
+      identity.clearFaults();
+      await query(tables.map((name) => `DELETE FROM ${name};`).join('\n'));
+    },
+    close: () => running.disposeAsync(),
+  };
+}
+
+/** The developer's tokens are not the stand-in's to judge. */
+const developerSignIn = realServer && usesDeveloperSignIn(process.env);
+
+async function startServers(started: AsyncDisposableStack, ignoreLockHints: boolean) {
+  const close = (server: { close(): Promise<unknown> }) => server.close() as Promise<void>;
+  const { authority, ...tls } = await createCertificates();
+  trustAuthority(authority);
+  const identity = started.adopt(await startIdentity(), close);
+  const accept = (resource: string) => (token: string) =>
+    developerSignIn || identity.isValid(token, `https://${resource}`);
+  const email = started.adopt(
+    await startEmailService({ tls, acceptToken: accept('communication.azure.com') }),
+    close,
+  );
+  const sql = { tls, database: 'access', ignoreLockHints, acceptToken: accept('database.windows.net') };
+  /** Absent on a real server. */
+  const standIn = realServer ? undefined : started.adopt(await startSqlServer(sql), close);
+  /** The app's settings as environment variables. */
+  const environment: Readonly<Record<string, string>> = {
+    ...(developerSignIn ? {} : identity.environment),
+    ...(standIn
+      ? { SQL_SERVER: 'localhost', SQL_PORT: String(standIn.port), SQL_DATABASE: 'access' }
+      : realServerSettings(process.env)),
+    EMAIL_ENDPOINT: email.endpoint,
+    EMAIL_SENDER_ADDRESS: 'access@example.com',
+    RENEWAL_URL_TEMPLATE: 'https://portal.example.com/requests/{requestNumber}/renew',
+  };
+  // The certificate authority is for other processes, in PEM.
+  return { authority, identity, email, standIn, environment };
+}
+
+function createServices(
+  settings: Settings,
+  { database, email }: Settings,
+  credential: TokenCredential,
+  { statementTimeout = 10_000, timings }: { statementTimeout?: number; timings?: Partial<EmailTimings> },
+): TestServices {
+  return {
+    settings,
+    database: new Database(database, credential, statementTimeout),
+    emailClient: new EmailClient(email, credential, {
       callMs: 1_000,
       watchMs: 15_000,
       statusIntervalMs: 5_000,
@@ -243,59 +241,58 @@ export async function startTestEnvironment({ ignoreLockHints = false } = {}): Pr
     }),
     telemetry: new RecordingTelemetry(),
     clock: new FastClock(),
-  });
+  };
+}
 
-  return {
-    standIn,
-    email,
-    identity,
-    authority,
-    session,
-    environment,
-    settings,
-    query,
-    services,
-    async addGrants({ platform }, grants) {
-      const now = standIn?.clock.now().getTime() ?? Date.now();
-      const [table, rows] =
-        platform.name === 'Databricks'
-          ? ['dbo.DataAccessDeltaRequests', grants.map((grant) => deltaRow(++ids, now, grant))]
-          : ['dbo.DataAccessPalantirRequests', grants.map((grant) => palantirRow(++ids, now, grant))];
-      await insertRows(session, table, rows);
-      return rows.map((row) => ('id' in row ? row.id : row.RequestId));
+/** Changes the existing tables as the site's own system would. */
+function requestsOf(session: Session, now: () => number) {
+  let ids = 0;
+  const query = (sql: string): Promise<Row[]> => session.query({ name: 'test', sql });
+  const sources = {
+    Databricks: {
+      table: 'dbo.DataAccessDeltaRequests',
+      key: 'id',
+      end: 'access_end_dt',
+      status: 'request_status',
+      row: deltaRow,
     },
-    async changeGrant({ platform }, id, { endsAt, granted }) {
-      const end = `'${endsAt.toISOString().slice(0, -1)}'`;
-      const status = granted ? 'Approved' : 'Withdrawn';
+    Palantir: {
+      table: 'dbo.DataAccessPalantirRequests',
+      key: 'RequestId',
+      end: 'AccessEndDate',
+      status: 'Status',
+      row: palantirRow,
+    },
+  };
+  return {
+    /** Adds grants to a platform's table; returns their request ids. */
+    async addGrants({ platform }: Job, grants: readonly GrantSpec[]): Promise<(number | string)[]> {
+      const { table, row } = sources[platform.name];
+      const rows = grants.map((grant) => row(++ids, now(), grant));
+      await insertRows(session, table, rows);
+      return rows.map((added) => ('id' in added ? added.id : added.RequestId));
+    },
+    async changeGrant(
+      { platform }: Job,
+      id: number | string,
+      { endsAt, granted }: { readonly endsAt: Date; readonly granted: boolean },
+    ): Promise<void> {
+      const { table, key, end, status } = sources[platform.name];
       await query(
-        platform.name === 'Databricks'
-          ? `UPDATE dbo.DataAccessDeltaRequests SET access_end_dt = ${end}, request_status = '${status}' WHERE id = ${id};`
-          : `UPDATE dbo.DataAccessPalantirRequests SET AccessEndDate = ${end}, Status = '${status}' WHERE RequestId = '${id}';`,
+        `UPDATE ${table} SET ${end} = '${endsAt.toISOString().slice(0, -1)}', ${status} = '${granted ? 'Approved' : 'Withdrawn'}' WHERE ${key} = '${id}';`,
       );
     },
-    async deleteRequest({ platform }, id) {
+    /** Returns false where a row refers to the request. */
+    async deleteRequest({ platform }: Job, id: number | string): Promise<boolean> {
+      const { table, key } = sources[platform.name];
       try {
-        await query(
-          platform.name === 'Databricks'
-            ? `DELETE FROM dbo.DataAccessDeltaRequests WHERE id = ${id};`
-            : `DELETE FROM dbo.DataAccessPalantirRequests WHERE RequestId = '${id}';`,
-        );
+        await query(`DELETE FROM ${table} WHERE ${key} = '${id}';`);
         return true;
       } catch (error) {
         if (!(error instanceof SqlError) || error.number !== sqlErrors.constraintConflict) throw error;
         return false;
       }
     },
-    run: (job, theServices = services(), options = {}) =>
-      runJob(theServices, job, { trigger: 'http', log: () => undefined, ...options }),
-    runs: ({ type }) => query(`SELECT * FROM dbo.JobRun WHERE Job_Type = '${type}' ORDER BY Id DESC;`),
-    async reset() {
-      standIn?.clearFaults();
-      email.reset();
-      identity.clearFaults();
-      await query(tables.map((name) => `DELETE FROM ${name};`).join('\n'));
-    },
-    close: () => running.disposeAsync(),
   };
 }
 

@@ -1,6 +1,9 @@
 /** The ingestion endpoint of Application Insights on loopback: what the app's telemetry sends arrives here. */
+import { once } from 'node:events';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import https from 'node:https';
 import type { AddressInfo } from 'node:net';
+import { buffer } from 'node:stream/consumers';
 import { gunzipSync } from 'node:zlib';
 import { createCertificates } from '../../local/certificates';
 
@@ -21,107 +24,81 @@ export interface Envelope {
   };
 }
 
-/** How it answers: as the service does, with an error, or never. */
-export type IngestionMode = 'accept' | 'fail' | 'hang';
-
-export interface Ingestion {
-  readonly connectionString: string;
-  /** The authority to trust, in PEM. */
-  readonly authority: string;
-  /** All items in the order of their arrival. */
-  readonly envelopes: readonly Envelope[];
-  /** All bodies as they came, for reading them as text. */
-  readonly bodies: readonly string[];
-  /** Paths called that are none of the ingestion; never forgotten. */
-  readonly strayPaths: readonly string[];
-  /** How many requests were refused, with 401, for lack of a valid token. */
-  readonly refused: number;
-  mode: IngestionMode;
-  /** Where set, as at a resource without local authentication: only a bearer token that passes is let in. */
-  acceptsToken: ((token: string) => boolean) | undefined;
-  ofType(baseType: string): Envelope[];
-  forget(): void;
-  close(): Promise<void>;
-}
-
 export async function startIngestion(): Promise<Ingestion> {
   const { authority, ...tls } = await createCertificates();
-  const envelopes: Envelope[] = [];
-  const bodies: string[] = [];
-  const strayPaths: string[] = [];
-  let mode: IngestionMode = 'accept';
-  let acceptsToken: Ingestion['acceptsToken'];
-  let refused = 0;
+  const server = https.createServer(tls);
+  const ingestion = new Ingestion(server, authority);
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return ingestion;
+}
 
-  const server = https.createServer(tls, (request, response) => {
-    const chunks: Buffer[] = [];
-    request.on('data', (chunk: Buffer) => chunks.push(chunk));
-    request.on('end', () => {
-      if (mode === 'hang') return;
-      if (mode === 'fail') {
-        response.writeHead(503).end();
-        return;
-      }
-      const path = request.url ?? '';
-      if (request.method !== 'POST' || !/^\/v2(\.1)?\/track$/.test(path)) {
-        strayPaths.push(path);
-        response.writeHead(404).end();
-        return;
-      }
-      const token = /^Bearer (\S+)$/.exec(request.headers.authorization ?? '')?.[1];
-      if (acceptsToken && (token === undefined || !acceptsToken(token))) {
-        refused += 1;
-        response.writeHead(401).end();
-        return;
-      }
-      const raw = Buffer.concat(chunks);
-      const body = (request.headers['content-encoding'] === 'gzip' ? gunzipSync(raw) : raw).toString();
-      bodies.push(body);
-      const items = body.startsWith('[')
-        ? (JSON.parse(body) as Envelope[])
-        : body.split('\n').flatMap((line) => (line === '' ? [] : [JSON.parse(line) as Envelope]));
-      envelopes.push(...items);
-      const answer = { itemsReceived: items.length, itemsAccepted: items.length, errors: [] };
-      response.writeHead(200, { 'Content-Type': 'application/json' }).end(JSON.stringify(answer));
-    });
-  });
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', resolve);
-  });
-  const endpoint = `https://localhost:${(server.address() as AddressInfo).port}/`;
+export class Ingestion {
+  /** All items in the order of their arrival. */
+  readonly envelopes: Envelope[] = [];
+  /** All bodies as they came, for reading them as text. */
+  readonly bodies: string[] = [];
+  /** Paths called that are none of the ingestion; never forgotten. */
+  readonly strayPaths: string[] = [];
+  /** How many requests were refused, with 401, for lack of a valid token. */
+  refused = 0;
+  /** How it answers: as the service does, with an error, or never. */
+  mode: 'accept' | 'fail' | 'hang' = 'accept';
+  /** Where set, as at a resource without local authentication: only a bearer token that passes is let in. */
+  acceptsToken: ((token: string) => boolean) | undefined;
 
-  return {
-    connectionString: `InstrumentationKey=00000000-0000-4000-8000-000000000001;IngestionEndpoint=${endpoint};LiveEndpoint=${endpoint}`,
-    authority,
-    envelopes,
-    bodies,
-    strayPaths,
-    get mode() {
-      return mode;
-    },
-    set mode(given) {
-      mode = given;
-    },
-    get acceptsToken() {
-      return acceptsToken;
-    },
-    set acceptsToken(given) {
-      acceptsToken = given;
-    },
-    get refused() {
-      return refused;
-    },
-    ofType: (baseType) => envelopes.filter(({ data }) => data.baseType === baseType),
-    forget() {
-      for (const list of [envelopes, bodies]) list.length = 0;
-      refused = 0;
-    },
-    close() {
-      return new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
+  /** @param authority the one to trust, in PEM */
+  constructor(
+    private readonly server: https.Server,
+    readonly authority: string,
+  ) {
+    server.on('request', (request: IncomingMessage, response: ServerResponse) => {
+      void buffer(request).then((body) => {
+        if (this.mode === 'hang') return;
+        const before = this.envelopes.length;
+        response.writeHead(this.#receive(request, body), { 'Content-Type': 'application/json' });
+        const items = this.envelopes.length - before;
+        response.end(JSON.stringify({ itemsReceived: items, itemsAccepted: items, errors: [] }));
       });
-    },
-  };
+    });
+  }
+
+  get connectionString(): string {
+    const endpoint = `https://localhost:${(this.server.address() as AddressInfo).port}/`;
+    return `InstrumentationKey=00000000-0000-4000-8000-000000000001;IngestionEndpoint=${endpoint};LiveEndpoint=${endpoint}`;
+  }
+
+  ofType(baseType: string): Envelope[] {
+    return this.envelopes.filter(({ data }) => data.baseType === baseType);
+  }
+
+  forget(): void {
+    for (const list of [this.envelopes, this.bodies]) list.length = 0;
+    this.refused = 0;
+  }
+
+  async close(): Promise<void> {
+    this.server.close();
+    this.server.closeAllConnections();
+    await once(this.server, 'close');
+  }
+
+  /** Returns the status to answer with. */
+  #receive({ method, url = '', headers }: IncomingMessage, raw: Buffer): number {
+    if (this.mode === 'fail') return 503;
+    if (method !== 'POST' || !/^\/v2(\.1)?\/track$/.test(url)) {
+      this.strayPaths.push(url);
+      return 404;
+    }
+    const token = /^Bearer (\S+)$/.exec(headers.authorization ?? '')?.[1];
+    if (this.acceptsToken && (token === undefined || !this.acceptsToken(token))) {
+      this.refused += 1;
+      return 401;
+    }
+    const body = (headers['content-encoding'] === 'gzip' ? gunzipSync(raw) : raw).toString();
+    this.bodies.push(body);
+    const items = body.startsWith('[') ? body : `[${body.trim().replaceAll('\n', ',')}]`;
+    this.envelopes.push(...(JSON.parse(items) as Envelope[]));
+    return 200;
+  }
 }
