@@ -96,15 +96,6 @@ test('every production dependency has a licence that allows its use without cond
   expect(others.map((path) => [nameOf(path), packages[path]?.license])).toEqual([]);
 });
 
-test('what a production package says of its licence is what the lock file says', () => {
-  const different = production.filter((path) => {
-    const file = join(root, path, 'package.json');
-    const { license } = JSON.parse(readFileSync(file, 'utf8')) as { license?: string };
-    return license !== packages[path]?.license;
-  });
-  expect(different).toEqual([]);
-});
-
 test('the licences of the bundled packages are shipped with the bundle', () => {
   const file = join(root, 'dist', 'LICENSES.txt');
   if (!existsSync(file)) throw new Error('The app is not built: run npm run build');
@@ -189,34 +180,6 @@ test("npm's scripts run on a Node.js that the lock file pins, and say so where i
     `This takes Node.js 24 or later, and npm's scripts run on Node.js 20.20.2 (${process.execPath}). ` +
       'On Linux x64, npm ci installs the right one beside the packages; elsewhere, install Node.js 24 yourself.\n',
   );
-});
-
-test('the rules of renovate.json are for packages and images that there are', () => {
-  const { packageRules } = JSON.parse(readFileSync(join(root, 'renovate.json'), 'utf8')) as {
-    packageRules: { matchPackageNames?: string[]; versioning?: string }[];
-  };
-  const images = ['azure-pipelines.yml', '.devcontainer/devcontainer.json']
-    .flatMap((file) => [
-      ...readFileSync(join(root, file), 'utf8').matchAll(/mcr\.microsoft\.com\/\S+:[\w.-]+/g),
-    ])
-    .map(([image]) => image.split(':') as [string, string]);
-  const names = [
-    // engines
-    'node',
-    ...Object.keys({
-      ...manifest.dependencies,
-      ...manifest.devDependencies,
-      ...manifest.optionalDependencies,
-    }),
-    ...images.map(([name]) => name),
-  ];
-  const ruled = packageRules.flatMap(({ matchPackageNames = [] }) => matchPackageNames);
-  expect(ruled).toContain('mcr.microsoft.com/mssql/server');
-  expect(ruled.filter((name) => !names.includes(name))).toEqual([]);
-  const tags = images.flatMap(([name, tag]) => (name.endsWith('/mssql/server') ? [tag] : []));
-  const { versioning = '' } = packageRules.find((rule) => rule.versioning) ?? {};
-  const pattern = new RegExp(versioning.replace('regex:', ''));
-  expect(tags.map((tag) => pattern.exec(tag)?.groups?.major)).toEqual(['2022', '2025']);
 });
 
 test('versions of direct dependencies are exact', () => {
