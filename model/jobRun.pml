@@ -243,7 +243,7 @@ inline session_dies() {
   :: findActiveRun() :: finishRun() :: finishRun_answer() \
   :: client_retries() :: client_dies() :: session_dies() :: done -> break
 
-/* ---- What happens beside the runs ---- */
+/* ---- What happens at the same time as the runs ---- */
 
 inline leaseRunsOut(n) {
   d_step { !quiet && isInProgress(n) && !stale[n] -> printf("the lease of run %d runs out\n", n + 1); stale[n] = true }

@@ -1,4 +1,4 @@
-/** What must hold whatever fails. */
+/** What must hold under any fault. */
 import type { Row } from '../../src/database/session';
 import type { Job } from '../../src/jobs/catalogue';
 import type { TestEnvironment } from '../support/environment';

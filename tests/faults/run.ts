@@ -127,7 +127,7 @@ export async function run(services: Services, job: Job): Promise<Attempt['result
   return result;
 }
 
-/** Runs the job while nobody else does, and looks at what a run must keep whatever it meets. */
+/** Runs the job while nobody else does, and looks at what every run must keep. */
 export async function attempt(
   environment: TestEnvironment,
   job: Job,

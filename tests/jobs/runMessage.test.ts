@@ -39,7 +39,7 @@ const facts = fc.record<RunFacts>({
   }),
 });
 
-test('whatever the sentences and names hold, the facts are read as they were written', () => {
+test('facts are read as they were written, with any sentences and names', () => {
   fc.assert(
     fc.property(hostile, facts, (sentences, written) => {
       const text = writeRunMessage({ sentences, facts: written });
@@ -55,7 +55,7 @@ test('whatever the sentences and names hold, the facts are read as they were wri
       const operator = written.manual?.operator?.toWellFormed() ?? '';
       expect(operator.startsWith(manual?.operator ?? '')).toBe(true);
       if (operator.length <= 8) expect(manual?.operator ?? '').toBe(operator);
-      // The largest come first, and what there is no room for is left out from the end.
+      // The largest come first; those without room are left out from the end.
       const expected = [...written.failures].sort((a, b) => b.count - a.count).slice(0, failures.length);
       expect(failures).toEqual(
         expected.map((one, index) => ({
@@ -82,7 +82,7 @@ test('a message reads as sentences, with the codes on the last line', () => {
   );
 });
 
-test('a text that another program wrote is sentences alone', () => {
+test('a text that another program wrote has sentences and no facts', () => {
   const sentences = 'Stopped early: by hand. stopped=time';
   expect(readRunMessage(sentences)).toEqual({ sentences, facts: { failures: [] } });
   for (const text of ['Closed by DBA\nafter incident 42', 'Closed\nstopped=time by Ada'])

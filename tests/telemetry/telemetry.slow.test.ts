@@ -225,7 +225,7 @@ test('what the email service leaves unanswered or refuses is counted by its caus
   expect(rejected + unanswered + undeliverable).toBe(failed);
 });
 
-test('a run whose settings are wrong has no row, and sends the states all the same', async () => {
+test('a run whose settings are wrong has no row, and still sends the states', async () => {
   const wrong = await sample.startApp({ ...settings, EMAIL_ENDPOINT: 'none' });
   expect((await run('ExpiryNotificationPalantirRequests', wrong)).status).toBe(500);
   expect(events().map(properties)).toMatchObject([
@@ -416,7 +416,7 @@ describe('an ingestion endpoint that wants a token', () => {
     expect(runSpans()).toHaveLength(1);
   });
 
-  test('refuses an app without it, whose run completes all the same', async () => {
+  test('refuses an app without it, whose run still completes', async () => {
     const own = await sample.startApp({
       ...settings,
       // What is refused is kept there, and the other app would send it during a later test.
