@@ -68,6 +68,8 @@ interface Written extends GeneratedRun {
   readonly endedAt: Date;
 }
 
+jest.setTimeout(300_000);
+
 let sample: Sample;
 let ingestion: Ingestion;
 let app: App;

@@ -11,6 +11,8 @@ import { flushTimeoutMs } from '../../src/telemetry/telemetry';
 import { startSample, type App, type Sample } from '../support/app';
 import { startIngestion, type Envelope, type Ingestion } from '../support/ingestion';
 
+jest.setTimeout(300_000);
+
 let sample: Sample;
 let ingestion: Ingestion;
 let app: App;
