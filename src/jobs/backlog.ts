@@ -28,7 +28,7 @@ export async function readBacklog(session: Session, due: DueSql): Promise<Backlo
   const [row = {}] = await session.query({
     name: 'readBacklog',
     slow: true,
-    sql: `${due.with}
+    sql: `${due.withDue}
 SELECT ${backlogColumns('g.DueSince')} FROM Due AS g;`,
     parameters: due.parameters,
   });

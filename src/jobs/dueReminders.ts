@@ -217,7 +217,7 @@ function shuffleSql(recipient: string): string {
 export function insertDueSql(due: DueSql, resumes: boolean): string {
   return `${due.with},
 Turns AS (
-  SELECT g.*, ${shuffleSql('g.Recipient')} AS Shuffle,
+  SELECT g.RequestId, g.ExpiresAt, g.LeadDays, g.DueSince, g.Recipient, g.ViewRows, ${shuffleSql('g.Recipient')} AS Shuffle,
     MIN(CAST(${sendBySql} AS DATE)) OVER (PARTITION BY g.Recipient) AS SendBy
   FROM Candidates AS g
   WHERE g.CoveredUntil IS NULL
@@ -294,7 +294,7 @@ async function findUnreadable(session: Session, { platform, options }: DueSource
   const rows = await session.query({
     name: 'findUnreadable',
     slow: true,
-    sql: `${due.with}
+    sql: `${due.withDue}
 SELECT TOP (@maxIds) d.RequestId, COUNT(*) OVER () AS Total
 FROM #Due AS d
 WHERE d.ViewRows = 1

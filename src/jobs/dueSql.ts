@@ -5,15 +5,15 @@ import { grantColumns } from './grants';
 import type { Platform } from './platforms';
 
 /**
- * Common table expressions to begin a statement with: `${due.with} SELECT … FROM Due AS g`, or `INSERT … SELECT`. A
- * statement in front of it ends with a semicolon. The last two hold the result; both have the columns of a Grant,
- * AccessKey, DueSince, CoveredUntil and ViewRows, of reminders also Recipient and LeadDays (NULL: access has ended):
- *
- * - `Candidates`: rows of the view whose time has come and that are not settled, whether or not they can be handled
- * - `Due`: those that a run handles: not covered by another grant, and once in the view
+ * Common table expressions to begin a statement with: `${due.withDue} SELECT … FROM Due AS g`, or `INSERT … SELECT`. A
+ * statement in front of it ends with a semicolon. `Candidates` and `Due` have the columns of a Grant, AccessKey, DueSince,
+ * CoveredUntil and ViewRows, of reminders also Recipient and LeadDays (NULL: access has ended).
  */
 export interface DueSql {
+  /** Up to `Candidates`: rows of the view whose time has come and that are not settled, whether or not they can be handled. */
   readonly with: string;
+  /** The same and `Due`: the candidates that a run handles, not covered by another grant and once in the view. */
+  readonly withDue: string;
   readonly parameters: Readonly<Record<string, Parameter>>;
 }
 
@@ -57,15 +57,15 @@ const notifiedSql = ({ notificationTable, requestColumn }: Platform): string =>
 
 /** The expired grants that have no revocation at or after their end. */
 export function expiredSql(platform: Platform): DueSql {
-  return {
-    with: `WITH Unsettled AS (
+  return dueSql(
+    platform,
+    `Unsettled AS (
   SELECT ${grantColumns}, g.AccessKey, g.ExpiresAt AS DueSince
   FROM ${platform.grantView} AS g
   WHERE ${hasEndedSql} AND NOT ${isRevokedSql(platform)}
-),
-${candidatesSql(platform)}`,
-    parameters: {},
-  };
+)`,
+    {},
+  );
 }
 
 /** Which notifications a site wants. */
@@ -107,8 +107,9 @@ export const recipientSql = `LOWER(${addressColumn})`;
 export function notifiableSql(platform: Platform, options: NotificationOptions): DueSql {
   const { notifyRevoked } = options;
   const lead = leadSql(options);
-  return {
-    with: `WITH Ending AS (
+  return dueSql(
+    platform,
+    `Ending AS (
   SELECT ${grantColumns}, g.AccessKey, ${recipientSql} AS Recipient, ${lead.days} AS LeadDays
   FROM ${platform.grantView} AS g
   WHERE ${endsLaterSql} AND g.ExpiresAt < DATEADD(DAY, @firstDayAfter, ${todaySql}) AND NOT ${isRevokedSql(platform)}
@@ -123,10 +124,9 @@ Messages AS (
 Unsettled AS (
   SELECT * FROM Messages AS g
   WHERE NOT EXISTS (SELECT 1 ${notifiedSql(platform)})
-),
-${candidatesSql(platform)}`,
-    parameters: { ...lead.parameters, firstDayAfter: int((options.leadDays.at(-1) ?? 0) + 1) },
-  };
+)`,
+    { ...lead.parameters, firstDayAfter: int((options.leadDays.at(-1) ?? 0) + 1) },
+  );
 }
 
 /** The smallest lead that has begun for the grant `g` of the view; NULL: none has. */
@@ -151,7 +151,7 @@ const leadBeganSql = 'CAST(DATEADD(DAY, -g.LeadDays, CAST(g.ExpiresAt AS DATE)) 
  * - DueSince: since when a message is due or was sent; NULL: none is due yet, or none ever
  * - NotifiedAt: the last message since then
  */
-export function judgedSql(platform: Platform, options: NotificationOptions): DueSql {
+export function judgedSql(platform: Platform, options: NotificationOptions): Omit<DueSql, 'withDue'> {
   const lead = leadSql(options);
   const flag = (condition: string): string => `CASE WHEN ${condition} THEN 1 ELSE 0 END`;
   return {
@@ -193,7 +193,7 @@ Ended AS (
 }
 
 /**
- * From `Unsettled` to `Due`.
+ * From `Unsettled` to `Candidates`.
  *
  * CoveredUntil is the last end among the grants with the same AccessKey, where that is later and still to come; a key
  * that is empty or blank is none. The ends are grouped once, for the keys that are asked for: so a view without an index
@@ -211,8 +211,19 @@ Candidates AS (
   SELECT g.*, l.LastEnd AS CoveredUntil, ${viewRowsSql(platform)} AS ViewRows
   FROM Unsettled AS g
   LEFT JOIN LastEnds AS l ON l.AccessKey = g.AccessKey AND l.LastEnd > g.ExpiresAt
-),
+)`;
+}
+
+/** @param unsettled the steps up to `Unsettled` */
+function dueSql(platform: Platform, unsettled: string, parameters: DueSql['parameters']): DueSql {
+  const candidates = `WITH ${unsettled},
+${candidatesSql(platform)}`;
+  return {
+    with: candidates,
+    withDue: `${candidates},
 Due AS (
   SELECT * FROM Candidates AS g WHERE ${isDueSql}
-)`;
+)`,
+    parameters,
+  };
 }

@@ -171,7 +171,7 @@ async function readPage(
   const rows = await session.query({
     name: 'previewPage',
     slow: true,
-    sql: `${due.with}
+    sql: `${due.withDue}
 SELECT TOP (@rows) ${grantColumns}${kind === 'notification' ? ', g.LeadDays, g.Recipient' : ''}
 FROM Due AS g${
       after === undefined
@@ -250,7 +250,7 @@ async function findUnusableAddresses(session: Session, due: DueSql): Promise<Fai
   const addresses = await session.query({
     name: 'previewAddresses',
     slow: true,
-    sql: `${due.with}
+    sql: `${due.withDue}
 SELECT g.Recipient, COUNT(*) AS Grants FROM Due AS g GROUP BY g.Recipient ORDER BY g.Recipient;`,
     parameters: due.parameters,
   });
@@ -269,7 +269,7 @@ SELECT g.Recipient, COUNT(*) AS Grants FROM Due AS g GROUP BY g.Recipient ORDER 
     const requests = await session.query({
       name: 'previewUndeliverable',
       slow: true,
-      sql: `${due.with}
+      sql: `${due.withDue}
 SELECT TOP (@rows) g.RequestId FROM Due AS g
 WHERE g.Recipient IN (
   SELECT j.Recipient COLLATE Latin1_General_BIN2 FROM OPENJSON(@recipients) WITH (Recipient NVARCHAR(400) '$') AS j)

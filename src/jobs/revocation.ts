@@ -100,12 +100,10 @@ CREATE TABLE #Due (
   Position INT IDENTITY(1, 1) PRIMARY KEY,
   RequestId ${platform.requestIdType} NULL,
   ExpiresAt DATETIME2(7) NOT NULL);
-${expiredSql(platform).with},
-Uncovered AS (
-  SELECT DISTINCT g.RequestId, g.ExpiresAt FROM Candidates AS g WHERE g.CoveredUntil IS NULL
-)
+${expiredSql(platform).with}
 INSERT INTO #Due (RequestId, ExpiresAt)
-SELECT u.RequestId, u.ExpiresAt FROM Uncovered AS u ORDER BY u.RequestId;
+SELECT DISTINCT g.RequestId, g.ExpiresAt FROM Candidates AS g WHERE g.CoveredUntil IS NULL
+ORDER BY g.RequestId, g.ExpiresAt;
 SELECT ${backlogColumns('CASE WHEN RequestId IS NOT NULL THEN ExpiresAt END')}, COUNT(*) - COUNT(RequestId) AS WithoutId
 FROM #Due;`,
   });

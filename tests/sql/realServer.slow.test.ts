@@ -225,7 +225,7 @@ CREATE INDEX IX_TestRequest_EndsAt ON dbo.TestRequest (EndsAt);`);
 SELECT r.Id AS RequestId, N'' AS RequestNumber, N'' AS RequesterName, N'' AS RequesterEmail, N'' AS Resource,
   r.EndsAt AS ExpiresAt, CAST(NULL AS NVARCHAR(400)) AS AccessKey
 FROM dbo.TestRequest AS r;`);
-        const { with: steps, parameters } = job.due(environment.settings);
+        const { withDue: steps, parameters } = job.due(environment.settings);
         const sql = `${steps} SELECT COUNT(*) AS Due FROM Due AS g;`;
         const { rows, plans } = await planned((statement) => environment.session.query(statement), {
           name: 'due',
