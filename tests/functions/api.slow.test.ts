@@ -2,6 +2,7 @@
 import { createServer, type AddressInfo } from 'node:net';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { createDatabase } from '../../local/sampleDatabase';
 import type { Binding } from '../../local/functionsHost/core';
 import type { Held } from '../../local/sqlServer';
@@ -76,15 +77,6 @@ const holdNextRun = (times = 1): Held =>
 /** What the hurried app has paused in this test, in ms. */
 const pauses = (): number[] =>
   [...hurried.lines.join('\n').matchAll(/^PAUSE OF (\d+) ms$/gm)].map(([, ms]) => Number(ms));
-
-/** Waits, at most 4 s, until something is so. */
-async function until(what: string, isSo: () => Promise<boolean>): Promise<void> {
-  for (let tries = 0; tries < 400; tries++) {
-    if (await isSo()) return;
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-  throw new Error(`It never came to ${what}`);
-}
 
 /** Every error is a problem document (RFC 9457). */
 function expectProblem({ status, headers, body }: Answer, expected: number): void {
@@ -177,10 +169,8 @@ describe('POST /api/jobs/{jobType}/runs', () => {
   test('four runs of different types at once do not block each other', async () => {
     const hold = holdNextRun(jobs.length);
     const posts = jobs.map((job) => post(job));
-    await until('four runs in progress', async () => {
-      const rows = await sample.query("SELECT Id FROM dbo.JobRun WHERE Status = 'InProgress';");
-      return rows.length === jobs.length;
-    });
+    while ((await storedRuns()).filter(({ Status }) => Status === 'InProgress').length < jobs.length)
+      await setTimeout(10);
     hold.release();
     const answers = await Promise.all(posts);
     expect(answers.map(({ status, body }) => [status, body.jobType])).toEqual(
@@ -483,13 +473,10 @@ describe('Parameters in the body of POST /api/jobs/{jobType}/runs', () => {
     expect(await storedRuns()).toHaveLength(1);
   });
 
+  const nested = `{"dryRun": ${'['.repeat(6_000)}${']'.repeat(6_000)}}`;
+
   test.each([
-    [
-      '{"name": "Azure"}',
-      json,
-      '',
-      /"name" is unknown: known are dryRun, allowMassRevocation, order, after\. .*portal's Test\/Run.* empty it\./,
-    ],
+    ['{"name": "Azure"}', json, '', /"name" is unknown: known are .*\. .*portal's Test\/Run.* empty it\./],
     ['{"dryrun": true}', json, '', /"dryrun" is unknown/],
     ['{"__proto__": true}', json, '', /"__proto__" is unknown/],
     ['{"dryRun":', json, '', /not valid JSON .*empty it\./],
@@ -499,12 +486,7 @@ describe('Parameters in the body of POST /api/jobs/{jobType}/runs', () => {
     ['null', json, '', /Expected a JSON object/],
     ['{"dryRun": null}', json, '', /dryRun is null: expected a boolean, a string or a number/],
     ['{"dryRun": {"value": true}}', json, '', /dryRun is an object: expected a boolean/],
-    [
-      `{"dryRun": ${'['.repeat(6_000)}${']'.repeat(6_000)}}`,
-      json,
-      '',
-      /dryRun is an array: expected a boolean/,
-    ],
+    [nested, json, '', /dryRun is an array: expected a boolean/],
     ['{"dryRun": {}, "when": 1}', json, '', /"when" is unknown/],
     ['{"dryRun": 1}', json, '', /dryRun is "1": expected true or false/],
     ['{"dryRun": true, "dryRun": false}', json, '', /given more than once/],
@@ -624,61 +606,35 @@ test('GET /api/status refuses unknown parameters, and takes the function key', a
 });
 
 describe('A malformed request', () => {
+  const ofRevocation = 'RevokeExpiredDatabricksRequests/runs';
+  const ofNotification = 'ExpiryNotificationPalantirRequests/runs';
+
   test.each([
-    [
-      'POST',
-      'RevokeExpiredDatabricksRequests/runs?when=now',
-      /"when" is unknown: known are dryRun, allowMassRevocation/,
-    ],
-    ['POST', 'RevokeExpiredDatabricksRequests/runs?dryrun=true', /"dryrun" is unknown/],
-    ['POST', 'RevokeExpiredDatabricksRequests/runs?__proto__=1', /"__proto__" is unknown/],
-    [
-      'POST',
-      'RevokeExpiredDatabricksRequests/runs?dryRun=true&dryRun=true',
-      /dryRun is given more than once/,
-    ],
-    [
-      'POST',
-      'RevokeExpiredDatabricksRequests/runs?dryRun=maybe',
-      /dryRun is "maybe": expected true or false/,
-    ],
-    ['POST', 'RevokeExpiredDatabricksRequests/runs?dryRun=', /dryRun is ""/],
-    [
-      'POST',
-      'RevokeExpiredDatabricksRequests/runs?dryRun=true&dryRun=false',
-      /dryRun is given more than once/,
-    ],
-    ['POST', 'RevokeExpiredDatabricksRequests/runs?allowMassRevocation=1', /allowMassRevocation is "1"/],
-    [
-      'POST',
-      'RevokeExpiredDatabricksRequests/runs?dryRun=true&allowMassRevocation=true',
-      /cannot be combined/,
-    ],
-    ['POST', 'ExpiryNotificationPalantirRequests/runs?allowMassRevocation=true', /for revocation jobs/],
-    ['POST', 'ExpiryNotificationPalantirRequests/runs?allowMassRevocation=false', /for revocation jobs/],
-    ['POST', 'RevokeExpiredDatabricksRequests/runs?order=latest', /order is for a dry run/],
-    [
-      'POST',
-      'RevokeExpiredDatabricksRequests/runs?dryRun=true&order=last',
-      /order is "last": expected soonest or latest/,
-    ],
-    ['POST', 'RevokeExpiredDatabricksRequests/runs?dryRun=true&after=x', /after is "x"/],
-    [
+    ['POST', `${ofRevocation}?when=now`, /"when" is unknown: known are dryRun, allowMassRevocation/],
+    ['POST', `${ofRevocation}?dryrun=true`, /"dryrun" is unknown/],
+    ['POST', `${ofRevocation}?__proto__=1`, /"__proto__" is unknown/],
+    ['POST', `${ofRevocation}?dryRun=true&dryRun=true`, /dryRun is given more than once/],
+    ['POST', `${ofRevocation}?dryRun=maybe`, /dryRun is "maybe": expected true or false/],
+    ['POST', `${ofRevocation}?dryRun=`, /dryRun is ""/],
+    ['POST', `${ofRevocation}?dryRun=true&dryRun=false`, /dryRun is given more than once/],
+    ['POST', `${ofRevocation}?allowMassRevocation=1`, /allowMassRevocation is "1"/],
+    ['POST', `${ofRevocation}?dryRun=true&allowMassRevocation=true`, /cannot be combined/],
+    ['POST', `${ofNotification}?allowMassRevocation=true`, /for revocation jobs/],
+    ['POST', `${ofNotification}?allowMassRevocation=false`, /for revocation jobs/],
+    ['POST', `${ofRevocation}?order=latest`, /order is for a dry run/],
+    ['POST', `${ofRevocation}?dryRun=true&order=last`, /order is "last": expected soonest or latest/],
+    ['POST', `${ofRevocation}?dryRun=true&after=x`, /after is "x"/],
+    ['GET', `${ofRevocation}?limit=0`, /limit is "0": expected a whole number from 1 to 500/],
+    ...['-1', 'abc', '1e9', '501', '1.5', ''].map((limit) => [
       'GET',
-      'RevokeExpiredDatabricksRequests/runs?limit=0',
-      /limit is "0": expected a whole number from 1 to 500/,
-    ],
-    ['GET', 'RevokeExpiredDatabricksRequests/runs?limit=-1', /limit is "-1"/],
-    ['GET', 'RevokeExpiredDatabricksRequests/runs?limit=abc', /limit is "abc"/],
-    ['GET', 'RevokeExpiredDatabricksRequests/runs?limit=1e9', /limit is "1e9"/],
-    ['GET', 'RevokeExpiredDatabricksRequests/runs?limit=501', /limit is "501"/],
-    ['GET', 'RevokeExpiredDatabricksRequests/runs?limit=1.5', /limit is "1.5"/],
-    ['GET', 'RevokeExpiredDatabricksRequests/runs?limit=', /limit is ""/],
-    ['GET', 'RevokeExpiredDatabricksRequests/runs?limit=1&limit=2', /limit is given more than once/],
-    ['GET', 'RevokeExpiredDatabricksRequests/runs?dryRun=true', /"dryRun" is unknown: known are limit/],
+      `${ofRevocation}?limit=${limit}`,
+      new RegExp(`limit is "${limit}"`),
+    ]),
+    ['GET', `${ofRevocation}?limit=1&limit=2`, /limit is given more than once/],
+    ['GET', `${ofRevocation}?dryRun=true`, /"dryRun" is unknown: known are limit/],
     ['GET', '?limit=1', /"limit" is unknown: only due is known/],
     ['GET', '?due=yes', /due is "yes": expected true or false/],
-  ])(
+  ] as [string, string, RegExp][])(
     '%s /api/jobs/%s is answered with 400 that says what is expected, and does nothing',
     async (method, path, detail) => {
       const answer = await call(`/api/jobs${path.startsWith('?') ? '' : '/'}${path}`, method);
@@ -729,15 +685,13 @@ describe('without a database', () => {
     expect(answer.body.detail).toMatch(/^The database access on localhost:\d+ cannot be reached/);
   });
 
-  test('who only looks waits for a database that is being moved for 30 s at most', async () => {
+  test('a read waits at most 30 s for a database that is being moved', async () => {
     sample.standIns.sql.order({ kind: 'error', number: 40_613, times: Infinity });
-    const startedAt = Date.now();
     const answer = await call('/api/jobs', 'GET', hurried);
     sample.standIns.sql.clearFaults();
     expectProblem(answer, 503);
+    // The next pause would be of 20 s.
     expect(pauses()).toEqual([5_000, 10_000]);
-    const waited = pauses().reduce((sum, ms) => sum + ms, 0);
-    expect(Date.now() - startedAt + waited).toBeLessThan(31_000);
   });
 });
 
@@ -801,14 +755,6 @@ describe('with one wrong setting', () => {
       expect.stringMatching(/^SCHEDULE_REVOKE_PALANTIR: "hourly" /),
     ]);
     expect(await storedRuns()).toEqual([]);
-  });
-
-  test('all that is wrong is logged once, at the first use', async () => {
-    const fresh = await sample.startApp({ EMAIL_SENDER_ADDRESS: 'nobody', REVOCATION_CEILING: 'none' });
-    for (let use = 0; use < 3; use++) expect((await call('/api/jobs', 'GET', fresh)).status).toBe(200);
-    await fresh.logged(/^- EMAIL_SENDER_ADDRESS: expected/);
-    await fresh.logged(/^- REVOCATION_CEILING: expected/);
-    expect(fresh.lines.filter((line) => line.includes('Settings are missing or malformed'))).toHaveLength(1);
   });
 });
 

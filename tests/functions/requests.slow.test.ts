@@ -157,7 +157,7 @@ describe('a story', () => {
     });
   });
 
-  test('without the view of requests has the ids, and says how to add it', async () => {
+  test('and a run and a search, without the view of requests, have the ids, and say how to add it', async () => {
     await sample.query(`CREATE OR ALTER VIEW dbo.AccessGrant_Databricks AS
 SELECT r.id AS RequestId, r.request_number AS RequestNumber, r.requested_by AS RequesterName, r.requested_by_email AS RequesterEmail,
   r.table_name AS Resource, r.access_end_dt AS ExpiresAt, CAST(NULL AS NVARCHAR(400)) AS AccessKey
@@ -173,6 +173,15 @@ FROM dbo.DataAccessDeltaRequests AS r WHERE r.request_status = 'Approved' AND r.
         granted: true,
         requestsAdvice: expect.stringMatching(advice) as string,
       });
+      const run = `/api/jobs/${jobOf('revocation', 'Databricks').type}/runs`;
+      const ran = (await (await app.call(run, { method: 'POST' })).json()) as JobRun;
+      expect(ran.status).toBe('Completed');
+      const details: unknown = await (await app.call(`${run}/${ran.jobId}`)).json();
+      expect(details).toMatchObject({ requestsAdvice: expect.stringMatching(advice) as string });
+      const { rows } = details as { rows: { requestId: unknown; request: unknown }[] };
+      expect(rows.length).toBeGreaterThan(0);
+      for (const { requestId, request } of rows)
+        expect([typeof requestId, request]).toEqual(['number', null]);
       const { requests, complete, advice: said } = await search('Emma Johansson');
       expect(new Set(requests.map(({ platform }) => platform))).toEqual(new Set(['palantir']));
       expect({ complete, said }).toEqual({ complete: false, said: [expect.stringMatching(advice)] });

@@ -1,6 +1,5 @@
 /** One run over HTTP: what it wrote, why grants failed, the run before it; and the pages of the history. */
 import { randomUUID } from 'node:crypto';
-import { createDatabase } from '../../local/sampleDatabase';
 import type { Row } from '../../src/database/session';
 import type { JobRun } from '../../src/jobRun/jobRun';
 import { startSample, type App, type Sample } from '../support/app';
@@ -144,27 +143,6 @@ addressMissing=1:${id} rejected.EmailDropped=1:${gone}');`,
       advice: expect.stringMatching(/suppressed address bounced before: correct it, or wait/) as string,
     },
   ]);
-});
-
-test('without the view of requests a run has the ids, and says how to add it; nothing else fails', async () => {
-  await sample.query(`CREATE OR ALTER VIEW dbo.AccessGrant_Databricks AS
-SELECT r.id AS RequestId, r.request_number AS RequestNumber, r.requested_by AS RequesterName, r.requested_by_email AS RequesterEmail,
-  r.table_name AS Resource, r.access_end_dt AS ExpiresAt, CAST(NULL AS NVARCHAR(400)) AS AccessKey
-FROM dbo.DataAccessDeltaRequests AS r WHERE r.request_status = 'Approved' AND r.access_end_dt IS NOT NULL;`);
-  await sample.query('DROP VIEW dbo.AccessRequest_Databricks;');
-  try {
-    const { jobId, status } = await run(revocation.type);
-    expect(status).toBe('Completed');
-    const { rows, requestsAdvice } = await details(revocation.type, jobId);
-    expect(rows.length).toBeGreaterThan(0);
-    for (const row of rows)
-      expect(row).toMatchObject({ requestId: expect.any(Number) as number, request: null });
-    expect(requestsAdvice).toMatch(
-      /AccessRequest_Databricks is missing.*sql\/06_AccessGrant_views\.sql.*db:deploy/,
-    );
-  } finally {
-    await createDatabase(sample.session);
-  }
 });
 
 test.each([

@@ -10,6 +10,7 @@ import {
   minute,
   panel,
   pass,
+  passUntil,
   press,
   preview,
   result,
@@ -64,7 +65,8 @@ describeInChromium('The status page in Chromium', () => {
       await pass(page, 10_000);
       await state(page, job).getByText('Failed').waitFor();
       await expect(panel(page).innerHTML()).resolves.toBe(before);
-      expect(served.standIns.sql.statements.filter(({ text }) => text.includes('AccessGrant_'))).toEqual([]);
+      // Only a preview reads the time; what is due may be counted meanwhile.
+      expect(served.standIns.sql.statements.filter(({ text }) => text.includes('AS ReadAt'))).toEqual([]);
     });
 
     test('it says how old what it shows is, and can be held', async () => {
@@ -101,9 +103,10 @@ describeInChromium('The status page in Chromium', () => {
     test('while the database is away it keeps what it showed and says so, and goes on when it is back', async () => {
       await addRuns(job, [{ ago: lately, took: 500, Processed_Count: 77 }]);
       const page = await open('', { fakeClock: true });
-      served.standIns.sql.order({ kind: 'refuseLogin', times: 1 });
+      served.standIns.sql.order({ kind: 'refuseLogin', times: Infinity });
       await pass(page, 10_000);
       await page.locator('#age.stale').waitFor();
+      served.standIns.sql.clearFaults();
       await expect(page.locator('#age').innerText()).resolves.toMatch(
         /^Not refreshed: The database is not available\. .* What is shown was read 10 s ago\.$/s,
       );
@@ -120,7 +123,10 @@ describeInChromium('The status page in Chromium', () => {
       const page = await open('', { fakeClock: true });
       await page.route(/\/api\//, (route) => route.fulfill({ status: 429 }));
       await page.clock.runFor(10_000);
-      await page.locator('#age').getByText('Updated 10 s ago; the app is busy').waitFor();
+      await page
+        .locator('#age')
+        .getByText(/^Updated \d+ s ago; the app is busy$/)
+        .waitFor();
       await expect(page.locator('#age.stale').count()).resolves.toBe(0);
       await press(page, 'Run', job);
       await result(page, job).getByText('The app is busy, and nothing was done.').waitFor();
@@ -136,23 +142,23 @@ describeInChromium('The status page in Chromium', () => {
       const answer = await fetch(`${served.url}/api/jobs/${running}/runs?dryRun=true`, { method: 'POST' });
       const { count } = (await answer.json()) as { count: number };
       served.standIns.sql.clearStatements();
+      const startedAt = Date.now();
       const page = await open('', { fakeClock: true });
-      await expect(card(page, running).locator('.progress').innerText()).resolves.toMatch(
-        new RegExp(`^\\s*37 of ${37 + count} sent, 1 min \\d+ s so far$`),
-      );
+      const progress = card(page, running).locator('.progress');
+      await passUntil(page, progress.getByText(`37 of ${37 + count} sent`));
+      await expect(progress.innerText()).resolves.toMatch(/ sent, \d+ min \d+ s so far$/);
       // Every 2 s while something runs.
       await query(`UPDATE dbo.JobRun SET Processed_Count = 40 WHERE Status = 'InProgress';`);
       await pass(page, 2000);
-      await card(page, running)
-        .getByText(`40 of ${37 + count} sent`)
-        .waitFor();
+      await passUntil(page, progress.getByText(`40 of ${37 + count} sent`));
       await Promise.all([open(), open()]);
       const counts = served.standIns.sql.statements.filter(
         ({ text }) =>
           text.includes('SELECT COUNT(g.DueSince) AS DueCount') &&
           text.includes('ExpiryNotification_Databricks'),
       );
-      expect(counts).toHaveLength(1);
+      // It is counted every 10 s at most.
+      expect(counts.length).toBeLessThanOrEqual(1 + Math.floor((Date.now() - startedAt) / 10_000));
     });
 
     test('what waits is on the card and in the dialog of Run, counted once for all readers until a run has ended', async () => {
@@ -290,11 +296,10 @@ describeInChromium('The status page in Chromium', () => {
     });
 
     test('a page that could not be made opens by itself once it can be', async () => {
-      // What is due has been counted, so that nothing but the page signs in to the database.
-      await (await fetch(`${served.url}/api/status`)).text();
-      served.standIns.sql.order({ kind: 'refuseLogin', times: 1 });
+      served.standIns.sql.order({ kind: 'refuseLogin', times: Infinity });
       const page = await open('', { fakeClock: true });
       await page.locator('.problem').getByText('This page tries again every').waitFor();
+      served.standIns.sql.clearFaults();
       await page.clock.runFor(10_000);
       await page.locator('#jobs').waitFor();
     });

@@ -2,8 +2,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Browser, BrowserContext, BrowserContextOptions, Locator, Page } from 'playwright-core';
 import { insertRows } from '../../../local/insertRows';
-import type { StandIns } from '../../../local/standIns';
-import type { Row } from '../../../src/database/session';
 import type { JobRun, JobType } from '../../../src/jobRun/jobRun';
 import { startSample, type App, type Sample } from '../../support/app';
 import { launchChromium } from '../../support/browser';
@@ -29,41 +27,26 @@ export const day = 24 * hour;
 export const lately = 5 * minute;
 
 interface PageOptions extends BrowserContextOptions {
+  /** Its time stands still but for pass() and clock.runFor(). */
   readonly fakeClock?: boolean;
 }
 
-export interface ServedPage {
-  readonly standIns: StandIns;
-  /** Of the app with the stand-ins' settings. */
-  readonly url: string;
-  /** What the pages of a test asked for. */
-  readonly requests: readonly { method: string; url: URL; headers: Record<string, string> }[];
-  /** What they complained of. */
-  readonly complaints: readonly string[];
-  /** Starts another app. */
-  readonly startApp: (settings: Readonly<Record<string, string>>) => Promise<App>;
-  readonly query: (sql: string) => Promise<Row[]>;
-  /** The newest first. */
-  readonly storedRuns: (job: JobType) => Promise<Row[]>;
-  readonly addRuns: (job: JobType, specs: readonly RunSpec[]) => Promise<void>;
-  /** A page that is closed after the test. */
-  readonly newPage: (options?: PageOptions) => Promise<Page>;
-  /**
-   * @param address what follows the function key, for example "&job=…"
-   * @param options with the url of another app
-   */
-  readonly open: (address?: string, options?: PageOptions & { readonly url?: string }) => Promise<Page>;
+interface AskedFor {
+  readonly method: string;
+  readonly url: URL;
+  readonly headers: Record<string, string>;
 }
 
 /** Starts all of it before the tests of a file, and forgets runs and reminders before each of them. */
-export function serveStatusPage(): ServedPage {
+export function serveStatusPage() {
   let sample: Sample;
   let app: App;
   let browser: Browser;
   /** Of the pages without options: a context costs more than a page, and the status page keeps nothing in it. */
   let shared: BrowserContext;
   const pages: Page[] = [];
-  const requests: { method: string; url: URL; headers: Record<string, string> }[] = [];
+  /** What the pages of a test asked for, and what they complained of. */
+  const requests: AskedFor[] = [];
   const complaints: string[] = [];
 
   beforeAll(async () => {
@@ -92,20 +75,22 @@ export function serveStatusPage(): ServedPage {
     );
   });
 
-  const served: ServedPage = {
-    requests,
-    complaints,
+  return {
+    requests: requests as readonly AskedFor[],
+    complaints: complaints as readonly string[],
     get standIns() {
       return sample.standIns;
     },
+    /** Of the app with the stand-ins' settings. */
     get url() {
       return app.url;
     },
-    startApp: (settings) => sample.startApp(settings),
-    query: (sql) => sample.query(sql),
-    storedRuns: (job) =>
+    startApp: (settings: Readonly<Record<string, string>>) => sample.startApp(settings),
+    query: (sql: string) => sample.query(sql),
+    /** The newest first. */
+    storedRuns: (job: JobType) =>
       sample.query(`SELECT * FROM dbo.JobRun WHERE Job_Type = '${job}' ORDER BY Started_At DESC, Id DESC;`),
-    async addRuns(Job_Type, specs) {
+    addRuns: async (Job_Type: JobType, specs: readonly RunSpec[]) => {
       const now = Date.now();
       const rows = specs.map(({ ago, took, ...rest }) => ({
         Job_Id: randomUUID(),
@@ -121,28 +106,40 @@ export function serveStatusPage(): ServedPage {
       }));
       await insertRows(sample.session, 'dbo.JobRun', rows);
     },
-    async newPage({ fakeClock = false, ...options } = {}) {
-      const plain = !fakeClock && Object.keys(options).length === 0;
-      const page = await (plain ? shared.newPage() : browser.newPage(options));
-      pages.push(page);
-      page.on('request', (request) =>
-        requests.push({ method: request.method(), url: new URL(request.url()), headers: request.headers() }),
-      );
-      page.on('console', (message) => {
-        // A refused request is one that a test asked for.
-        if (!message.text().includes('Failed to load resource')) complaints.push(message.text());
-      });
-      page.on('pageerror', (error) => complaints.push(error.message));
-      if (fakeClock) await page.clock.install();
-      return page;
-    },
-    async open(address = '', { url = app.url, ...options } = {}) {
-      const page = await served.newPage(options);
+    newPage,
+    /**
+     * @param address what follows the function key, for example "&job=…"
+     * @param options with the url of another app
+     */
+    open: async (
+      address = '',
+      { url = app.url, ...options }: PageOptions & { readonly url?: string } = {},
+    ) => {
+      const page = await newPage(options);
       await page.goto(`${url}/api/status?code=the-key${address}`);
       return page;
     },
   };
-  return served;
+
+  /** A page that is closed after the test. */
+  async function newPage({ fakeClock = false, ...options }: PageOptions = {}): Promise<Page> {
+    const plain = !fakeClock && Object.keys(options).length === 0;
+    const page = await (plain ? shared.newPage() : browser.newPage(options));
+    pages.push(page);
+    page.on('request', (request) =>
+      requests.push({ method: request.method(), url: new URL(request.url()), headers: request.headers() }),
+    );
+    page.on('console', (message) => {
+      // A refused request is one that a test asked for.
+      if (!message.text().includes('Failed to load resource')) complaints.push(message.text());
+    });
+    page.on('pageerror', (error) => complaints.push(error.message));
+    if (fakeClock) {
+      await page.clock.install();
+      await page.clock.pauseAt(Date.now() + second);
+    }
+    return page;
+  }
 }
 
 export const card = (page: Page, job: JobType): Locator =>
@@ -180,6 +177,11 @@ export async function pass(page: Page, ms: number): Promise<void> {
   await (await answered).finished();
   // The page brings it in after the answer has been read.
   await page.clock.runFor(1);
+}
+
+/** Lets the page refresh until it shows this: what it shows may be counted in the background. */
+export async function passUntil(page: Page, shown: Locator, ms = 2000): Promise<void> {
+  while ((await shown.count()) === 0) await pass(page, ms);
 }
 
 /** The page believes that nobody sees it, and rests. */
