@@ -1,6 +1,8 @@
 // The alert rules and whom they notify. Each rule compares one number of a query, per job, with a threshold; docs/operating.md
 // has a section for each, named as the rule. The state of a job is worked out by the app: the rules read what it reported
 // last.
+import { revocationJobTypes } from 'jobTypes.bicep'
+
 param environmentName string
 param location string
 param tags object
@@ -15,12 +17,10 @@ var error = 1
 var warning = 2
 var informational = 3
 
-var allJobs = ['*']
-var revocationJobs = ['RevokeExpiredDatabricksRequests', 'RevokeExpiredPalantirRequests']
-
 // The longest that Azure allows: so far back the newest state is looked for.
 var longest = 'P2D'
 
+// By default a rule looks at every job, each by itself, every quarter of an hour, as far back as Azure allows.
 var rules = [
   {
     name: 'silence'
@@ -31,7 +31,6 @@ var rules = [
     threshold: 0
     jobTypes: []
     window: silenceHours < 24 ? 'PT${silenceHours}H' : 'P${silenceHours / 24}D'
-    every: 'PT15M'
   }
   {
     name: 'overdue'
@@ -40,9 +39,6 @@ var rules = [
     query: loadTextContent('queries/jobStates.kql')
     measure: 'hoursOverdue'
     threshold: 1
-    jobTypes: allJobs
-    window: longest
-    every: 'PT15M'
   }
   {
     name: 'safety-stop'
@@ -51,9 +47,7 @@ var rules = [
     query: loadTextContent('queries/jobStates.kql')
     measure: 'safetyStops'
     threshold: 0
-    jobTypes: revocationJobs
-    window: longest
-    every: 'PT15M'
+    jobTypes: revocationJobTypes
   }
   {
     name: 'failed-twice'
@@ -62,9 +56,6 @@ var rules = [
     query: loadTextContent('queries/jobStates.kql')
     measure: 'failuresInARow'
     threshold: 1
-    jobTypes: allJobs
-    window: longest
-    every: 'PT15M'
   }
   {
     name: 'late-revocation'
@@ -73,9 +64,7 @@ var rules = [
     query: loadTextContent('queries/lateness.kql')
     measure: 'oldestDueMinutes'
     threshold: 180
-    jobTypes: revocationJobs
-    window: longest
-    every: 'PT15M'
+    jobTypes: revocationJobTypes
   }
   {
     name: 'rejected-mails'
@@ -84,9 +73,6 @@ var rules = [
     query: loadTextContent('queries/failedMails.kql')
     measure: 'rejectedPercent'
     threshold: 10
-    jobTypes: allJobs
-    window: longest
-    every: 'PT15M'
   }
   {
     name: 'stopped-early'
@@ -95,9 +81,6 @@ var rules = [
     query: loadTextContent('queries/jobStates.kql')
     measure: 'earlyStopsInARow'
     threshold: 2
-    jobTypes: allJobs
-    window: longest
-    every: 'PT15M'
   }
   {
     name: 'undeliverable-mails'
@@ -106,8 +89,6 @@ var rules = [
     query: loadTextContent('queries/failedMails.kql')
     measure: 'undeliverable'
     threshold: 0
-    jobTypes: allJobs
-    window: longest
     every: 'P1D'
   }
 ]
@@ -143,23 +124,17 @@ resource alertRules 'Microsoft.Insights/scheduledQueryRules@2026-03-01' = [
       scopes: [
         applicationInsightsId
       ]
-      evaluationFrequency: rule.every
-      windowSize: rule.window
+      evaluationFrequency: rule.?every ?? 'PT15M'
+      windowSize: rule.?window ?? longest
       criteria: {
         allOf: [
           {
             query: rule.query
             timeAggregation: 'Maximum'
             metricMeasureColumn: rule.measure
-            dimensions: empty(rule.jobTypes)
+            dimensions: rule.?jobTypes == []
               ? []
-              : [
-                  {
-                    name: 'jobType'
-                    operator: 'Include'
-                    values: rule.jobTypes
-                  }
-                ]
+              : [{ name: 'jobType', operator: 'Include', values: rule.?jobTypes ?? ['*'] }]
             operator: 'GreaterThan'
             threshold: rule.threshold
             failingPeriods: {
@@ -170,7 +145,7 @@ resource alertRules 'Microsoft.Insights/scheduledQueryRules@2026-03-01' = [
         ]
       }
       // A rule that is evaluated less often than every 12 hours cannot be stateful: it rings each time.
-      autoMitigate: rule.every != 'P1D'
+      autoMitigate: (rule.?every ?? '') != 'P1D'
       // Azure would run each query before the app has sent anything. The tests check them.
       skipQueryValidation: true
       actions: {

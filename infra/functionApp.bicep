@@ -1,4 +1,6 @@
 // The function app on the Flex Consumption plan, with all its app settings.
+import { jobTypes } from 'jobTypes.bicep'
+
 param name string
 param planName string
 param location string
@@ -51,12 +53,6 @@ var signInSettings = empty(signInClientId)
       WEBSITE_AUTH_AAD_ALLOWED_TENANTS: tenant().tenantId
     }
 
-var jobTypes = [
-  'RevokeExpiredDatabricksRequests'
-  'RevokeExpiredPalantirRequests'
-  'ExpiryNotificationDatabricksRequests'
-  'ExpiryNotificationPalantirRequests'
-]
 // Under the names that the portal uses: what is switched off or on there lasts until the next deployment.
 var disabledJobSettings = toObject(
   filter(map(split(disabledJobs, ','), name => trim(name)), name => !empty(name)),

@@ -1,5 +1,7 @@
 // The workbook "Access Expiry Jobs" of the Application Insights resource. Its queries are in queries/, where those in
 // braces ({Jobs}, {TimeRange:grain}, {AppAddress}) are the workbook's own parameters.
+import { jobTypes } from 'jobTypes.bicep'
+
 param environmentName string
 param location string
 param tags object
@@ -7,13 +9,6 @@ param applicationInsightsId string
 param workspaceId string
 param appAddress string
 param silenceHours int
-
-var jobs = [
-  'RevokeExpiredDatabricksRequests'
-  'RevokeExpiredPalantirRequests'
-  'ExpiryNotificationDatabricksRequests'
-  'ExpiryNotificationPalantirRequests'
-]
 
 // Azure makes the app's address up. It is put into the finished text, so that all else of it is known beforehand.
 var addressPlaceholder = 'https://app.invalid'
@@ -33,10 +28,6 @@ var events = {
 var inTimeRange = union(events, {
   noDataMessage: 'None in this time range.'
   timeContextFromParameter: 'TimeRange'
-})
-var mailLogs = union(inTimeRange, {
-  resourceType: 'microsoft.operationalinsights/workspaces'
-  crossComponentResources: [workspaceId]
 })
 var text = 1
 var hidden = 5
@@ -76,9 +67,87 @@ var linksToRuns = {
   ]
 }
 
+// What the workbook shows below the states, in the time range.
+var views = [
+  {
+    name: 'runs'
+    width: 'half'
+    title: 'Attempts by outcome'
+    query: loadTextContent('queries/runs.kql')
+    as: 'barchart'
+    with: { chartSettings: outcomeColours }
+  }
+  {
+    name: 'grants'
+    width: 'half'
+    title: 'Grants processed'
+    query: loadTextContent('queries/grants.kql')
+    as: 'barchart'
+  }
+  {
+    name: 'due'
+    width: 'half'
+    title: 'Grants due when a run began'
+    query: loadTextContent('queries/due.kql')
+    as: 'timechart'
+  }
+  {
+    name: 'latenessOverTime'
+    width: 'half'
+    title: 'Minutes that the oldest of them had been due'
+    query: loadTextContent('queries/latenessOverTime.kql')
+    as: 'timechart'
+  }
+  {
+    name: 'failedRuns'
+    title: 'Failed runs'
+    query: loadTextContent('queries/failedRuns.kql')
+    as: 'table'
+    with: { gridSettings: linksToRuns }
+  }
+  {
+    name: 'abandonedRuns'
+    title: 'Runs that were cut off'
+    query: loadTextContent('queries/abandonedRuns.kql')
+    as: 'table'
+    with: { gridSettings: linksToRuns }
+  }
+  {
+    name: 'failedMails'
+    width: 'half'
+    title: 'Reminders that failed in the newest run'
+    query: loadTextContent('queries/failedMails.kql')
+    as: 'table'
+  }
+  {
+    name: 'bounces'
+    width: 'half'
+    title: 'Messages accepted and not delivered'
+    query: loadTextContent('queries/bounces.kql')
+    as: 'table'
+    with: {
+      resourceType: 'microsoft.operationalinsights/workspaces'
+      crossComponentResources: [workspaceId]
+    }
+  }
+  {
+    name: 'durations'
+    title: 'Durations in minutes'
+    query: loadTextContent('queries/durations.kql')
+    as: 'table'
+    with: {
+      gridSettings: {
+        formatters: [
+          { columnMatch: 'p95Minutes', formatter: heatmap, formatOptions: { palette: 'yellowOrangeRed' } }
+        ]
+      }
+    }
+  }
+]
+
 var content = {
   version: 'Notebook/1.0'
-  items: [
+  items: concat([
     {
       type: 1
       name: 'title'
@@ -123,8 +192,8 @@ var content = {
             multiSelect: true
             quote: '\''
             delimiter: ','
-            jsonData: string(jobs)
-            value: jobs
+            jsonData: string(jobTypes)
+            value: jobTypes
           }
           {
             id: 'b3a4c1de-08f7-4c0a-9a3d-7d2b5e6f1c03'
@@ -156,102 +225,14 @@ var content = {
         }
       })
     }
+  ], map(views, view => union(
     {
       type: 3
-      name: 'runs'
-      customWidth: '50'
-      content: union(inTimeRange, {
-        title: 'Attempts by outcome'
-        query: loadTextContent('queries/runs.kql')
-        visualization: 'barchart'
-        chartSettings: outcomeColours
-      })
-    }
-    {
-      type: 3
-      name: 'grants'
-      customWidth: '50'
-      content: union(inTimeRange, {
-        title: 'Grants processed'
-        query: loadTextContent('queries/grants.kql')
-        visualization: 'barchart'
-      })
-    }
-    {
-      type: 3
-      name: 'due'
-      customWidth: '50'
-      content: union(inTimeRange, {
-        title: 'Grants due when a run began'
-        query: loadTextContent('queries/due.kql')
-        visualization: 'timechart'
-      })
-    }
-    {
-      type: 3
-      name: 'latenessOverTime'
-      customWidth: '50'
-      content: union(inTimeRange, {
-        title: 'Minutes that the oldest of them had been due'
-        query: loadTextContent('queries/latenessOverTime.kql')
-        visualization: 'timechart'
-      })
-    }
-    {
-      type: 3
-      name: 'failedRuns'
-      content: union(inTimeRange, {
-        title: 'Failed runs'
-        query: loadTextContent('queries/failedRuns.kql')
-        visualization: 'table'
-        gridSettings: linksToRuns
-      })
-    }
-    {
-      type: 3
-      name: 'abandonedRuns'
-      content: union(inTimeRange, {
-        title: 'Runs that were cut off'
-        query: loadTextContent('queries/abandonedRuns.kql')
-        visualization: 'table'
-        gridSettings: linksToRuns
-      })
-    }
-    {
-      type: 3
-      name: 'failedMails'
-      customWidth: '50'
-      content: union(inTimeRange, {
-        title: 'Reminders that failed in the newest run'
-        query: loadTextContent('queries/failedMails.kql')
-        visualization: 'table'
-      })
-    }
-    {
-      type: 3
-      name: 'bounces'
-      customWidth: '50'
-      content: union(mailLogs, {
-        title: 'Messages accepted and not delivered'
-        query: loadTextContent('queries/bounces.kql')
-        visualization: 'table'
-      })
-    }
-    {
-      type: 3
-      name: 'durations'
-      content: union(inTimeRange, {
-        title: 'Durations in minutes'
-        query: loadTextContent('queries/durations.kql')
-        visualization: 'table'
-        gridSettings: {
-          formatters: [
-            { columnMatch: 'p95Minutes', formatter: heatmap, formatOptions: { palette: 'yellowOrangeRed' } }
-          ]
-        }
-      })
-    }
-  ]
+      name: view.name
+      content: union(inTimeRange, { title: view.title, query: view.query, visualization: view.as }, view.?with ?? {})
+    },
+    view.?width == 'half' ? { customWidth: '50' } : {}
+  )))
   fallbackResourceIds: [applicationInsightsId]
   '$schema': 'https://github.com/Microsoft/Application-Insights-Workbooks/blob/master/schema/workbook.json'
 }

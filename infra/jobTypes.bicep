@@ -1,0 +1,6 @@
+// The four jobs.
+@export()
+var revocationJobTypes = ['RevokeExpiredDatabricksRequests', 'RevokeExpiredPalantirRequests']
+
+@export()
+var jobTypes = concat(revocationJobTypes, ['ExpiryNotificationDatabricksRequests', 'ExpiryNotificationPalantirRequests'])
