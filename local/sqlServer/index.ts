@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { existsSync, rmSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -42,7 +43,11 @@ export interface SqlServer {
   /** Forgets the faults that are ordered; what is held goes on. */
   clearFaults(): void;
   /** What GETUTCDATE() answers; it runs on in real time. */
-  readonly clock: { advance(ms: number): void; set(date: Date): void; now(): Date };
+  readonly clock: {
+    readonly advance: (ms: number) => void;
+    readonly set: (date: Date) => void;
+    readonly now: () => Date;
+  };
   readonly openSessions: number;
   /** SQLite's plan of a T-SQL text's statements, one line a step. Throws SqlError. */
   explain(sql: string, parameters?: ReceivedStatement['parameters']): string[];
@@ -50,73 +55,77 @@ export interface SqlServer {
   close(): Promise<void>;
 }
 
+/** The host's time, moved by tests. */
+function movableClock(): SqlServer['clock'] {
+  let offset = 0;
+  return {
+    now: () => new Date(Date.now() + offset),
+    advance: (ms) => void (offset += ms),
+    set: (date) => void (offset = date.getTime() - Date.now()),
+  };
+}
+
 /**
  * Starts the stand-in on a free port of 127.0.0.1, on a temporary SQLite file that is deleted on close. Rejects where the
  * certificate is unusable.
  */
 export async function startSqlServer(options: SqlServerOptions): Promise<SqlServer> {
+  const {
+    tls,
+    database = 'access',
+    logins = {},
+    acceptToken = () => false,
+    ignoreLockHints = false,
+  } = options;
   const directory = createTemporaryDirectory(existsSync('/dev/shm') ? '/dev/shm' : undefined);
   const file = join(directory, 'access.sqlite');
   const sqlite = openSqlite(file);
   Catalogue.create(sqlite);
   const statements: ReceivedStatement[] = [];
   const faults = new Faults();
-  const sessions = new Set<Session>();
-  let offset = 0;
-  let connections = 0;
-  const now = (): Date => new Date(Date.now() + offset);
+  const clock = movableClock();
   const host: Host = {
-    file,
-    now,
-    faults,
-    database: options.database ?? 'access',
-    ignoreLockHints: options.ignoreLockHints ?? false,
+    ...{ file, faults, database, logins, acceptToken, ignoreLockHints },
+    now: clock.now,
     lock: new WriterLock(),
     epoch: { value: 0 },
-    secureContext: createSecureContext({ ...options.tls, maxVersion: 'TLSv1.2' }),
-    logins: options.logins ?? {},
-    acceptToken: options.acceptToken ?? (() => false),
+    secureContext: createSecureContext({ ...tls, maxVersion: 'TLSv1.2' }),
     received: (statement) => statements.push(statement),
   };
+  const sessions = new Set<Session>();
+  let connections = 0;
   const server = createServer((socket) => {
     const session = new Session(socket, host, 50 + ++connections, () => sessions.delete(session));
     sessions.add(session);
   });
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', resolve);
-  });
+  await once(server.listen(0, '127.0.0.1'), 'listening');
   return {
     port: (server.address() as AddressInfo).port,
-    sqlite,
-    statements,
+    ...{ sqlite, statements, clock },
     clearStatements: () => void statements.splice(0),
     order: (fault) => faults.order(fault),
     clearFaults: () => faults.clear(),
-    clock: {
-      now,
-      advance: (ms) => void (offset += ms),
-      set: (date) => void (offset = date.getTime() - Date.now()),
-    },
     get openSessions() {
       return sessions.size;
     },
-    explain: (sql, parameters = []) => {
-      const executor = new Executor(file, host);
-      try {
-        return executor.explain(sql, parameters);
-      } finally {
-        executor.close();
-      }
-    },
+    explain: (sql, parameters = []) => explain(host, sql, parameters),
     close: async () => {
       faults.clear();
       const open = [...sessions];
       for (const { socket } of open) socket.destroy();
-      await new Promise<void>((resolve) => server.close(() => resolve()));
+      await once(server.close(), 'close');
       await Promise.all(open.map(({ queue }) => queue));
       sqlite.close();
       rmSync(directory, { recursive: true });
     },
   };
+}
+
+function explain(host: Host, sql: string, parameters: ReceivedStatement['parameters']): string[] {
+  const executor = new Executor(host.file, host);
+  try {
+    return executor.explain(sql, parameters);
+  } finally {
+    executor.close();
+  }
 }

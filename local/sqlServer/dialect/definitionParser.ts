@@ -3,7 +3,7 @@ import type { Definitions } from '../engine/ddl';
 import { sqlError } from '../errors';
 import { QueryParser } from './queryParser';
 
-/** A change of the catalogue; `temporary`: of temporary tables alone. */
+/** A change of the catalogue; `temporary`: only of temporary tables. */
 export interface Definition {
   readonly temporary: boolean;
   readonly define: (ddl: Definitions) => void;
@@ -203,9 +203,7 @@ export class DefinitionParser extends QueryParser {
 
   private permission(grant: boolean): Definition {
     const permissions = this.list(() => {
-      let permission = this.token('word');
-      while (!['(', ',', 'ON', 'TO', 'FROM'].some((end) => this.is(end)))
-        permission += ` ${this.token('word')}`;
+      const permission = this.token('word');
       if (!this.is('(')) return permission;
       return this.names().map((column) => `${permission} (${column})`);
     }).flat();

@@ -187,11 +187,7 @@ export abstract class ExpressionParser extends TokenReader {
       return expression((scope) => condition(`EXISTS (${query(scope).sql})`));
     }
     if (this.accept('CASE')) return this.case();
-    if (
-      token.kind === 'word' &&
-      this.peek(1).value === '(' &&
-      (this.isName() || /^(LEFT|RIGHT)$/.test(token.value))
-    )
+    if (token.kind === 'word' && this.peek(1).value === '(' && (this.isName() || token.value === 'LEFT'))
       return token.value === 'CAST' ? this.cast() : this.call();
     const column = [this.identifier()];
     while (this.accept('.')) column.push(this.identifier());

@@ -70,7 +70,6 @@ const SCALARS: Readonly<Record<string, (...args: Emitted[]) => Emitted>> = {
   RTRIM: (arg) => ofText(arg, `rtrim(${text(arg)}, ' ')`),
   REPLACE: (arg, old, by) => ofText(arg, `replace(${[arg, old, by].map(text).join(', ')})`),
   NCHAR: ({ sql }) => emitted(`char(${sql})`, nvarchar(1)),
-  RIGHT: (arg, length) => ofText(arg, `substr(${text(arg)}, -${length.sql})`),
   LEFT: (arg, length) => ofText(arg, `substr(${text(arg)}, 1, ${length.sql})`),
   HASHBYTES: (algorithm, { sql, type }) => {
     if (algorithm.sql !== quoteText('SHA2_256')) throw notServed(`HASHBYTES with ${algorithm.sql}`);

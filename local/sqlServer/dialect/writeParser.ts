@@ -1,10 +1,10 @@
 import { findColumn, integerKey, invalidColumn, type Column, type Table } from '../engine/catalogue';
-import { sqlError } from '../errors';
+import { notServed, sqlError } from '../errors';
 import { compiling, type Compile } from './compile';
 import { DefinitionParser } from './definitionParser';
 import { assignTo, predicate, value } from './operators';
-import { parseExpression, tableSource, tableSql } from './queryParser';
-import { quote, Scope, type Emission, type Emitted, type Expr } from './scope';
+import { tableSource, tableSql } from './queryParser';
+import { quote, Scope, type Emitted, type Expr } from './scope';
 
 function requireColumn(table: Table, name: string): Column {
   const column = findColumn(table, name);
@@ -12,9 +12,26 @@ function requireColumn(table: Table, name: string): Column {
   return column;
 }
 
-function defaultOf(column: Column, emission: Emission): string {
-  const expr = parseExpression(column.default?.text ?? 'NULL');
-  return assignTo(value(expr, new Scope(emission)), column.type).sql;
+/** The columns that an INSERT fills. Throws SqlError 207, 515, 544. */
+function filledColumns(table: Table, names: readonly string[] | undefined): readonly Column[] {
+  const columns = names
+    ? names.map((column) => requireColumn(table, column))
+    : table.columns.filter(({ identity }) => !identity);
+  if (columns.some(({ identity }) => identity)) throw sqlError(544, table.name);
+  for (const column of table.columns.filter((one) => !columns.includes(one) && !one.identity)) {
+    if (column.default) throw notServed(`a default value (${column.name})`);
+    if (!column.nullable) throw sqlError(515, column.name, table.name, 'INSERT');
+  }
+  return columns;
+}
+
+/** A value as one for that column. */
+function into(table: Table, column: Column, emitted: Emitted): Emitted {
+  if (!column.nullable && emitted.literal === null) throw sqlError(515, column.name, table.name, 'INSERT');
+  const assigned = assignTo(emitted, column.type);
+  if (column.name !== integerKey(table) || typeof assigned.literal === 'bigint') return assigned;
+  // SQLite would number the row itself where its integer key is NULL: text makes it refuse.
+  return { type: column.type, sql: `ifnull(${assigned.sql}, 'NULL')` };
 }
 
 /** Reads the statements that write rows. */
@@ -26,47 +43,25 @@ export class WriteParser extends DefinitionParser {
     const names = this.is('(') && !this.is('(', 'SELECT') ? this.names() : undefined;
     const row = () => this.parenthesised(() => this.list(() => this.expr()));
     const rows = this.accept('VALUES') ? this.list(row) : undefined;
-    const query = rows === undefined ? this.query() : undefined;
+    const query = rows ? undefined : this.query();
     return compiling((emission) => {
       const table = emission.context.catalogue.table(name);
-      const columns =
-        names?.map((column) => requireColumn(table, column)) ?? table.columns.filter((one) => !one.identity);
-      if (columns.some(({ identity }) => identity)) throw sqlError(544, table.name);
-      const rest = table.columns.filter((column) => !columns.includes(column) && !column.identity);
-      const missing = rest.find((column) => !column.nullable && !column.default);
-      if (missing) throw sqlError(515, missing.name, table.name, 'INSERT');
-      const defaults = rest.filter((column) => column.default);
-      const tail = defaults.map((column) => defaultOf(column, emission));
-      const key = integerKey(table);
-      /** SQLite would number the row itself where its integer key is NULL: text makes it refuse. */
-      const into = (emitted: Emitted, i: number): Emitted => {
+      const columns = filledColumns(table, names);
+      const convert = (emitted: Emitted, i: number): Emitted => {
         const column = columns[i];
-        if (column === undefined) return emitted;
-        if (!column.nullable && emitted.literal === null)
-          throw sqlError(515, column.name, table.name, 'INSERT');
-        const assigned = assignTo(emitted, column.type);
-        return column.name === key && typeof assigned.literal !== 'bigint'
-          ? { type: column.type, sql: `ifnull(${assigned.sql}, 'NULL')` }
-          : assigned;
+        return column ? into(table, column, emitted) : emitted;
       };
-      let source: string;
-      if (query) {
-        const selected = query({ emission }, { top: true, into });
-        if (selected.columns.length !== columns.length)
-          throw sqlError(selected.columns.length < columns.length ? 120 : 121);
-        source =
-          tail.length === 0
-            ? selected.sql
-            : `SELECT "__s".*, ${tail.join(', ')} FROM (${selected.sql}) AS "__s"`;
-      } else {
-        const tuples = rows?.map((row) => {
-          if (row.length !== columns.length) throw sqlError(row.length < columns.length ? 109 : 110);
-          const cells = row.map((expr, i) => into(value(expr, new Scope(emission)), i).sql);
-          return `(${[...cells, ...tail].join(', ')})`;
-        });
-        source = `VALUES ${tuples?.join(', ') ?? ''}`;
-      }
-      const list = [...columns, ...defaults].map((column) => quote(column.name)).join(', ');
+      const requireCount = (count: number, fewer: number, more: number): void => {
+        if (count !== columns.length) throw sqlError(count < columns.length ? fewer : more);
+      };
+      const tuples = rows?.map((cells) => {
+        requireCount(cells.length, 109, 110);
+        return `(${cells.map((cell, i) => convert(value(cell, new Scope(emission)), i).sql).join(', ')})`;
+      });
+      const selected = query?.({ emission }, { top: true, into: convert });
+      if (selected) requireCount(selected.columns.length, 120, 121);
+      const list = columns.map((column) => quote(column.name)).join(', ');
+      const source = selected?.sql ?? `VALUES ${tuples?.join(', ') ?? ''}`;
       return { sql: `INSERT INTO ${tableSql(table.name)} (${list}) ${source}`, columns: [], target: table };
     });
   }

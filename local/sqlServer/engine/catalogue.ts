@@ -86,8 +86,8 @@ const keyOf = (kind: Entry['kind'], name: string): string =>
  */
 export class Catalogue {
   private entries = new Map<string, Stored>();
-  private temporary: ReadonlyMap<string, Stored<Table>> = new Map();
-  private temporaryChanges = 0;
+  /** The session's temporary tables: put back when a transaction is rolled back. */
+  temporaryTables: ReadonlyMap<string, Stored<Table>> = new Map();
   private loadedAt = -1;
 
   constructor(
@@ -100,21 +100,6 @@ export class Catalogue {
     sqlite.exec(
       `CREATE TABLE IF NOT EXISTS __catalogue (id INTEGER PRIMARY KEY, kind TEXT, name TEXT, body BLOB)`,
     );
-  }
-
-  /** Changes whenever anything that this session compiled before may be out of date. */
-  get version(): string {
-    return `${this.epoch.value}.${this.temporaryChanges}`;
-  }
-
-  /** The session's temporary tables: put back when a transaction is rolled back. */
-  get temporaryTables(): ReadonlyMap<string, Stored<Table>> {
-    return this.temporary;
-  }
-
-  set temporaryTables(tables: ReadonlyMap<string, Stored<Table>>) {
-    if (tables !== this.temporary) this.temporaryChanges++;
-    this.temporary = tables;
   }
 
   changed(): void {

@@ -6,25 +6,16 @@ import { parseDateString, roundTo } from './dates';
 const BITS: Readonly<Record<string, number>> = { smallint: 16, int: 32, bigint: 64 };
 const GUID = /^\{?([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})\}?/i;
 
-/** Code page 1252 from 0x80 to 0x9f; the rest of it is Latin-1. */
-const HIGH_CP1252 = '€\u0081‚ƒ„…†‡ˆ‰Š‹Œ\u008dŽ\u008f\u0090‘’“”•–—˜™š›œ\u009džŸ';
-const IN_HIGH_CP1252 = new RegExp(`[${HIGH_CP1252}]`, 'g');
-const NOT_IN_CP1252 = new RegExp(`[^\\u0000-\\u00ff${HIGH_CP1252}]`, 'g');
+const cp1252 = new TextDecoder('windows-1252');
+const CP1252_BYTES = new Map(
+  Array.from({ length: 256 }, (_, byte) => [cp1252.decode(Uint8Array.of(byte)), byte] as const),
+);
+
+export const fromCp1252 = (bytes: Uint8Array): string => cp1252.decode(bytes);
 
 /** What code page 1252 lacks becomes a question mark in a VARCHAR. */
-const toVarchar = (text: string): string => text.replace(NOT_IN_CP1252, '?');
-
-export function toCp1252(text: string): Buffer {
-  const plain = toVarchar(text).replace(IN_HIGH_CP1252, (character) =>
-    String.fromCharCode(0x80 + HIGH_CP1252.indexOf(character)),
-  );
-  return Buffer.from(plain, 'latin1');
-}
-
-export const fromCp1252 = (bytes: Buffer): string =>
-  bytes
-    .toString('latin1')
-    .replace(/[\u0080-\u009f]/g, (character) => HIGH_CP1252.charAt(character.charCodeAt(0) - 0x80));
+export const toCp1252 = (text: string): Buffer =>
+  Buffer.from(text.split('').map((unit) => CP1252_BYTES.get(unit) ?? 0x3f));
 
 const GUID_GROUPS = [[0, 4] as const, [4, 6] as const, [6, 8] as const];
 
@@ -65,7 +56,7 @@ export function convert(value: SqlValue, from: SqlType, to: SqlType): SqlValue {
 function fit(text: string, to: SqlType): string {
   const length = to.length ?? 30;
   const cut = length === -1 ? text : text.slice(0, length);
-  return isUnicode(to) ? cut : toVarchar(cut);
+  return isUnicode(to) ? cut : fromCp1252(toCp1252(cut));
 }
 
 function toInteger(value: SqlValue, from: SqlType, to: SqlType): bigint {

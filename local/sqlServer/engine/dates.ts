@@ -5,6 +5,7 @@ import type { SqlType } from '../sqlTypes';
 
 const TICKS_PER_SECOND = 10_000_000;
 const TICKS_PER_DAY = 86_400 * TICKS_PER_SECOND;
+const MS_PER_DAY = 86_400_000;
 
 /** Days since 1970-01-01 and 100 ns ticks since midnight. */
 export interface Moment {
@@ -12,41 +13,20 @@ export interface Moment {
   readonly ticks: number;
 }
 
-const digits = (text: string, from: number, to: number): number => {
-  let value = 0;
-  for (let i = from; i < to; i++) value = value * 10 + text.charCodeAt(i) - 48;
-  return value;
-};
-const pad = (value: number, width: number): string => String(value).padStart(width, '0');
-
-/** Days since 1970-01-01 (after Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms"; ten times as fast as a Date). */
-function daysFromCivil(year: number, month: number, day: number): number {
-  const y = month <= 2 ? year - 1 : year;
-  const dayOfYear = Math.floor((153 * (month + (month > 2 ? -3 : 9)) + 2) / 5) + day - 1;
-  return 365 * y + Math.floor(y / 4) - Math.floor(y / 100) + Math.floor(y / 400) + dayOfYear - 719468;
-}
-
-function civil(days: number): { year: number; month: number; day: number } {
-  const date = new Date(days * 86_400_000);
-  return { year: date.getUTCFullYear(), month: date.getUTCMonth() + 1, day: date.getUTCDate() };
-}
-
 export function parseMoment(text: string): Moment {
-  const seconds = digits(text, 11, 13) * 3600 + digits(text, 14, 16) * 60 + digits(text, 17, 19);
-  return {
-    days: daysFromCivil(digits(text, 0, 4), digits(text, 5, 7), digits(text, 8, 10)),
-    ticks: seconds * TICKS_PER_SECOND + digits(text, 20, 27),
-  };
+  const ms = Date.parse(`${text.slice(0, 10)}T${text.slice(11, 19)}Z`);
+  const days = Math.floor(ms / MS_PER_DAY);
+  return { days, ticks: (ms - days * MS_PER_DAY) * 10_000 + Number(text.slice(20)) };
 }
 
-export function formatMoment(moment: Moment): string {
-  const overflow = Math.floor(moment.ticks / TICKS_PER_DAY);
-  const { year, month, day } = civil(moment.days + overflow);
-  if (!(year >= 1 && year <= 9999)) throw sqlError(517);
-  const ticks = moment.ticks - overflow * TICKS_PER_DAY;
+/** Throws SqlError 517 outside the years 1 to 9999. */
+export function formatMoment({ days, ticks }: Moment): string {
   const seconds = Math.floor(ticks / TICKS_PER_SECOND);
-  const time = `${pad(Math.floor(seconds / 3600), 2)}:${pad(Math.floor(seconds / 60) % 60, 2)}:${pad(seconds % 60, 2)}`;
-  return `${pad(year, 4)}-${pad(month, 2)}-${pad(day, 2)} ${time}.${pad(ticks % TICKS_PER_SECOND, 7)}`;
+  const date = new Date(days * MS_PER_DAY + seconds * 1000);
+  const year = date.getUTCFullYear();
+  if (!(year >= 1 && year <= 9999)) throw sqlError(517);
+  const fraction = String(ticks - seconds * TICKS_PER_SECOND).padStart(7, '0');
+  return `${date.toISOString().slice(0, 19).replace('T', ' ')}.${fraction}`;
 }
 
 export const fromDate = (date: Date): string => `${date.toISOString().slice(0, 23).replace('T', ' ')}0000`;
@@ -70,10 +50,10 @@ export function parseDateString(text: string, type: SqlType): string {
   );
   if (match === null) throw sqlError(241);
   const [, year = '', month = '', day = '', hour = '00', minute = '00', second = '00', fraction = ''] = match;
-  const date = civil(daysFromCivil(Number(year), Number(month), Number(day)));
-  const real = date.month === Number(month) && date.day === Number(day);
-  if (!real || Number(hour) > 23 || Number(minute) > 59 || Number(second) > 59) throw sqlError(241);
-  return roundTo(`${year}-${month}-${day} ${hour}:${minute}:${second}.${fraction.padEnd(7, '0')}`, type);
+  const written = `${year}-${month}-${day}T${hour}:${minute}:${second}`;
+  const date = new Date(`${written}Z`);
+  if (Number.isNaN(date.getTime()) || !date.toISOString().startsWith(written)) throw sqlError(241);
+  return roundTo(`${written.replace('T', ' ')}.${fraction.padEnd(7, '0')}`, type);
 }
 
 const TICKS: Readonly<Record<string, number>> = {

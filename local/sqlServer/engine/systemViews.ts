@@ -45,7 +45,7 @@ const objects = `(
 const objectColumns = `name sysname = o.name; object_id int = o.id; schema_id int = 1; parent_object_id int = o.parent;
       type varchar(2) = o.type;
       type_desc nvarchar(60) = '{"U":"USER_TABLE","V":"VIEW","PK":"PRIMARY_KEY_CONSTRAINT","UQ":"UNIQUE_CONSTRAINT","F":"FOREIGN_KEY_CONSTRAINT","C":"CHECK_CONSTRAINT","D":"DEFAULT_CONSTRAINT"}' ->> o.type;
-      is_ms_shipped bit = 0; is_disabled bit = 0; is_not_trusted bit = 0`;
+      is_ms_shipped bit = 0; is_disabled bit = 0`;
 
 const typeName = `c.value ->> '$.type.name'`;
 const length = `c.value ->> '$.type.length'`;
@@ -54,7 +54,7 @@ const columns = `object_id int = e.id; name sysname = c.value ->> 'name'; column
       max_length smallint = ifnull(iif(${typeName} = 'nvarchar', max(-1, 2 * (${length})), ${length}), ${byType('bytes')} (${typeName}));
       scale tinyint = ifnull(c.value ->> '$.type.scale', 0);
       collation_name sysname = iif(${length} IS NULL, NULL, iif(c.value ->> 'collation' = 'BINARY', 'Latin1_General_BIN2', 'SQL_Latin1_General_CP1_CI_AS'));
-      is_nullable bit = c.value ->> 'nullable'; is_identity bit = c.value ->> 'identity'; is_computed bit = 0;
+      is_nullable bit = c.value ->> 'nullable'; is_identity bit = c.value ->> 'identity';
       encryption_type int = NULL; encryption_type_desc nvarchar(60) = NULL`;
 const columnRows = `${entries('table', 'view')}, ${members('columns')} AS c`;
 

@@ -26,8 +26,6 @@ export interface Run {
   readonly response: Response;
   readonly signal: AbortSignal;
   readonly variables: Variables;
-  /** The names and types of the variables, for what was compiled before. */
-  signature: string;
 }
 
 class EndOfBatch extends Error {}
@@ -52,7 +50,6 @@ export class Executor {
   private changedCatalogue = false;
   private temporaryBefore: Catalogue['temporaryTables'];
   private rowCount = 0;
-  private readonly compiled = new WeakMap<Compile, { signature: string; compiled: Compiled }>();
 
   constructor(
     file: string,
@@ -70,7 +67,7 @@ export class Executor {
     const { catalogue } = this.connection;
     const [{ xactAbort }, temporary] = [this, catalogue.temporaryTables];
     const variables: Variables = new Map(parameters?.map((parameter) => [parameter.name, { ...parameter }]));
-    const run = { response, signal, variables, signature: signatureOf(variables) };
+    const run = { response, signal, variables };
     try {
       await this.statements(parseBatch(sql), run);
     } catch (error) {
@@ -132,7 +129,6 @@ export class Executor {
   }
 
   private async statement(statement: Statement, run: Run): Promise<void> {
-    const { response } = run;
     switch (statement.kind) {
       case 'block':
         return this.statements(statement.statements, run);
@@ -152,40 +148,45 @@ export class Executor {
         for (const { name, type, initial } of statement.variables) {
           if (run.variables.has(name)) throw sqlError(134, name);
           run.variables.set(name, { type, value: initial ? this.evaluate(initial, run) : null });
-          run.signature = signatureOf(run.variables);
         }
         return;
+      case 'assign': {
+        const value = this.evaluate(statement.value, run);
+        Object.assign(run.variables.get(statement.name) ?? {}, { value });
+        this.rowCount = 1;
+        return;
+      }
     }
+    await this.control(statement, run);
+    this.rowCount = 0;
+  }
+
+  /** Statements that neither read nor write rows. */
+  private async control(
+    statement: Exclude<Statement, Dml | { kind: 'block' | 'if' | 'declare' | 'assign' }>,
+    run: Run,
+  ): Promise<void> {
+    const { response } = run;
     switch (statement.kind) {
       case 'begin':
         this.begin(response);
-        break;
+        return;
       case 'commit':
-        await this.commit(response);
-        break;
+        return this.commit(response);
       case 'rollback':
         if (!this.inTransaction) throw sqlError(3903);
         this.rollback(response);
-        break;
-      case 'assign': {
-        const variable = run.variables.get(statement.name);
-        const value = this.evaluate(statement.value, run);
-        if (variable) variable.value = value;
-        break;
-      }
+        return;
       case 'option':
         if (statement.name === 'XACT_ABORT') this.xactAbort = statement.value === 'ON';
-        response.statementDone();
         break;
       case 'print':
         response.info(String(this.evaluate(statement.value, run) ?? ''));
-        response.statementDone();
         break;
       case 'define':
         await this.writing(run, statement.temporary, () => this.define(statement, run));
-        response.statementDone();
     }
-    this.rowCount = statement.kind === 'assign' ? 1 : 0;
+    response.statementDone();
   }
 
   private define({ define, temporary }: Extract<Statement, { kind: 'define' }>, run: Run): void {
@@ -280,15 +281,6 @@ export class Executor {
     return { catalogue, variables, waited, ignoreLockHints: this.shared.ignoreLockHints };
   }
 
-  private compile(compile: Compile, run: Run, waited = false): Compiled {
-    const signature = `${this.connection.catalogue.version};${waited};${run.signature}`;
-    const known = this.compiled.get(compile);
-    if (known?.signature === signature) return known.compiled;
-    const compiled = compile(this.context(run, waited));
-    this.compiled.set(compile, { signature, compiled });
-    return compiled;
-  }
-
   private bind(compiled: Compiled, run: Run): Values {
     return Object.fromEntries(compiled.bindings.map((name) => [name, this.bound(name, run)]));
   }
@@ -315,7 +307,7 @@ export class Executor {
   }
 
   private async select(statement: Dml, run: Run): Promise<void> {
-    const compiled = this.compile(statement.compile, run);
+    const compiled = statement.compile(this.context(run));
     const { response } = run;
     response.columns(compiled.columns);
     const rows = this.connection.rows(compiled, this.bind(compiled, run));
@@ -337,11 +329,11 @@ export class Executor {
 
   private async write(statement: Dml, run: Run): Promise<void> {
     const verb = statement.kind.toUpperCase();
-    const before = this.compile(statement.compile, run);
+    const before = statement.compile(this.context(run));
     const temporary = before.target?.name.startsWith('#') ?? false;
     const values = this.bind(before, run);
     const count = await this.writing(run, temporary, (waited) => {
-      const compiled = waited ? this.compile(statement.compile, run, true) : before;
+      const compiled = waited ? statement.compile(this.context(run, true)) : before;
       return this.connection.write(compiled, values, verb);
     });
     this.rowCount = count;
@@ -350,7 +342,7 @@ export class Executor {
 
   /** The value of a query of one row and column. */
   private evaluate(compile: Compile, run: Run): SqlValue {
-    const compiled = this.compile(compile, run);
+    const compiled = compile(this.context(run));
     return this.connection.value(compiled, this.bind(compiled, run));
   }
 
@@ -380,6 +372,3 @@ function quoting(error: unknown, { text }: Statement): unknown {
   if (!(error instanceof SqlError) || error.number !== 40514 || error.message.includes(text)) return error;
   return notServed(error.message.replace(/^The SQL stand-in does not serve /, ''), text);
 }
-
-const signatureOf = (variables: Variables): string =>
-  [...variables].map(([name, { type }]) => `${name} ${JSON.stringify(type)}`).join();
