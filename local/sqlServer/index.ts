@@ -65,6 +65,15 @@ function movableClock(): SqlServer['clock'] {
   };
 }
 
+/** An empty database in a temporary directory, in memory where the system has a directory for that. */
+function createFile() {
+  const directory = createTemporaryDirectory(existsSync('/dev/shm') ? '/dev/shm' : undefined);
+  const file = join(directory, 'access.sqlite');
+  const sqlite = openSqlite(file);
+  Catalogue.create(sqlite);
+  return { directory, file, sqlite };
+}
+
 /**
  * Starts the stand-in on a free port of 127.0.0.1, on a temporary SQLite file that is deleted on close. Rejects where the
  * certificate is unusable.
@@ -77,10 +86,7 @@ export async function startSqlServer(options: SqlServerOptions): Promise<SqlServ
     acceptToken = () => false,
     ignoreLockHints = false,
   } = options;
-  const directory = createTemporaryDirectory(existsSync('/dev/shm') ? '/dev/shm' : undefined);
-  const file = join(directory, 'access.sqlite');
-  const sqlite = openSqlite(file);
-  Catalogue.create(sqlite);
+  const { directory, file, sqlite } = createFile();
   const statements: ReceivedStatement[] = [];
   const faults = new Faults();
   const clock = movableClock();
