@@ -23,8 +23,8 @@ export function registerLog(): void {
 }
 
 /**
- * Logs one record in the invocation that calls this. Outside of one the host takes console output alone, each of its
- * lines as information.
+ * Logs one record in the invocation that calls this. Outside of one, only console output reaches the host, each
+ * line as information.
  */
 export const log: Log = (message, level) => {
   const context = invocation.getStore();

@@ -97,7 +97,7 @@ function adviceWithout(known: readonly string[]): string {
 }
 
 /**
- * Whether the headers say that a body follows. The Functions host hands on only one with a Content-Length above 0
+ * Whether the headers say that a body follows. The Functions host passes on only a body with a Content-Length above 0
  * (azure-functions-nodejs-worker, issue 524).
  */
 function announcesBody({ headers }: HttpRequest): boolean {

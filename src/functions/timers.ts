@@ -11,7 +11,7 @@ export function registerTimers(): void {
       handler: (_timer, context) =>
         inInvocation(context, async () => {
           const result = await runTracked(job, { trigger: 'timer' });
-          // Thrown so that the host counts the invocation as failed; the next slot fires all the same.
+          // Thrown so that the host counts the invocation as failed; the next slot still fires.
           if (result.kind === 'finished' && result.run.status === 'Failed') {
             const { run, error } = result;
             throw new Error(`Run ${run.jobId} failed: ${run.message ?? ''}`, { cause: error });

@@ -127,7 +127,7 @@ describe('POST /api/jobs/{jobType}/runs', () => {
     expect(sample.standIns.email.messages).toHaveLength(sent);
   });
 
-  test('a notification run tells what was processed and what failed', async () => {
+  test('a notification run reports what was processed and what failed', async () => {
     const { count } = await preview(notifyDatabricks);
     const { status, body } = await post(notifyDatabricks);
     expect(status).toBe(200);
@@ -180,7 +180,7 @@ describe('POST /api/jobs/{jobType}/runs', () => {
     expect(Math.max(...times('startedAt'))).toBeLessThan(Math.min(...times('completedAt')));
   });
 
-  test('a dry run tells how many are due and the first 100 by expiry, writes nothing and takes no lock', async () => {
+  test('a dry run reports how many are due and the first 100 by end, writes nothing and takes no lock', async () => {
     const hold = holdNextRun();
     const running = post(revokeDatabricks);
     await hold.held;
@@ -571,7 +571,7 @@ describe('A body', () => {
     expect(await storedRuns()).toEqual([]);
   });
 
-  test('that nobody announced is no body: a POST without one runs the job', async () => {
+  test('may be absent: a POST without one runs the job', async () => {
     const answer = await send(revokeDatabricks, { headers: { 'Content-Type': 'application/json' } });
     expect([answer.status, JSON.parse(answer.body)]).toEqual([
       200,
@@ -721,7 +721,7 @@ describe('with one wrong setting', () => {
     expect((await misconfigured.call('/api/status')).status).toBe(200);
   });
 
-  test('the jobs that it stops are Misconfigured, with the reason; a wrong schedule stops its timer alone', async () => {
+  test('the jobs that it stops are Misconfigured, with the reason; a wrong schedule stops only its timer', async () => {
     const { body } = await call('/api/jobs', 'GET', misconfigured);
     const reason = 'It cannot run: EMAIL_SENDER_ADDRESS is malformed: expected an email address';
     expect((body.jobs as Body[]).map(({ state, stateReason }) => [state, stateReason])).toEqual([
@@ -732,7 +732,7 @@ describe('with one wrong setting', () => {
     ]);
   });
 
-  test('what is due is counted of the jobs of which it is known', async () => {
+  test('what is due is counted for the jobs where it is known', async () => {
     const wrong = await sample.startApp({ NOTIFICATION_LEAD_DAYS: 'soon' });
     const { status, body } = await call('/api/jobs?due=true', 'GET', wrong);
     expect(status).toBe(200);
@@ -758,7 +758,7 @@ describe('with one wrong setting', () => {
   });
 });
 
-test('an app without its settings answers with 500, which names every one, and finds its functions all the same', async () => {
+test('an app without its settings answers with 500, which names every one, and still finds its functions', async () => {
   const missing = ['SQL_SERVER', 'SQL_DATABASE', 'EMAIL_ENDPOINT', 'EMAIL_SENDER_ADDRESS'];
   const bare = await sample.startApp({
     ...Object.fromEntries(missing.map((name) => [name, ''])),

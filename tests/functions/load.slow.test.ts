@@ -25,7 +25,7 @@ async function untilSessions(count: number): Promise<void> {
   while (sessions() !== count) await setTimeout(10);
 }
 
-test('previews have 4 sessions; more wait a little and are told that the app is busy, while runs and pages go on', async () => {
+test('previews have 4 sessions; others wait a little and get 503, while runs and pages go on', async () => {
   const hold = sample.standIns.sql.order({ kind: 'hold', match: /AS ReadAt/, times: 4 });
   const previews = Array.from({ length: 4 }, () => app.call(`${notify}?dryRun=true`, post));
   await untilSessions(4);
@@ -55,7 +55,7 @@ test('a preview that waits gets the session of one that has ended', async () => 
   for (const answer of await Promise.all(previews)) expect(answer.status).toBe(200);
 });
 
-test('runs have 8 sessions, and of many at once one runs while the others are told so', async () => {
+test('runs have 8 sessions; of many at once one runs, and the others get 409', async () => {
   const hold = sample.standIns.sql.order({ kind: 'hold', match: /INSERT INTO dbo\.JobRun/, times: 8 });
   const runs = Array.from({ length: 20 }, () => app.call(revoke, post));
   await untilSessions(8);

@@ -107,7 +107,7 @@ describe('An error of the server', () => {
   const quoted = 'jane.doe@example.com';
 
   test.each([220, 245, 2628, 9819, 13609, 50000])(
-    '%d, whose text may quote data, is told by its number',
+    '%d, whose text may quote data, is reported by its number',
     async (number) => {
       sample.standIns.sql.order({
         kind: 'error',
@@ -134,7 +134,7 @@ describe('An error of the server', () => {
     expect(run.message).toMatch(/^Invalid object name 'dbo\.Gone'\. .*\(SQL error 208 in \w+\)/);
   });
 
-  test('at sign-in is told by its number too, and is not printed with its cause', async () => {
+  test('at sign-in is reported by its number too, and is not printed with its cause', async () => {
     const message = `Logon failed: ${quoted}`;
     sample.standIns.sql.order({ kind: 'refuseLogin', number: 17892, message });
     const response = await app.call('/api/jobs');

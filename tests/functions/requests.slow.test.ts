@@ -232,7 +232,7 @@ describe('a reminder by hand', () => {
     return grants.find(({ failure }) => failure === null)?.requestId ?? 0;
   }
 
-  test('is answered with 200 once it is sent and recorded, and with 409 for ten minutes after; it is no run', async () => {
+  test('is answered with 200 once it is sent and recorded, and with 409 for ten minutes after; it is not a run', async () => {
     const id = await dueRequest();
     const sent = await post(`databricks/${id}`);
     expect(sent).toMatchObject({

@@ -85,7 +85,7 @@ test('a run has the rows that it wrote, and neither those of the run before it n
   expect((await details(revocation.type, third.jobId)).rows).toHaveLength(7);
 });
 
-test('beside a run is the one before it; the first has none', async () => {
+test('a run comes with the previous one; the first has none', async () => {
   const first = await run(revocation.type);
   await run(notification.type);
   const second = await run(revocation.type);

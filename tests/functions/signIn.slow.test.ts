@@ -26,7 +26,7 @@ const reader = { ...bob, 'x-ms-client-principal': principal(['Reader']) };
 const signIn = { HTTP_AUTHORIZATION: 'signIn', WEBSITE_AUTH_ENABLED: 'True' };
 
 let sample: Sample;
-/** Answers those alone who are signed in. */
+/** Answers only people who are signed in. */
 let app: App;
 beforeAll(async () => {
   sample = await startSample();
@@ -63,17 +63,17 @@ test('a signed-in operator is named in the run’s message and in the log, and w
   await running;
 });
 
-test('without App Service authentication the header is anybody’s, and names nobody', async () => {
+test('without App Service authentication the header is not believed', async () => {
   await expect(messageOfRun(await sample.startApp())).resolves.toBe('Started by hand.');
 });
 
-test('with authentication beside the key the name is known and nobody has to be signed in', async () => {
+test('with a key and authentication the name is known, and signing in is optional', async () => {
   const beside = await sample.startApp({ WEBSITE_AUTH_ENABLED: 'True' });
   await expect(messageOfRun(beside)).resolves.toBe('Started by hand by ada@example.com.');
   await expect(messageOfRun(beside, {})).resolves.toBe('Started by hand.');
 });
 
-test('where keys are, the portal’s Test/Run is no stranger', async () => {
+test('with a key, the portal’s Test/Run may run a job', async () => {
   const keyed = await sample.startApp();
   const headers = {
     origin: 'https://portal.azure.com',
@@ -94,7 +94,7 @@ test('a name is kept short and in one line', async () => {
 describe('HTTP_AUTHORIZATION=signIn', () => {
   const paths = ['/api/status', '/api/jobs', runs];
 
-  test('answers those alone who are signed in, the page with their name', async () => {
+  test('answers only people who are signed in, the page with their name', async () => {
     for (const path of paths) {
       expect((await app.call(path)).status).toBe(401);
       expect((await app.call(path, { headers: ada })).status).toBe(200);
@@ -120,7 +120,7 @@ describe('HTTP_AUTHORIZATION=signIn', () => {
     ]);
   });
 
-  test('answers nobody while App Service authentication is off, and says what to do', async () => {
+  test('refuses everybody while App Service authentication is off, and says what to do', async () => {
     const unvouched = await sample.startApp({ HTTP_AUTHORIZATION: 'signIn' });
     for (const path of paths) {
       const answer = await unvouched.call(path, { headers: ada });
@@ -176,7 +176,7 @@ describe('HTTP_AUTHORIZATION=signIn', () => {
   test.each([
     ['another site asks', { 'sec-fetch-site': 'cross-site' }, 403],
     ['a neighbouring site asks', { 'sec-fetch-site': 'same-site' }, 403],
-    ['an old browser tells another origin', { origin: 'https://example.com' }, 403],
+    ['an old browser sends another origin', { origin: 'https://example.com' }, 403],
     ['an origin is hidden', { origin: 'null' }, 403],
     [
       'the portal asks with a cookie',
@@ -197,7 +197,7 @@ describe('HTTP_AUTHORIZATION=signIn', () => {
     expect(await sample.query('SELECT Id FROM dbo.JobRun;')).toHaveLength(status === 200 ? 1 : 0);
   });
 
-  test('an old browser that tells the app’s own origin is let in', async () => {
+  test('an old browser that sends the app’s own origin is let in', async () => {
     const given = { method: 'POST', headers: { ...ada, origin: app.url } };
     expect((await sendRaw(`${app.url}${runs}`, given)).status).toBe(200);
   });
@@ -207,7 +207,7 @@ describe('HTTP_AUTHORIZATION=signIn', () => {
     ['key', 'function'],
     ['anonymous', 'function'],
     ['', 'function'],
-  ])('as "%s" the platform is told to ask for: %s', (HTTP_AUTHORIZATION, authLevel) => {
+  ])('as "%s" sets the authorization level %s', (HTTP_AUTHORIZATION, authLevel) => {
     const http = registeredFunctions({ ...process.env, HTTP_AUTHORIZATION })
       .flatMap(({ bindings }) => Object.values(bindings))
       .filter(({ type }) => type === 'httpTrigger');

@@ -6,8 +6,8 @@ import type { JobState } from '../../jobs/jobStates';
 import type { Services } from '../../services';
 
 /**
- * Counting what is due searches a site's own tables. A job that runs is counted at most so often, one that does not so
- * much more seldom, in ms; and neither more often than for a hundredth of the time.
+ * Counting what is due searches a site's own tables. Minimum intervals in ms; and no job is counted for more than a
+ * hundredth of the time.
  */
 const countEveryMs = { running: 10_000, idle: 5 * 60_000 };
 const shareOfTime = 100;
@@ -43,7 +43,7 @@ let counting: Promise<void> | undefined;
 
 /**
  * What is due of each job, as it was last counted by the job's own due query.
- * @param onError is told of a count that failed: it is tried again when the next is due
+ * @param onError receives the error of a failed count, which is tried again when the next is due
  */
 export async function readDueCounts(
   services: Services,
@@ -78,7 +78,7 @@ function isOld(state: JobState, now: number): boolean {
   return entry.jobId !== newestRun(state) || age >= countEveryMs[state.activeRun ? 'running' : 'idle'];
 }
 
-/** One job after the other, in one session: previews find the others free. */
+/** One job after the other, in one session: the others stay free for previews. */
 async function countDue({ clock, database, settings }: Services, states: readonly JobState[]): Promise<void> {
   const begun = states.map((state) => {
     const before = entries.get(state.job.type);

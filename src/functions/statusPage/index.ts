@@ -44,8 +44,8 @@ import style from './style.css?inline';
 const assets = { style, script };
 
 /**
- * GET /api/status: the four jobs at a glance, as a page for operators. ?job= opens a job's runs beside them, and
- * ?runs=all those of all jobs, with &outcome= and &trigger= some of them; ?job=&preview= what a run would do now, ?run=
+ * GET /api/status: the four jobs at a glance, as a page for operators. ?job= opens a job's runs, and
+ * ?runs=all those of all jobs, filtered by &outcome= and &trigger=; ?job=&preview= what a run would do now, ?run=
  * one run, ?search= the requests that it finds, and ?request= one of them. The page's script asks with the header
  * X-Fragment for the content alone: "page" with the panel, "cards" without.
  */
@@ -90,7 +90,7 @@ export const getStatus: Handler = async (request, context) => {
     const problem = {
       title,
       detail,
-      // What was asked for will not be there: the page without it is.
+      // The address will not work later either; the page without it does.
       ...(status < 500 && {
         way: { href: linkWith(queryOf(request).get('code'))({}), text: 'Open the status page' },
       }),
@@ -100,7 +100,7 @@ export const getStatus: Handler = async (request, context) => {
   }
 };
 
-/** Who may not see the page gets one all the same, with the way in. */
+/** A page for people who may not see the status page, with a link to sign in. */
 export const refuseStatus: RefusalHandler = async (request, refusal) => {
   const { status, title, detail } = toProblem(refusal);
   const { appService } = (await getServices()).settings;
@@ -115,7 +115,7 @@ export const refuseStatus: RefusalHandler = async (request, refusal) => {
 };
 
 /**
- * What the address asks to be shown beside the cards.
+ * The panel that the address names.
  * @throws RequestError where it names what does not exist
  */
 async function readPanel(

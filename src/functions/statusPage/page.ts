@@ -26,11 +26,9 @@ export interface StatusPage extends View {
   readonly operator: string | undefined;
   /** The job whose panel is open. */
   readonly selected: Job | undefined;
-  /** What is open beside the cards. */
   readonly panel: Panel | undefined;
 }
 
-/** What a browser needs beside the page's content. */
 export interface Assets {
   readonly style: string;
   readonly script: string;
@@ -123,7 +121,7 @@ function renderSettingProblems(problems: Settings['problems']): SafeHtml | null 
 }
 
 function renderPanel(panel: Panel, view: View): SafeHtml {
-  // What is read from the site's own tables stays as it was read: it is not asked for again by itself.
+  // A panel that searches the site's own tables is not refreshed automatically.
   const still = panel.kind === 'runs' ? isFiltered(panel) : panel.kind !== 'run';
   return html`<section
     id="panel"

@@ -36,7 +36,7 @@ export interface RunsPanel {
   readonly first: boolean;
 }
 
-/** Whether it shows some of the runs: to find them many are read, so that it is not refreshed by itself. */
+/** Whether it shows only some of the runs: finding them reads many, so it is not refreshed automatically. */
 export function isFiltered({ filter }: RunsPanel): boolean {
   return filter.outcome !== undefined || filter.trigger !== undefined;
 }

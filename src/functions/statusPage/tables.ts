@@ -22,7 +22,7 @@ interface TableOptions<Row> {
 }
 
 /**
- * A table that scrolls by itself; on a phone each row is a list (style.css).
+ * A table in a scrolling box; on a phone each row is a list (style.css).
  * @param columns the first one names the row; false is left out
  */
 export function renderTable<Row>(

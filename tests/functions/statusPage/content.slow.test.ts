@@ -28,7 +28,7 @@ describeInChromium('The status page in Chromium', () => {
   const served = serveStatusPage();
   const { open, newPage, query, addRuns, storedRuns, startApp } = served;
 
-  describe('tells the truth', () => {
+  describe('shows what the database says', () => {
     test('state, last run and history of each job are what the database says', async () => {
       await addRuns('RevokeExpiredDatabricksRequests', [
         { ago: 2 * hour, took: 1500, Processed_Count: 12 },
@@ -355,7 +355,7 @@ describeInChromium('The status page in Chromium', () => {
       await expect(shown(page, 1)).resolves.toEqual([['Failed']]);
     });
 
-    test('does not take what is no outcome', async () => {
+    test('refuses an unknown outcome', async () => {
       const page = await open('&runs=all&outcome=good');
       await expect(page.locator('.problem .detail').innerText()).resolves.toContain(
         'The parameter outcome is "good": expected done, attention, failed or running.',

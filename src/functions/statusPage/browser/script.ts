@@ -1,14 +1,14 @@
 /**
  * What the status page does in a browser: keeps itself fresh, opens panels without leaving the page, runs jobs and
  * cancels runs. The server renders everything; what has changed is brought into the page in place, so that rows, focus
- * and scroll positions stay. The function key that the page was opened with goes on as a header.
+ * and scroll positions stay. The function key that the page was opened with is sent as a header.
  */
 import { Idiomorph } from 'idiomorph';
 import { describeCounts, formatDuration, formatNumber, formatSpan } from '../../../format';
 
 const refreshEveryMs = 10_000;
 const refreshWhileRunningMs = 2000;
-/** Nobody sees the page, but its title and icon in a row of tabs. */
+/** Only its title and icon are visible, in a row of tabs. */
 const refreshWhileHiddenMs = 60_000;
 /** Longer than the server waits for its database. */
 const answerWithinMs = 40_000;
@@ -65,7 +65,7 @@ function messageOf(error: unknown): string {
 
 // --- What the server rendered, made ready for a reader with a script -------------------------------------------------
 
-/** Jobs whose run this page has asked for and has no answer of yet, with what is shown. */
+/** Jobs whose run this page has started and that has no answer yet, with what is shown. */
 const pending = new Map<string, string>();
 /** The bar of each chart that the Tab key reaches, by the job. */
 const reachable = new Map<string, string>();
@@ -85,7 +85,7 @@ function prepare(root: ParentNode): void {
   for (const [job, words] of pending) showPending(root, job, words);
 }
 
-/** The reader's own zone beside UTC, with the date where it is another one. */
+/** Adds the reader's own zone, with the date where it differs. */
 function addLocalTime(time: HTMLTimeElement): void {
   const date = new Date(time.dateTime);
   if (date.getTimezoneOffset() === 0 || time.querySelector('.local')) return;
@@ -145,7 +145,7 @@ function showPending(root: ParentNode, job: string, words: string): void {
   if (button) button.ariaDisabled = 'true';
 }
 
-/** There is an answer: until the page is read again it shows what it showed before, and the job can be run again. */
+/** Undoes showPending: the job can be run again. */
 function endPending(job: string): void {
   pending.delete(job);
   const card = byId(`job-${job}`);
@@ -164,17 +164,17 @@ function endPending(job: string): void {
 /** When what is shown was read, in ms of performance.now(); and why the last attempt to refresh it failed. */
 let shownSince = performance.now();
 let refreshProblem = '';
-/** The last attempt met too many others: what is shown is only a little older. */
+/** The last attempt was refused as one too many: what is shown is only a little older. */
 let busy = false;
 let paused = false;
 let timer: number | undefined;
 /** Counts addresses that were opened, so that a refresh of an earlier one is dropped. */
 let visits = 0;
 
-/** What a server answers that is no page: a problem's title and detail. */
+/** A problem's title and detail, instead of a page. */
 class PageError extends Error {}
 
-/** The Functions host has too many requests; it gave this one to nobody. */
+/** The Functions host has too many requests and refused this one. */
 class BusyError extends PageError {}
 
 const tooManyRequests = 429;
@@ -384,40 +384,40 @@ async function act(button: HTMLElement): Promise<void> {
   const { post, busy = '' } = button.dataset;
   if (post === undefined || button.ariaDisabled === 'true' || !(await confirmed(button))) return;
   const result = byId(button.dataset.result ?? `result-${job ?? ''}`);
-  tell(result, busy);
+  show(result, busy);
   if (job !== undefined && button.dataset.starts !== undefined) {
     pending.set(job, busy);
     showPending(document, job, busy);
   }
   schedule();
-  let told: Told;
+  let outcome: Outcome;
   try {
     const response = await fetch(post, { method: 'POST', headers });
     const answer = (await response.json().catch(() => undefined)) as (Answer & Problem) | undefined;
-    told =
+    outcome =
       response.ok && answer
         ? describeAnswer(answer)
         : { text: describeProblem(response, answer), failed: response.status !== tooManyRequests };
   } catch (error) {
-    told = {
+    outcome = {
       text: `The answer was lost: ${messageOf(error)} ${job === undefined ? 'It may have been sent' : 'The run may be going on'}: this page shows it.`,
       failed: true,
     };
   }
   if (job !== undefined) endPending(job);
-  tell(result, told.text, told.failed);
-  if (button.id === 'revoke-all' && told.run)
-    await visit(`?${new URLSearchParams({ run: told.run.jobId }).toString()}`, undefined, true);
+  show(result, outcome.text, outcome.failed);
+  if (button.id === 'revoke-all' && outcome.run)
+    await visit(`?${new URLSearchParams({ run: outcome.run.jobId }).toString()}`, undefined, true);
   else await refresh(button.dataset.result === undefined ? undefined : 'page');
 }
 
-interface Told {
+interface Outcome {
   readonly text: string;
   readonly failed?: boolean;
   readonly run?: Run;
 }
 
-function tell(result: HTMLElement, text: string, failed = false): void {
+function show(result: HTMLElement, text: string, failed = false): void {
   result.classList.toggle('failed', failed);
   result.textContent = text;
 }
@@ -430,7 +430,7 @@ function describeProblem(response: Response, problem: Problem | undefined): stri
   return describeStatus(response.status);
 }
 
-function describeAnswer(answer: Answer): Told {
+function describeAnswer(answer: Answer): Outcome {
   if ('sentTo' in answer) return { text: `Sent to ${answer.sentTo}, and recorded.` };
   return { text: describeRun(answer), run: answer };
 }
