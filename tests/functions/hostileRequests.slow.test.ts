@@ -1,4 +1,4 @@
-/** Requests to the built app as an enemy writes them. */
+/** Hostile requests to the built app. */
 import fc from 'fast-check';
 import { startSample, type App, type Sample } from '../support/app';
 import { text } from '../support/hostileInput';
@@ -85,6 +85,8 @@ test('no body makes the app fail, runs a job or reaches SQL, unless it is empty'
 
 /** Requests that are almost right, or wrong in one way of many. */
 const mutated: fc.Arbitrary<RawRequest & { readonly target: string }> = (() => {
+  const mix = <T>(...parts: [weight: number, arbitrary: fc.Arbitrary<T>][]): fc.Arbitrary<T> =>
+    fc.oneof(...parts.map(([weight, arbitrary]) => ({ weight, arbitrary })));
   const some = <T>(...values: T[]): fc.Arbitrary<T> => fc.constantFrom(...values);
   const changedCase = some(
     (value: string) => value,
@@ -131,47 +133,35 @@ const mutated: fc.Arbitrary<RawRequest & { readonly target: string }> = (() => {
     )
     .map(([prefix, type, id, route, end]) => `/${prefix}/${route.replace('T', type).replace('I', id)}${end}`);
   const parameter = fc.tuple(
-    fc.oneof(
-      {
-        weight: 6,
-        arbitrary: some('dryRun', 'allowMassRevocation', 'order', 'after', 'limit', 'before', 'due'),
-      },
-      {
-        weight: 2,
-        arbitrary: some('job', 'run', 'preview', 'code', 'dryrun', 'DryRun', '__proto__', 'toString'),
-      },
-      { weight: 1, arbitrary: text.map((value) => value.slice(0, 50)) },
+    mix(
+      [6, some('dryRun', 'allowMassRevocation', 'order', 'after', 'limit', 'before', 'due')],
+      [2, some('job', 'run', 'preview', 'code', 'dryrun', 'DryRun', '__proto__', 'toString')],
+      [1, text.map((value) => value.slice(0, 50))],
     ),
-    fc.oneof(
-      { weight: 6, arbitrary: some('true', 'false', 'soonest', 'latest', '1', '42', '') },
-      {
-        weight: 2,
-        arbitrary: some('TRUE', 'true,true', ' true', '-1', '1e9', '2147483648', 'NaN', 'null', '\0'),
-      },
-      { weight: 2, arbitrary: some('RevokeExpiredPalantirRequests', '00000000-0000-4000-8000-000000000000') },
-      { weight: 1, arbitrary: text.map((value) => value.slice(0, 200)) },
+    mix(
+      [6, some('true', 'false', 'soonest', 'latest', '1', '42', '')],
+      [2, some('TRUE', 'true,true', ' true', '-1', '1e9', '2147483648', 'NaN', 'null', '\0')],
+      [2, some('RevokeExpiredPalantirRequests', '00000000-0000-4000-8000-000000000000')],
+      [1, text.map((value) => value.slice(0, 200))],
     ),
   );
   const parameters = fc.array(parameter, { maxLength: 3 });
   const encode = (value: string): string => encodeURIComponent(value.replace(/\p{Cs}/gu, ''));
   const inQuery = (pairs: readonly (readonly [string, string])[]): string =>
     pairs.map(([name, value]) => `${encode(name)}=${encode(value)}`).join('&');
-  const query = fc.oneof(
-    { weight: 4, arbitrary: fc.constant('') },
-    { weight: 8, arbitrary: parameters.map(inQuery) },
-    {
-      weight: 1,
-      arbitrary: some('dryRun', '&&', '=', 'dryRun=%', 'dryRun=%E0%A4%A', '?dryRun=true', 'dryRun=true;x'),
-    },
+  const query = mix(
+    [4, fc.constant('')],
+    [8, parameters.map(inQuery)],
+    [1, some('dryRun', '&&', '=', 'dryRun=%', 'dryRun=%E0%A4%A', '?dryRun=true', 'dryRun=true;x')],
   );
-  const body = fc.oneof(
-    { weight: 6, arbitrary: fc.constant('') },
-    { weight: 4, arbitrary: parameters.map((pairs) => JSON.stringify(Object.fromEntries(pairs))) },
-    { weight: 2, arbitrary: parameters.map(inQuery) },
-    { weight: 2, arbitrary: fc.json() },
-    {
-      weight: 2,
-      arbitrary: some(
+  const body = mix<string | Uint8Array>(
+    [6, fc.constant('')],
+    [4, parameters.map((pairs) => JSON.stringify(Object.fromEntries(pairs)))],
+    [2, parameters.map(inQuery)],
+    [2, fc.json()],
+    [
+      2,
+      some(
         '{"dryRun":true}',
         '\ufeff{"dryRun":true}',
         '{"dryRun":true,"dryRun":false}',
@@ -180,10 +170,10 @@ const mutated: fc.Arbitrary<RawRequest & { readonly target: string }> = (() => {
         '[',
         '"dryRun"',
       ),
-    },
-    { weight: 1, arbitrary: some('['.repeat(6_000), `{"dryRun":${'['.repeat(6_000)}${']'.repeat(6_000)}}`) },
-    { weight: 1, arbitrary: some('x'.repeat(20_000), '"\\'.repeat(4_000), ' '.repeat(16_385)) },
-    { weight: 1, arbitrary: fc.uint8Array({ maxLength: 100 }) },
+    ],
+    [1, some('['.repeat(6_000), `{"dryRun":${'['.repeat(6_000)}${']'.repeat(6_000)}}`)],
+    [1, some('x'.repeat(20_000), '"\\'.repeat(4_000), ' '.repeat(16_385))],
+    [1, fc.uint8Array({ maxLength: 100 })],
   );
   const headers = fc
     .tuple(
@@ -209,10 +199,10 @@ const mutated: fc.Arbitrary<RawRequest & { readonly target: string }> = (() => {
     .map(([type, given]) => ({ ...given, ...(type !== undefined && { 'Content-Type': type }) }));
   return fc
     .record({
-      method: fc.oneof(
-        { weight: 6, arbitrary: some('POST') },
-        { weight: 4, arbitrary: some('GET') },
-        { weight: 1, arbitrary: some('HEAD', 'OPTIONS', 'PUT', 'DELETE', 'PATCH') },
+      method: mix(
+        [6, some('POST')],
+        [4, some('GET')],
+        [1, some('HEAD', 'OPTIONS', 'PUT', 'DELETE', 'PATCH')],
       ),
       path: fc
         .tuple(path, changedCase, fc.nat({ max: 9 }))
