@@ -24,6 +24,10 @@ export default tseslint.config(
     },
   },
   {
+    files: ['{src,local,cli,scripts,bench}/**/*.ts', 'tests/{support,faults}/**/*.ts'],
+    rules: { 'max-lines-per-function': ['error', { max: 50, skipBlankLines: true }] },
+  },
+  {
     files: ['**/*.js', '**/*.mjs'],
     languageOptions: {
       globals: {

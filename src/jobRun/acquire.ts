@@ -52,23 +52,7 @@ export async function acquireLock(
   throw new Error(`The lock of ${jobType} changed hands ${attempts} times while it was being taken`);
 }
 
-/**
- * Steps 1 to 3, in one call. Each search names the lock's index, which holds the rows in progress alone with all that is
- * read: on a small table a scan might be cheaper, and would lock the rows of other job types. Where a type has no row
- * in progress, the range lock reaches to the next type's key for the length of this transaction, so that two types
- * may wait for each other that long.
- *
- * The check carries UPDLOCK and HOLDLOCK so that a second session queues and then sees the first one's row. Nothing rests
- * on that: the unique index makes two rows impossible (oneRunInProgress in model/).
- * @returns the run in progress afterwards, and the one that was closed
- */
-async function closeStaleAndInsert(
-  session: Session,
-  jobType: JobType,
-  jobId: string,
-  startedBy: string,
-): Promise<{ readonly run?: ActiveRun | undefined; readonly abandoned?: ActiveRun | undefined }> {
-  const sql = `SET XACT_ABORT ON;
+const acquireSql = `SET XACT_ABORT ON;
 DECLARE @staleId INT;
 BEGIN TRANSACTION;
 SET @staleId = (
@@ -90,10 +74,27 @@ COMMIT TRANSACTION;
 ${activeRunSql}
 IF @staleId IS NOT NULL
   SELECT 1 AS Abandoned, r.Id, r.Job_Id, r.Started_At, r.Started_By FROM dbo.JobRun AS r WHERE r.Id = @staleId;`;
+
+/**
+ * Steps 1 to 3, in one call. Each search names the lock's index, which holds the rows in progress alone with all that is
+ * read: on a small table a scan might be cheaper, and would lock the rows of other job types. Where a type has no row
+ * in progress, the range lock reaches to the next type's key for the length of this transaction, so that two types
+ * may wait for each other that long.
+ *
+ * The check carries UPDLOCK and HOLDLOCK so that a second session queues and then sees the first one's row. Nothing rests
+ * on that: the unique index makes two rows impossible (oneRunInProgress in model/).
+ * @returns the run in progress afterwards, and the one that was closed
+ */
+async function closeStaleAndInsert(
+  session: Session,
+  jobType: JobType,
+  jobId: string,
+  startedBy: string,
+): Promise<{ readonly run?: ActiveRun | undefined; readonly abandoned?: ActiveRun | undefined }> {
   try {
     const rows = await session.query({
       name: 'acquireLock',
-      sql,
+      sql: acquireSql,
       parameters: {
         jobId: uniqueIdentifier(jobId),
         jobType: varChar(50, jobType),

@@ -196,20 +196,23 @@ interface Unserved {
   readonly last: Date;
 }
 
+interface JudgeOptions {
+  /** Of a job without runs: when the first run of any job began. */
+  readonly firstRunAt?: Date | undefined;
+  /** Of the job's own settings. */
+  readonly problems?: readonly SettingProblem[];
+}
+
 /**
  * The one state of a job, with its reason.
  * @param runs the newest first: at least runsForState, and back to one that completed, if there are
- * @param options firstRunAt: of a job without runs, when the first run of any job began; problems: of its own settings
  */
 export function judgeJob(
   job: Job,
   timer: JobTimer,
   runs: readonly JobRun[],
   now: Date,
-  {
-    firstRunAt,
-    problems = [],
-  }: { readonly firstRunAt?: Date | undefined; readonly problems?: readonly SettingProblem[] } = {},
+  { firstRunAt, problems = [] }: JudgeOptions = {},
 ): JobState {
   const activeRun = runs.find(({ status }) => status === 'InProgress') ?? null;
   const ended = runs.filter(({ status }) => status !== 'InProgress');
@@ -236,13 +239,10 @@ export function judgeJob(
     now,
   };
   const judgement = activeRun ? judgeActive(activeRun, now) : judgeIdle(evidence);
-  const { state, since } = judgement;
-  const late = state === 'Overdue' || state === 'Misconfigured';
-  const overdueMs = late && since ? now.getTime() - since.getTime() : 0;
   return {
     job,
     ...judgement,
-    hoursOverdue: Math.max(0, overdueMs / 3_600_000),
+    hoursOverdue: hoursOverdue(judgement, now),
     failuresInARow: failures.length,
     earlyStopsInARow: earlyStops.length,
     safetyStop,
@@ -254,6 +254,11 @@ export function judgeJob(
     lastRun,
     runs,
   };
+}
+
+function hoursOverdue({ state, since }: Pick<JobState, 'state' | 'since'>, now: Date): number {
+  const late = state === 'Overdue' || state === 'Misconfigured';
+  return late && since ? Math.max(0, now.getTime() - since.getTime()) / 3_600_000 : 0;
 }
 
 function leading(runs: readonly JobRun[], condition: (run: JobRun) => boolean): readonly JobRun[] {
