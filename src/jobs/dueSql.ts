@@ -203,9 +203,10 @@ function candidatesSql(platform: Platform): string {
   return `LastEnds AS (
   SELECT g.AccessKey, MAX(g.ExpiresAt) AS LastEnd
   FROM ${platform.grantView} AS g
-  WHERE g.AccessKey IS NOT NULL AND g.AccessKey IN (SELECT u.AccessKey FROM Unsettled AS u)
+  WHERE g.AccessKey IS NOT NULL
+    AND g.AccessKey IN (SELECT u.AccessKey FROM Unsettled AS u WHERE LTRIM(u.AccessKey) <> N'')
   GROUP BY g.AccessKey
-  HAVING MAX(g.ExpiresAt) > ${nowSql} AND LTRIM(RTRIM(g.AccessKey)) <> N''
+  HAVING MAX(g.ExpiresAt) > ${nowSql}
 ),
 Candidates AS (
   SELECT g.*, l.LastEnd AS CoveredUntil, ${viewRowsSql(platform)} AS ViewRows
