@@ -9,14 +9,14 @@ import {
 } from '../src/format';
 import type { Job } from '../src/jobs/catalogue';
 import { failureCauses, undeliverableCount } from '../src/jobs/failures';
-import type { Preview, PreviewedGrant } from '../src/jobs/previewJob';
+import type { Preview, PreviewedReminder, RevocationPreview } from '../src/jobs/previewJob';
 import type { RunResult } from '../src/jobs/runJob';
 import { singleLine } from '../src/singleLine';
 
 export function describePreview(job: Job, preview: Preview): string {
   const parts = [
     describeDue(job, preview),
-    describeSafetyStop(preview),
+    preview.exceedsCeiling ? describeSafetyStop(preview) : [],
     describeFailing(preview),
     describeCovered(preview),
     describeEnds(preview),
@@ -41,8 +41,7 @@ function describeDue({ type, kind }: Job, preview: Preview): string[] {
   ];
 }
 
-function describeSafetyStop({ exceedsCeiling, count, ceiling = 0 }: Preview): string[] {
-  if (!exceedsCeiling) return [];
+function describeSafetyStop({ count, ceiling }: RevocationPreview): string[] {
   return [
     `Blocked by the safety stop: ${formatNumber(count)} grants are due, more than ${formatNumber(ceiling)} (REVOCATION_CEILING).`,
     'If that is not what you expect, correct sql/06_AccessGrant_views.sql. If it is, run the job with --allow-mass-revocation.',
@@ -93,7 +92,7 @@ function describeGrants(job: Job, { grants, count }: Preview): string[] {
   const rows = [['Request', 'Number', 'Ends', ...(job.kind === 'notification' ? ['To'] : []), 'Resource']];
   for (const grant of grants) {
     const { requestId, requestNumber, expiresAt, resource } = grant;
-    const to = job.kind === 'notification' ? [describeRecipient(grant)] : [];
+    const to = 'recipient' in grant ? [describeRecipient(grant)] : [];
     rows.push([String(requestId), requestNumber, formatUtc(expiresAt), ...to, resource].map(singleLine));
   }
   const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? [];
@@ -106,7 +105,7 @@ function describeGrants(job: Job, { grants, count }: Preview): string[] {
   return [`${shown}, soonest end first:`, ...lines.map((line) => `  ${line}`)];
 }
 
-function describeRecipient({ recipient, failure, failureDetail }: PreviewedGrant): string {
+function describeRecipient({ recipient, failure, failureDetail }: PreviewedReminder): string {
   if (recipient) return recipient;
   return failure ? `(${failureDetail ?? failureCauses[failure].words})` : '';
 }

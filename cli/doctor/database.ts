@@ -23,10 +23,15 @@ export interface ExaminedDatabase extends DatabaseFacts {
   readonly query: (statement: Statement) => Promise<Row[]>;
 }
 
+/** A database with the session by which it is examined. */
+export interface ExaminedSession extends ExaminedDatabase {
+  readonly session: Pick<Session, 'query'>;
+}
+
 /** An object's name as a parameter. */
 export const objectName = (name: string): Parameter => nVarChar(300, name);
 
-export async function readFacts(session: Pick<Session, 'query'>): Promise<DatabaseFacts> {
+export async function readFacts(session: Pick<ExaminedDatabase, 'query'>): Promise<DatabaseFacts> {
   const [row = {}] = await session.query({
     name: 'readFacts',
     sql: `SELECT DB_NAME() AS Name, @@VERSION AS Version,
@@ -45,8 +50,8 @@ export async function readFacts(session: Pick<Session, 'query'>): Promise<Databa
 }
 
 /** @param facts of the database that the session is signed in to */
-export function examined(session: Pick<Session, 'query'>, facts: DatabaseFacts): ExaminedDatabase {
-  return { ...facts, query: (statement) => session.query(statement) };
+export function examined(session: Pick<Session, 'query'>, facts: DatabaseFacts): ExaminedSession {
+  return { ...facts, session, query: (statement) => session.query(statement) };
 }
 
 /** A table or view that is not seen: it is missing only if the identity would see it. */

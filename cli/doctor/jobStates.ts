@@ -2,19 +2,19 @@ import { systemClock } from '../../src/clock';
 import type { Settings } from '../../src/config/settings';
 import { jobs } from '../../src/jobs/catalogue';
 import { readJobState, runsForState, stateWords } from '../../src/jobs/jobStates';
-import type { ExaminedDatabase } from './database';
+import type { ExaminedSession } from './database';
 import { failed, ok, warning, type Finding } from './finding';
 
 const advice = 'docs/operating.md, "When something is wrong", says what to do';
 
 /** The state of each job as the status page shows it, with its reason. */
 export async function checkJobStates(
-  database: ExaminedDatabase,
+  { session }: Pick<ExaminedSession, 'session'>,
   settings: Pick<Settings, 'schedules' | 'scheduleZone' | 'appService' | 'schedulesReadAt' | 'problems'>,
 ): Promise<Finding[]> {
   const findings: Finding[] = [];
   for (const job of jobs) {
-    const { state, stateReason } = await readJobState(database, job, settings, runsForState, systemClock);
+    const { state, stateReason } = await readJobState(session, job, settings, runsForState, systemClock);
     const subject = `job ${job.type}`;
     const message = `${stateWords[state]}. ${stateReason}`;
     if (state === 'Misconfigured' || state === 'Overdue' || state === 'Failed')

@@ -2,6 +2,7 @@ import { SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
 import type { TokenCredential } from '@azure/identity';
 import type { Connection, ConnectionConfiguration, Request } from 'tedious';
 import type { Settings } from '../config/settings';
+import { readRows, type Columns, type Row, type RowOf } from './columns';
 import {
   ConnectionLostError,
   DatabaseUnavailableError,
@@ -11,6 +12,8 @@ import {
 } from './errors';
 import type { Parameter, Statement } from './statement';
 
+export type { Row } from './columns';
+
 /** A warm paused or failing-over server answers within this time or not at all. In ms. */
 export const connectTimeoutMs = 15_000;
 
@@ -19,8 +22,6 @@ export const slowFactor = 3;
 
 /** The wire's own limit for a length that is written out; longer values travel as (MAX). */
 const maxLength = { VarChar: 8001, NVarChar: 4001 } as const;
-
-export type Row = Readonly<Record<string, unknown>>;
 
 /** One connection to the database. Statements run one at a time, in the order in which they were asked for. */
 export class Session {
@@ -88,12 +89,14 @@ export class Session {
 
   /**
    * Runs one statement and returns the rows of all its result sets.
-   * @throws SqlError, ConnectionLostError, StatementTimeoutError
+   * @throws SqlError, ConnectionLostError, StatementTimeoutError, ColumnError
    */
-  query(statement: Statement): Promise<Row[]> {
+  async query<C extends Columns | undefined = undefined>(statement: Statement<C>): Promise<RowOf<C>[]> {
     const result = this.#last.then(() => this.#traced(statement));
     this.#last = result.catch(() => undefined);
-    return result;
+    const rows = await result;
+    const { columns, name } = statement;
+    return (columns ? readRows(rows, columns, name) : rows) as RowOf<C>[];
   }
 
   /** Passes on what PRINT says in the statements of `work`. */

@@ -89,12 +89,12 @@ export function unknownRequest({ name }: Platform, requestId: RequestId): Reques
 
 /** A story as the API gives it. */
 function describeStory(story: RequestStory) {
-  const { platform, requestId, request, viewMissing, grant, next, notifications, revocations } = story;
+  const { platform, requestId, request, viewMissing, next, notifications, revocations } = story;
   return {
     platform: platform.name.toLowerCase(),
     requestId,
     request,
-    granted: grant !== null,
+    granted: next.code !== 'notGranted',
     next: { ...next, message: describeNext(story) },
     notifications,
     revocations,

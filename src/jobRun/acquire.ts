@@ -1,5 +1,6 @@
 import { SqlError, sqlErrors } from '../database/errors';
-import type { Row, Session } from '../database/session';
+import { date, flag, number, text, type RowOf } from '../database/columns';
+import type { Session } from '../database/session';
 import { uniqueIdentifier, varChar } from '../database/statement';
 import type { ActiveRun, JobType } from './jobRun';
 import { leaseIsFreshSql, staleAfterMinutes } from './lease';
@@ -24,9 +25,11 @@ const attempts = 5;
  * The row in progress of a job type, from the lock's index alone: it covers the columns, so that this read cannot
  * deadlock with a run that ends (key look-up against update, where row versioning is off).
  */
-const activeRunSql = `SELECT r.Id, r.Job_Id, r.Started_At, r.Started_By
+const activeRunSql = `SELECT 0 AS Abandoned, r.Id, r.Job_Id, r.Started_At, r.Started_By
 FROM dbo.JobRun AS r WITH (INDEX (UX_JobRun_Job_Type_InProgress))
 WHERE r.Job_Type = @jobType AND r.Status = 'InProgress';`;
+
+const activeRunColumns = { Abandoned: flag, Id: number, Job_Id: text, Started_At: date, Started_By: text };
 
 /**
  * Takes the lock of a job type, which is the row 'InProgress' of dbo.JobRun:
@@ -94,6 +97,7 @@ async function closeStaleAndInsert(
   try {
     const rows = await session.query({
       name: 'acquireLock',
+      columns: activeRunColumns,
       sql: acquireSql,
       parameters: {
         jobId: uniqueIdentifier(jobId),
@@ -108,8 +112,8 @@ async function closeStaleAndInsert(
         ),
       },
     });
-    const run = rows.find(({ Abandoned }) => Abandoned === undefined);
-    const abandoned = rows.find(({ Abandoned }) => Abandoned !== undefined);
+    const run = rows.find(({ Abandoned }) => !Abandoned);
+    const abandoned = rows.find(({ Abandoned }) => Abandoned);
     return { run: run && toActiveRun(run, jobType), abandoned: abandoned && toActiveRun(abandoned, jobType) };
   } catch (error) {
     const duplicate =
@@ -124,18 +128,13 @@ async function closeStaleAndInsert(
 async function findActiveRun(session: Session, jobType: JobType): Promise<ActiveRun | undefined> {
   const [row] = await session.query({
     name: 'findActiveRun',
+    columns: activeRunColumns,
     sql: activeRunSql,
     parameters: { jobType: varChar(50, jobType) },
   });
   return row && toActiveRun(row, jobType);
 }
 
-function toActiveRun(row: Row, jobType: JobType): ActiveRun {
-  return {
-    id: row.Id as number,
-    jobId: row.Job_Id as string,
-    jobType,
-    startedAt: row.Started_At as Date,
-    startedBy: row.Started_By as string,
-  };
+function toActiveRun(row: RowOf<typeof activeRunColumns>, jobType: JobType): ActiveRun {
+  return { id: row.Id, jobId: row.Job_Id, jobType, startedAt: row.Started_At, startedBy: row.Started_By };
 }

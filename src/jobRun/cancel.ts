@@ -1,6 +1,7 @@
+import { flag } from '../database/columns';
 import type { Session } from '../database/session';
 import { uniqueIdentifier, varChar } from '../database/statement';
-import { jobRunColumns, toJobRun, type JobRun, type JobType } from './jobRun';
+import { jobRunColumns, jobRunList, toJobRun, type JobRun, type JobType } from './jobRun';
 import { writeRunMessage, type RunMessage } from './runMessage';
 
 /** What came of cancelling a run. */
@@ -31,13 +32,14 @@ export async function cancelRun(
   };
   const [row] = await session.query({
     name: 'cancelRun',
+    columns: { Closed: flag, ...jobRunColumns },
     sql: `DECLARE @runId INT, @closed INT;
 SET @runId = (SELECT Id FROM dbo.JobRun WHERE Job_Id = @jobId AND Job_Type = @jobType);
 UPDATE dbo.JobRun
 SET Status = 'Failed', Completed_At = GETUTCDATE(), Processed_Count = COALESCE(Processed_Count, 0), Error_Message = @cancelled
 WHERE Id = @runId AND Status = 'InProgress';
 SET @closed = @@ROWCOUNT;
-SELECT @closed AS Closed, ${jobRunColumns('r')} FROM dbo.JobRun AS r WHERE r.Id = @runId;`,
+SELECT @closed AS Closed, ${jobRunList} FROM dbo.JobRun AS r WHERE r.Id = @runId;`,
     parameters: {
       jobId: uniqueIdentifier(jobId),
       jobType: varChar(50, jobType),
@@ -46,6 +48,6 @@ SELECT @closed AS Closed, ${jobRunColumns('r')} FROM dbo.JobRun AS r WHERE r.Id 
   });
   if (!row) return { kind: 'unknown' };
   const run = toJobRun(row);
-  const closed = row.Closed === 1 || (retried && row.Error_Message === writeRunMessage(cancelled));
+  const closed = row.Closed || (retried && row.Error_Message === writeRunMessage(cancelled));
   return { kind: closed ? 'cancelled' : 'ended', run };
 }

@@ -1,6 +1,6 @@
 import type { Session } from '../database/session';
 import { int, varChar } from '../database/statement';
-import { jobRunColumns, toJobRun, type ActiveRun, type JobRun } from './jobRun';
+import { jobRunColumns, jobRunList, toJobRun, type ActiveRun, type JobRun } from './jobRun';
 import { writeRunMessage, type RunMessage } from './runMessage';
 
 export interface Completion {
@@ -24,11 +24,12 @@ export async function finishRun(
   const { failedCount, message } = completion;
   const [row] = await session.query({
     name: 'finishRun',
+    columns: jobRunColumns,
     sql: `UPDATE dbo.JobRun
 SET Status = @status, Completed_At = GETUTCDATE(), Processed_Count = COALESCE(Processed_Count, 0),
   Failed_Count = ${failedCount === undefined ? 'NULL' : '@failedCount'}, Error_Message = @message
 WHERE Id = @runId AND Status = 'InProgress';
-SELECT ${jobRunColumns('r')} FROM dbo.JobRun AS r WHERE r.Id = @runId;`,
+SELECT ${jobRunList} FROM dbo.JobRun AS r WHERE r.Id = @runId;`,
     parameters: {
       runId: int(id),
       status: varChar(20, completion.status),

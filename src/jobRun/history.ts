@@ -1,6 +1,7 @@
+import { date } from '../database/columns';
 import type { Session } from '../database/session';
 import { int, uniqueIdentifier, varChar } from '../database/statement';
-import { jobRunColumns, toJobRun, type JobRun, type JobType } from './jobRun';
+import { jobRunColumns, jobRunList, toJobRun, type JobRun, type JobType } from './jobRun';
 
 /**
  * The runs of a job type, newest first; by the index IX_JobRun_Job_Type_Started_At.
@@ -16,7 +17,8 @@ export async function listRuns(
 JOIN dbo.JobRun AS c ON c.Job_Id = @before AND r.Started_At <= c.Started_At AND (r.Started_At < c.Started_At OR r.Id < c.Id)`;
   const rows = await session.query({
     name: 'listRuns',
-    sql: `SELECT TOP (@limit) ${jobRunColumns('r')} FROM dbo.JobRun AS r${before === undefined ? '' : cursor}
+    columns: jobRunColumns,
+    sql: `SELECT TOP (@limit) ${jobRunList} FROM dbo.JobRun AS r${before === undefined ? '' : cursor}
 WHERE r.Job_Type = @jobType ORDER BY r.Job_Type, r.Started_At DESC, r.Id DESC;`,
     parameters: {
       jobType: varChar(50, jobType),
@@ -32,7 +34,8 @@ async function listAllRuns(session: Session, limit: number, before: string | und
   const cursor = 'WHERE r.Id < (SELECT c.Id FROM dbo.JobRun AS c WHERE c.Job_Id = @before) ';
   const rows = await session.query({
     name: 'listAllRuns',
-    sql: `SELECT TOP (@limit) ${jobRunColumns('r')} FROM dbo.JobRun AS r
+    columns: jobRunColumns,
+    sql: `SELECT TOP (@limit) ${jobRunList} FROM dbo.JobRun AS r
 ${before === undefined ? '' : cursor}ORDER BY r.Id DESC;`,
     parameters: { limit: int(limit), ...(before !== undefined && { before: uniqueIdentifier(before) }) },
   });
@@ -102,7 +105,8 @@ export async function findNextRun(
 ): Promise<JobRun | undefined> {
   const [row] = await session.query({
     name: 'findNextRun',
-    sql: `SELECT TOP (1) ${jobRunColumns('r')} FROM dbo.JobRun AS r
+    columns: jobRunColumns,
+    sql: `SELECT TOP (1) ${jobRunList} FROM dbo.JobRun AS r
 JOIN dbo.JobRun AS c ON c.Job_Id = @after AND r.Started_At >= c.Started_At AND (r.Started_At > c.Started_At OR r.Id > c.Id)
 WHERE r.Job_Type = @jobType ORDER BY r.Started_At, r.Id;`,
     parameters: { jobType: varChar(50, jobType), after: uniqueIdentifier(after) },
@@ -114,17 +118,19 @@ WHERE r.Job_Type = @jobType ORDER BY r.Started_At, r.Id;`,
 export async function readFirstRunAt(session: Pick<Session, 'query'>): Promise<Date | undefined> {
   const [row] = await session.query({
     name: 'readFirstRunAt',
+    columns: { Started_At: date },
     sql: 'SELECT TOP (1) r.Started_At FROM dbo.JobRun AS r ORDER BY r.Id;',
     parameters: {},
   });
-  return row?.Started_At as Date | undefined;
+  return row?.Started_At;
 }
 
 /** One run by its Job_Id. */
 export async function findRun(session: Session, jobId: string): Promise<JobRun | undefined> {
   const [row] = await session.query({
     name: 'findRun',
-    sql: `SELECT ${jobRunColumns('r')} FROM dbo.JobRun AS r WHERE r.Job_Id = @jobId;`,
+    columns: jobRunColumns,
+    sql: `SELECT ${jobRunList} FROM dbo.JobRun AS r WHERE r.Job_Id = @jobId;`,
     parameters: { jobId: uniqueIdentifier(jobId) },
   });
   return row && toJobRun(row);
@@ -136,3 +142,7 @@ export function runOfSql(jobType: string, at: string): string {
     SELECT TOP (1) j.Job_Id FROM dbo.JobRun AS j
     WHERE j.Job_Type = ${jobType} AND j.Started_At <= ${at} ORDER BY j.Job_Type, j.Started_At DESC, j.Id DESC)`;
 }
+
+/** When a run began, in SQL. */
+export const startOfRunSql = (jobId: string): string =>
+  `(SELECT s.Started_At FROM dbo.JobRun AS s WHERE s.Job_Id = ${jobId})`;

@@ -1,4 +1,4 @@
-import type { Row } from '../database/session';
+import { date, listSql, nullable, number, text, type RowOf } from '../database/columns';
 import { readRunMessage, type RunFacts } from './runMessage';
 
 /** The four values of JobRun.Job_Type; also the names of the timer functions. */
@@ -34,41 +34,38 @@ export interface ActiveRun extends Pick<JobRun, 'jobId' | 'jobType' | 'startedAt
   readonly id: number;
 }
 
-/** The columns of a JobRun in SQL, from the table under its alias. */
-export function jobRunColumns(alias: string): string {
-  return [
-    'Job_Id',
-    'Job_Type',
-    'Status',
-    'Started_At',
-    'Started_By',
-    'Completed_At',
-    'Processed_Count',
-    'Failed_Count',
-    'Error_Message',
-  ]
-    .map((column) => `${alias}.${column}`)
-    .join(', ');
-}
+export const jobRunColumns = {
+  Job_Id: text,
+  Job_Type: text,
+  Status: text,
+  Started_At: date,
+  Started_By: text,
+  Completed_At: nullable(date),
+  Processed_Count: nullable(number),
+  Failed_Count: nullable(number),
+  Error_Message: nullable(text),
+};
+
+/** The same in SQL, of the table as `r`. */
+export const jobRunList = listSql('r', jobRunColumns);
 
 const statuses = ['InProgress', 'Completed', 'Failed'] as const;
 
 /**
- * Reads what jobRunColumns selected. A table made by others may hold a status in another case, which a database that
- * ignores case takes for the same.
+ * Reads the columns of a JobRun. A table made by others may hold a status in another case, which a database that ignores
+ * case takes for the same.
  */
-export function toJobRun(row: Row): JobRun {
-  const status = (row.Status as string).toLowerCase();
-  const { sentences, facts } = readRunMessage(row.Error_Message as string | null);
+export function toJobRun(row: RowOf<typeof jobRunColumns>): JobRun {
+  const { sentences, facts } = readRunMessage(row.Error_Message);
   return {
-    jobId: row.Job_Id as string,
-    jobType: row.Job_Type as JobType,
-    status: statuses.find((known) => known.toLowerCase() === status) ?? 'Failed',
-    startedAt: row.Started_At as Date,
-    startedBy: row.Started_By as string,
-    completedAt: row.Completed_At as Date | null,
-    processedCount: row.Processed_Count as number | null,
-    failedCount: row.Failed_Count as number | null,
+    jobId: row.Job_Id,
+    jobType: row.Job_Type as JobType, // The table allows no other (CK_JobRun_Job_Type).
+    status: statuses.find((known) => known.toLowerCase() === row.Status.toLowerCase()) ?? 'Failed',
+    startedAt: row.Started_At,
+    startedBy: row.Started_By,
+    completedAt: row.Completed_At,
+    processedCount: row.Processed_Count,
+    failedCount: row.Failed_Count,
     message: sentences === '' ? null : sentences,
     facts,
   };

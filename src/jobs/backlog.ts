@@ -1,5 +1,6 @@
 import { deadlineIn } from '../clock';
-import type { Row, Session } from '../database/session';
+import { number, type RowOf } from '../database/columns';
+import type { Session } from '../database/session';
 import type { Services } from '../services';
 import { timeBudgetsMs } from './budgets';
 import { isDueKnown, type Job } from './catalogue';
@@ -13,23 +14,25 @@ export interface Backlog {
   readonly oldestDueMinutes: number;
 }
 
-/** The columns of a Backlog in SQL. `dueSince`: NULL in the rows that are not due. */
-export const backlogColumns = (dueSince: string): string =>
+export const backlogColumns = { DueCount: number, OldestDueMinutes: number };
+
+/** The same in SQL. `dueSince`: NULL in the rows that are not due. */
+export const backlogSql = (dueSince: string): string =>
   `COUNT(${dueSince}) AS DueCount, COALESCE(DATEDIFF(MINUTE, MIN(${dueSince}), GETUTCDATE()), 0) AS OldestDueMinutes`;
 
-/** Reads what backlogColumns selected. */
-export const toBacklog = (row: Row): Backlog => ({
-  dueCount: row.DueCount as number,
-  oldestDueMinutes: row.OldestDueMinutes as number,
+export const toBacklog = (row: RowOf<typeof backlogColumns> | undefined): Backlog => ({
+  dueCount: row?.DueCount ?? 0,
+  oldestDueMinutes: row?.OldestDueMinutes ?? 0,
 });
 
 /** What a run would find now. */
 export async function readBacklog(session: Session, due: DueSql): Promise<Backlog> {
-  const [row = {}] = await session.query({
+  const [row] = await session.query({
     name: 'readBacklog',
+    columns: backlogColumns,
     slow: true,
     sql: `${due.withDue}
-SELECT ${backlogColumns('g.DueSince')} FROM Due AS g;`,
+SELECT ${backlogSql('g.DueSince')} FROM Due AS g;`,
     parameters: due.parameters,
   });
   return toBacklog(row);

@@ -1,10 +1,11 @@
 import type { Deadline } from '../clock';
 import type { DatabaseConnection } from '../database/database';
-import type { Row, Session } from '../database/session';
+import { date, flag, nullable, number, text } from '../database/columns';
+import type { Session } from '../database/session';
 import { int, nVarChar, varChar } from '../database/statement';
 import { isEmailAddress } from '../email/address';
 import { maxAddressLength, type Digest, type DueGrant } from '../email/digest';
-import { backlogColumns, toBacklog, type Backlog } from './backlog';
+import { backlogColumns, backlogSql, toBacklog, type Backlog } from './backlog';
 import {
   notifiableSql,
   nowSql,
@@ -14,8 +15,8 @@ import {
   type NotificationOptions,
 } from './dueSql';
 import type { Failure } from './failures';
-import { grantColumns, toGrant } from './grants';
-import type { Platform, RequestId } from './platforms';
+import { grantColumns, grantList, requestId, toGrant } from './grants';
+import type { Platform } from './platforms';
 
 /** Why no message can go to an address, or null if one can. */
 export function addressFailure(recipient: string): 'addressMissing' | 'addressMalformed' | null {
@@ -31,10 +32,11 @@ const maxNamedRequestIds = 20;
 
 /** What a run finds: first the backlog, then failures and digests. */
 export type Found =
-  | { readonly backlog: Backlog }
-  /** Grants that are due and of which no message can tell. */
-  | { readonly failure: Failure }
-  | { readonly digest: Digest; readonly sendBy: Date };
+  | { readonly kind: 'backlog'; readonly backlog: Backlog }
+  /** Grants that are due and cannot be notified. */
+  | { readonly kind: 'unsendable'; readonly failure: Failure }
+  /** Due, and the UTC day on which it would come too late. */
+  | { readonly kind: 'digest'; readonly digest: Digest; readonly sendBy: Date };
 
 /** What is looked for. */
 export interface DueSource {
@@ -91,8 +93,8 @@ export async function* findDue(
     connection.withRetries(deadline, (session) => collectDue(session, source, turn));
   let last: Turn | undefined;
   let collection = await collectAfter();
-  yield { backlog: collection.backlog };
-  for (const failure of collection.unusable) yield { failure };
+  yield { kind: 'backlog', backlog: collection.backlog };
+  for (const failure of collection.unusable) yield { kind: 'unsendable', failure };
   for (;;) {
     try {
       let read = 0;
@@ -143,9 +145,9 @@ async function* groupByRecipient(rows: AsyncIterable<DueRow>): AsyncGenerator<Re
 }
 
 function toFound({ recipient, sendBy, failure, count, grants }: RecipientRows): Found {
-  return failure === null
-    ? { digest: { recipient, grants }, sendBy }
-    : { failure: { cause: failure, count, requestIds: grants.map(({ requestId }) => requestId) } };
+  if (failure === null) return { kind: 'digest', digest: { recipient, grants }, sendBy };
+  const requestIds = grants.map(({ requestId: id }) => id);
+  return { kind: 'unsendable', failure: { cause: failure, count, requestIds } };
 }
 
 /** The rows of #Due, page by page. */
@@ -180,11 +182,12 @@ CREATE TABLE #Due (
   ViewRows INT NOT NULL);`,
   });
   const due = notifiableSql(platform, options);
-  const [row = {}] = await session.query({
+  const [row] = await session.query({
     name: 'collectDueReminders',
     slow: true,
+    columns: { ...backlogColumns, Collected: number, WithoutId: number, Duplicated: number },
     sql: `${insertDueSql(due, after !== undefined)}
-SELECT ${backlogColumns('CASE WHEN ViewRows = 1 THEN DueSince END')}, COUNT(*) AS Collected,
+SELECT ${backlogSql('CASE WHEN ViewRows = 1 THEN DueSince END')}, COUNT(*) AS Collected,
   COALESCE(SUM(CASE WHEN RequestId IS NULL THEN 1 END), 0) AS WithoutId,
   COUNT(DISTINCT CASE WHEN ViewRows > 1 THEN RequestId END) AS Duplicated
 FROM #Due;`,
@@ -200,8 +203,8 @@ FROM #Due;`,
   return {
     session,
     backlog: toBacklog(row),
-    unusable: await findUnusable(session, row as { WithoutId: number; Duplicated: number }),
-    lastPosition: row.Collected as number,
+    unusable: row ? await findUnusable(session, row.WithoutId, row.Duplicated) : [],
+    lastPosition: row?.Collected ?? 0,
   };
 }
 
@@ -235,19 +238,21 @@ const isAfterSql = `t.SendBy > CAST(@afterDay AS DATE) OR (
     t.SendBy = CAST(@afterDay AS DATE) AND t.Shuffle > ${shuffleSql('@afterRecipient')})`;
 
 /** Of #Due, the rows without a request id and the requests that the view yields more than once. */
-async function findUnusable(
-  session: Session,
-  { WithoutId, Duplicated }: { readonly WithoutId: number; readonly Duplicated: number },
-): Promise<Failure[]> {
+async function findUnusable(session: Session, withoutId: number, duplicated: number): Promise<Failure[]> {
   const unusable: Failure[] = [];
-  if (WithoutId > 0) unusable.push({ cause: 'idMissing', count: WithoutId, requestIds: [] });
-  if (Duplicated > 0) {
+  if (withoutId > 0) unusable.push({ cause: 'idMissing', count: withoutId, requestIds: [] });
+  if (duplicated > 0) {
     const rows = await session.query({
       name: 'readDuplicated',
+      columns: { RequestId: requestId },
       sql: 'SELECT DISTINCT TOP (@maxIds) RequestId FROM #Due WHERE ViewRows > 1 ORDER BY RequestId;',
       parameters: { maxIds: int(maxNamedRequestIds) },
     });
-    unusable.push({ cause: 'duplicated', count: Duplicated, requestIds: requestIds(rows) });
+    unusable.push({
+      cause: 'duplicated',
+      count: duplicated,
+      requestIds: rows.map(({ RequestId }) => RequestId),
+    });
   }
   return unusable;
 }
@@ -264,8 +269,16 @@ async function readPage(
 ): Promise<DueRow[]> {
   const rows = await session.query({
     name: 'readDueReminders',
+    columns: {
+      Recipient: text,
+      SendBy: date,
+      LeadDays: nullable(number),
+      DueSince: date,
+      ...grantColumns,
+      RemindedBefore: flag,
+    },
     // The upper bound spares sorting all that is left.
-    sql: `SELECT d.Recipient, d.SendBy, d.LeadDays, d.DueSince, ${grantColumns}, ${remindedBeforeColumn(platform)}
+    sql: `SELECT d.Recipient, d.SendBy, d.LeadDays, d.DueSince, ${grantList}, ${remindedBeforeColumn(platform)}
 FROM #Due AS d
 JOIN ${platform.grantView} AS g ON g.RequestId = d.RequestId AND g.ExpiresAt = d.ExpiresAt
 WHERE d.Position BETWEEN @first AND @last AND d.ViewRows = 1 AND (d.LeadDays IS NULL OR g.ExpiresAt > ${nowSql})
@@ -274,9 +287,14 @@ ORDER BY d.Position;`,
     parameters: { first: int(first), last: int(first + pageSize - 1), firstLead: int(leadDays.at(-1) ?? 0) },
   });
   return rows.map((row) => ({
-    recipient: row.Recipient as string,
-    sendBy: row.SendBy as Date,
-    grant: toDueGrant(row),
+    recipient: row.Recipient,
+    sendBy: row.SendBy,
+    grant: {
+      ...toGrant(row),
+      leadDays: row.LeadDays,
+      remindedBefore: row.RemindedBefore,
+      dueSince: row.DueSince,
+    },
   }));
 }
 
@@ -294,6 +312,7 @@ async function findUnreadable(session: Session, { platform, options }: DueSource
   const rows = await session.query({
     name: 'findUnreadable',
     slow: true,
+    columns: { RequestId: requestId, Total: number },
     sql: `${due.withDue}
 SELECT TOP (@maxIds) d.RequestId, COUNT(*) OVER () AS Total
 FROM #Due AS d
@@ -306,18 +325,6 @@ ORDER BY d.Position;`,
   });
   const [first] = rows;
   if (!first) return [];
-  return [{ failure: { cause: 'endUnstable', count: first.Total as number, requestIds: requestIds(rows) } }];
-}
-
-function toDueGrant(row: Row): DueGrant {
-  return {
-    ...toGrant(row),
-    leadDays: row.LeadDays as number | null,
-    remindedBefore: row.RemindedBefore === 1,
-    dueSince: row.DueSince as Date,
-  };
-}
-
-function requestIds(rows: readonly Row[]): RequestId[] {
-  return rows.map(({ RequestId }) => RequestId as RequestId);
+  const requestIds = rows.map(({ RequestId }) => RequestId);
+  return [{ kind: 'unsendable', failure: { cause: 'endUnstable', count: first.Total, requestIds } }];
 }

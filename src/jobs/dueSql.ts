@@ -1,7 +1,7 @@
 /** What is due, in SQL: one definition for runs, previews and backlogs. */
 import { int, type Parameter } from '../database/statement';
 import { maxAddressLength } from '../email/digest';
-import { grantColumns } from './grants';
+import { grantList } from './grants';
 import type { Platform } from './platforms';
 
 /**
@@ -60,7 +60,7 @@ export function expiredSql(platform: Platform): DueSql {
   return dueSql(
     platform,
     `Unsettled AS (
-  SELECT ${grantColumns}, g.AccessKey, g.ExpiresAt AS DueSince
+  SELECT ${grantList}, g.AccessKey, g.ExpiresAt AS DueSince
   FROM ${platform.grantView} AS g
   WHERE ${hasEndedSql} AND NOT ${isRevokedSql(platform)}
 )`,
@@ -110,7 +110,7 @@ export function notifiableSql(platform: Platform, options: NotificationOptions):
   return dueSql(
     platform,
     `Ending AS (
-  SELECT ${grantColumns}, g.AccessKey, ${recipientSql} AS Recipient, ${lead.days} AS LeadDays
+  SELECT ${grantList}, g.AccessKey, ${recipientSql} AS Recipient, ${lead.days} AS LeadDays
   FROM ${platform.grantView} AS g
   WHERE ${endsLaterSql} AND g.ExpiresAt < DATEADD(DAY, @firstDayAfter, ${todaySql}) AND NOT ${isRevokedSql(platform)}
 ),
@@ -157,7 +157,7 @@ export function judgedSql(platform: Platform, options: NotificationOptions): Omi
   return {
     with: `WITH ${options.notifyRevoked ? endedSql(platform) : ''}
 Requested AS (
-  SELECT ${grantColumns}, g.AccessKey, ${recipientSql} AS Recipient, ${lead.days} AS LeadDays,
+  SELECT ${grantList}, g.AccessKey, ${recipientSql} AS Recipient, ${lead.days} AS LeadDays,
     ${flag(hasEndedSql)} AS HasEnded, ${flag(endsLaterSql)} AS EndsLater, ${flag(isRevokedSql(platform))} AS IsRevoked
   FROM ${platform.grantView} AS g
   WHERE g.RequestId = @requestId
@@ -182,7 +182,7 @@ Judged AS (
 function endedSql({ grantView, revocationTable, requestColumn }: Platform): string {
   return `
 Ended AS (
-  SELECT ${grantColumns}, g.AccessKey, ${recipientSql} AS Recipient, CAST(NULL AS INT) AS LeadDays,
+  SELECT ${grantList}, g.AccessKey, ${recipientSql} AS Recipient, CAST(NULL AS INT) AS LeadDays,
     CAST(r.Revoked_Dt AS DATETIME2(7)) AS DueSince
   FROM ${revocationTable} AS r
   JOIN ${grantView} AS g ON g.RequestId = r.${requestColumn} AND CAST(g.ExpiresAt AS DATETIME2(7)) <= r.Revoked_Dt

@@ -1,6 +1,6 @@
 /** Why grants could not be handled: the words of a run's message, and the way back for those who read it. */
+import type { Column } from '../database/columns';
 import { maxIds, type CountedFailure, type RunFacts } from '../jobRun/runMessage';
-import type { RequestId } from './platforms';
 
 /** What each cause of a failure is called in a run's message, and what to do about it. */
 export const failureCauses = {
@@ -67,6 +67,15 @@ export const failureCauses = {
 
 export type FailureCause = keyof typeof failureCauses;
 
+function isFailureCause(value: unknown): value is FailureCause {
+  return typeof value === 'string' && Object.hasOwn(failureCauses, value);
+}
+
+export const failureCause: Column<FailureCause> = {
+  expected: 'a cause of failures',
+  read: (value) => (isFailureCause(value) ? value : undefined),
+};
+
 /** Grants that failed for one cause. */
 export interface Failure extends CountedFailure {
   readonly cause: FailureCause;
@@ -82,34 +91,12 @@ const failingCauses: readonly FailureCause[] = [
   'refused',
 ];
 
-/** Failures collected during a run, summed up by cause and code. */
-export class FailureLog {
-  readonly #failures = new Map<
-    string,
-    { cause: FailureCause; code?: string; count: number; requestIds: RequestId[] }
-  >();
-
-  /** @param requestIds the first ones, where `count` is higher */
-  add(
-    cause: FailureCause,
-    requestIds: readonly RequestId[],
-    { count = requestIds.length, code }: { count?: number; code?: string } = {},
-  ): void {
-    const key = `${cause} ${code ?? ''}`;
-    const failure = this.#failures.get(key) ?? {
-      cause,
-      ...(code !== undefined && { code }),
-      count: 0,
-      requestIds: [],
-    };
-    failure.count += count;
-    failure.requestIds.push(...requestIds.slice(0, maxIds - failure.requestIds.length));
-    this.#failures.set(key, failure);
-  }
-
-  get list(): readonly Failure[] {
-    return [...this.#failures.values()];
-  }
+/** Sums failures up by cause and code, with the first request ids of each. */
+export function addFailure(failures: readonly Failure[], added: Failure): readonly Failure[] {
+  const same = failures.find(({ cause, code }) => cause === added.cause && code === added.code);
+  const requestIds = [...(same?.requestIds ?? []), ...added.requestIds].slice(0, maxIds);
+  const sum = { ...added, count: (same?.count ?? 0) + added.count, requestIds };
+  return same ? failures.map((failure) => (failure === same ? sum : failure)) : [...failures, sum];
 }
 
 /** Grants whose message failed: Failed_Count. */
@@ -149,9 +136,5 @@ export function describeFailures(failures: readonly Failure[]): string {
 
 /** The failures of a run's row; causes that another version wrote are left out. */
 export function failuresOf({ failures }: RunFacts): Failure[] {
-  return failures.flatMap((failure) => {
-    const cause = Object.keys(failureCauses).find((known) => known === failure.cause) as
-      FailureCause | undefined;
-    return cause ? [{ ...failure, cause }] : [];
-  });
+  return failures.flatMap(({ cause, ...counts }) => (isFailureCause(cause) ? [{ cause, ...counts }] : []));
 }

@@ -1,4 +1,5 @@
-import type { Row, Session } from '../database/session';
+import { date, listSql, number, siteText, type Column, type RowOf } from '../database/columns';
+import type { Session } from '../database/session';
 import { int, uniqueIdentifier, type Parameter } from '../database/statement';
 import type { Platform, RequestId } from './platforms';
 
@@ -13,23 +14,31 @@ export interface Grant {
   readonly expiresAt: Date;
 }
 
-/** The columns of a Grant in SQL, from the view under its alias `g`. */
-export const grantColumns = 'g.RequestId, g.RequestNumber, g.RequesterName, g.Resource, g.ExpiresAt';
+export const requestId: Column<RequestId> = {
+  expected: 'a number or a GUID',
+  read: (value) => (typeof value === 'number' || typeof value === 'string' ? value : undefined),
+};
 
-/** Reads what grantColumns selected. */
-export function toGrant(row: Row): Grant {
+/** The columns of a Grant. */
+export const grantColumns = {
+  RequestId: requestId,
+  RequestNumber: siteText,
+  RequesterName: siteText,
+  Resource: siteText,
+  ExpiresAt: date,
+};
+
+/** The same in SQL, from the view under its alias `g`. */
+export const grantList = listSql('g', grantColumns);
+
+export function toGrant(row: RowOf<typeof grantColumns>): Grant {
   return {
-    requestId: row.RequestId as RequestId,
-    requestNumber: text(row.RequestNumber),
-    requesterName: text(row.RequesterName),
-    resource: text(row.Resource),
-    expiresAt: row.ExpiresAt as Date,
+    requestId: row.RequestId,
+    requestNumber: row.RequestNumber,
+    requesterName: row.RequesterName,
+    resource: row.Resource,
+    expiresAt: row.ExpiresAt,
   };
-}
-
-/** A site's view may yield numbers or nulls where text is meant. */
-export function text(value: unknown): string {
-  return typeof value === 'string' || typeof value === 'number' ? String(value) : '';
 }
 
 /** A request's id as a parameter. */
@@ -41,12 +50,13 @@ export function requestIdParameter(id: RequestId): Parameter {
 export async function countViewRows(
   session: Session,
   { grantView }: Platform,
-  requestId: RequestId,
+  id: RequestId,
 ): Promise<number> {
   const [row] = await session.query({
     name: 'countViewRows',
+    columns: { ViewRows: number },
     sql: `SELECT COUNT(*) AS ViewRows FROM ${grantView} AS g WHERE g.RequestId = @requestId;`,
-    parameters: { requestId: requestIdParameter(requestId) },
+    parameters: { requestId: requestIdParameter(id) },
   });
-  return row?.ViewRows as number;
+  return row?.ViewRows ?? 0;
 }

@@ -1,12 +1,13 @@
 /** What happens to a grant next, and why: the jobs' own conditions, asked of one request. */
 import type { Clock } from '../clock';
 import type { Settings } from '../config/settings';
-import type { Row, Session } from '../database/session';
+import { date, flag, nullable, number, siteText, text } from '../database/columns';
+import type { Session } from '../database/session';
 import { jobs, type Job } from './catalogue';
 import { addressFailure } from './dueReminders';
 import { readBacklog } from './backlog';
 import { expiredSql, judgedSql } from './dueSql';
-import { grantColumns, requestIdParameter, text, toGrant, type Grant } from './grants';
+import { grantColumns, grantList, requestId, requestIdParameter, toGrant, type Grant } from './grants';
 import { nextRunOf } from './jobStates';
 import type { Platform, RequestId } from './platforms';
 
@@ -59,7 +60,7 @@ export interface Outlook {
 /** What comes next for a request, and the grant that this is about. */
 export interface Next {
   readonly next: NextStep;
-  /** Null: the view of grants does not yield it. */
+  /** Null: the view of grants does not yield it, or without an end. */
   readonly grant: Grant | null;
   /** Where its messages go, in lower case, usable or not. */
   readonly recipient: string;
@@ -68,10 +69,16 @@ export interface Next {
 }
 
 /** @throws DatabaseError */
-export async function readNext(outlook: Outlook, requestId: RequestId): Promise<Next> {
-  await collectEnd(outlook, requestId);
-  const judged = await readJudged(outlook, requestId);
-  if (!judged) return { next: { code: 'notGranted' }, grant: null, recipient: '', leadDays: null };
+export async function readNext(outlook: Outlook, id: RequestId): Promise<Next> {
+  await collectEnd(outlook, id);
+  const judged = await readJudged(outlook, id);
+  if (!judged)
+    return {
+      next: { code: judged === null ? 'endMissing' : 'notGranted' },
+      grant: null,
+      recipient: '',
+      leadDays: null,
+    };
   const { grant, recipient, leadDays } = judged;
   return { next: await nextOf(outlook, judged), grant, recipient, leadDays };
 }
@@ -93,10 +100,7 @@ interface Judged {
 }
 
 /** Puts the end of a grant into the session's temporary table #End, to be compared with what is read later, as in a run. */
-async function collectEnd(
-  { session, platform: { grantView } }: Outlook,
-  requestId: RequestId,
-): Promise<void> {
+async function collectEnd({ session, platform: { grantView } }: Outlook, id: RequestId): Promise<void> {
   await session.query({
     name: 'createEndTable',
     sql: `DROP TABLE IF EXISTS #End;
@@ -105,21 +109,36 @@ CREATE TABLE #End (ExpiresAt DATETIME2(7) NULL);`,
   await session.query({
     name: 'collectEnd',
     sql: `INSERT INTO #End (ExpiresAt) SELECT g.ExpiresAt FROM ${grantView} AS g WHERE g.RequestId = @requestId;`,
-    parameters: { requestId: requestIdParameter(requestId) },
+    parameters: { requestId: requestIdParameter(id) },
   });
 }
 
+/** @returns undefined: the view does not yield it; null: it yields it without an end */
 async function readJudged(
   { session, platform, settings }: Outlook,
-  requestId: RequestId,
-): Promise<Judged | undefined> {
+  id: RequestId,
+): Promise<Judged | null | undefined> {
   const { grantView, revocationTable, requestColumn } = platform;
   const judged = judgedSql(platform, settings);
   const [row] = await session.query({
     name: 'judgeRequest',
     slow: true,
+    columns: {
+      ...grantColumns,
+      ExpiresAt: nullable(date),
+      Recipient: text,
+      ViewRows: number,
+      HasEnded: flag,
+      EndsLater: flag,
+      LeadDays: nullable(number),
+      DueSince: nullable(date),
+      NotifiedAt: nullable(date),
+      CoveredUntil: nullable(date),
+      RevokedAt: nullable(date),
+      Comparable: flag,
+    },
     sql: `${judged.with}
-SELECT TOP (1) ${grantColumns}, g.Recipient, g.ViewRows, g.HasEnded, g.EndsLater, g.LeadDays, g.DueSince, g.NotifiedAt, g.CoveredUntil,
+SELECT TOP (1) ${grantList}, g.Recipient, g.ViewRows, g.HasEnded, g.EndsLater, g.LeadDays, g.DueSince, g.NotifiedAt, g.CoveredUntil,
   CASE WHEN g.IsRevoked = 1 THEN (SELECT MAX(r.Revoked_Dt) FROM ${revocationTable} AS r WHERE r.${requestColumn} = g.RequestId) END AS RevokedAt,
   CASE WHEN EXISTS (
     SELECT 1 FROM ${grantView} AS same
@@ -127,32 +146,30 @@ SELECT TOP (1) ${grantColumns}, g.Recipient, g.ViewRows, g.HasEnded, g.EndsLater
   ) THEN 1 ELSE 0 END AS Comparable
 FROM Judged AS g
 ORDER BY g.ExpiresAt DESC;`,
-    parameters: { ...judged.parameters, requestId: requestIdParameter(requestId) },
+    parameters: { ...judged.parameters, requestId: requestIdParameter(id) },
   });
-  return row && toJudged(row);
-}
-
-function toJudged(row: Row): Judged {
-  const dates = row as Record<'RevokedAt' | 'DueSince' | 'NotifiedAt' | 'CoveredUntil', Date | null>;
-  return {
-    grant: toGrant(row),
-    recipient: row.Recipient as string,
-    viewRows: row.ViewRows as number,
-    hasEnded: row.HasEnded === 1,
-    endsLater: row.EndsLater === 1,
-    revokedAt: dates.RevokedAt,
-    leadDays: row.LeadDays as number | null,
-    dueSince: dates.DueSince,
-    notifiedAt: dates.NotifiedAt,
-    coveredUntil: dates.CoveredUntil,
-    comparable: row.Comparable === 1,
-  };
+  if (!row) return undefined;
+  const { ExpiresAt } = row;
+  return (
+    ExpiresAt && {
+      grant: toGrant({ ...row, ExpiresAt }),
+      recipient: row.Recipient,
+      viewRows: row.ViewRows,
+      hasEnded: row.HasEnded,
+      endsLater: row.EndsLater,
+      revokedAt: row.RevokedAt,
+      leadDays: row.LeadDays,
+      dueSince: row.DueSince,
+      notifiedAt: row.NotifiedAt,
+      coveredUntil: row.CoveredUntil,
+      comparable: row.Comparable,
+    }
+  );
 }
 
 /** What comes next for a grant: the conditions of the jobs, in the order in which they hold it back. */
 async function nextOf(outlook: Outlook, judged: Judged): Promise<NextStep> {
-  const { revokedAt, hasEnded, endsLater } = judged;
-  if (!hasEnded && !endsLater) return { code: 'endMissing' };
+  const { revokedAt, endsLater } = judged;
   if (revokedAt) return nextOfRevoked(outlook, judged, revokedAt);
   const left = await leftAlone(outlook, judged);
   if (left) return left;
@@ -181,19 +198,20 @@ async function leftAlone(
 async function readCovering(
   session: Session,
   { grantView }: Platform,
-  requestId: RequestId,
+  id: RequestId,
 ): Promise<Pick<Grant, 'requestId' | 'requestNumber'>> {
-  const [row = {}] = await session.query({
+  const [row] = await session.query({
     name: 'readCovering',
     slow: true,
+    columns: { RequestId: requestId, RequestNumber: siteText },
     sql: `SELECT TOP (1) c.RequestId, c.RequestNumber
 FROM ${grantView} AS g
 JOIN ${grantView} AS c ON c.AccessKey = g.AccessKey
 WHERE g.RequestId = @requestId
 ORDER BY c.ExpiresAt DESC, c.RequestId;`,
-    parameters: { requestId: requestIdParameter(requestId) },
+    parameters: { requestId: requestIdParameter(id) },
   });
-  return { requestId: row.RequestId as RequestId, requestNumber: text(row.RequestNumber) };
+  return { requestId: row?.RequestId ?? id, requestNumber: row?.RequestNumber ?? '' };
 }
 
 function nextReminder(outlook: Outlook, judged: Judged): NextStep {

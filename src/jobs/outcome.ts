@@ -16,7 +16,7 @@ export interface RunContext {
   readonly log: (message: string) => void;
 }
 
-/** What a job did, as far as the rows that it wrote do not say it. */
+/** What a run did, as far as the rows that it wrote do not say it. */
 export interface Outcome {
   /**
    * What was due when the run looked; of a revocation also what it then leaves because the view yields it more than once.
@@ -29,6 +29,8 @@ export interface Outcome {
   readonly stopped?: StopReason;
   /** Why the run failed. */
   readonly error?: unknown;
+  /** Notification jobs: grants whose message failed. */
+  readonly failedCount?: number;
 }
 
 /** More grants are due than the ceiling allows: the run writes nothing. */

@@ -1,16 +1,27 @@
 import { deadlineIn } from '../clock';
+import {
+  date,
+  listSql,
+  nullable,
+  number,
+  siteText,
+  text,
+  type Column,
+  type Columns,
+  type RowOf,
+} from '../database/columns';
 import type { Session } from '../database/session';
-import { int, nVarChar, type Parameter } from '../database/statement';
+import { int, nVarChar } from '../database/statement';
 import { describeMalformed } from '../email/address';
 import type { DueGrant } from '../email/digest';
 import type { Services } from '../services';
 import type { Job } from './catalogue';
 import { addressFailure } from './dueReminders';
-import { backlogColumns, toBacklog } from './backlog';
+import { backlogColumns, backlogSql, toBacklog } from './backlog';
 import { timeBudgetsMs } from './budgets';
 import { isDueSql, nowSql, type DueSql } from './dueSql';
 import type { Failure, FailureCause } from './failures';
-import { grantColumns, requestIdParameter, toGrant, type Grant } from './grants';
+import { grantColumns, requestId, requestIdParameter, toGrant, type Grant } from './grants';
 import type { RequestId } from './platforms';
 
 /** Grants on one page of a preview, and request ids that are given for one cause. */
@@ -24,17 +35,18 @@ export interface PreviewOptions {
   readonly after?: RequestId;
 }
 
-/** A grant that a run would handle. Of a reminder, also its recipient and what would fail. */
-export interface PreviewedGrant extends Grant, Partial<Pick<DueGrant, 'leadDays'>> {
+/** A reminder that a run would send. */
+export interface PreviewedReminder extends Grant, Pick<DueGrant, 'leadDays'> {
   /** In lower case; null: there is no usable address. */
-  readonly recipient?: string | null;
-  readonly failure?: FailureCause | null;
+  readonly recipient: string | null;
+  /** Why none can be sent. */
+  readonly failure: FailureCause | null;
   /** What is wrong with a malformed address, for example "no @". */
-  readonly failureDetail?: string | null;
+  readonly failureDetail: string | null;
 }
 
 /** What a job would do now. Times are UTC, by the database's clock. */
-export interface Preview {
+interface BasePreview {
   readonly jobType: Job['type'];
   readonly readAt: Date;
   /** All grants that are due, those included that would fail. */
@@ -49,9 +61,6 @@ export interface Preview {
     readonly coveredBy: string;
     readonly until: Date;
   }[];
-  /** Revocation jobs: the safety stop, and whether it would stop a run. */
-  readonly ceiling?: number;
-  readonly exceedsCeiling?: boolean;
   /** What would fail or be left alone, by cause. */
   readonly failing: readonly Failure[];
   /** How the ends of all that is due are spread over time, in order; null where nothing is due. */
@@ -65,11 +74,25 @@ export interface Preview {
       readonly count: number;
     }[];
   } | null;
-  /** One page of them. */
-  readonly grants: readonly PreviewedGrant[];
   /** The `after` of the next page; null on the last one. */
   readonly next: RequestId | null;
 }
+
+export interface RevocationPreview extends BasePreview {
+  /** The safety stop, and whether it would stop a run. */
+  readonly ceiling: number;
+  readonly exceedsCeiling: boolean;
+  /** One page of what is due. */
+  readonly grants: readonly Grant[];
+}
+
+export interface ReminderPreview extends BasePreview {
+  readonly ceiling?: undefined;
+  readonly exceedsCeiling?: undefined;
+  readonly grants: readonly PreviewedReminder[];
+}
+
+export type Preview = RevocationPreview | ReminderPreview;
 
 /** Looks at what a job would do now. Writes nothing and takes no lock. */
 export async function previewJob(
@@ -80,34 +103,46 @@ export async function previewJob(
   return database.connect('search', (connection) =>
     connection.withRetries(deadlineIn(clock, timeBudgetsMs.http), async (session) => {
       const due = job.due(settings);
-      const { readAt, count, oldestDueMinutes, ends, coveredCount } = await summarise(
-        session,
-        due,
-        job.spreadHours(settings),
-      );
-      const grants = await readPage(session, job, due, options);
-      const last = grants.length > pageSize ? grants[pageSize - 1] : undefined;
-      return {
+      const summary = await summarise(session, due, job.spreadHours(settings));
+      const base = {
         jobType: job.type,
-        readAt,
-        count,
-        oldestDueMinutes,
-        coveredCount,
-        covered: coveredCount === 0 ? [] : await readCovered(session, job, due),
-        ...(job.kind === 'revocation' && {
-          ceiling: settings.revocationCeiling,
-          exceedsCeiling: count > settings.revocationCeiling,
-        }),
-        failing: [
-          ...(await findUnusableRows(session, due)),
-          ...(job.kind === 'notification' ? await findUnusableAddresses(session, due) : []),
-        ],
-        ends,
-        grants: grants.slice(0, pageSize),
-        next: last?.requestId ?? null,
+        ...summary,
+        covered: summary.coveredCount === 0 ? [] : await readCovered(session, job, due),
       };
+      const unusable = await findUnusableRows(session, due);
+      if (job.kind === 'revocation') {
+        const ceiling = settings.revocationCeiling;
+        const page = toPage(await readPage(session, job, due, {}, options), toGrant);
+        return { ...base, ceiling, exceedsCeiling: summary.count > ceiling, failing: unusable, ...page };
+      }
+      const failing = [...unusable, ...(await findUnusableAddresses(session, due))];
+      const page = toPage(await readPage(session, job, due, reminderColumns, options), toPreviewedReminder);
+      return { ...base, failing, ...page };
     }),
   );
+}
+
+/** The first rows, and after which the next page begins. */
+function toPage<R, G extends Grant>(
+  rows: readonly R[],
+  toItem: (row: R) => G,
+): { grants: readonly G[]; next: RequestId | null } {
+  const grants = rows.slice(0, pageSize).map(toItem);
+  return { grants, next: rows.length > pageSize ? (grants.at(-1)?.requestId ?? null) : null };
+}
+
+const reminderColumns = { LeadDays: nullable(number), Recipient: text };
+
+function toPreviewedReminder(row: RowOf<typeof grantColumns & typeof reminderColumns>): PreviewedReminder {
+  const { LeadDays: leadDays, Recipient: recipient } = row;
+  const failure = addressFailure(recipient);
+  return {
+    ...toGrant(row),
+    leadDays,
+    recipient: failure === null ? recipient : null,
+    failure,
+    failureDetail: failure === 'addressMalformed' ? describeMalformed(recipient) : null,
+  };
 }
 
 /** @param boundaries hours from now, ascending */
@@ -120,12 +155,22 @@ async function summarise(
     (_, index) =>
       `,\n  SUM(CASE WHEN ${isDueSql} AND g.ExpiresAt < DATEADD(HOUR, @hours${index}, ${nowSql}) THEN 1 ELSE 0 END) AS Below${index}`,
   );
-  const [row = {}] = await session.query({
+  const belowColumns: Readonly<Record<`Below${number}`, Column<number | null>>> = Object.fromEntries(
+    boundaries.map((_, index) => [`Below${index}`, nullable(number)]),
+  );
+  const [row] = await session.query({
     name: 'previewSummary',
     slow: true,
+    columns: Object.assign(belowColumns, {
+      ReadAt: date,
+      ...backlogColumns,
+      Covered: nullable(number),
+      Soonest: nullable(date),
+      Latest: nullable(date),
+    }),
     sql: `${due.with}
 SELECT GETUTCDATE() AS ReadAt,
-  ${backlogColumns(`CASE WHEN ${isDueSql} THEN g.DueSince END`)},
+  ${backlogSql(`CASE WHEN ${isDueSql} THEN g.DueSince END`)},
   SUM(CASE WHEN g.CoveredUntil IS NOT NULL AND g.ViewRows = 1 THEN 1 ELSE 0 END) AS Covered,
   MIN(CASE WHEN ${isDueSql} THEN g.ExpiresAt END) AS Soonest, MAX(CASE WHEN ${isDueSql} THEN g.ExpiresAt END) AS Latest${below.join('')}
 FROM Candidates AS g;`,
@@ -134,45 +179,43 @@ FROM Candidates AS g;`,
       ...Object.fromEntries(boundaries.map((hours, index) => [`hours${index}`, int(hours)])),
     },
   });
-  const readAt = row.ReadAt as Date;
+  if (!row) throw new Error('The summary of what is due has no row.');
+  const { ReadAt: readAt, Soonest: soonest, Latest: latest } = row;
   const { dueCount: count, oldestDueMinutes } = toBacklog(row);
   const times = boundaries.map((hours) => new Date(readAt.getTime() + hours * 3_600_000));
-  const counts = [...boundaries.map((_, index) => row[`Below${index}`] as number), count];
+  const counts = [...boundaries.map((_, index) => row[`Below${index}`] ?? 0), count];
+  const spread = counts.map((upTo, index) => ({
+    from: times[index - 1] ?? null,
+    to: times[index] ?? null,
+    count: upTo - (counts[index - 1] ?? 0),
+  }));
   return {
     readAt,
     count,
     oldestDueMinutes,
-    coveredCount: (row.Covered as number | null) ?? 0,
-    ends:
-      count === 0
-        ? null
-        : {
-            soonest: row.Soonest as Date,
-            latest: row.Latest as Date,
-            spread: counts.map((upTo, index) => ({
-              from: times[index - 1] ?? null,
-              to: times[index] ?? null,
-              count: upTo - (counts[index - 1] ?? 0),
-            })),
-          },
+    coveredCount: row.Covered ?? 0,
+    ends: soonest && latest && { soonest, latest, spread },
   };
 }
 
-/** The grants after a request, by end, and one more than a page, if there is one. */
-async function readPage(
+/** The grants after a request, by end, with some more columns; and one more than a page, if there is one. */
+async function readPage<C extends Columns>(
   session: Session,
-  { kind, platform }: Job,
+  { platform }: Job,
   due: DueSql,
+  more: C,
   { order = 'soonest', after }: PreviewOptions,
-): Promise<PreviewedGrant[]> {
+): Promise<RowOf<typeof grantColumns & C>[]> {
   const [beyond, direction] = order === 'soonest' ? ['>', 'ASC'] : ['<', 'DESC'];
   // By the end as the view has it: a Date would have lost what is beyond its milliseconds.
   const end = `(SELECT MAX(a.ExpiresAt) FROM ${platform.grantView} AS a WHERE a.RequestId = @after)`;
-  const rows = await session.query({
+  const columns = { ...grantColumns, ...more };
+  return session.query({
     name: 'previewPage',
     slow: true,
+    columns,
     sql: `${due.withDue}
-SELECT TOP (@rows) ${grantColumns}${kind === 'notification' ? ', g.LeadDays, g.Recipient' : ''}
+SELECT TOP (@rows) ${listSql('g', columns)}
 FROM Due AS g${
       after === undefined
         ? ''
@@ -186,24 +229,13 @@ ORDER BY g.ExpiresAt ${direction}, g.RequestId ${direction};`,
       ...(after !== undefined && { after: requestIdParameter(after) }),
     },
   });
-  if (kind === 'revocation') return rows.map(toGrant);
-  return rows.map((row) => {
-    const recipient = row.Recipient as string;
-    const failure = addressFailure(recipient);
-    return {
-      ...toGrant(row),
-      leadDays: row.LeadDays as number | null,
-      recipient: failure === null ? recipient : null,
-      failure,
-      failureDetail: failure === 'addressMalformed' ? describeMalformed(recipient) : null,
-    };
-  });
 }
 
 async function readCovered(session: Session, { platform }: Job, due: DueSql): Promise<Preview['covered']> {
   const rows = await session.query({
     name: 'previewCovered',
     slow: true,
+    columns: { RequestId: requestId, CoveredUntil: date, CoveredBy: siteText },
     sql: `${due.with}
 SELECT TOP (@rows) g.RequestId, g.CoveredUntil, (
     SELECT MAX(c.RequestNumber) FROM ${platform.grantView} AS c WHERE c.AccessKey = g.AccessKey AND c.ExpiresAt = g.CoveredUntil
@@ -213,10 +245,10 @@ WHERE g.CoveredUntil IS NOT NULL AND g.ViewRows = 1
 ORDER BY g.ExpiresAt, g.RequestId;`,
     parameters: { ...due.parameters, rows: int(maxIds) },
   });
-  return rows.map((row) => ({
-    requestId: row.RequestId as RequestId,
-    coveredBy: String(row.CoveredBy),
-    until: row.CoveredUntil as Date,
+  return rows.map(({ RequestId, CoveredBy: coveredBy, CoveredUntil: until }) => ({
+    requestId: RequestId,
+    coveredBy,
+    until,
   }));
 }
 
@@ -225,6 +257,7 @@ async function findUnusableRows(session: Session, due: DueSql): Promise<Failure[
   const rows = await session.query({
     name: 'previewUnusable',
     slow: true,
+    columns: { RequestId: nullable(requestId), DueRows: number },
     sql: `${due.with}
 SELECT g.RequestId, COUNT(*) AS DueRows
 FROM Candidates AS g
@@ -233,16 +266,17 @@ GROUP BY g.RequestId
 ORDER BY g.RequestId;`,
     parameters: due.parameters,
   });
-  const duplicated = rows.flatMap(({ RequestId }) => (RequestId as RequestId | null) ?? []);
-  const withoutId = rows.find(({ RequestId }) => RequestId === null)?.DueRows as number | undefined;
-  return [
-    ...(withoutId === undefined ? [] : [{ cause: 'idMissing' as const, count: withoutId, requestIds: [] }]),
-    ...(duplicated.length === 0
-      ? []
-      : [
-          { cause: 'duplicated' as const, count: duplicated.length, requestIds: duplicated.slice(0, maxIds) },
-        ]),
-  ];
+  const failures: Failure[] = [];
+  const withoutId = rows.find(({ RequestId }) => RequestId === null);
+  if (withoutId) failures.push({ cause: 'idMissing', count: withoutId.DueRows, requestIds: [] });
+  const duplicated = rows.flatMap(({ RequestId }) => RequestId ?? []);
+  if (duplicated.length > 0)
+    failures.push({
+      cause: 'duplicated',
+      count: duplicated.length,
+      requestIds: duplicated.slice(0, maxIds),
+    });
+  return failures;
 }
 
 /** Grants whose address is missing or malformed: the addresses are judged here, one row for each. */
@@ -250,36 +284,35 @@ async function findUnusableAddresses(session: Session, due: DueSql): Promise<Fai
   const addresses = await session.query({
     name: 'previewAddresses',
     slow: true,
+    columns: { Recipient: text, Grants: number },
     sql: `${due.withDue}
 SELECT g.Recipient, COUNT(*) AS Grants FROM Due AS g GROUP BY g.Recipient ORDER BY g.Recipient;`,
     parameters: due.parameters,
   });
   const failures: Failure[] = [];
-  const unusable = Map.groupBy(addresses, ({ Recipient }) => addressFailure(Recipient as string));
+  const unusable = Map.groupBy(addresses, ({ Recipient }) => addressFailure(Recipient));
   for (const [cause, rows] of unusable) {
     if (cause === null) continue;
-    const some: Record<string, Parameter> = {
-      ...due.parameters,
-      rows: int(maxIds),
-      recipients: nVarChar(
-        'max',
-        JSON.stringify(rows.slice(0, maxIds).map(({ Recipient }) => Recipient as string)),
-      ),
-    };
+    const recipients = rows.slice(0, maxIds).map(({ Recipient }) => Recipient);
     const requests = await session.query({
       name: 'previewUndeliverable',
       slow: true,
+      columns: { RequestId: requestId },
       sql: `${due.withDue}
 SELECT TOP (@rows) g.RequestId FROM Due AS g
 WHERE g.Recipient IN (
   SELECT j.Recipient COLLATE Latin1_General_BIN2 FROM OPENJSON(@recipients) WITH (Recipient NVARCHAR(400) '$') AS j)
 ORDER BY g.RequestId;`,
-      parameters: some,
+      parameters: {
+        ...due.parameters,
+        rows: int(maxIds),
+        recipients: nVarChar('max', JSON.stringify(recipients)),
+      },
     });
     failures.push({
       cause,
-      count: rows.reduce((sum, { Grants }) => sum + (Grants as number), 0),
-      requestIds: requests.map(({ RequestId }) => RequestId as RequestId),
+      count: rows.reduce((sum, { Grants }) => sum + Grants, 0),
+      requestIds: requests.map(({ RequestId }) => RequestId),
     });
   }
   return failures;

@@ -2,6 +2,7 @@
 import { extendedForRecord, type Deadline } from '../clock';
 import type { DatabaseConnection } from '../database/database';
 import { DatabaseError } from '../database/errors';
+import { date, nullable, number } from '../database/columns';
 import type { Session } from '../database/session';
 import { int, varChar } from '../database/statement';
 import type { SendOutcome } from '../email/emailClient';
@@ -72,7 +73,7 @@ export async function remind(
       const next = await readNext({ session, platform, settings, clock }, requestId);
       const requests = next.grant ? undefined : await readRequests(session, platform, [requestId]);
       const request = requests?.get(requestId) ?? null;
-      if (!next.grant && !request) return undefined;
+      if (next.next.code === 'notGranted' && !request) return undefined;
       return { ...next, request, history: await readHistory(session, platform, requestId) };
     });
     const refusal = found ? refusalOf(found) : ({ kind: 'unknownRequest' } as const);
@@ -128,19 +129,16 @@ async function readHistory(
   { notificationTable, requestColumn }: Platform,
   requestId: RequestId,
 ): Promise<History> {
-  const [row = {}] = await session.query({
+  const [row] = await session.query({
     name: 'readNotificationHistory',
+    columns: { Now: date, LastId: number, Last: nullable(date), Recent: nullable(date) },
     sql: `SELECT GETUTCDATE() AS Now, COALESCE(MAX(n.Id), 0) AS LastId, MAX(n.Notification_Sent_Dt) AS Last,
   MAX(CASE WHEN n.Notification_Sent_Dt > DATEADD(MINUTE, -${quietMinutes}, GETUTCDATE()) THEN n.Notification_Sent_Dt END) AS Recent
 FROM ${notificationTable} AS n WHERE n.${requestColumn} = @requestId;`,
     parameters: { requestId: requestIdParameter(requestId) },
   });
-  return {
-    now: row.Now as Date,
-    recent: row.Recent as Date | null,
-    last: row.Last as Date | null,
-    lastId: row.LastId as number,
-  };
+  if (!row) throw new Error('The history of a request has no row.');
+  return { now: row.Now, recent: row.Recent, last: row.Last, lastId: row.LastId };
 }
 
 /** None is sent for ten minutes after another. */

@@ -2,12 +2,14 @@
 import type { Deadline } from '../clock';
 import { formatNumber } from '../format';
 import { StatementTimeoutError } from '../database/errors';
+import { number } from '../database/columns';
 import type { Session } from '../database/session';
 import { int, nVarChar } from '../database/statement';
 import { parseRequestId, platforms, type Platform } from './platforms';
 import {
   readRequests,
   requestColumns,
+  requestList,
   requestViewAdvice,
   throughRequestView,
   toRequest,
@@ -110,17 +112,18 @@ async function searchView(
 ): Promise<{ ranked: readonly Ranked[]; complete: boolean }> {
   const rows = await session.query({
     name: 'searchRequests',
+    columns: { ...requestColumns, MatchRank: number },
     sql: `WITH Newest AS (
-  SELECT TOP (@maxSearched) ${requestColumns} FROM ${requestView} AS q ORDER BY q.RequestId DESC
+  SELECT TOP (@maxSearched) ${requestList} FROM ${requestView} AS q ORDER BY q.RequestId DESC
 ),
 Ranked AS (
-  SELECT ${requestColumns}, CASE
+  SELECT ${requestList}, CASE
       WHEN ${searched.map((text) => `${text} = @query`).join(' OR ')} THEN 0
       WHEN ${searched.map((text) => `LEFT(${text}, @length) = @query`).join(' OR ')} THEN 1
     END AS MatchRank
   FROM Newest AS q
 )
-SELECT TOP (@maxFound) ${requestColumns}, q.MatchRank FROM Ranked AS q
+SELECT TOP (@maxFound) ${requestList}, q.MatchRank FROM Ranked AS q
 WHERE q.MatchRank IS NOT NULL
 ORDER BY q.MatchRank, q.RequestNumber, q.RequestId;`,
     parameters: {
@@ -132,12 +135,13 @@ ORDER BY q.MatchRank, q.RequestNumber, q.RequestId;`,
   });
   const [count] = await session.query({
     name: 'countSearched',
+    columns: { Requests: number },
     sql: `SELECT COUNT(*) AS Requests FROM (SELECT TOP (@rows) q.RequestId FROM ${requestView} AS q) AS s;`,
     parameters: { rows: int(maxSearched + 1) },
   });
   return {
-    ranked: rows.map((row) => ({ request: toRequest(row), rank: row.MatchRank as number })),
-    complete: (count?.Requests as number) <= maxSearched,
+    ranked: rows.map((row) => ({ request: toRequest(row), rank: row.MatchRank })),
+    complete: (count?.Requests ?? 0) <= maxSearched,
   };
 }
 

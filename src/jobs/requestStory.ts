@@ -1,6 +1,7 @@
 /** A request's story: what was sent and revoked, and what comes next, with the reason. */
 import type { Deadline } from '../clock';
-import type { Row, Session } from '../database/session';
+import { date, nullable, text, type RowOf } from '../database/columns';
+import type { Session } from '../database/session';
 import { int } from '../database/statement';
 import { runOfSql } from '../jobRun/history';
 import { requestIdParameter, type Grant } from './grants';
@@ -29,7 +30,7 @@ export interface RequestStory {
   readonly request: AccessRequest | null;
   /** The database has no view of requests. */
   readonly viewMissing: boolean;
-  /** As the view of grants yields it; null: not at all. */
+  /** As the view of grants yields it, with its end; null: not at all. */
   readonly grant: Grant | null;
   readonly next: NextStep;
   /** Where messages go, usable or not; of a request that is not granted, where they would. */
@@ -57,7 +58,8 @@ export async function readStory(
       const { next, grant, recipient } = await readNext({ session, platform, settings, clock }, requestId);
       const notifications = await readNotifications(session, platform, requestId);
       const revocations = await readRevocations(session, platform, requestId);
-      if (!request && !grant && notifications.length === 0 && revocations.length === 0) return undefined;
+      if (!request && next.code === 'notGranted' && notifications.length === 0 && revocations.length === 0)
+        return undefined;
       return {
         platform,
         requestId,
@@ -73,6 +75,8 @@ export async function readStory(
   );
 }
 
+const recordColumns = { At: date, WrittenBy: text, JobId: nullable(text) };
+
 async function readNotifications(
   session: Session,
   { notificationTable, requestColumn }: Platform,
@@ -80,12 +84,13 @@ async function readNotifications(
 ): Promise<RequestStory['notifications']> {
   const rows = await session.query({
     name: 'readNotifications',
+    columns: { ...recordColumns, SentTo: text },
     sql: `SELECT TOP (@most) n.Notification_Sent_Dt AS At, n.Notification_Sent_By AS WrittenBy, n.Notification_Sent_To AS SentTo,
   ${runOfSql('n.Notification_Sent_By', 'n.Notification_Sent_Dt')} AS JobId
 FROM ${notificationTable} AS n WHERE n.${requestColumn} = @requestId ORDER BY n.Notification_Sent_Dt DESC, n.Id DESC;`,
     parameters: { most: int(maxRecords), requestId: requestIdParameter(requestId) },
   });
-  return rows.map((row) => ({ ...toRecord(row), sentTo: row.SentTo as string }));
+  return rows.map((row) => ({ ...toRecord(row), sentTo: row.SentTo }));
 }
 
 async function readRevocations(
@@ -95,6 +100,7 @@ async function readRevocations(
 ): Promise<RequestStory['revocations']> {
   const rows = await session.query({
     name: 'readRevocations',
+    columns: recordColumns,
     sql: `SELECT TOP (@most) r.Revoked_Dt AS At, r.Revoked_By AS WrittenBy,
   ${runOfSql('r.Revoked_By', 'r.Revoked_Dt')} AS JobId
 FROM ${revocationTable} AS r WHERE r.${requestColumn} = @requestId ORDER BY r.Revoked_Dt DESC, r.Id DESC;`,
@@ -103,6 +109,6 @@ FROM ${revocationTable} AS r WHERE r.${requestColumn} = @requestId ORDER BY r.Re
   return rows.map(toRecord);
 }
 
-function toRecord(row: Row): RequestRecord {
-  return { at: row.At as Date, by: row.WrittenBy as string, jobId: row.JobId as string | null };
+function toRecord(row: RowOf<typeof recordColumns>): RequestRecord {
+  return { at: row.At, by: row.WrittenBy, jobId: row.JobId };
 }

@@ -1,8 +1,9 @@
 /** Requests as a site's view AccessRequest_* yields them, granted or not. */
 import { SqlError, sqlErrors } from '../database/errors';
-import type { Row, Session } from '../database/session';
+import { date, listSql, nullable, siteText, type RowOf } from '../database/columns';
+import type { Session } from '../database/session';
 import { nVarChar } from '../database/statement';
-import { text } from './grants';
+import { requestId } from './grants';
 import type { Platform, RequestId } from './platforms';
 
 /** What a request is known by. */
@@ -20,20 +21,29 @@ export interface AccessRequest {
   readonly status: string;
 }
 
-/** The columns of an AccessRequest in SQL, from the view under its alias `q`. */
-export const requestColumns =
-  'q.RequestId, q.RequestNumber, q.RequesterName, q.RequesterEmail, q.Resource, q.ExpiresAt, q.RequestStatus';
+/** The columns of an AccessRequest. */
+export const requestColumns = {
+  RequestId: requestId,
+  RequestNumber: siteText,
+  RequesterName: siteText,
+  RequesterEmail: siteText,
+  Resource: siteText,
+  ExpiresAt: nullable(date),
+  RequestStatus: siteText,
+};
 
-/** Reads what requestColumns selected. */
-export function toRequest(row: Row): AccessRequest {
+/** The same in SQL, from the view under its alias `q`. */
+export const requestList = listSql('q', requestColumns);
+
+export function toRequest(row: RowOf<typeof requestColumns>): AccessRequest {
   return {
-    requestId: row.RequestId as RequestId,
-    requestNumber: text(row.RequestNumber),
-    requesterName: text(row.RequesterName),
-    requesterEmail: text(row.RequesterEmail),
-    resource: text(row.Resource),
-    expiresAt: row.ExpiresAt as Date | null,
-    status: text(row.RequestStatus),
+    requestId: row.RequestId,
+    requestNumber: row.RequestNumber,
+    requesterName: row.RequesterName,
+    requesterEmail: row.RequesterEmail,
+    resource: row.Resource,
+    expiresAt: row.ExpiresAt,
+    status: row.RequestStatus,
   };
 }
 
@@ -78,7 +88,8 @@ export async function readRequests(
     session.query({
       name: 'readRequests',
       slow: true,
-      sql: `SELECT ${requestColumns}
+      columns: requestColumns,
+      sql: `SELECT ${requestList}
 FROM OPENJSON(@requestIds) WITH (RequestId ${platform.requestIdType} '$') AS j
 JOIN ${platform.requestView} AS q ON q.RequestId = j.RequestId;`,
       parameters: { requestIds: nVarChar('max', JSON.stringify(requestIds)) },

@@ -1,14 +1,17 @@
 import { hasTimeFor, stopReason, stopWords, type StopReason } from '../clock';
 import { AbandonedError, SqlError, sqlErrors, StatementTimeoutError } from '../database/errors';
+import { nullable, number } from '../database/columns';
 import type { Session } from '../database/session';
 import { formatCount } from '../format';
 import { int, nVarChar, varChar } from '../database/statement';
 import { fencedSql, LockLostError } from '../jobRun/lease';
-import { backlogColumns, readBacklog, toBacklog, type Backlog } from './backlog';
+import { maxIds } from '../jobRun/runMessage';
+import { backlogColumns, backlogSql, readBacklog, toBacklog, type Backlog } from './backlog';
 import { expiredSql, nowSql } from './dueSql';
-import { FailureLog, type Failure, type FailureCause } from './failures';
+import { addFailure, failureCause, type Failure, type FailureCause } from './failures';
 import { SafetyStopError, type Outcome, type RunContext } from './outcome';
-import type { Platform, RequestId } from './platforms';
+import { requestId } from './grants';
+import type { Platform } from './platforms';
 
 /**
  * Grants in one transaction. Each takes a lock on the table and one on its index, and SQL Server escalates to a lock on
@@ -24,9 +27,6 @@ const lockTimeoutsMs = { first: 5_000, later: 500 };
 
 /** Ranges that could not be written are halved as long as there is this much time left: to look what is left. In ms. */
 const lookingMs = 60_000;
-
-/** Request ids that are read of grants that were left. */
-const maxLeftIds = 20;
 
 /** Grants were due, and the run stopped before it revoked any. */
 export class NothingRevokedError extends Error {
@@ -92,9 +92,10 @@ interface Collected {
  * its other rows here would cost a look-up for each grant, which the batch makes anyway.
  */
 async function collectDue(session: Session, platform: Platform): Promise<Collected> {
-  const [row = {}] = await session.query({
+  const [row] = await session.query({
     name: 'collectDueRevocations',
     slow: true,
+    columns: { ...backlogColumns, WithoutId: number },
     sql: `DROP TABLE IF EXISTS #Due;
 CREATE TABLE #Due (
   Position INT IDENTITY(1, 1) PRIMARY KEY,
@@ -104,10 +105,10 @@ ${expiredSql(platform).with}
 INSERT INTO #Due (RequestId, ExpiresAt)
 SELECT DISTINCT g.RequestId, g.ExpiresAt FROM Candidates AS g WHERE g.CoveredUntil IS NULL
 ORDER BY g.RequestId, g.ExpiresAt;
-SELECT ${backlogColumns('CASE WHEN RequestId IS NOT NULL THEN ExpiresAt END')}, COUNT(*) - COUNT(RequestId) AS WithoutId
+SELECT ${backlogSql('CASE WHEN RequestId IS NOT NULL THEN ExpiresAt END')}, COUNT(*) - COUNT(RequestId) AS WithoutId
 FROM #Due;`,
   });
-  return { backlog: toBacklog(row), withoutId: row.WithoutId as number };
+  return { backlog: toBacklog(row), withoutId: row?.WithoutId ?? 0 };
 }
 
 /** What is collected may hold requests that stand in the view more than once; the ceiling is for what is due. */
@@ -238,6 +239,7 @@ async function revokeBatch(
   const { grantView, revocationTable, requestColumn } = platform;
   const [row] = await session.query({
     name: 'revokeBatch',
+    columns: { Written: number },
     sql: fencedSql(`SET LOCK_TIMEOUT ${lockTimeoutMs};
   INSERT INTO ${revocationTable} (${requestColumn}, Revoked_Dt, Revoked_By)
   SELECT d.RequestId, GETUTCDATE(), @revokedBy
@@ -255,7 +257,7 @@ async function revokeBatch(
     },
   });
   if (!row) throw new LockLostError(run.jobId);
-  return row.Written as number;
+  return row.Written;
 }
 
 /** What was collected and is due still, by cause. */
@@ -267,6 +269,7 @@ async function findLeft(
   const rows = await session.query({
     name: 'findLeft',
     slow: true,
+    columns: { Cause: failureCause, Total: number, RequestId: nullable(requestId) },
     sql: `${expiredSql(platform).with},
 Undone AS (
   SELECT g.RequestId, MAX(g.ViewRows) AS ViewRows, CASE WHEN g.RequestId IS NULL THEN COUNT(*) ELSE 1 END AS Grants
@@ -292,19 +295,18 @@ Ranked AS (
   FROM Judged AS j
 )
 SELECT r.Cause, r.Total, r.RequestId FROM Ranked AS r WHERE r.Nth <= @maxIds ORDER BY r.Cause, r.Nth;`,
-    parameters: { obstacles: nVarChar('max', JSON.stringify(obstacles)), maxIds: int(maxLeftIds) },
+    parameters: { obstacles: nVarChar('max', JSON.stringify(obstacles)), maxIds: int(maxIds) },
   });
-  const failures = new FailureLog();
-  for (const [cause, left] of Map.groupBy(rows, ({ Cause }) => Cause as FailureCause)) {
-    const requestIds = left.flatMap(({ RequestId }) => (RequestId as RequestId | null) ?? []);
-    failures.add(cause, requestIds, { count: left[0]?.Total as number });
-  }
-  return failures.list;
+  return [...Map.groupBy(rows, ({ Cause }) => Cause)].map(([cause, left]) => ({
+    cause,
+    count: left[0]?.Total ?? 0,
+    requestIds: left.flatMap(({ RequestId }) => RequestId ?? []),
+  }));
 }
 
 /** Without a look at the database: the run has no time for it. */
 function describeObstacles(obstacles: readonly Obstacle[]): readonly Failure[] {
-  const failures = new FailureLog();
-  for (const { cause, first, last } of obstacles) failures.add(cause, [], { count: last - first + 1 });
-  return failures.list;
+  return obstacles
+    .map(({ cause, first, last }) => ({ cause, count: last - first + 1, requestIds: [] }))
+    .reduce(addFailure, []);
 }

@@ -1,10 +1,12 @@
 import type { Deadline } from '../clock';
+import { date, nullable, number, text } from '../database/columns';
 import type { Session } from '../database/session';
-import { int } from '../database/statement';
-import { findNextRun, findRun, listRuns } from '../jobRun/history';
+import { int, uniqueIdentifier } from '../database/statement';
+import { findNextRun, findRun, listRuns, startOfRunSql } from '../jobRun/history';
 import type { JobRun } from '../jobRun/jobRun';
 import { findJob, type Job } from './catalogue';
 import { failuresOf, type Failure } from './failures';
+import { requestId } from './grants';
 import { parseRequestId, type RequestId } from './platforms';
 import { readRequests, type AccessRequest } from './requests';
 import type { Services } from '../services';
@@ -54,7 +56,7 @@ export async function readRunDetails(
       if (!job) return undefined;
       const [previousRun] = await listRuns(session, job.type, 1, { before: jobId });
       const nextRun = await findNextRun(session, job.type, jobId);
-      const written = await readWrittenRows(session, job, run.startedAt, nextRun?.startedAt, after);
+      const written = await readWrittenRows(session, job, jobId, nextRun?.startedAt, after);
       const failures = failuresOf(run.facts).map((failure) => ({
         ...failure,
         requestIds: failure.requestIds.flatMap((id) => parseRequestId(String(id), job.platform) ?? []),
@@ -76,64 +78,43 @@ export async function readRunDetails(
 }
 
 /**
- * The rows that a job wrote from `from` until its next run began: runs of one type do not overlap, and what was sent is
- * recorded even after a run has lost its lock.
+ * The rows that a job wrote from the start of a run until its next run began: runs of one type do not overlap, and what was
+ * sent is recorded even after a run has lost its lock. Ids and times grow together, so the first row is looked for
+ * backwards by the key: few rows for a recent run, and no index on the time, which would cost every run a write per row.
  * @param until undefined: no other run followed
  */
 async function readWrittenRows(
   session: Session,
-  job: Job,
-  from: Date,
+  { type, platform: { requestColumn }, writes: { table, at, by, sentTo } }: Job,
+  jobId: string,
   until: Date | undefined,
   after: number | undefined,
 ): Promise<Pick<RunDetails, 'rows' | 'next'>> {
-  const { table, at, by, sentTo } = job.writes;
-  const { requestColumn } = job.platform;
+  const lastBefore = `COALESCE((
+    SELECT TOP (1) b.Id FROM ${table} AS b WHERE b.${at} < ${startOfRunSql('@jobId')} ORDER BY b.Id DESC), 0)`;
   const found = await session.query({
     name: 'readWrittenRows',
-    sql: `SELECT TOP (@limit) w.Id, w.${requestColumn} AS RequestId, w.${at} AS At, w.${by} AS WrittenBy${sentTo ? `, w.${sentTo} AS SentTo` : ''}
-FROM ${table} AS w WHERE w.Id > @after ORDER BY w.Id;`,
+    columns: { Id: number, RequestId: requestId, At: date, WrittenBy: text, SentTo: nullable(text) },
+    sql: `SELECT TOP (@limit) w.Id, w.${requestColumn} AS RequestId, w.${at} AS At, w.${by} AS WrittenBy,
+  ${sentTo ? `w.${sentTo}` : 'CAST(NULL AS VARCHAR(1))'} AS SentTo
+FROM ${table} AS w
+WHERE w.Id > ${after === undefined ? lastBefore : '@after'}
+ORDER BY w.Id;`,
     parameters: {
       limit: int(pageSize + 1),
-      after: int(after ?? (await findLastIdBefore(session, job, from))),
+      ...(after === undefined ? { jobId: uniqueIdentifier(jobId) } : { after: int(after) }),
     },
   });
-  const inTime = found.filter((row) => until === undefined || (row.At as Date) < until);
+  const inTime = found.filter(({ At }) => until === undefined || At < until);
   const page = inTime.slice(0, pageSize);
-  const written = page.filter((row) => row.WrittenBy === job.type);
   return {
-    rows: written.map((row) => ({
-      requestId: row.RequestId as RequestId,
-      at: row.At as Date,
-      ...(sentTo && { sentTo: row.SentTo as string }),
-    })),
-    next: inTime.length > pageSize ? (page.at(-1)?.Id as number) : null,
+    rows: page
+      .filter(({ WrittenBy }) => WrittenBy === type)
+      .map(({ RequestId, At, SentTo }) => ({
+        requestId: RequestId,
+        at: At,
+        ...(SentTo !== null && { sentTo: SentTo }),
+      })),
+    next: inTime.length > pageSize ? (page.at(-1)?.Id ?? null) : null,
   };
-}
-
-/**
- * The id of the last row that was written before `from`, or 0. Ids and times grow together, so the place is found by
- * halving the range of ids, some twenty look-ups by the key: an index on the time would cost every run a write per row.
- */
-async function findLastIdBefore(session: Session, job: Job, from: Date): Promise<number> {
-  const { table, at } = job.writes;
-  const [range] = await session.query({
-    name: 'readIdRange',
-    sql: `SELECT COALESCE(MAX(w.Id), 0) AS Highest FROM ${table} AS w;`,
-    parameters: {},
-  });
-  // Up to `before` rows were written before `from`; behind `notBefore` there is none that was.
-  let before = 0;
-  let notBefore = range?.Highest as number;
-  while (before < notBefore) {
-    const middle = Math.ceil((before + notBefore) / 2);
-    const [row] = await session.query({
-      name: 'findRowUpToId',
-      sql: `SELECT TOP (1) w.Id, w.${at} AS At FROM ${table} AS w WHERE w.Id <= @id ORDER BY w.Id DESC;`,
-      parameters: { id: int(middle) },
-    });
-    if (!row || (row.At as Date) < from) before = middle;
-    else notBefore = (row.Id as number) - 1;
-  }
-  return before;
 }

@@ -12,7 +12,7 @@ import type { AbandonedRunEvent, JobRunEvent, JobStateEvent } from '../telemetry
 import type { Backlog } from './backlog';
 import { finishingGraceMs, stateBudgetMs, timeBudgetsMs, type Trigger } from './budgets';
 import type { Job } from './catalogue';
-import { countOf, describeFailures, failedCount, leftCount, undeliverableCount } from './failures';
+import { countOf, describeFailures, leftCount, undeliverableCount } from './failures';
 import { readJobStates, runsForState } from './jobStates';
 import { SafetyStopError, type Outcome } from './outcome';
 
@@ -198,7 +198,7 @@ function errorOf({ error, failures, stopped }: Outcome): Error | undefined {
 function toCompletion(job: Job, options: RunOptions, outcome: Outcome): Completion {
   return {
     status: errorOf(outcome) ? 'Failed' : 'Completed',
-    ...(job.kind === 'notification' && { failedCount: failedCount(outcome.failures) }),
+    ...(outcome.failedCount !== undefined && { failedCount: outcome.failedCount }),
     message: describeRun(job, options, outcome),
   };
 }

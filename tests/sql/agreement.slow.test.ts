@@ -49,7 +49,9 @@ test.each(platforms.map((platform) => [platform.name, platform] as const))(
       const services = environment.services(settings);
       const expired = await previewJob(services, revocation);
       const reminders = await previewJob(services, notification);
-      const failures = new Map(reminders.grants.map(({ requestId, failure }) => [requestId, failure]));
+      const failures = new Map(
+        reminders.grants.map((grant) => [grant.requestId, 'failure' in grant ? grant.failure : undefined]),
+      );
       const next = new Map<RequestId, string | undefined>();
       for (const requestId of ids) {
         const story = await readStory(services, deadlineIn(services.clock, hour), platform, requestId);

@@ -439,10 +439,10 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
 
     expect(await dueIds()).toEqual([ending]);
     const { grants } = await preview({ notifyRevoked: true });
-    expect(grants.map(({ requestId, leadDays }) => [requestId, leadDays])).toEqual([
-      [again, null],
-      [recent, null],
-      [ending, 7],
+    expect(grants).toMatchObject([
+      { requestId: again, leadDays: null },
+      { requestId: recent, leadDays: null },
+      { requestId: ending, leadDays: 7 },
     ]);
     for (const processedCount of [3, 0])
       expect(await run(environment.services({ notifyRevoked: true }))).toMatchObject({ processedCount });

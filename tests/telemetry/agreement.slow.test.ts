@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { examined, readFacts, type ExaminedDatabase } from '../../cli/doctor/database';
+import { examined, readFacts, type ExaminedSession } from '../../cli/doctor/database';
 import { checkJobStates } from '../../cli/doctor/jobStates';
 import { readSettings } from '../../src/config/settings';
 import { jobs } from '../../src/jobs/catalogue';
@@ -74,7 +74,7 @@ let sample: Sample;
 let ingestion: Ingestion;
 let app: App;
 let directory: string;
-let database: ExaminedDatabase;
+let database: ExaminedSession;
 let settings: Parameters<typeof checkJobStates>[1];
 
 beforeAll(async () => {

@@ -3,9 +3,10 @@ import { html, type SafeHtml } from '../../html';
 import type { Job } from '../../jobs/catalogue';
 import { failureCauses, undeliverableCount } from '../../jobs/failures';
 import type { RequestId } from '../../jobs/platforms';
-import type { Preview, PreviewedGrant } from '../../jobs/previewJob';
+import type { Grant } from '../../jobs/grants';
+import type { Preview, PreviewedReminder, RevocationPreview } from '../../jobs/previewJob';
 import { type Address, breakable, nounsOf, requestLink, timeTag, titleOf, type View } from './parts';
-import { renderCauses, renderPages, renderTable } from './tables';
+import { renderCauses, renderPages, renderTable, type Column } from './tables';
 
 /** What a run would do now. */
 export interface PreviewPanel {
@@ -45,13 +46,13 @@ function describeRun({ kind }: Job, { count, exceedsCeiling, failing }: Preview)
 /** The safety stop, and its way out: the number has to be typed. */
 function renderSafetyStop(
   { type, platform }: Job,
-  { count, ceiling }: Preview,
+  { count, ceiling }: RevocationPreview,
   { mayOperate }: View,
 ): SafeHtml {
   const number = formatNumber(count);
   return html`<div class="alert">
     <p>
-      <strong>Safety stop:</strong> these are more than the ceiling of ${formatNumber(ceiling ?? 0)}
+      <strong>Safety stop:</strong> these are more than the ceiling of ${formatNumber(ceiling)}
       (REVOCATION_CEILING). If that is not what you expect, correct sql/06_AccessGrant_views.sql. If the list
       below is right, ${mayOperate ? 'revoke them here' : 'an operator can revoke them here'}.
     </p>
@@ -148,33 +149,43 @@ function describeBucket(from: Date | null, to: Date | null, readAt: Date): strin
   return past ? `${away(to)} to ${away(from)} ago` : `in ${away(from)} to ${away(to)}`;
 }
 
+const grantFacts = ({ platform }: Job, view: View): Column<Grant>[] => [
+  { name: 'Request', cell: (grant) => requestLink(platform, grant.requestId, grant, view) },
+  { name: 'Holder', look: 'name', cell: ({ requesterName }) => requesterName },
+  { name: 'Access', look: 'path', cell: ({ resource }) => breakable(resource) },
+  { name: 'Ends', cell: ({ expiresAt }) => timeTag(expiresAt) },
+];
+
+/** Where a reminder goes, and which one it is. */
+const reminderFacts: readonly Column<PreviewedReminder>[] = [
+  {
+    name: 'To',
+    look: 'path',
+    cell: ({ failure, recipient }) =>
+      failure
+        ? html`<span class="failed">${failureCauses[failure].words}</span>`
+        : breakable(recipient ?? '–'),
+  },
+  {
+    name: 'Lead',
+    look: 'number',
+    cell: ({ leadDays }) => (leadDays === null ? 'ended' : formatCount(leadDays, 'day')),
+  },
+];
+
 function renderGrants({ job, preview, order, first }: PreviewPanel, view: View): SafeHtml | null {
   const { grants, next, count } = preview;
   if (grants.length === 0) return null;
-  const reminders = job.kind === 'notification';
   const other = order === 'soonest' ? 'latest' : 'soonest';
   const here = { job: job.type, preview: order };
-  return html`<h3>${nounsOf(job)} due, ${order} end first</h3>
+  const label = `${nounsOf(job)} due`;
+  return html`<h3>${label}, ${order} end first</h3>
     ${renderPages({ [`Show the ${other} ends first`]: { ...here, preview: other } }, view)}
-    ${renderTable(
-      `${nounsOf(job)} due`,
-      [
-        {
-          name: 'Request',
-          cell: (grant) => requestLink(job.platform, grant.requestId, grant, view),
-        },
-        { name: 'Holder', look: 'name', cell: ({ requesterName }) => requesterName },
-        { name: 'Access', look: 'path', cell: ({ resource }) => breakable(resource) },
-        { name: 'Ends', cell: ({ expiresAt }) => timeTag(expiresAt) },
-        reminders && { name: 'To', look: 'path', cell: renderRecipient },
-        reminders && {
-          name: 'Lead',
-          look: 'number',
-          cell: ({ leadDays }) => (typeof leadDays === 'number' ? formatCount(leadDays, 'day') : 'ended'),
-        },
-      ],
-      grants,
-    )}
+    ${
+      preview.ceiling === undefined
+        ? renderTable(label, [...grantFacts(job, view), ...reminderFacts], preview.grants)
+        : renderTable(label, grantFacts(job, view), preview.grants)
+    }
     ${renderPages(
       {
         'First grants': first ? undefined : here,
@@ -183,10 +194,4 @@ function renderGrants({ job, preview, order, first }: PreviewPanel, view: View):
       view,
       `${formatNumber(grants.length)} shown of ${formatNumber(count)}`,
     )}`;
-}
-
-function renderRecipient({ failure, recipient }: PreviewedGrant): SafeHtml {
-  return failure
-    ? html`<span class="failed">${failureCauses[failure].words}</span>`
-    : breakable(recipient ?? '–');
 }

@@ -1,0 +1,81 @@
+/** Typed rows: what is read of each column, checked once where it comes from the driver. */
+import { DatabaseError } from './errors';
+
+/** A row as the driver gives it. */
+export type Row = Readonly<Record<string, unknown>>;
+
+/** Reads a column's value; undefined: it has another type. */
+export interface Column<T> {
+  readonly expected: string;
+  readonly read: (value: unknown) => T | undefined;
+}
+
+export type Columns = Readonly<Record<string, Column<unknown>>>;
+
+/** The row that the columns describe; without columns, as the driver gives it. */
+export type RowOf<C extends Columns | undefined> = C extends Columns
+  ? { readonly [Name in keyof C]: C[Name] extends Column<infer T> ? T : never }
+  : Row;
+
+const column = <T>(expected: string, is: (value: unknown) => value is T): Column<T> => ({
+  expected,
+  read: (value) => (is(value) ? value : undefined),
+});
+
+export const number = column('a number', (value) => typeof value === 'number');
+export const text = column('text', (value) => typeof value === 'string');
+/** UTC. */
+export const date = column('a date', (value) => value instanceof Date);
+/** An INT that is 1 or 0. */
+export const flag: Column<boolean> = {
+  expected: '1 or 0',
+  read: (value) => (value === 1 || value === 0 ? value === 1 : undefined),
+};
+/** What is meant as text, though a site's view may yield a number, or what is read as '': NULL or another type. */
+export const siteText: Column<string> = {
+  expected: 'text',
+  read: (value) => (typeof value === 'string' || typeof value === 'number' ? String(value) : ''),
+};
+
+/** A column that may be NULL. */
+export function nullable<T>({ expected, read }: Column<T>): Column<T | null> {
+  return { expected: `${expected} or NULL`, read: (value) => (value === null ? null : read(value)) };
+}
+
+/** The columns in SQL, of a table or view under its alias. */
+export function listSql(alias: string, columns: Columns): string {
+  return Object.keys(columns)
+    .map((name) => `${alias}.${name}`)
+    .join(', ');
+}
+
+/** A column has another type than the app reads: its view or table is not as the scripts in sql/ make it. */
+export class ColumnError extends DatabaseError {
+  override readonly name = 'ColumnError';
+  readonly transient = false;
+  readonly unavailable = false;
+  constructor(name: string, expected: string, value: unknown, statementName: string) {
+    const found = value === undefined ? 'missing' : value === null ? 'NULL' : `a ${typeof value}`;
+    super(
+      `The column ${name} is ${found}, not ${expected} (in ${statementName}). Compare the views with sql/06_AccessGrant_views.sql.`,
+    );
+  }
+}
+
+/** @throws ColumnError */
+export function readRows<C extends Columns>(
+  rows: readonly Row[],
+  columns: C,
+  statementName: string,
+): RowOf<C>[] {
+  const readers = Object.entries(columns);
+  return rows.map((row) => {
+    const values: Record<string, unknown> = {};
+    for (const [name, { expected, read }] of readers) {
+      const value = read(row[name]);
+      if (value === undefined) throw new ColumnError(name, expected, row[name], statementName);
+      values[name] = value;
+    }
+    return values as RowOf<C>; // What the readers have checked.
+  });
+}
