@@ -28,7 +28,7 @@ export type NextStep =
   /** Left alone, though its time may have come. */
   | {
       readonly code: 'covered';
-      readonly coveredBy: Pick<Grant, 'requestId' | 'requestNumber'>;
+      readonly coveredBy: CoveringGrant;
       readonly until: Date;
     }
   | { readonly code: 'duplicated'; readonly viewRows: number }
@@ -43,6 +43,12 @@ export type NextStep =
   /** Nothing is left to do. */
   | { readonly code: 'revoked'; readonly at: Date }
   | { readonly code: 'endMissing' | 'notGranted' };
+
+/** The grant with the same AccessKey that ends last; its id is null where the view yields none. */
+interface CoveringGrant {
+  readonly requestId: RequestId | null;
+  readonly requestNumber: string;
+}
 
 interface Due {
   readonly since: Date;
@@ -194,16 +200,15 @@ async function leftAlone(
   return comparable ? undefined : { code: 'endUnstable' };
 }
 
-/** The grant with the same AccessKey that ends last. */
 async function readCovering(
   session: Session,
   { grantView }: Platform,
   id: RequestId,
-): Promise<Pick<Grant, 'requestId' | 'requestNumber'>> {
+): Promise<CoveringGrant> {
   const [row] = await session.query({
     name: 'readCovering',
     slow: true,
-    columns: { RequestId: requestId, RequestNumber: siteText },
+    columns: { RequestId: nullable(requestId), RequestNumber: siteText },
     sql: `SELECT TOP (1) c.RequestId, c.RequestNumber
 FROM ${grantView} AS g
 JOIN ${grantView} AS c ON c.AccessKey = g.AccessKey
@@ -211,7 +216,7 @@ WHERE g.RequestId = @requestId
 ORDER BY c.ExpiresAt DESC, c.RequestId;`,
     parameters: { requestId: requestIdParameter(id) },
   });
-  return { requestId: row?.RequestId ?? id, requestNumber: row?.RequestNumber ?? '' };
+  return { requestId: row?.RequestId ?? null, requestNumber: row?.RequestNumber ?? '' };
 }
 
 function nextReminder(outlook: Outlook, judged: Judged): NextStep {

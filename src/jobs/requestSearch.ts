@@ -124,7 +124,7 @@ Ranked AS (
   FROM Newest AS q
 )
 SELECT TOP (@maxFound) ${requestList}, q.MatchRank FROM Ranked AS q
-WHERE q.MatchRank IS NOT NULL
+WHERE q.MatchRank IS NOT NULL AND q.RequestId IS NOT NULL
 ORDER BY q.MatchRank, q.RequestNumber, q.RequestId;`,
     parameters: {
       query: nVarChar(2 * maxQueryLength, query),
