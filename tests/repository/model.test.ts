@@ -16,7 +16,7 @@ const readsOnly = /^(count|find|judge|list|preview|read|search)[A-Z]|^create(Due
 const byHand = 'recordReminder';
 
 test('the statements of the jobs and of the lock that write are in the model', () => {
-  const statements = namesIn('src/job{Run,s}/*.ts', /\bname: '(\w+)',\n(?:\s+slow: true,\n)?\s+sql\b/g);
+  const statements = namesIn('src/job{Run,s}/*.ts', /\bquery\(\{\s+name: '(\w+)'/g);
   const modelled = namesIn('model/*.pml', /^inline (\w+?)(?:_\w+)?\(.*\) \{\s*d_step/gm);
   const writing = [...statements].filter((name) => !readsOnly.test(name) && name !== byHand);
   expect(writing).toContain('revokeBatch');
