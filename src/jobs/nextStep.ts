@@ -119,6 +119,21 @@ CREATE TABLE #End (ExpiresAt DATETIME2(7) NULL);`,
   });
 }
 
+const judgedColumns = {
+  ...grantColumns,
+  ExpiresAt: nullable(date),
+  Recipient: text,
+  ViewRows: number,
+  HasEnded: flag,
+  EndsLater: flag,
+  LeadDays: nullable(number),
+  DueSince: nullable(date),
+  NotifiedAt: nullable(date),
+  CoveredUntil: nullable(date),
+  RevokedAt: nullable(date),
+  Comparable: flag,
+};
+
 /** @returns undefined: the view does not yield it; null: it yields it without an end */
 async function readJudged(
   { session, platform, settings }: Outlook,
@@ -129,20 +144,7 @@ async function readJudged(
   const [row] = await session.query({
     name: 'judgeRequest',
     slow: true,
-    columns: {
-      ...grantColumns,
-      ExpiresAt: nullable(date),
-      Recipient: text,
-      ViewRows: number,
-      HasEnded: flag,
-      EndsLater: flag,
-      LeadDays: nullable(number),
-      DueSince: nullable(date),
-      NotifiedAt: nullable(date),
-      CoveredUntil: nullable(date),
-      RevokedAt: nullable(date),
-      Comparable: flag,
-    },
+    columns: judgedColumns,
     sql: `${judged.with}
 SELECT TOP (1) ${grantList}, g.Recipient, g.ViewRows, g.HasEnded, g.EndsLater, g.LeadDays, g.DueSince, g.NotifiedAt, g.CoveredUntil,
   CASE WHEN g.IsRevoked = 1 THEN (SELECT MAX(r.Revoked_Dt) FROM ${revocationTable} AS r WHERE r.${requestColumn} = g.RequestId) END AS RevokedAt,

@@ -151,7 +151,7 @@ async function summarise(
   due: DueSql,
   boundaries: readonly number[],
 ): Promise<Pick<Preview, 'readAt' | 'count' | 'oldestDueMinutes' | 'coveredCount' | 'ends'>> {
-  const below = boundaries.map(
+  const belowSql = boundaries.map(
     (_, index) =>
       `,\n  SUM(CASE WHEN ${isDueSql} AND g.ExpiresAt < DATEADD(HOUR, @hours${index}, ${nowSql}) THEN 1 ELSE 0 END) AS Below${index}`,
   );
@@ -172,7 +172,7 @@ async function summarise(
 SELECT GETUTCDATE() AS ReadAt,
   ${backlogSql(`CASE WHEN ${isDueSql} THEN g.DueSince END`)},
   SUM(CASE WHEN g.CoveredUntil IS NOT NULL AND g.ViewRows = 1 THEN 1 ELSE 0 END) AS Covered,
-  MIN(CASE WHEN ${isDueSql} THEN g.ExpiresAt END) AS Soonest, MAX(CASE WHEN ${isDueSql} THEN g.ExpiresAt END) AS Latest${below.join('')}
+  MIN(CASE WHEN ${isDueSql} THEN g.ExpiresAt END) AS Soonest, MAX(CASE WHEN ${isDueSql} THEN g.ExpiresAt END) AS Latest${belowSql.join('')}
 FROM Candidates AS g;`,
     parameters: {
       ...due.parameters,
@@ -182,13 +182,8 @@ FROM Candidates AS g;`,
   if (!row) throw new Error('The summary of what is due has no row.');
   const { ReadAt: readAt, Soonest: soonest, Latest: latest } = row;
   const { dueCount: count, oldestDueMinutes } = toBacklog(row);
-  const times = boundaries.map((hours) => new Date(readAt.getTime() + hours * 3_600_000));
-  const counts = [...boundaries.map((_, index) => row[`Below${index}`] ?? 0), count];
-  const spread = counts.map((upTo, index) => ({
-    from: times[index - 1] ?? null,
-    to: times[index] ?? null,
-    count: upTo - (counts[index - 1] ?? 0),
-  }));
+  const below = boundaries.map((_, index) => row[`Below${index}`] ?? 0);
+  const spread = spreadOf(readAt, boundaries, [...below, count]);
   return {
     readAt,
     count,
@@ -196,6 +191,20 @@ FROM Candidates AS g;`,
     coveredCount: row.Covered ?? 0,
     ends: soonest && latest && { soonest, latest, spread },
   };
+}
+
+/** @param upTo how many end before each boundary, and in all */
+function spreadOf(
+  readAt: Date,
+  boundaries: readonly number[],
+  upTo: readonly number[],
+): NonNullable<Preview['ends']>['spread'] {
+  const times = boundaries.map((hours) => new Date(readAt.getTime() + hours * 3_600_000));
+  return upTo.map((count, index) => ({
+    from: times[index - 1] ?? null,
+    to: times[index] ?? null,
+    count: count - (upTo[index - 1] ?? 0),
+  }));
 }
 
 /** The grants after a request, by end, with some more columns; and one more than a page, if there is one. */
