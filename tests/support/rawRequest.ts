@@ -4,6 +4,8 @@ import { text } from 'node:stream/consumers';
 
 export interface RawRequest {
   readonly method?: string;
+  /** Instead of the URL's own, as it is. */
+  readonly path?: string;
   /** Sent as it is. */
   readonly headers?: OutgoingHttpHeaders;
   readonly body?: string | Uint8Array;
@@ -19,7 +21,13 @@ export interface RawAnswer {
 
 export function sendRaw(
   url: string,
-  { method = 'GET', headers = {}, body = '', chunked = false }: RawRequest,
+  {
+    method = 'GET',
+    path = new URL(url).pathname + new URL(url).search,
+    headers = {},
+    body = '',
+    chunked = false,
+  }: RawRequest,
 ): Promise<RawAnswer> {
   return new Promise((resolve, reject) => {
     const framing = chunked
@@ -27,7 +35,7 @@ export function sendRaw(
       : body.length > 0
         ? { 'Content-Length': Buffer.byteLength(body) }
         : {};
-    const sent = request(url, { method, headers: { ...framing, ...headers } }, (answer) => {
+    const sent = request(url, { method, path, headers: { ...framing, ...headers } }, (answer) => {
       text(answer).then(
         (answered) => resolve({ status: answer.statusCode ?? 0, headers: answer.headers, body: answered }),
         reject,
