@@ -425,7 +425,7 @@ function show(result: HTMLElement, text: string, failed = false): void {
 function describeProblem(response: Response, problem: Problem | undefined): string {
   // The card says the rest, with the way out.
   if (problem?.run?.facts.ended === 'safetyStop')
-    return 'The safety stop held this run: nothing was revoked.';
+    return 'The safety stop blocked this run: nothing was revoked.';
   if (problem?.title !== undefined) return `${problem.title}. ${problem.detail ?? ''}`;
   return describeStatus(response.status);
 }
