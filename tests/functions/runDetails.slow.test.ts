@@ -145,20 +145,13 @@ addressMissing=1:${id} rejected.EmailDropped=1:${gone}');`,
   ]);
 });
 
-test.each([
-  ['an unknown run', (): string => randomUUID()],
-  ['what is no GUID', (): string => 'x%27--'],
-])('%s is answered with 404', async (_, jobId) => {
-  const problem = await get(`${revocation.type}/runs/${jobId()}`, 404);
-  expect(problem).toMatchObject({
-    title: 'Unknown run',
-    detail: expect.stringContaining('lists its runs') as string,
-  });
-});
-
-test('a run of another job is answered with 404', async () => {
-  const { jobId } = await run(revocation.type);
-  await get(`${notification.type}/runs/${jobId}`, 404);
+test('an unknown run, what is not a GUID, and a run of another job are answered with 404', async () => {
+  const { jobId: ofAnother } = await run(notification.type);
+  for (const jobId of [randomUUID(), 'x%27--', ofAnother])
+    expect(await get(`${revocation.type}/runs/${jobId}`, 404)).toMatchObject({
+      title: 'Unknown run',
+      detail: expect.stringContaining('lists its runs') as string,
+    });
 });
 
 test('the history pages on: every run once, newest first, also where runs began at the same time', async () => {
@@ -179,16 +172,15 @@ test('the history pages on: every run once, newest first, also where runs began 
     next = page.next;
   }
   expect(found).toEqual(stored.map((row) => row.Job_Id));
-  expect(await get(`${revocation.type}/runs?before=x`, 400)).toMatchObject({
-    detail: 'The parameter before is "x": expected the jobId of a run.',
-  });
-  const unknown = randomUUID();
-  expect(await get(`${revocation.type}/runs?before=${unknown}`, 404)).toMatchObject({
-    detail: expect.stringContaining(`has no run "${unknown}"`) as string,
-  });
   const { jobId: ofAnother } = await run(notification.type);
-  expect(await get(`${revocation.type}/runs?before=${ofAnother}`, 404)).toMatchObject({
-    code: 'unknownRun',
-    detail: expect.stringContaining(`has no run "${ofAnother}"`) as string,
-  });
+  const unknown = randomUUID();
+  for (const [before, status, code, detail] of [
+    ['x', 400, 'malformedParameter', 'The parameter before is "x": expected the jobId of a run.'],
+    [unknown, 404, 'unknownRun', `has no run "${unknown}"`],
+    [ofAnother, 404, 'unknownRun', `has no run "${ofAnother}"`],
+  ] as const)
+    expect(await get(`${revocation.type}/runs?before=${before}`, status)).toMatchObject({
+      code,
+      detail: expect.stringContaining(detail) as string,
+    });
 });

@@ -105,13 +105,6 @@ WHERE g.ExpiresAt > DATEADD(DAY, 30, GETUTCDATE()) AND g.RequesterName = 'Emma J
     expect(served.complaints).toEqual([]);
   });
 
-  test('that is unknown, and an unknown platform, are answered with a page', async () => {
-    for (const address of ['databricks/999999', 'databricks/x', 'databricks/17/18', 'snowflake/1', '17']) {
-      const page = await open(`&request=${address}`);
-      await expect(page.locator('.problem h2').innerText()).resolves.toMatch(/^Unknown (request|platform)$/);
-    }
-  });
-
   test('is found, and read, without JavaScript', async () => {
     const { Number: number } = await quietRequest();
     const page = await open('', { javaScriptEnabled: false });
