@@ -28,12 +28,8 @@ interface Run {
   readonly facts: { readonly ended?: string };
 }
 
-/** A reminder that was sent by hand. */
-interface Reminder {
-  readonly sentTo: string;
-}
-
-type Answer = Run | Reminder;
+/** A run, or a reminder that was sent by hand. */
+type Answer = Run | { readonly sentTo: string };
 
 interface Problem {
   readonly title?: string;
@@ -171,11 +167,8 @@ let timer: number | undefined;
 /** Counts addresses that were opened, so that a refresh of an earlier one is dropped. */
 let visits = 0;
 
-/** A problem's title and detail, instead of a page. */
-class PageError extends Error {}
-
 /** The Functions host has too many requests and refused this one. */
-class BusyError extends PageError {}
+class BusyError extends Error {}
 
 const tooManyRequests = 429;
 
@@ -192,11 +185,11 @@ async function read(address: string, part: 'page' | 'cards'): Promise<Document> 
   const page = new DOMParser().parseFromString(text, 'text/html');
   if (response.ok && page.getElementById('jobs')) return page;
   const problem = page.querySelector('.problem');
-  if (!problem) throw new PageError(describeStatus(response.status));
+  if (!problem) throw new Error(describeStatus(response.status));
   const [title, detail] = ['h2', '.detail'].map(
     (part) => problem.querySelector(part)?.textContent.trim() ?? '',
   );
-  throw new PageError(`${title}. ${detail}`);
+  throw new Error(`${title}. ${detail}`);
 }
 
 function describeStatus(status: number): string {
@@ -245,26 +238,18 @@ async function refresh(
   try {
     const page = await read(location.href, part);
     if (visit !== visits) return;
-    const failedBefore = refreshProblem !== '';
+    const news = refreshProblem === '' ? [] : ['Refreshed again.'];
     const before = statesOf();
     bringIn(page, ['header', 'summary', 'jobs', 'panel']);
-    const changes = [...statesOf()].filter(([job, state]) => before.get(job) !== state);
-    if (failedBefore || changes.length > 0)
-      say(
-        [
-          ...(failedBefore ? ['Refreshed again.'] : []),
-          ...changes.map(([job, state]) => `${job}: ${state}.`),
-        ].join(' '),
-      );
+    for (const [job, state] of statesOf()) if (before.get(job) !== state) news.push(`${job}: ${state}.`);
+    if (news.length > 0) say(news.join(' '));
   } catch (error) {
     if (visit !== visits) return;
     busy = error instanceof BusyError;
-    if (busy) {
-      showAge();
-      return;
+    if (!busy) {
+      if (refreshProblem === '') say(`This page could not be refreshed. ${messageOf(error)}`);
+      refreshProblem = messageOf(error);
     }
-    if (refreshProblem === '') say(`This page could not be refreshed. ${messageOf(error)}`);
-    refreshProblem = messageOf(error);
     showAge();
   } finally {
     schedule();
@@ -331,6 +316,7 @@ function followLink(event: MouseEvent): void {
     void visit(href, opener, true);
   }
 }
+
 /** Esc closes the panel, unless it is for something else: a dialog, or text that was typed. */
 function closeByEscape(event: KeyboardEvent): void {
   if (event.key !== 'Escape' || event.defaultPrevented || dialog().open) return;
