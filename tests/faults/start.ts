@@ -77,7 +77,8 @@ const revocationPlan: readonly Plan[] = [
   ...Array.from({ length: 4_003 }, (_, index): Plan => ({ endsIn: -hour - index * 60_000, due: true })),
   // Revoked for an earlier end, renewed, and expired again.
   { endsIn: -2 * hour, recordedBefore: 48 * hour, due: true },
-  { endsIn: 0, due: true },
+  // The clock goes on between its start and these rows.
+  { endsIn: -60_000, due: true },
   { endsIn: -3 * hour, recordedBefore: 2 * hour },
   { endsIn: day, recordedBefore: 48 * hour },
   { endsIn: -hour, status: 'Rejected' },
