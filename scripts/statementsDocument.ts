@@ -12,7 +12,7 @@ const intro = `# The statements of a run
 <!-- Recorded by scripts/statementsDocument.ts: npm run docs -->
 
 What the jobs of Databricks send, as they send it; those of Palantir differ in names and in the type of the request id. The
-values are samples. A statement that uses \`#Due\` needs the statement that fills it in the same query window. **Run the
+values are samples. A statement that uses \`#Due\` needs those before it in the same query window. **Run the
 statements that write in a transaction that you roll back.**
 
 docs/architecture.md says where they are in the code, and [benchmarks.md](benchmarks.md#plans) how to see their plans.`;
@@ -28,6 +28,7 @@ const described: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     finishRun: 'Ends the run.',
   },
   ExpiryNotificationDatabricksRequests: {
+    createDueTable: 'Creates the table of what is due.',
     collectDueReminders: 'Collects the grants with a reminder that is due, numbered in the order of turns.',
     readDueReminders: 'Reads a page of them, each looked up again.',
     checkLease: 'Before each message: asks whether the run still has its lock.',
