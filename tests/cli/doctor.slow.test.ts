@@ -30,6 +30,7 @@ import { settingNames } from '../../src/config/settings';
 import type { Row, Session } from '../../src/database/session';
 import { isEmailAddress } from '../../src/email/address';
 import { databricks, palantir } from '../../src/jobs/platforms';
+import { closedPort } from '../support/closedPort';
 import { ended, runCommand, startCommand, useCommands, type Command, type Ended } from '../support/commands';
 import { jobOf } from '../support/environment';
 
@@ -117,16 +118,6 @@ const troubles = (lines: readonly string[]): string[] =>
   lines.filter(
     (line) => !line.startsWith('✓') && !linesOf(ofSample).some((known) => new RegExp(`^${known}`).test(line)),
   );
-
-/** A loopback port on which nobody listens. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 type Answers = Readonly<Record<string, ((row: Row) => Row | undefined) | readonly Row[]>>;
 
@@ -837,7 +828,7 @@ describe('identity and reach', () => {
   });
 
   test('a database or an email endpoint that cannot be reached is named with the cause', async () => {
-    const port = await freePort();
+    const port = await closedPort();
     const lines = await examineWith({ SQL_PORT: String(port), EMAIL_ENDPOINT: `https://localhost:${port}` });
     expect(troubles(lines)).toEqual(
       beginningWith(`
@@ -883,7 +874,7 @@ describe('identity and reach', () => {
       expect(await check(`InstrumentationKey=k;IngestionEndpoint=${endpoint}`)).toBe(
         `✓ Application Insights: the ingestion endpoint ${endpoint} can be reached`,
       );
-    expect(await check(`IngestionEndpoint=https://localhost:${await freePort()}`)).toMatch(
+    expect(await check(`IngestionEndpoint=https://localhost:${await closedPort()}`)).toMatch(
       /^✗ .*cannot be reached: .*ECONNREFUSED/,
     );
     // It reads, or it would not see that the client has gone.

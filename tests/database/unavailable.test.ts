@@ -1,26 +1,14 @@
 /** A database that is away for a moment. */
 import { randomUUID } from 'node:crypto';
-import { once } from 'node:events';
-import { createServer, type AddressInfo } from 'node:net';
 import { Database, type RetryOptions } from '../../src/database/database';
-
 import { createCredential } from '../../src/services';
 import { arrange, hour, useEnvironment } from '../support/arrange';
+import { closedPort } from '../support/closedPort';
 import { jobOf, type TestServices } from '../support/environment';
 
 const environment = useEnvironment();
 const { add, run } = arrange(environment, jobOf('revocation', 'Databricks'));
 beforeEach(() => add({ endsIn: -hour }));
-
-/** A loopback port on which nobody listens. */
-async function closedPort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 /** Services whose database has other settings until the first pause, and an identity of its own. */
 async function services(

@@ -1,5 +1,4 @@
 /** The HTTP API and the timers of the built app, over real HTTP, on the stand-ins. */
-import { createServer, type AddressInfo } from 'node:net';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
@@ -10,6 +9,7 @@ import { defaultSchedules } from '../../src/config/schedules';
 import { formatUtc } from '../../src/format';
 import { jobs, type Job } from '../../src/jobs/catalogue';
 import type { JobType } from '../../src/jobRun/jobRun';
+import { closedPort } from '../support/closedPort';
 import {
   registeredFunctions,
   startSample,
@@ -654,11 +654,7 @@ describe('A malformed request', () => {
 describe('without a database', () => {
   let cutOff: App;
   beforeAll(async () => {
-    const server = createServer().listen(0, '127.0.0.1');
-    await new Promise((resolve) => server.once('listening', resolve));
-    const { port } = server.address() as AddressInfo;
-    await new Promise((resolve) => server.close(resolve));
-    cutOff = await sample.startApp({ SQL_PORT: String(port), NODE_OPTIONS: preload });
+    cutOff = await sample.startApp({ SQL_PORT: String(await closedPort()), NODE_OPTIONS: preload });
   });
 
   test.each([

@@ -1,18 +1,12 @@
 /** Hostile requests to the built app. */
 import fc from 'fast-check';
-import { startSample, type App, type Sample } from '../support/app';
+import { useSample } from '../support/app';
 import { text } from '../support/hostileInput';
 import { expectDocumented } from '../support/openApi';
 import { sendRaw, type RawAnswer, type RawRequest } from '../support/rawRequest';
 
-let sample: Sample;
-let app: App;
-beforeAll(async () => {
-  sample = await startSample();
-  app = await sample.startApp();
-  await app.call('/api/jobs');
-});
-afterAll(() => sample.close());
+const { sample, app } = useSample();
+beforeAll(() => app.call('/api/jobs'));
 
 /** Asks, and gives the SQL texts that were sent for it. */
 async function ask(

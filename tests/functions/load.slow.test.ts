@@ -1,21 +1,14 @@
 /** Many requests at once: a bounded number of sessions, and nobody is held up by those who ask for something else. */
 import { setTimeout } from 'node:timers/promises';
-import { startSample, type App, type Sample } from '../support/app';
+import { useSample } from '../support/app';
 import { jobOf } from '../support/environment';
 
 const revoke = `/api/jobs/${jobOf('revocation', 'Palantir').type}/runs`;
 const notify = `/api/jobs/${jobOf('notification', 'Databricks').type}/runs`;
 const post = { method: 'POST' };
 
-let sample: Sample;
-let app: App;
-beforeAll(async () => {
-  sample = await startSample();
-  app = await sample.startApp();
-  await app.call('/api/jobs');
-});
-beforeEach(() => sample.reset());
-afterAll(() => sample.close());
+const { sample, app } = useSample();
+beforeAll(() => app.call('/api/jobs'));
 
 /** The sessions of the app: the other one is the test's own. */
 const sessions = (): number => sample.standIns.sql.openSessions - 1;

@@ -4,17 +4,11 @@ import { join } from 'node:path';
 import { jobs } from '../../src/jobs/catalogue';
 import { stateNames } from '../../src/jobs/jobStates';
 import { failureCauses } from '../../src/jobs/failures';
-import { startSample, type App, type Sample } from '../support/app';
+import { useSample } from '../support/app';
 import { openApi, operations } from '../../scripts/openApi';
 import { expectDocumented, validateExamples } from '../support/openApi';
 
-let sample: Sample;
-let app: App;
-beforeAll(async () => {
-  sample = await startSample();
-  app = await sample.startApp();
-});
-afterAll(() => sample.close());
+const { app } = useSample();
 
 test('it is an OpenAPI 3.1 document', () => {
   // A process of its own: the package is an ES module.

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { createDatabase } from '../../local/sampleDatabase';
 import type { JobRun } from '../../src/jobRun/jobRun';
-import { startSample, type App, type Sample } from '../support/app';
+import { getJson, useSample } from '../support/app';
 import { jobOf } from '../support/environment';
 
 const notification = jobOf('notification', 'Databricks');
@@ -22,22 +22,9 @@ interface Search {
   readonly advice: readonly string[];
 }
 
-let sample: Sample;
-let app: App;
+const { sample, app } = useSample();
 
-beforeAll(async () => {
-  sample = await startSample();
-  app = await sample.startApp();
-});
-beforeEach(() => sample.reset());
-afterAll(() => sample.close());
-
-async function get(path: string, status = 200): Promise<unknown> {
-  const answer = await app.call(`/api/requests${path}`);
-  const body: unknown = await answer.json();
-  expect({ path, status: answer.status, body }).toMatchObject({ path, status });
-  return body;
-}
+const get = (path: string, status?: number): Promise<unknown> => getJson(app, `/api/requests${path}`, status);
 const search = async (q: string): Promise<Search> => (await get(`?q=${encodeURIComponent(q)}`)) as Search;
 
 describe('a search', () => {

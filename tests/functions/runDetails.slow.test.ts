@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Row } from '../../src/database/session';
 import type { JobRun } from '../../src/jobRun/jobRun';
-import { startSample, type App, type Sample } from '../support/app';
+import { getJson, useSample } from '../support/app';
 import { jobOf } from '../support/environment';
 
 const revocation = jobOf('revocation', 'Databricks');
@@ -28,22 +28,9 @@ interface Details {
   readonly requestsAdvice: string | null;
 }
 
-let sample: Sample;
-let app: App;
+const { sample, app } = useSample();
 
-beforeAll(async () => {
-  sample = await startSample();
-  app = await sample.startApp();
-});
-beforeEach(() => sample.reset());
-afterAll(() => sample.close());
-
-async function get(path: string, status = 200): Promise<unknown> {
-  const answer = await app.call(`/api/jobs/${path}`);
-  const body: unknown = await answer.json();
-  expect({ path, status: answer.status, body }).toMatchObject({ path, status });
-  return body;
-}
+const get = (path: string, status?: number): Promise<unknown> => getJson(app, `/api/jobs/${path}`, status);
 const details = async (type: string, jobId: string, query = ''): Promise<Details> =>
   (await get(`${type}/runs/${jobId}${query}`)) as Details;
 const run = async (type: string): Promise<JobRun> =>

@@ -87,6 +87,27 @@ export async function startSample() {
   };
 }
 
+/** The sample and the app of a test file, started before its tests. Before each, what runs have written is forgotten. */
+export function useSample(): { readonly sample: Sample; readonly app: App } {
+  const sample = {} as Sample;
+  const app = {} as App;
+  beforeAll(async () => {
+    Object.assign(sample, await startSample());
+    Object.assign(app, await sample.startApp());
+  });
+  beforeEach(() => sample.reset());
+  afterAll(() => sample.close());
+  return { sample, app };
+}
+
+/** The body of an answer, which has the given status. */
+export async function getJson(app: App, path: string, status = 200): Promise<unknown> {
+  const answer = await app.call(path);
+  const body: unknown = await answer.json();
+  expect({ path, status: answer.status, body }).toMatchObject({ path, status });
+  return body;
+}
+
 async function startApp(settings: Readonly<Record<string, string>>, timers: boolean): Promise<App> {
   const log = new LogLines(20_000);
   const host = await startHostProcess({ appDirectory, port: 0, timers, settings, onLine: log.add });
