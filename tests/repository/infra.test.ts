@@ -32,6 +32,14 @@ const azdSettings = azdParameters.settings?.value as Record<string, string>;
 /** What azd keeps, and gives to the hooks of azure.yaml. */
 const outputs = [...read('infra/main.bicep').matchAll(/^output (\w+) /gm)].map(([, name = '']) => name);
 
+test('an output that goes back in as a parameter has the name under which azd keeps it', () => {
+  expect([azdParameters.sqlServer?.value, azdParameters.sqlDatabase?.value]).toEqual([
+    '${SQL_SERVER}',
+    '${SQL_DATABASE}',
+  ]);
+  expect(outputs).toEqual(expect.arrayContaining(['SQL_SERVER', 'SQL_DATABASE']));
+});
+
 describeEvaluated('the parameters', () => {
   let parameters: Template['parameters'];
   const isRequired = (name: string): boolean => parameters[name]?.defaultValue === undefined;
@@ -127,6 +135,25 @@ describeEvaluated('the deployment', () => {
       SQL_PASSWORD: 'refused in Azure',
       SQL_TRUST_SERVER_CERTIFICATE: 'refused in Azure',
     };
+    test('the settings of the site that azd hands on', () => {
+      const ofSite = Object.keys(azdSettings);
+      const given = Object.keys(settings('allParameters'));
+      expect(ofSite.filter((name) => !given.includes(name))).toEqual([]);
+      // All others follow from the resources.
+      expect(Object.keys(settings('leastParameters')).filter((name) => ofSite.includes(name))).toEqual([]);
+    });
+
+    test('the memory, instances and subnet that the site asks for', () => {
+      expect(site('leastParameters')).toMatchObject({
+        virtualNetworkSubnetId: null,
+        functionAppConfig: { scaleAndConcurrency: { instanceMemoryMB: 2048, maximumInstanceCount: 40 } },
+      });
+      expect(site('allParameters')).toMatchObject({
+        virtualNetworkSubnetId: expect.stringMatching(/\/virtualNetworks\/site\/subnets\/jobs$/) as string,
+        functionAppConfig: { scaleAndConcurrency: { instanceMemoryMB: 512, maximumInstanceCount: 100 } },
+      });
+    });
+
     /** Read by the platform, not by the app. */
     const ofPlatform = [
       'AzureWebJobs.ExpiryNotificationPalantirRequests.Disabled',
@@ -329,6 +356,10 @@ function unknownOptions(line: string, command: string | undefined): string[] {
 describe('the pipeline', () => {
   const text = read('azure-pipelines.yml');
 
+  test('compiles and evaluates infra/, and does not go on without a compiler', () => {
+    expect(text).toMatch(/ npm run check:infra -- --required\n/);
+  });
+
   test('calls the commands of a deployment with options that they have', () => {
     const calls = [...text.matchAll(/deploy\/(cli\/\w+)\.mjs"((?:[^\n]*\\\n)*[^\n]*)/g)];
     expect(calls).toHaveLength(2);
@@ -355,6 +386,15 @@ describe('azure.yaml', () => {
   const [definition] = Object.values(services);
   const hooks = Object.entries(definition?.hooks ?? {});
   const { scripts } = json('package.json') as { scripts: Record<string, string> };
+
+  test('has one service, whose zip npm run package writes', () => {
+    expect(Object.keys(services)).toHaveLength(1);
+    expect(read('scripts/package.ts')).toContain(`'${definition?.dist ?? 'none'}'`);
+  });
+
+  test('packs before, prepares the database before and checks the app after a deployment', () => {
+    expect(hooks.map(([name]) => name)).toEqual(['prepackage', 'predeploy', 'postdeploy']);
+  });
 
   describe('before a provision', () => {
     const check = 'scripts/checkAzdValues.mjs';
