@@ -14,7 +14,7 @@ import {
   type DueSql,
   type NotificationOptions,
 } from './dueSql';
-import type { Failure } from './failures';
+import { maxNamedIds, type Failure } from './failures';
 import { grantColumns, grantList, requestId, toGrant } from './grants';
 import type { Platform } from './platforms';
 
@@ -26,9 +26,6 @@ export function addressFailure(recipient: string): 'addressMissing' | 'addressMa
 
 /** Rows read at a time: memory does not grow with their number, and each is read shortly before its message. */
 const pageSize = 100;
-
-/** Request ids that are named of grants with one failure: a missing address may be that of very many. */
-const maxNamedRequestIds = 20;
 
 /** What a run finds: first the backlog, then failures and digests. */
 export type Found =
@@ -139,7 +136,7 @@ async function* groupByRecipient(rows: AsyncIterable<DueRow>): AsyncGenerator<Re
     }
     group ??= { recipient, sendBy, failure: addressFailure(recipient), count: 0, grants: [] };
     group.count++;
-    if (group.failure === null || group.grants.length < maxNamedRequestIds) group.grants.push(grant);
+    if (group.failure === null || group.grants.length < maxNamedIds) group.grants.push(grant);
   }
   if (group) yield group;
 }
@@ -246,7 +243,7 @@ async function findUnusable(session: Session, withoutId: number, duplicated: num
       name: 'readDuplicated',
       columns: { RequestId: requestId },
       sql: 'SELECT DISTINCT TOP (@maxIds) RequestId FROM #Due WHERE ViewRows > 1 ORDER BY RequestId;',
-      parameters: { maxIds: int(maxNamedRequestIds) },
+      parameters: { maxIds: int(maxNamedIds) },
     });
     unusable.push({
       cause: 'duplicated',
@@ -321,7 +318,7 @@ WHERE d.ViewRows = 1
   AND NOT EXISTS (
     SELECT 1 FROM ${platform.grantView} AS g WHERE g.RequestId = d.RequestId AND g.ExpiresAt = d.ExpiresAt)
 ORDER BY d.Position;`,
-    parameters: { ...due.parameters, maxIds: int(maxNamedRequestIds) },
+    parameters: { ...due.parameters, maxIds: int(maxNamedIds) },
   });
   const [first] = rows;
   if (!first) return [];

@@ -2,6 +2,9 @@
 import type { Column } from '../database/columns';
 import { maxIds, type CountedFailure, type RunFacts } from '../jobRun/runMessage';
 
+/** Request ids that are named of grants with one cause, in a preview and in the log: a missing address may be that of many. */
+export const maxNamedIds = 20;
+
 /** What each cause of a failure is called in a run's message, and what to do about it. */
 export const failureCauses = {
   addressMissing: {

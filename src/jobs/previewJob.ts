@@ -20,13 +20,12 @@ import { addressFailure } from './dueReminders';
 import { backlogColumns, backlogSql, toBacklog } from './backlog';
 import { timeBudgetsMs } from './budgets';
 import { isDueSql, nowSql, type DueSql } from './dueSql';
-import type { Failure, FailureCause } from './failures';
+import { maxNamedIds, type Failure, type FailureCause } from './failures';
 import { grantColumns, requestId, requestIdParameter, toGrant, type Grant } from './grants';
 import type { RequestId } from './platforms';
 
-/** Grants on one page of a preview, and request ids that are given for one cause. */
+/** Grants on one page of a preview. */
 const pageSize = 100;
-const maxIds = 20;
 
 export interface PreviewOptions {
   /** By end; soonest first is the default. */
@@ -252,7 +251,7 @@ SELECT TOP (@rows) g.RequestId, g.CoveredUntil, (
 FROM Candidates AS g
 WHERE g.CoveredUntil IS NOT NULL AND g.ViewRows = 1
 ORDER BY g.ExpiresAt, g.RequestId;`,
-    parameters: { ...due.parameters, rows: int(maxIds) },
+    parameters: { ...due.parameters, rows: int(maxNamedIds) },
   });
   return rows.map(({ RequestId, CoveredBy: coveredBy, CoveredUntil: until }) => ({
     requestId: RequestId,
@@ -283,7 +282,7 @@ ORDER BY g.RequestId;`,
     failures.push({
       cause: 'duplicated',
       count: duplicated.length,
-      requestIds: duplicated.slice(0, maxIds),
+      requestIds: duplicated.slice(0, maxNamedIds),
     });
   return failures;
 }
@@ -302,7 +301,7 @@ SELECT g.Recipient, COUNT(*) AS Grants FROM Due AS g GROUP BY g.Recipient ORDER 
   const unusable = Map.groupBy(addresses, ({ Recipient }) => addressFailure(Recipient));
   for (const [cause, rows] of unusable) {
     if (cause === null) continue;
-    const recipients = rows.slice(0, maxIds).map(({ Recipient }) => Recipient);
+    const recipients = rows.slice(0, maxNamedIds).map(({ Recipient }) => Recipient);
     const requests = await session.query({
       name: 'previewUndeliverable',
       slow: true,
@@ -314,7 +313,7 @@ WHERE g.Recipient IN (
 ORDER BY g.RequestId;`,
       parameters: {
         ...due.parameters,
-        rows: int(maxIds),
+        rows: int(maxNamedIds),
         recipients: nVarChar('max', JSON.stringify(recipients)),
       },
     });
