@@ -1,7 +1,7 @@
 /** docs/statements.md: what the jobs send to the database, recorded while they run against the SQL stand-in. */
 import { createSampleDatabase } from '../local/sampleDatabase';
 import { startStandIns } from '../local/standIns';
-import type { Session } from '../src/database/session';
+import { Session } from '../src/database/session';
 import type { Parameter, Statement } from '../src/database/statement';
 import { findJob, type Job } from '../src/jobs/catalogue';
 import { runJob } from '../src/jobs/runJob';
@@ -13,7 +13,7 @@ const intro = `# The statements of a run
 
 What the jobs of Databricks send, as they send it; those of Palantir differ in names and in the type of the request id. The
 values are samples. A statement that uses \`#Due\` needs those before it in the same query window. **Run the
-statements that write in a transaction that you roll back.**
+statements that write in a transaction that you roll back**; SET LOCK_TIMEOUT lasts as long as the window's session.
 
 docs/architecture.md says where they are in the code, and [benchmarks.md](benchmarks.md#plans) how to see their plans.`;
 
@@ -61,36 +61,19 @@ export async function statementsDocument(): Promise<string> {
 /** Runs a job. @returns the statements that it sent, by name; of several the last */
 async function record(services: Services, job: Job): Promise<ReadonlyMap<string, Statement>> {
   const sent = new Map<string, Statement>();
-  // The same for the same session: a new one has lost its temporary tables.
-  const sessions = new Map<Session, Session>();
-  const recorded = (session: Session): Session => {
-    const known = sessions.get(session) ?? (Object.create(session) as Session);
-    sessions.set(session, known);
-    known.query = (statement) => {
-      sent.set(statement.name, statement);
-      return session.query(statement);
-    };
-    return known;
-  };
-  const { database } = services;
-  const connect: typeof database.connect = (purpose, work) =>
-    database.connect(purpose, (connection) =>
-      work(
-        Object.create(connection, {
-          withRetries: {
-            value: (...[deadline, retried]: Parameters<typeof connection.withRetries>) =>
-              connection.withRetries(deadline, (session) => retried(recorded(session))),
-          },
-        }) as typeof connection,
-      ),
-    );
-  const recording = Object.create(database, { connect: { value: connect } }) as typeof database;
-  const result = await runJob({ ...services, database: recording, emailClient: services.emailClient }, job, {
-    trigger: 'timer',
-    log: () => undefined,
-  });
-  if (result.kind !== 'finished') throw new Error(`${job.type} found its lock held`);
-  return sent;
+  // eslint-disable-next-line @typescript-eslint/unbound-method -- called with its own `this` below
+  const { query } = Session.prototype;
+  Session.prototype.query = function (this: Session, statement) {
+    sent.set(statement.name, statement);
+    return query.call(this, statement);
+  } as typeof query;
+  try {
+    const result = await runJob(services, job, { trigger: 'timer', log: () => undefined });
+    if (result.kind !== 'finished') throw new Error(`${job.type} found its lock held`);
+    return sent;
+  } finally {
+    Session.prototype.query = query;
+  }
 }
 
 function render(name: string, does: string, sent: ReadonlyMap<string, Statement>): string {
