@@ -1,8 +1,10 @@
 /** The ingestion endpoint of Application Insights on loopback: what the app's telemetry sends arrives here. */
 import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import https from 'node:https';
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { gunzipSync } from 'node:zlib';
 import { createCertificates } from '../../local/certificates';
@@ -101,4 +103,26 @@ export class Ingestion {
     this.envelopes.push(...(JSON.parse(items) as Envelope[]));
     return 200;
   }
+}
+
+/**
+ * The settings of an app that sends its telemetry there.
+ * @param directory of the test: for the authorities to trust, and what the library could not send
+ * @param authority of the stand-ins, in PEM
+ */
+export function telemetrySettings(
+  { connectionString, authority: own }: Ingestion,
+  directory: string,
+  authority: string,
+): Record<string, string> {
+  const authorities = join(directory, 'authorities.pem');
+  writeFileSync(authorities, `${authority}\n${own}`);
+  return {
+    NODE_EXTRA_CA_CERTS: authorities,
+    APPLICATIONINSIGHTS_CONNECTION_STRING: connectionString,
+    TMPDIR: directory,
+    // As in Azure: else the library asks whether it runs on a virtual machine.
+    FUNCTIONS_EXTENSION_VERSION: '~4',
+    WEBSITE_SITE_NAME: 'func-access-expiry-jobs',
+  };
 }

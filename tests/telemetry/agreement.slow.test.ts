@@ -1,6 +1,6 @@
 /** What the API, the status page, the doctor, the workbook and the alerts say of one table, over generated histories. */
 import { randomUUID } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -14,7 +14,7 @@ import { writeRunMessage, type RunFacts } from '../../src/jobRun/runMessage';
 import { alertRule, ringing, storedEvent } from '../support/alerts';
 import { startSample, type App, type Sample } from '../support/app';
 import { describeEvaluated } from '../support/deployments';
-import { startIngestion, type Ingestion } from '../support/ingestion';
+import { startIngestion, type Ingestion, telemetrySettings } from '../support/ingestion';
 import { runQuery, type Row } from '../support/kusto';
 
 const minute = 60_000;
@@ -81,8 +81,6 @@ beforeAll(async () => {
   sample = await startSample();
   ingestion = await startIngestion();
   directory = mkdtempSync(join(tmpdir(), 'agreement-'));
-  const authorities = join(directory, 'authorities.pem');
-  writeFileSync(authorities, `${sample.standIns.authority}\n${ingestion.authority}`);
   const hourly = {
     SCHEDULE_NOTIFY_DATABRICKS: '0 30 * * * *',
     SCHEDULE_NOTIFY_PALANTIR: '0 45 * * * *',
@@ -90,11 +88,7 @@ beforeAll(async () => {
   const schedulesReadAt = new Date();
   app = await sample.startApp({
     ...hourly,
-    NODE_EXTRA_CA_CERTS: authorities,
-    APPLICATIONINSIGHTS_CONNECTION_STRING: ingestion.connectionString,
-    TMPDIR: directory,
-    FUNCTIONS_EXTENSION_VERSION: '~4',
-    WEBSITE_SITE_NAME: 'func-access-expiry-jobs',
+    ...telemetrySettings(ingestion, directory, sample.standIns.authority),
     // Reminders fail before they take their lock: the table stays as it is, and the states are sent.
     EMAIL_ENDPOINT: 'none',
   });

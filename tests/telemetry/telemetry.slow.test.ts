@@ -1,6 +1,6 @@
 /** What the built app sends to Application Insights, read at a loopback ingestion endpoint. */
 import { randomUUID } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -9,7 +9,7 @@ import type { JobType } from '../../src/jobRun/jobRun';
 import { jobRunMetrics, jobRunProperties, jobStateProperties } from '../../src/telemetry/names';
 import { flushTimeoutMs } from '../../src/telemetry/telemetry';
 import { startSample, type App, type Sample } from '../support/app';
-import { startIngestion, type Envelope, type Ingestion } from '../support/ingestion';
+import { startIngestion, type Envelope, type Ingestion, telemetrySettings } from '../support/ingestion';
 
 jest.setTimeout(300_000);
 
@@ -26,17 +26,9 @@ beforeAll(async () => {
   sample = await startSample();
   ingestion = await startIngestion();
   directory = mkdtempSync(join(tmpdir(), 'telemetry-'));
-  const authorities = join(directory, 'authorities.pem');
-  writeFileSync(authorities, `${sample.standIns.authority}\n${ingestion.authority}`);
   settings = {
-    NODE_EXTRA_CA_CERTS: authorities,
-    APPLICATIONINSIGHTS_CONNECTION_STRING: ingestion.connectionString,
+    ...telemetrySettings(ingestion, directory, sample.standIns.authority),
     NODE_OPTIONS: `--require ${join(__dirname, '../support/logConnections.js')}`,
-    // Where the library keeps what it could not send.
-    TMPDIR: directory,
-    // As in Azure: else the library asks whether it runs on a virtual machine.
-    FUNCTIONS_EXTENSION_VERSION: '~4',
-    WEBSITE_SITE_NAME: 'func-access-expiry-jobs',
   };
   app = await sample.startApp(settings);
   await run('RevokeExpiredDatabricksRequests');
