@@ -41,7 +41,9 @@ describeInChromium('The status page in Chromium', () => {
         { ago: hour, took: 4000, Processed_Count: 30, Failed_Count: 2 },
         { ago: minute, Status: 'InProgress', Started_By: 'machine-3', Processed_Count: 7 },
       ]);
-      const page = await open();
+      // The fourth job has never run, and at no time of the day a run of it is late.
+      const { url } = await startApp({ SCHEDULE_NOTIFY_PALANTIR: '0 0 0 29 2 *' });
+      const page = await open('', { url });
 
       const revocation = card(page, 'RevokeExpiredDatabricksRequests');
       const [newest, earlier] = await storedRuns('RevokeExpiredDatabricksRequests');
