@@ -1,7 +1,8 @@
 import { systemClock } from '../../src/clock';
 import type { Settings } from '../../src/config/settings';
 import { jobs } from '../../src/jobs/catalogue';
-import { readJobState, runsForState, stateWords } from '../../src/jobs/jobStates';
+import { readJobState } from '../../src/jobs/jobStates';
+import { runsForState, stateWords } from '../../src/jobs/judgeJob';
 import type { ExaminedSession } from './database';
 import { failed, ok, warning, type Finding } from './finding';
 

@@ -15,7 +15,8 @@ import { readRunDetails } from '../jobs/runDetails';
 import { describeFinished } from '../jobs/runJob';
 import { readHistory } from '../jobRun/history';
 import { describeActiveRun } from '../jobRun/lease';
-import { readJobStates, runsForState } from '../jobs/jobStates';
+import { readJobStates } from '../jobs/jobStates';
+import { runsForState } from '../jobs/judgeJob';
 import type { Handler } from './http';
 import {
   ParameterError,

@@ -8,12 +8,13 @@ import type { RunMessage } from '../jobRun/runMessage';
 import type { ActiveRun, JobRun } from '../jobRun/jobRun';
 import { lockExpiresAt } from '../jobRun/lease';
 import type { Services } from '../services';
-import type { AbandonedRunEvent, JobRunEvent, JobStateEvent } from '../telemetry/telemetry';
+import type { AbandonedRunEvent, AttemptResult, JobStateEvent } from '../telemetry/names';
 import type { Backlog } from './backlog';
 import { finishingGraceMs, stateBudgetMs, timeBudgetsMs, type Trigger } from './budgets';
 import type { Job } from './catalogue';
 import { countOf, describeFailures, leftCount, undeliverableCount } from './failures';
-import { readJobStates, runsForState } from './jobStates';
+import { readJobStates } from './jobStates';
+import { runsForState } from './judgeJob';
 import { SafetyStopError, type Outcome } from './outcome';
 
 /** Writes one record, as information where no level is given. */
@@ -28,13 +29,13 @@ export interface RunOptions {
   readonly log: Log;
 }
 
-/** What came of trying to run a job. */
+/** Result of runJob. */
 export type RunResult =
   | {
       readonly kind: 'finished';
       readonly run: JobRun;
       readonly stoppedEarly: boolean;
-      /** What was due when the run began, where it got as far as to look. */
+      /** What was due when the run began; absent if nothing was counted. */
       readonly backlog?: Backlog;
       /** Why the run failed. */
       readonly error?: Error;
@@ -51,7 +52,7 @@ export function describeFinished({
   return { ...run, stoppedEarly, ...backlog };
 }
 
-/** Grants that were due were left undone. */
+/** A run completed its work, and some grants that were due could not be handled. */
 export class GrantsLeftError extends Error {
   override readonly name = 'GrantsLeftError';
   constructor(left: number) {
@@ -59,7 +60,7 @@ export class GrantsLeftError extends Error {
   }
 }
 
-/** What telemetry is told of an attempt beside its result. */
+/** An attempt to run a job, for telemetry. */
 interface Attempt {
   readonly jobId: string;
   readonly startedBy: string;
@@ -69,7 +70,7 @@ interface Attempt {
 }
 
 /**
- * Runs one job under its lock and tells telemetry, which is flushed before this returns or throws.
+ * Runs one job under its lock. Telemetry of it is flushed before this returns or throws.
  * A job that fails is a result: a finished run with status 'Failed'.
  * @throws DatabaseError when the lock could not be taken, or the run's row could not be finished: it is then closed by
  *   the next run, once it is stale
@@ -79,7 +80,7 @@ export async function runJob(services: Services, job: Job, options: RunOptions):
   const { clock, telemetry } = services;
   const startedAt = clock.elapsed();
   const attempt: Attempt = { jobId: randomUUID(), startedBy: hostname(), hasRow: false };
-  const track = (event: JobRunEvent): void => {
+  const track = (ended: AttemptResult): void => {
     const { jobId, startedBy, hasRow } = attempt;
     const durationMs = Math.round(clock.elapsed() - startedAt);
     telemetry.trackJobRun({
@@ -90,7 +91,7 @@ export async function runJob(services: Services, job: Job, options: RunOptions):
       startedBy,
       hasRow,
       durationMs,
-      ...event,
+      ...ended,
     });
   };
   const trackError = (error: Error): void =>
@@ -123,7 +124,7 @@ async function trackStates(services: Services, { shutdown }: RunOptions): Promis
   if (!shutdown?.signal.aborted) await services.telemetry.trackJobStates(() => readStateEvents(services));
 }
 
-/** The states of all four jobs: one that does not run any more is told by the others. */
+/** The states of all four jobs: a job that no longer runs is reported by the runs of the others. */
 async function readStateEvents(services: Services): Promise<JobStateEvent[]> {
   const states = await readJobStates(services, deadlineIn(services.clock, stateBudgetMs), runsForState);
   return states.map(({ job, state, since, hoursOverdue, failuresInARow, earlyStopsInARow, safetyStop }) => ({
@@ -156,7 +157,7 @@ async function runUnderLock(
       );
     const acquisition = await acquire(deadline).catch((error: unknown) => {
       if (!(error instanceof AbandonedError)) throw error;
-      // It may have its lock all the same: then its row is found and finished.
+      // The lock may have been taken before the answer was lost: then its row is found and finished.
       return acquire(extendedForRow(deadline, finishingGraceMs));
     });
     if (acquisition.kind === 'held') return acquisition;
@@ -237,25 +238,26 @@ function describeRun(job: Job, { trigger, operator }: RunOptions, outcome: Outco
   };
 }
 
-/** What an attempt's event says of its result. */
-function toEvent(result: RunResult, outcome: Outcome | undefined): JobRunEvent {
+/** How an attempt ended, for its event. */
+function toEvent(result: RunResult, outcome: Outcome | undefined): AttemptResult {
   if (result.kind === 'held') return { status: 'Conflict', stoppedEarly: false };
   const { run, stoppedEarly, backlog, error } = result;
+  const { processedCount, failedCount } = run;
   const failures = outcome?.failures ?? [];
-  return {
-    status: run.status === 'Completed' ? 'Completed' : 'Failed',
-    stoppedEarly,
-    ...(error && { errorName: error.name }),
+  const counts = {
     ...backlog,
-    ...(run.processedCount !== null && { processedCount: run.processedCount }),
-    ...(run.failedCount !== null && { failedCount: run.failedCount }),
-    ...(run.failedCount !== null &&
+    ...(processedCount !== null && { processedCount }),
+    ...(failedCount !== null && { failedCount }),
+    ...(failedCount !== null &&
       backlog && {
         rejectedCount: countOf(failures, 'rejected'),
         unansweredCount: countOf(failures, 'unavailable', 'unknown'),
         undeliverableCount: undeliverableCount(failures),
       }),
   };
+  return run.status === 'Completed'
+    ? { status: run.status, stoppedEarly, ...counts }
+    : { status: 'Failed', stoppedEarly, ...(error && { errorName: error.name }), ...counts };
 }
 
 function describeResult(result: RunResult): string {

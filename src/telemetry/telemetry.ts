@@ -9,16 +9,11 @@ import {
   jobRunEvent,
   jobRunMetrics,
   jobStateEvent,
-  type AbandonedRunProperty,
+  type AbandonedRunEvent,
   type ExceptionProperty,
-  type JobRunProperty,
-  type JobStateProperty,
+  type JobRunEvent,
+  type JobStateEvent,
 } from './names';
-
-type Value = string | number | boolean;
-export type JobRunEvent = Readonly<Partial<Record<JobRunProperty, Value>>>;
-export type AbandonedRunEvent = Readonly<Record<AbandonedRunProperty, Value>>;
-export type JobStateEvent = Readonly<Partial<Record<JobStateProperty, Value>>>;
 
 /** An invocation as the Functions host reports it: its request item is the host's. */
 export interface Invocation {
@@ -28,7 +23,7 @@ export interface Invocation {
     { readonly traceParent?: string | undefined; readonly traceState?: string | undefined } | undefined;
 }
 
-/** Told of runs beside their path: nothing here throws, and no fault of telemetry fails a run. */
+/** Reports runs. Nothing here throws: no fault of telemetry fails a run. */
 export interface Telemetry {
   /** Does `work` as part of the host's operation: all that it emits has the operation's id, parent and name. */
   inInvocation<T>(invocation: Invocation, work: () => Promise<T>): Promise<T>;
@@ -43,7 +38,7 @@ export interface Telemetry {
   trackAbandonedRun(event: AbandonedRunEvent): void;
   /**
    * One event for each job.
-   * @param read asked only where there is telemetry; may throw, which is logged
+   * @param read called only where telemetry is on; its errors are logged
    */
   trackJobStates(read: () => Promise<readonly JobStateEvent[]>): Promise<void>;
   trackException(error: Error, properties: Readonly<Partial<Record<ExceptionProperty, string>>>): void;
@@ -78,10 +73,10 @@ const noopTelemetry: Telemetry = {
 };
 
 /**
- * Starts Application Insights; without a connection string the telemetry is silent.
+ * Starts Application Insights; without a connection string nothing is sent.
  * @param credential signs in to a resource whose local authentication is off; it needs the role Monitoring Metrics
  *   Publisher ("Microsoft Entra authentication for Application Insights")
- * @param log told when telemetry itself fails
+ * @param log takes the faults of telemetry itself
  */
 export async function startTelemetry(
   connectionString: string | undefined,
@@ -155,10 +150,11 @@ class ApplicationInsights implements Telemetry {
     this.#guard(() => {
       if (event.status === 'Failed') trace.getActiveSpan()?.setStatus({ code: SpanStatusCode.ERROR });
       this.client.trackEvent({ name: jobRunEvent, properties: toTexts(event) });
+      const { jobType } = event;
+      const metrics: Readonly<Partial<Record<(typeof jobRunMetrics)[number], number>>> = event;
       for (const name of jobRunMetrics) {
-        const value = event[name];
-        if (typeof value === 'number')
-          this.client.trackMetric({ name, value, properties: { jobType: String(event.jobType) } });
+        const value = metrics[name];
+        if (value !== undefined) this.client.trackMetric({ name, value, properties: { jobType } });
       }
     });
   }
@@ -206,6 +202,6 @@ class ApplicationInsights implements Telemetry {
 }
 
 /** Application Insights keeps the properties of an event as texts. */
-function toTexts(event: Readonly<Record<string, Value>>): Record<string, string> {
+function toTexts(event: JobRunEvent | JobStateEvent | AbandonedRunEvent): Record<string, string> {
   return Object.fromEntries(Object.entries(event).map(([name, value]) => [name, String(value)]));
 }

@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { jobs } from '../../src/jobs/catalogue';
-import { stateNames } from '../../src/jobs/jobStates';
+import { stateNames } from '../../src/jobs/judgeJob';
 import { failureCauses } from '../../src/jobs/failures';
 import { useSample } from '../support/app';
 import { openApi, operations } from '../../scripts/openApi';

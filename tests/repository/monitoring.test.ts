@@ -2,7 +2,7 @@
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { jobs } from '../../src/jobs/catalogue';
-import { stateNames, stateWords } from '../../src/jobs/jobStates';
+import { stateNames, stateWords } from '../../src/jobs/judgeJob';
 import { EmailServiceError } from '../../src/jobs/notification';
 import { SafetyStopError } from '../../src/jobs/outcome';
 import {

@@ -17,7 +17,8 @@ import { jobs, type Job } from '../../src/jobs/catalogue';
 import { runJob, type RunOptions, type RunResult } from '../../src/jobs/runJob';
 import type { JobRun } from '../../src/jobRun/jobRun';
 import { createCredential, type Services } from '../../src/services';
-import type { JobRunEvent, Telemetry } from '../../src/telemetry/telemetry';
+import type { JobRunEvent } from '../../src/telemetry/names';
+import type { Telemetry } from '../../src/telemetry/telemetry';
 import { realServer } from './realServer';
 
 export { realServer };

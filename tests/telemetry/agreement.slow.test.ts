@@ -8,7 +8,7 @@ import { examined, readFacts, type ExaminedSession } from '../../cli/doctor/data
 import { checkJobStates } from '../../cli/doctor/jobStates';
 import { readSettings } from '../../src/config/settings';
 import { jobs } from '../../src/jobs/catalogue';
-import { stateWords, type StateName } from '../../src/jobs/jobStates';
+import { stateWords, type StateName } from '../../src/jobs/judgeJob';
 import { lockExpiresAt } from '../../src/jobRun/lease';
 import { writeRunMessage, type RunFacts } from '../../src/jobRun/runMessage';
 import { alertRule, ringing, storedEvent } from '../support/alerts';

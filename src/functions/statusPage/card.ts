@@ -2,7 +2,7 @@ import { describeSchedule } from '../../config/scheduleWords';
 import { describeCounts, formatAgo, formatCount, formatNumber, formatSpan, formatUtc } from '../../format';
 import { html, type SafeHtml } from '../../html';
 import type { Job } from '../../jobs/catalogue';
-import { isStale, stateWords, type JobState, type JobTimer } from '../../jobs/jobStates';
+import { isStale, stateWords, type JobState, type JobTimer } from '../../jobs/judgeJob';
 import type { JobRun } from '../../jobRun/jobRun';
 import { renderChart } from './chart';
 import type { DueCount } from './dueCounts';

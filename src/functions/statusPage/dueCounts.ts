@@ -2,7 +2,7 @@ import { deadlineIn } from '../../clock';
 import type { Session } from '../../database/session';
 import { isDueKnown, type Job } from '../../jobs/catalogue';
 import { readBacklog, type Backlog } from '../../jobs/backlog';
-import type { JobState } from '../../jobs/jobStates';
+import type { JobState } from '../../jobs/judgeJob';
 import type { Services } from '../../services';
 
 /**

@@ -2,7 +2,7 @@ import type { Settings } from '../../config/settings';
 import { SafeHtml, html } from '../../html';
 import type { Job } from '../../jobs/catalogue';
 import { maxQueryLength } from '../../jobs/requestSearch';
-import { stateNames, stateWords, type JobState, type StateName } from '../../jobs/jobStates';
+import { stateNames, stateWords, type JobState, type StateName } from '../../jobs/judgeJob';
 import { renderCard } from './card';
 import type { DueCount } from './dueCounts';
 import { timeTag, type View } from './parts';

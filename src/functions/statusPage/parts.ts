@@ -2,7 +2,7 @@
 import { formatDuration, formatNumber, formatUtc } from '../../format';
 import { escapeHtml, html, SafeHtml } from '../../html';
 import type { Job } from '../../jobs/catalogue';
-import { stateWords, stoppedEarly, type StateName } from '../../jobs/jobStates';
+import { stateWords, stoppedEarly, type StateName } from '../../jobs/judgeJob';
 import type { Platform, RequestId } from '../../jobs/platforms';
 import type { AccessRequest } from '../../jobs/requests';
 import type { JobRun } from '../../jobRun/jobRun';

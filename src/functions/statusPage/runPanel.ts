@@ -1,7 +1,7 @@
 import { describeCounts, formatAgo, formatNumber, formatUtc } from '../../format';
 import { html, type SafeHtml } from '../../html';
 import type { Job } from '../../jobs/catalogue';
-import { stoppedEarly } from '../../jobs/jobStates';
+import { stoppedEarly } from '../../jobs/judgeJob';
 import { requestViewAdvice } from '../../jobs/requests';
 import type { RunDetails } from '../../jobs/runDetails';
 import {

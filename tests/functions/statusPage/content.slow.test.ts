@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { formatSpan } from '../../../src/format';
-import { stateNames, stateWords } from '../../../src/jobs/jobStates';
+import { stateNames, stateWords } from '../../../src/jobs/judgeJob';
 import type { JobType } from '../../../src/jobRun/jobRun';
 import type { Page } from 'playwright-core';
 import type { App } from '../../support/app';

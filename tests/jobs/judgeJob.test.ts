@@ -1,4 +1,4 @@
-import { judgeJob, type JobState, type StateName } from '../../src/jobs/jobStates';
+import { judgeJob, type JobState, type StateName } from '../../src/jobs/judgeJob';
 import type { JobRun } from '../../src/jobRun/jobRun';
 import { jobOf } from '../support/environment';
 
