@@ -89,12 +89,12 @@ export function unknownRequest({ name }: Platform, requestId: RequestId): Reques
 
 /** A story as the API gives it. */
 function describeStory(story: RequestStory) {
-  const { platform, requestId, request, viewMissing, next, notifications, revocations } = story;
+  const { platform, requestId, request, grant, viewMissing, next, notifications, revocations } = story;
   return {
     platform: platform.name.toLowerCase(),
     requestId,
     request,
-    granted: next.code !== 'notGranted',
+    granted: grant !== null,
     next: { ...next, message: describeNext(story) },
     notifications,
     revocations,

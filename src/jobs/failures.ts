@@ -8,12 +8,12 @@ export const maxNamedIds = 20;
 /** What each cause of a failure is called in a run's message, and what to do about it. */
 export const failureCauses = {
   addressMissing: {
-    words: 'address missing',
+    words: 'without an email address',
     advice:
       'Add an email address to these requests, or map the right column in sql/06_AccessGrant_views.sql. The next run sends what is then due.',
   },
   addressMalformed: {
-    words: 'address malformed',
+    words: 'with a malformed email address',
     advice: 'Correct the address of these requests: one plain address each. The next run tries again.',
   },
   rejected: {
@@ -22,24 +22,24 @@ export const failureCauses = {
       'Look the code up in the Communication Services documentation. A suppressed address bounced before: correct it, or wait until the service sends to it again (docs/operating.md, "rejected-mails"). The app tries again on the next day, or once it is restarted.',
   },
   unavailable: {
-    words: 'email service unavailable',
+    words: 'while the email service was unavailable',
     advice:
       'Check the email service, EMAIL_ENDPOINT, EMAIL_SENDER_ADDRESS and the role of the identity (npm run doctor). The next run tries again.',
   },
   unknown: {
-    words: 'outcome unknown',
+    words: 'with an unknown outcome',
     advice:
       'The answer of the email service was lost. The next run asks for the message by its operation id before it sends again.',
   },
   deleted: {
-    words: 'sent and not recorded',
+    words: 'sent but not recorded',
     advice:
       'The request was deleted while its message was sent, so the record has no row to refer to (error 547). There is nothing to do.',
   },
   duplicated: {
     words: 'in the view more than once',
     advice:
-      'Correct the join in sql/06_AccessGrant_views.sql so that each request appears once. These grants are left alone until then.',
+      'Correct the join in sql/06_AccessGrant_views.sql so that each request appears once. These grants are skipped until then.',
   },
   idMissing: {
     words: 'without a request id',
@@ -47,7 +47,7 @@ export const failureCauses = {
       'Correct the mapping of RequestId in sql/06_AccessGrant_views.sql: these rows cannot be recorded until then.',
   },
   endUnstable: {
-    words: 'with an end that compares unequal to itself',
+    words: 'with an end that is not comparable',
     advice:
       'Map ExpiresAt in sql/06_AccessGrant_views.sql to a bare DATETIME or DATETIME2 column in UTC: a DATETIMEOFFSET, a masked column or an expression that changes cannot be compared. Or the end was changed during the run; then the next run handles it.',
   },

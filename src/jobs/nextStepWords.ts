@@ -11,26 +11,25 @@ export function describeNext(step: Step): string {
   const { next } = step;
   switch (next.code) {
     case 'reminderDue':
-      return `The reminder of ${days(next.leadDays)} before the last day has been due since ${formatUtc(next.since)}; ${nextRun(next, 'sends it')}.`;
+      return `The ${reminder(next.leadDays)} has been due since ${formatUtc(next.since)}; ${nextRun(next, 'sends it')}.`;
     case 'revocationDue':
       return `Its revocation has been due since ${formatUtc(next.since)}; ${nextRun(next, 'records it')}.`;
     case 'revokedMessageDue':
-      return `Its revocation was recorded at ${formatUtc(next.since)}; ${nextRun(next, 'tells its holder')}.`;
+      return `Its revocation was recorded at ${formatUtc(next.since)}; ${nextRun(next, 'sends its holder a message')}.`;
     case 'reminderLater':
-      return `No reminder is due yet: the first begins at ${formatUtc(next.at)}, ${days(next.leadDays)} before the last day.`;
+      return `No reminder is due yet: the first begins at ${formatUtc(next.at)}, ${formatCount(next.leadDays, 'day')} before the last day.`;
     case 'reminderSent': {
-      const following =
-        next.nextLeadDays === null ? 'its revocation' : `the one of ${days(next.nextLeadDays)} before`;
-      return `No reminder is due: the one of ${days(next.leadDays)} before the last day was sent at ${formatUtc(next.sentAt)}. Next is ${following}, at ${formatUtc(next.at)}.`;
+      const following = next.nextLeadDays === null ? 'its revocation' : `the ${reminder(next.nextLeadDays)}`;
+      return `No reminder is due: the ${reminder(next.leadDays)} was sent at ${formatUtc(next.sentAt)}. Next is ${following}, at ${formatUtc(next.at)}.`;
     }
     case 'covered':
       return `Nothing while ${describeObstacle(step)}`;
     case 'duplicated':
     case 'endUnstable':
-      return `Left alone: ${describeObstacle(step)}`;
+      return `Skipped: ${describeObstacle(step)}`;
     case 'addressMissing':
     case 'addressMalformed':
-      return `A message has been due since ${formatUtc(next.since)} and cannot be sent: ${failureCauses[next.code].words}. ${failureCauses[next.code].advice}`;
+      return `A message has been due since ${formatUtc(next.since)} and cannot be sent: ${unusable[next.code]}. ${failureCauses[next.code].advice}`;
     case 'safetyStop':
       return `Its revocation has been due since ${formatUtc(next.since)}, blocked by the safety stop: ${formatNumber(next.dueCount)} grants are due, more than REVOCATION_CEILING (${formatNumber(next.ceiling)}).`;
     case 'revoked':
@@ -52,11 +51,9 @@ export function describeObstacle({ next, platform: { grantView }, request }: Ste
     case 'revoked':
       return `its revocation was recorded at ${formatUtc(next.at)}.`;
     case 'endMissing':
-      return 'it has no end.';
+      return 'it has no end. If its access should end, enter one in the request.';
     case 'notGranted':
-      return request
-        ? `it is not granted (status ${request.status}${request.expiresAt ? '' : ', without an end'}).`
-        : `${grantView} does not yield it.`;
+      return request ? `it is not granted (status ${request.status}).` : `${grantView} does not yield it.`;
     default:
       return undefined;
   }
@@ -68,4 +65,7 @@ function nextRun({ nextRunAt }: Extract<NextStep, { nextRunAt: unknown }>, does:
     : `no run is scheduled; one by hand ${does}`;
 }
 
-const days = (count: number): string => formatCount(count, 'day');
+/** For example "7-day reminder": the one that begins 7 days before the last day. */
+const reminder = (leadDays: number): string => `${leadDays}-day reminder`;
+
+const unusable = { addressMissing: 'its address is missing', addressMalformed: 'its address is malformed' };

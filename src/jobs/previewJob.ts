@@ -60,7 +60,7 @@ interface BasePreview {
     readonly coveredBy: string;
     readonly until: Date;
   }[];
-  /** What would fail or be left alone, by cause. */
+  /** What would fail or be skipped, by cause. */
   readonly failing: readonly Failure[];
   /** How the ends of all that is due are spread over time, in order; null where nothing is due. */
   readonly ends: {

@@ -56,7 +56,7 @@ export function describeFinished({
 export class GrantsLeftError extends Error {
   override readonly name = 'GrantsLeftError';
   constructor(left: number) {
-    super(`${left} ${left === 1 ? 'grant was' : 'grants were'} due and left alone.`);
+    super(`${left} ${left === 1 ? 'grant was' : 'grants were'} due and skipped.`);
   }
 }
 

@@ -308,10 +308,10 @@ describe('a reminder by hand', () => {
     ["request_status = 'Withdrawn'", 'notGranted', 'Nothing was sent: it is not granted (status Withdrawn).'],
     [
       'access_end_dt = NULL',
-      'notGranted',
-      'Nothing was sent: it is not granted (status Approved, without an end).',
+      'endMissing',
+      'Nothing was sent: it has no end. If its access should end, enter one in the request.',
     ],
-  ])('of a request with %s is refused, with its status', async (change, code, detail) => {
+  ])('of a request with %s is refused, with the cause', async (change, code, detail) => {
     const id = await dueRequest();
     await sample.query(`UPDATE dbo.DataAccessDeltaRequests SET ${change} WHERE id = ${id};`);
     expect(await post(`databricks/${id}`)).toMatchObject({ status: 409, body: { code, detail } });

@@ -14,7 +14,7 @@ function roundTrip(written: readonly Failure[]): Failure[] {
 
 test('the failures of a run are one sentence, most first', () => {
   expect(describeFailures(failures)).toBe(
-    'Failed: 12 address missing; 1 rejected by the email service, code EmailDroppedAllRecipientsSuppressed.',
+    'Failed: 12 without an email address; 1 rejected by the email service, code EmailDroppedAllRecipientsSuppressed.',
   );
   expect(describeFailures([])).toBe('');
 });

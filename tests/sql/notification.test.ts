@@ -148,7 +148,7 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
       processedCount: 1,
       failedCount: 6,
       message: expect.stringMatching(
-        /^Failed: 3 address malformed; 2 address missing; 1 rejected by the email service, code [\w-]+\. /,
+        /^Failed: 3 with a malformed email address; 2 without an email address; 1 rejected by the email service, code [\w-]+\. /,
       ) as string,
     });
     expect(result.facts.failures.map(({ cause, requestIds }) => [cause, new Set(requestIds)])).toEqual([
@@ -382,7 +382,7 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
       processedCount: 1,
       failedCount: 0,
       message: expect.stringMatching(
-        /^2 grants were due and left alone\. Failed: .*without a request id/,
+        /^2 grants were due and skipped\. Failed: .*without a request id/,
       ) as string,
     });
     expect(result.facts.failures).toContainEqual({
@@ -400,7 +400,7 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
     expect(await run()).toMatchObject({
       status: 'Failed',
       processedCount: 0,
-      message: expect.stringContaining('Failed: 2 with an end that compares unequal to itself') as string,
+      message: expect.stringContaining('Failed: 2 with an end that is not comparable') as string,
     });
   });
 

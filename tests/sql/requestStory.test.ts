@@ -53,21 +53,21 @@ describe.each(platforms.map((platform) => [platform.name, platform] as const))(
       what: `has a reminder due that cannot be sent where its address is ${adjective}`,
       grant: () => ({ endsIn: inDays(5), email }),
       next: () => ({ code, since: midnight(-2) }),
-      words: new RegExp(`cannot be sent: address ${adjective}\\. .*The next run`),
+      words: new RegExp(`cannot be sent: its address is ${adjective}\\. .*The next run`),
     });
     const duplicated = (days: number): Case => ({
-      what: `is left alone where the view yields it twice and it ends in ${days} days`,
+      what: `is skipped where the view yields it twice and it ends in ${days} days`,
       grant: () => ({ endsIn: inDays(days) }),
       view: [{}, {}],
       next: () => ({ code: 'duplicated', viewRows: 2 }),
       words: new RegExp(`${grantView} yields it twice\\.`),
     });
     const unstable = (hours: number): Case => ({
-      what: `is left alone where its end, in ${hours} hours, does not compare equal to itself`,
+      what: `is skipped where its end, in ${hours} hours, does not compare equal to itself`,
       grant: () => ({ endsIn: 0 }),
       view: [{ columns: { ExpiresAt: `DATEADD(HOUR, ${hours}, SYSUTCDATETIME())` } }],
       next: () => ({ code: 'endUnstable' }),
-      words: /^Left alone: its end is not comparable\. Map ExpiresAt/,
+      words: /^Skipped: its end is not comparable\. Map ExpiresAt/,
     });
     const notGranted = (grant: GrantSpec, words: RegExp): Case => ({
       what: `that is not granted has nothing to come: ${JSON.stringify(grant)}`,
@@ -81,7 +81,7 @@ describe.each(platforms.map((platform) => [platform.name, platform] as const))(
         what: 'has a reminder due since its lead began',
         grant: () => ({ endsIn: inDays(5) }),
         next: () => ({ code: 'reminderDue', leadDays: 7, since: midnight(-2), nextRunAt: anyDate }),
-        words: /^The reminder of 7 days before the last day has been due since /,
+        words: /^The 7-day reminder has been due since /,
       },
       {
         what: 'has its first reminder when the largest lead begins',
@@ -105,7 +105,7 @@ describe.each(platforms.map((platform) => [platform.name, platform] as const))(
         { endsIn: 5 * day, status: 'Withdrawn' },
         /^Nothing: it is not granted \(status Withdrawn\)\.$/,
       ),
-      notGranted({ endsIn: null }, /^Nothing: it is not granted \(status Approved, without an end\)\.$/),
+      notGranted({ endsIn: null, status: 'Pending' }, /^Nothing: it is not granted \(status Pending\)\.$/),
     ])('$what', async ({ grant, view, next, words }) => {
       if (view) await mapView(...view);
       const id = await add(grant());
@@ -135,9 +135,7 @@ describe.each(platforms.map((platform) => [platform.name, platform] as const))(
         nextLeadDays: 1,
         at: midnight(4),
       });
-      expect(describeNext(story)).toMatch(
-        /7 days before the last day was sent at .*Next is the one of 1 day/,
-      );
+      expect(describeNext(story)).toMatch(/the 7-day reminder was sent at .*Next is the 1-day reminder, at /);
       const last = await storyOf(soon);
       expect(last.next).toMatchObject({ code: 'reminderSent', nextLeadDays: null });
       expect(describeNext(last)).toMatch(/Next is its revocation, at /);
@@ -190,16 +188,22 @@ describe.each(platforms.map((platform) => [platform.name, platform] as const))(
       expect(await nextOf(id, announced)).toMatchObject({ code: 'revoked' });
     });
 
-    test('that a view yields without an end has nothing to come', async () => {
+    test('that is granted without an end has nothing to come, whether the view yields it or not', async () => {
+      await add({ endsIn: inDays(5) });
+      const id = await add({ endsIn: null });
+      const expectNothing = async (): Promise<void> => {
+        const story = await storyOf(id);
+        expect(story.next).toEqual({ code: 'endMissing' });
+        expect(describeNext(story)).toMatch(/^Nothing: it has no end\. If its access should end, /);
+      };
+      await expectNothing();
       const list = Object.entries({ ...columns, ExpiresAt: 'CAST(NULL AS DATETIME2)' }).map(
         ([name, sql]) => `${sql} AS ${name}`,
       );
       await environment.query(
         `CREATE OR ALTER VIEW ${grantView} AS SELECT ${list.join(', ')} FROM ${site.requestTable} AS r;`,
       );
-      const story = await storyOf(await add({ endsIn: inDays(5) }));
-      expect(story.next).toEqual({ code: 'endMissing' });
-      expect(describeNext(story)).toBe('Nothing: it has no end.');
+      await expectNothing();
     });
 
     test('has what was sent and revoked, newest first, each with its run', async () => {

@@ -199,9 +199,9 @@ describe.each(revocations.map((job) => [job.platform.name, job] as const))('%s',
         },
       ],
       cause: 'endUnstable',
-      words: '2 with an end that compares unequal to itself. ',
+      words: '2 with an end that is not comparable. ',
     },
-  ])('a request $what is left alone, and the run fails and names it', async ({ parts, cause, words }) => {
+  ])('a request $what is skipped, and the run fails and names it', async ({ parts, cause, words }) => {
     const left = { ...expired, resource: 'left' };
     const [first, second] = await add(left, left, expired, { endsIn: -2 * hour });
     await site.mapView(...parts);
@@ -210,7 +210,7 @@ describe.each(revocations.map((job) => [job.platform.name, job] as const))('%s',
       expect(await preview()).toMatchObject({ count: 2, failing: [{ cause, count: 2 }] });
     const result = await run();
     expect(result).toMatchObject({ status: 'Failed', processedCount: 2 });
-    expect(result.message).toContain(`2 grants were due and left alone. Failed: ${words}`);
+    expect(result.message).toContain(`2 grants were due and skipped. Failed: ${words}`);
     if (cause !== 'idMissing') expect(idsOf(result, cause)).toEqual(new Set(texts([first, second])));
     expect(await revoked()).toHaveLength(2);
   });
@@ -263,7 +263,7 @@ describe.each(revocations.map((job) => [job.platform.name, job] as const))('%s',
       const result = await run(environment.services({}, hanging));
       expect(result).toMatchObject({ status: 'Failed', processedCount: 4 });
       expect(result.message).toContain(
-        `1 grant was due and left alone. Failed: 1 ${failureCauses[cause].words}.`,
+        `1 grant was due and skipped. Failed: 1 ${failureCauses[cause].words}.`,
       );
       expect(result.facts.failures).toEqual([{ cause, count: 1, requestIds: [String(ids[1])] }]);
       obstruction.mockRestore();
