@@ -65,7 +65,7 @@ function describeCovered({ coveredCount, covered }: Preview): string[] {
   );
   const more = coveredCount - covered.length;
   return [
-    `Left alone, because the access continues by another request: ${formatCount(coveredCount, 'grant')}`,
+    `Covered, because the access continues by another request: ${formatCount(coveredCount, 'grant')}`,
     ...lines,
     ...(more > 0 ? [`  and ${formatNumber(more)} more`] : []),
   ];

@@ -106,9 +106,8 @@ function renderList(messages: readonly AcceptedMessage[], text: string, before: 
       </header>
       <main id="list">
         <p role="status">
-          ${count}${text ? ` with “${text}”` : ''} accepted by the local email
-          service${length > pageSize ? `, ${last} to ${first + 1} shown here` : ''}. None has left this
-          machine.
+          ${count}${text ? ` with “${text}”` : ''} accepted by the local email service.
+          ${length > pageSize ? `This page shows ${last - first} of them. ` : ''}None has left this machine.
         </p>
         ${length === 0 ? html`<p>${empty}</p>` : null}
         <ul>

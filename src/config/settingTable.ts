@@ -73,7 +73,7 @@ export const settingTable = {
   SQL_SERVER: {
     group: 'database',
     schema: z.string().refine(isHost),
-    expected: "only the server's host name",
+    expected: "the server's host name and nothing else",
     example: 'my-server.database.windows.net',
     required: true,
     meaning: 'the server; of a failover group the read-write listener',

@@ -58,7 +58,7 @@ export const postRun = withErrorResponses(async (request) => {
   });
   if (result.kind === 'held') {
     const activeRun = describeActiveRun(result.activeRun);
-    const detail = `${job.type} is being run by ${activeRun.startedBy} since ${formatUtc(activeRun.startedAt)}; its lock expires at ${formatUtc(activeRun.lockExpiresAt)}. Try again when that run has ended.`;
+    const detail = `${activeRun.startedBy} has been running ${job.type} since ${formatUtc(activeRun.startedAt)}; its lock expires at ${formatUtc(activeRun.lockExpiresAt)}. Try again when that run has ended.`;
     throw new RequestError('running', detail, { members: { activeRun }, retryAfter: heldRetryAfter });
   }
   const run = describeFinished(result);
@@ -138,7 +138,9 @@ export const postCancel = withErrorResponses(async (request) => {
   if (cancellation.kind === 'unknown') throw unknownRun(job, jobId);
   const { run } = cancellation;
   if (cancellation.kind === 'ended')
-    throw new RequestError('runEnded', `Run ${run.jobId} is ${run.status} already.`, { members: { run } });
+    throw new RequestError('runEnded', `Run ${run.jobId} has already ended (${run.status}).`, {
+      members: { run },
+    });
   return { jsonBody: run };
 });
 

@@ -57,7 +57,7 @@ export async function readParameters(request: HttpRequest, known: readonly strin
 }
 
 /** For people whose client sends a body without being asked. */
-const emptyBodyAdvice = "If this is the body that the portal's Test/Run fills in, empty it.";
+const emptyBodyAdvice = "If the portal's Test/Run filled in this body, empty it.";
 
 async function readBody(request: HttpRequest, known: readonly string[]): Promise<Parameters> {
   const bytes = await request.arrayBuffer();
@@ -85,7 +85,7 @@ async function readBody(request: HttpRequest, known: readonly string[]): Promise
       : collect(new URLSearchParams(text), known);
   } catch (error) {
     if (!(error instanceof ParameterError)) throw error;
-    throw new ParameterError(`In the body: ${error.message} ${emptyBodyAdvice}`);
+    throw new ParameterError(`${error.message} ${emptyBodyAdvice}`);
   }
 }
 
@@ -110,10 +110,10 @@ function parseMembers(text: string, known: readonly string[]): Parameters {
   try {
     body = JSON.parse(text);
   } catch (error) {
-    throw new ParameterError(`It is not valid JSON (${error instanceof Error ? error.message : ''}).`);
+    throw new ParameterError(`The body is not valid JSON (${error instanceof Error ? error.message : ''}).`);
   }
   if (typeof body !== 'object' || body === null || Array.isArray(body))
-    throw new ParameterError('Expected a JSON object, such as {"dryRun": true}.');
+    throw new ParameterError('The body is not a JSON object: expected one, such as {"dryRun": true}.');
   const members: [string, unknown][] = Object.entries(body);
   for (const [name] of members) requireKnown(name, known);
   for (const [name, value] of members)

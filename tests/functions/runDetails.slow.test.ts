@@ -110,7 +110,7 @@ test('the failures of a run are grouped by cause, each with what to do', async (
   await sample.query(
     `INSERT INTO dbo.JobRun (Job_Id, Job_Type, Status, Started_At, Started_By, Completed_At, Processed_Count, Failed_Count, Error_Message)
 VALUES ('${jobId}', '${notification.type}', 'Completed', GETUTCDATE(), 'machine-1', GETUTCDATE(), 3, 2,
-  'Failed: 1 address missing; 1 rejected by the email service, code EmailDropped.
+  'Failed: 1 without an email address; 1 rejected by the email service, code EmailDropped.
 addressMissing=1:${id} rejected.EmailDropped=1:${gone}');`,
   );
   expect((await details(notification.type, jobId)).failures).toEqual([

@@ -8,7 +8,7 @@ const hostile = fc.oneof(
     'stopped=time safetyStop',
     'Ada\nstopped=time',
     'x\r\nsafetyStop',
-    'Stopped early: no. Failed: 3 address missing (1).',
+    'Stopped early: no. Failed: 3 without an email address (1).',
     '=%%20 =:,\u2028\u{1F600}',
   ),
 );

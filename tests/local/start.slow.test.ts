@@ -217,7 +217,7 @@ describe('npm run job', () => {
     );
     const reminders = await job([notify.type, '--dry-run']);
     expect(reminders.stdout).toMatch(/would send \d+ of \d+ reminders now/);
-    expect(reminders.stdout).toMatch(/\nWould fail: \d+ address malformed: \d+/);
+    expect(reminders.stdout).toMatch(/\nWould fail: \d+ with a malformed email address: \d+/);
     expect(reminders.stdout).toMatch(/ {2}Request +Number +Ends +To +Resource\n/);
     expect(await sample.query('SELECT Id FROM dbo.JobRun;')).toEqual([]);
   });

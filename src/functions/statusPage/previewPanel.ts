@@ -91,7 +91,7 @@ function renderCovered({ coveredCount, covered }: Preview): SafeHtml | null {
   const others = coveredCount - covered.length;
   return html`<details>
     <summary>
-      ${formatCount(coveredCount, 'more grant')} left alone: the access continues by another request
+      ${formatCount(coveredCount, 'grant is', 'grants are')} covered: the access continues by another request
     </summary>
     <ul>
       ${covered.map(({ requestId, coveredBy, until }) => html`<li>${requestId}: by ${coveredBy}, until ${timeTag(until)}</li>`)}

@@ -75,7 +75,8 @@ describeInChromium('The status page in Chromium', () => {
             Processed_Count: 3,
             Failed_Count: 2,
             Started_By: 'SandboxHost-639012345678901234',
-            Error_Message: 'Failed: 2 address missing. Started by hand.\nhttp addressMissing=2:17,21',
+            Error_Message:
+              'Failed: 2 without an email address. Started by hand.\nhttp addressMissing=2:17,21',
           },
         ]);
         for (const address of [

@@ -495,13 +495,13 @@ describeInChromium('The status page in Chromium', () => {
       expect(shown.length).toBeGreaterThan(0);
       for (const [index, { leadDays, recipient }] of expected.grants.entries())
         expect(shown[index]?.slice(4)).toEqual([
-          recipient ?? (expect.stringMatching(/^address (missing|malformed)$/) as string),
+          recipient ?? (expect.stringMatching(/^with(out an| a malformed) email address$/) as string),
           leadDays === 1 ? '1 day' : `${leadDays} days`,
         ]);
       // What would fail is listed by cause, with what to do.
       const causes = await panel(page).locator('.causes > li').allInnerTexts();
       expect(causes).toHaveLength(expected.failing.length);
-      expect(causes.join()).toMatch(/address missing\n+Add an email address/);
+      expect(causes.join()).toMatch(/without an email address\n+Add an email address/);
       await expect(storedRuns(job)).resolves.toEqual([]);
       expect(served.standIns.email.messages).toHaveLength(0);
     });
@@ -550,7 +550,7 @@ describeInChromium('The status page in Chromium', () => {
           Processed_Count: 70,
           Failed_Count: 5,
           Error_Message:
-            'Failed: 4 address missing; 1 rejected by the email service, code EmailDropped. Started by hand by ada@example.com.\nhttp=ada@example.com addressMissing=4:17,21,40,41 rejected.EmailDropped=1:5',
+            'Failed: 4 without an email address; 1 rejected by the email service, code EmailDropped. Started by hand by ada@example.com.\nhttp=ada@example.com addressMissing=4:17,21,40,41 rejected.EmailDropped=1:5',
         },
       ]);
       // As somebody does who sees the page for the first time.
@@ -559,7 +559,7 @@ describeInChromium('The status page in Chromium', () => {
       await panel(page).getByText('Completed, with failures: 70 sent, 5 failed').waitFor();
       await expect(panel(page).locator('.causes > li').allInnerTexts()).resolves.toEqual([
         expect.stringMatching(
-          /^4 grants: address missing\n+Add an email address .*\n+Requests:\n+DBX-10017, .+, \w+\.\w+\..+\nDBX-10021, .*\nDBX-10040, .*\nDBX-10041, .*$/,
+          /^4 grants: without an email address\n+Add an email address .*\n+Requests:\n+DBX-10017, .+, \w+\.\w+\..+\nDBX-10021, .*\nDBX-10040, .*\nDBX-10041, .*$/,
         ) as string,
         expect.stringMatching(
           /^1 grant: rejected by the email service \(EmailDropped\)\n+.*\n+Requests:\n+DBX-10005, .*$/,

@@ -373,7 +373,7 @@ describeInChromium('The status page in Chromium', () => {
       const [held] = await storedRuns(job);
       await press(page, 'Run', job);
       await result(page, job)
-        .getByText(/is being run by machine-9 since/)
+        .getByText(/^The job is already running\. machine-9 has been running .* since /)
         .waitFor();
       await card(page, job)
         .getByText(`Since ${utc(held?.Started_At)} UTC on machine-9`)
