@@ -56,7 +56,6 @@ export class EmailService {
   private constructor(
     private readonly settings: Settings['email'],
     private readonly client: EmailClient,
-    private readonly callMs: number,
     /** GET with the same identity: the client has no public call for a status. */
     private readonly get: (options: PipelineRequestOptions) => ReturnType<HttpClient['sendRequest']>,
   ) {}
@@ -74,7 +73,7 @@ export class EmailService {
       import('@azure/communication-email'),
       import('@azure/core-rest-pipeline'),
     ]);
-    const httpClient = rest.createDefaultHttpClient();
+    const httpClient = withDeadline(rest.createDefaultHttpClient(), callMs);
     const bounded = withTimeLimit(credential, callMs);
     // The libraries' own retries sleep through the run's time budget.
     const retryOptions = { maxRetries: 0 };
@@ -86,7 +85,7 @@ export class EmailService {
     const pipeline = rest.createPipelineFromOptions({ retryOptions });
     pipeline.addPolicy(rest.bearerTokenAuthenticationPolicy({ credential: bounded, scopes: scope }));
     pipeline.addPolicy(unauthorizedOnce, { afterPhase: 'Sign' });
-    return new EmailService(settings, client, callMs, (options) =>
+    return new EmailService(settings, client, (options) =>
       pipeline.sendRequest(httpClient, rest.createPipelineRequest(options)),
     );
   }
@@ -100,7 +99,6 @@ export class EmailService {
     try {
       await this.client.beginSend(this.#toRequest(message), {
         operationId: message.operationId,
-        requestOptions: { timeout: this.callMs },
         ...(abort && { abortSignal: abort }),
         // Called for the send, then for the status that the library reads.
         onResponse({ request, status, parsedBody }) {
@@ -121,7 +119,7 @@ export class EmailService {
   async readStatus(operationId: string, abort?: AbortSignal): Promise<Status> {
     const url = `${this.settings.endpoint}/emails/operations/${operationId}?api-version=${apiVersion}`;
     try {
-      const response = await this.get({ url, timeout: this.callMs, ...(abort && { abortSignal: abort }) });
+      const response = await this.get({ url, ...(abort && { abortSignal: abort }) });
       const { status, bodyAsText } = response;
       if (status === 200) return toStatus(JSON.parse(bodyAsText ?? '') as EmailSendResult);
       const reason = toReason({ name: 'RestError', statusCode: status, response });
@@ -152,6 +150,20 @@ const unauthorizedOnce: PipelinePolicy = {
     return response.status === 401 ? next(request) : response;
   },
 };
+
+/** Instead of the library's own timeout, whose timer keeps the process alive after a connection was lost. */
+function withDeadline(client: HttpClient, ms: number): HttpClient {
+  return {
+    async sendRequest(request) {
+      const late = AbortSignal.timeout(ms);
+      const { abortSignal } = request;
+      const either = abortSignal ? AbortSignal.any([abortSignal as AbortSignal, late]) : late;
+      const response = await client.sendRequest({ ...request, abortSignal: either });
+      // The library knows a request by its identity.
+      return { ...response, request };
+    },
+  };
+}
 
 /** A token endpoint that hangs must not hold up a message, nor a stop of the app. */
 function withTimeLimit(credential: TokenCredential, ms: number): TokenCredential {
