@@ -1,5 +1,5 @@
 import { createDatabase } from '../../local/sampleDatabase';
-import { ago, arrange, day, hour, repeat, texts, useEnvironment } from '../support/arrange';
+import { ago, arrange, day, hour, pauseBefore, repeat, texts, useEnvironment } from '../support/arrange';
 import { beforeStatement, notifications } from '../support/environment';
 
 const environment = useEnvironment();
@@ -397,6 +397,7 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
   test('an end that is not comparable leaves reminders due: the run fails and says how many', async () => {
     await add({ endsIn: inDays(2) }, { endsIn: inDays(3) });
     await site.mapView({ columns: { ExpiresAt: 'DATEADD(HOUR, 60, SYSUTCDATETIME())' } });
+    pauseBefore('readDueReminders');
     expect(await run()).toMatchObject({
       status: 'Failed',
       processedCount: 0,

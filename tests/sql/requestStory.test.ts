@@ -1,13 +1,12 @@
 /** What comes next for a request, and why nothing does. agreement.test.ts compares it with what the jobs collect. */
-import { setTimeout } from 'node:timers/promises';
 import { deadlineIn } from '../../src/clock';
 import type { Settings } from '../../src/config/settings';
 import { databricks, platforms, type RequestId } from '../../src/jobs/platforms';
 import { describeNext } from '../../src/jobs/nextStepWords';
 import { searchRequests } from '../../src/jobs/requestSearch';
 import { readStory, type RequestStory } from '../../src/jobs/requestStory';
-import { ago, arrange, day, hour, useEnvironment } from '../support/arrange';
-import { beforeEachStatement, jobOf, realServer, type GrantSpec } from '../support/environment';
+import { ago, arrange, day, hour, pauseBefore, useEnvironment } from '../support/arrange';
+import { jobOf, realServer, type GrantSpec } from '../support/environment';
 
 const environment = useEnvironment();
 
@@ -109,8 +108,7 @@ describe.each(platforms.map((platform) => [platform.name, platform] as const))(
     ])('$what', async ({ grant, view, next, words }) => {
       if (view) await mapView(...view);
       const id = await add(grant());
-      // Time passes between the two reads of its end.
-      beforeEachStatement(({ name }) => (name === 'judgeRequest' ? setTimeout(20) : undefined));
+      pauseBefore('judgeRequest');
       const story = await storyOf(id);
       expect(story.next).toEqual(next(story));
       expect(describeNext(story)).toMatch(words);

@@ -1,7 +1,7 @@
 import type { JobRun } from '../../src/jobRun/jobRun';
 import { withoutSafetyStop } from '../../src/jobs/catalogue';
 import { failureCauses } from '../../src/jobs/failures';
-import { ago, arrange, day, hour, repeat, texts, useEnvironment } from '../support/arrange';
+import { ago, arrange, day, hour, pauseBefore, repeat, texts, useEnvironment } from '../support/arrange';
 import {
   beforeEachStatement,
   beforeStatement,
@@ -205,6 +205,7 @@ describe.each(revocations.map((job) => [job.platform.name, job] as const))('%s',
     const left = { ...expired, resource: 'left' };
     const [first, second] = await add(left, left, expired, { endsIn: -2 * hour });
     await site.mapView(...parts);
+    pauseBefore('revokeBatch');
     // An end that is not comparable is found only when it is written.
     if (cause !== 'endUnstable')
       expect(await preview()).toMatchObject({ count: 2, failing: [{ cause, count: 2 }] });

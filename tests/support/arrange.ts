@@ -1,9 +1,16 @@
 /** What tests over the database share: one environment a file, and a job with the tables that it works on. */
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Job } from '../../src/jobs/catalogue';
 import type { RequestId } from '../../src/jobs/platforms';
 import { previewJob } from '../../src/jobs/previewJob';
 import type { Row } from '../../src/database/session';
-import { finished, startTestEnvironment, type GrantSpec, type TestEnvironment } from './environment';
+import {
+  beforeEachStatement,
+  finished,
+  startTestEnvironment,
+  type GrantSpec,
+  type TestEnvironment,
+} from './environment';
 import { replaceView, restoreViews, viewColumns } from './views';
 
 export const minute = 60_000;
@@ -28,6 +35,10 @@ export function useEnvironment(): TestEnvironment {
 
 export const repeat = (count: number, grant: GrantSpec | ((index: number) => GrantSpec)): GrantSpec[] =>
   Array.from({ length: count }, (_, index) => (typeof grant === 'function' ? grant(index) : grant));
+
+/** Lets time pass before each statement of that name: two reads of a server's clock, one on each side, differ. */
+export const pauseBefore = (statement: string): jest.SpyInstance =>
+  beforeEachStatement(({ name }) => (name === statement ? delay(20) : undefined));
 
 /** An id as messages show it. */
 export const texts = (ids: readonly unknown[]): string[] => ids.map(String);
