@@ -164,8 +164,9 @@ async function doWhatIsRare(job: Job): Promise<void> {
   await mapView({ columns: { ExpiresAt: `DATEADD(HOUR, ${ahead}, SYSUTCDATETIME())` } });
   await record(run);
   await restoreViews(environment);
-  const reminded = await addOne({ endsIn: hour });
+  const [reminded, endless] = [await addOne({ endsIn: hour }), await addOne({ endsIn: null })];
   await record(
+    () => readStory(services, deadlineIn(services.clock, hour), job.platform, endless),
     () => countViewRows(session, job.platform, reminded),
     () => remind(services, deadlineIn(services.clock, hour), job.platform, reminded),
     async () => {
