@@ -1,4 +1,4 @@
-/** The alert rules and the workbook as they are deployed, each over the events of some runs: what rings, what is shown. */
+/** The alert rules and the workbook's queries as they are deployed, over the events of runs: what rings, what is shown. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { JobRunProperty, JobStateProperty } from '../../src/telemetry/names';
@@ -48,8 +48,19 @@ const state = (ago: number, properties: Properties<JobStateProperty> = {}): Row 
     ...properties,
   });
 
-const rings = (name: string, events: readonly Row[], site?: string): string[] =>
-  ringing(alertRule(name, site), events, now);
+const failed = (ago: number, failuresInARow: number, jobType = revocation): Row =>
+  state(ago, { jobType, state: 'Failed', failuresInARow });
+const overdue = (ago: number, hoursOverdue: number): Row => state(ago, { state: 'Overdue', hoursOverdue });
+
+/** A run of a notification job that read what was due. */
+function sent(ago: number, processedCount: number, counts: Properties<JobRunProperty> = {}): Row {
+  const causes = { rejectedCount: 0, unansweredCount: 0, undeliverableCount: 0 };
+  return attempt(ago, { jobType: notification, dueCount: 9, processedCount, ...causes, ...counts });
+}
+const outage = (ago: number, unansweredCount: number): Row =>
+  sent(ago, 0, { status: 'Failed', errorName: 'EmailServiceError', unansweredCount });
+/** A run of a notification job that failed before it read what was due. */
+const blind = (ago: number): Row => failedAtOnce(ago, { jobType: notification });
 
 /** What a query of the workbook shows. */
 function shown(name: string, tables: Readonly<Record<string, readonly Row[]>>): Row[] {
@@ -60,159 +71,104 @@ function shown(name: string, tables: Readonly<Record<string, readonly Row[]>>): 
   return runQuery(query, tables);
 }
 
-describeEvaluated('silence', () => {
-  test('rings while no run has reported for as long as the site says, 3 hours by default, and not per job', () => {
-    expect(rings('silence', [])).toEqual([allTogether]);
-    expect(rings('silence', [state(3 * hours + 1)])).toEqual([allTogether]);
-    expect(rings('silence', [state(3 * hours - 1)])).toEqual([]);
-    expect(rings('silence', [state(47 * hours)], 'allParameters')).toEqual([]);
-    expect(rings('silence', [state(48 * hours + 1)], 'allParameters')).toEqual([allTogether]);
-  });
-
-  test('rings where runs fail that do not reach the database: they report no state', () => {
-    const failed = [150, 90, 30].map((ago) => failedAtOnce(ago, { errorName: 'DatabaseUnavailableError' }));
-    expect(rings('silence', failed)).toEqual([allTogether]);
-  });
-});
-
-describeEvaluated('overdue', () => {
-  test.each([
-    ['half an hour: the next run closes the row of a dead one', 0.5, []],
-    ['an hour', 1, []],
-    ['longer', 1.01, [revocation]],
-    ['ten days, reported by the other jobs, whatever is deployed meanwhile', 240, [revocation]],
-  ])('%s', (_, hoursOverdue, expected) => {
-    const others = [state(5, { jobType: notification }), state(65, { jobType: notification })];
-    const told = (ago: number) => state(ago, { state: 'Overdue', hoursOverdue });
-    expect(rings('overdue', [...others, told(65), told(5)])).toEqual(expected);
-  });
-
-  test('ends with the first report that says so, and holds as long as a rare schedule is silent', () => {
-    const overdue = { state: 'Overdue', hoursOverdue: 30 };
-    expect(rings('overdue', [state(65, overdue), state(5)])).toEqual([]);
-    expect(rings('overdue', [state(40 * hours, overdue)])).toEqual([revocation]);
-  });
-});
-
-describeEvaluated('safety-stop', () => {
-  test('rings while one stands, whatever fails after it, and keeps failed-twice silent', () => {
-    const stopped = state(90, { state: 'Failed', failuresInARow: 1, safetyStop: true });
-    const failedSince = state(30, { state: 'Failed', failuresInARow: 2, safetyStop: true });
-    expect(rings('safety-stop', [stopped])).toEqual([revocation]);
-    expect(rings('safety-stop', [stopped, failedSince])).toEqual([revocation]);
-    expect(rings('failed-twice', [stopped, failedSince])).toEqual([]);
-    expect(rings('safety-stop', [stopped, failedSince, state(5)])).toEqual([]);
-  });
-
-  test('is silent about other failures', () => {
-    expect(rings('safety-stop', [state(30, { state: 'Failed', failuresInARow: 3 })])).toEqual([]);
-  });
-});
-
-describeEvaluated('failed-twice', () => {
-  const failed = (ago: number, failuresInARow: number, jobType = revocation): Row =>
-    state(ago, { jobType, state: 'Failed', failuresInARow });
-
-  test.each([
-    ['one failure', [failed(30, 1)], []],
-    ['one failure, delivered twice', [failed(30, 1), failed(30, 1)], []],
-    ['two in a row', [failed(90, 1), failed(30, 2)], [revocation]],
-    [
-      'two in a row of a daily job, which the others report',
-      [failed(26 * hours, 1), failed(30, 2)],
-      [revocation],
-    ],
-    ['two in a row, then a completed run', [failed(90, 2), state(30)], []],
-    ['one of each of two jobs', [failed(30, 1), failed(30, 1, notification)], []],
-  ])('%s', (_, events, expected) => {
-    expect(rings('failed-twice', events)).toEqual(expected);
-  });
-});
-
-describeEvaluated('stopped-early', () => {
-  test.each([
-    ['twice in a row', 2, []],
-    ['three times in a row, every 12 hours', 3, [revocation]],
-  ])('%s', (_, earlyStopsInARow, expected) => {
-    expect(rings('stopped-early', [state(12 * hours, { earlyStopsInARow })])).toEqual(expected);
-  });
-});
-
-describeEvaluated('late-revocation', () => {
-  test.each([
-    ['a grant due for 3 hours', [attempt(30, { oldestDueMinutes: 180 })], []],
-    ['a grant due for longer', [attempt(30, { oldestDueMinutes: 181 })], [revocation]],
-    [
-      'one that the next run found no more',
-      [attempt(90, { oldestDueMinutes: 500 }), attempt(30, { oldestDueMinutes: 0 })],
-      [],
-    ],
-    [
-      'one before runs that did not get so far or were turned away',
-      [attempt(90, { oldestDueMinutes: 500 }), failedAtOnce(30), attempt(20, { status: 'Conflict' })],
-      [revocation],
-    ],
-    ['a reminder due since the morning', [attempt(30, { jobType: notification, oldestDueMinutes: 700 })], []],
-  ])('%s', (_, events, expected) => {
-    expect(rings('late-revocation', events)).toEqual(expected);
-  });
-});
-
-/** A run of a notification job that found out what was due. */
-function sent(ago: number, processedCount: number, counts: Properties<JobRunProperty> = {}): Row {
-  const causes = { rejectedCount: 0, unansweredCount: 0, undeliverableCount: 0, ...counts };
-  const failedCount = [
-    causes.rejectedCount,
-    causes.unansweredCount,
-    causes.undeliverableCount,
-  ].reduce<number>((sum, count) => sum + Number(count), 0);
-  return attempt(ago, { jobType: notification, dueCount: 9, processedCount, failedCount, ...causes });
-}
-const outage = (ago: number, unansweredCount: number): Row =>
-  sent(ago, 0, { status: 'Failed', errorName: 'EmailServiceError', unansweredCount });
-
-describeEvaluated('rejected-mails', () => {
+describeEvaluated('the alert rules', () => {
+  const others = [state(5, { jobType: notification }), state(65, { jobType: notification })];
+  const stopped = state(90, { state: 'Failed', failuresInARow: 1, safetyStop: true });
+  const failedSince = state(30, { state: 'Failed', failuresInARow: 2, safetyStop: true });
+  const noDatabase = [150, 90, 30].map((ago) => failedAtOnce(ago, { errorName: 'DatabaseUnavailableError' }));
   const fiveRefused = Array.from({ length: 12 }, (_, i) => sent(30 + i * 60, 5, { rejectedCount: 5 }));
 
-  test.each([
-    ['all of 4 refused: too few', [sent(30, 0, { rejectedCount: 4 })], []],
-    ['5 of 45 refused', [sent(30, 40, { rejectedCount: 5 })], [notification]],
-    ['5 of 50 refused: a tenth', [sent(30, 45, { rejectedCount: 5 })], []],
-    ['the same 5 refused by every run of the day, 60 sent', fiveRefused, []],
-    [
-      '45 sent by a run whose event is delivered twice',
-      [sent(90, 40), sent(30, 0, { rejectedCount: 5 })].flatMap((event) => [event, event]),
-      [notification],
+  /** Each with the events, and the jobs for which the rule rings. */
+  const cases: Readonly<Record<string, readonly [what: string, events: Row[], rings: string[]][]>> = {
+    silence: [
+      ['no run reports', [], [allTogether]],
+      ['the last report is more than 3 hours old', [state(3 * hours + 1)], [allTogether]],
+      ['it is younger', [state(3 * hours - 1)], []],
+      ['runs fail that do not reach the database: they report no state', noDatabase, [allTogether]],
     ],
-    ['12 unanswered messages between two good runs', [sent(90, 1), outage(60, 12), sent(30, 1)], []],
-    ['refused ones that the newest run sent', [sent(90, 0, { rejectedCount: 9 }), sent(30, 9)], []],
-    [
-      'refused ones before runs that gave the service up or never looked',
-      [sent(90, 0, { rejectedCount: 9 }), outage(60, 5), failedAtOnce(30, { jobType: notification })],
-      [notification],
+    overdue: [
+      ['half an hour: the next run closes the row of a dead one', [...others, overdue(5, 0.5)], []],
+      ['an hour', [...others, overdue(5, 1)], []],
+      ['longer', [...others, overdue(65, 1.01), overdue(5, 1.01)], [revocation]],
+      ['ten days, reported by the other jobs', [...others, overdue(65, 240), overdue(5, 240)], [revocation]],
+      ['until the first report that it is not', [overdue(65, 30), state(5)], []],
+      ['the last report of a rare schedule', [overdue(40 * hours, 30)], [revocation]],
     ],
-    ['bad addresses alone', [sent(30, 1, { undeliverableCount: 9 })], []],
-  ])('%s', (_, events, expected) => {
-    expect(rings('rejected-mails', events)).toEqual(expected);
-  });
-});
+    'safety-stop': [
+      ['one stands', [stopped], [revocation]],
+      ['one stands, whatever fails after it', [stopped, failedSince], [revocation]],
+      ['a run has completed since', [stopped, failedSince, state(5)], []],
+      ['other failures', [failed(30, 3)], []],
+    ],
+    'failed-twice': [
+      ['a safety stop stands, which has its own rule', [stopped, failedSince], []],
+      ['one failure', [failed(30, 1)], []],
+      ['one failure, delivered twice', [failed(30, 1), failed(30, 1)], []],
+      ['two in a row', [failed(90, 1), failed(30, 2)], [revocation]],
+      ['two of a daily job, which the others report', [failed(26 * hours, 1), failed(30, 2)], [revocation]],
+      ['two in a row, then a completed run', [failed(90, 2), state(30)], []],
+      ['one of each of two jobs', [failed(30, 1), failed(30, 1, notification)], []],
+    ],
+    'stopped-early': [
+      ['twice in a row', [state(12 * hours, { earlyStopsInARow: 2 })], []],
+      ['three times, every 12 hours', [state(12 * hours, { earlyStopsInARow: 3 })], [revocation]],
+    ],
+    'late-revocation': [
+      ['a grant due for 3 hours', [attempt(30, { oldestDueMinutes: 180 })], []],
+      ['a grant due for longer', [attempt(30, { oldestDueMinutes: 181 })], [revocation]],
+      [
+        'one that the next run no longer found',
+        [attempt(90, { oldestDueMinutes: 500 }), attempt(30, { oldestDueMinutes: 0 })],
+        [],
+      ],
+      [
+        'one before runs that did not look or were turned away',
+        [attempt(90, { oldestDueMinutes: 500 }), failedAtOnce(30), attempt(20, { status: 'Conflict' })],
+        [revocation],
+      ],
+      ['a late reminder', [attempt(30, { jobType: notification, oldestDueMinutes: 700 })], []],
+    ],
+    'rejected-mails': [
+      ['all of 4 refused: too few', [sent(30, 0, { rejectedCount: 4 })], []],
+      ['5 of 45 refused', [sent(30, 40, { rejectedCount: 5 })], [notification]],
+      ['5 of 50 refused: a tenth', [sent(30, 45, { rejectedCount: 5 })], []],
+      ['the same 5 refused by every run of the day, 60 sent', fiveRefused, []],
+      [
+        '45 sent by a run whose event is delivered twice',
+        [sent(90, 40), sent(30, 0, { rejectedCount: 5 })].flatMap((event) => [event, event]),
+        [notification],
+      ],
+      ['12 unanswered messages between two good runs', [sent(90, 1), outage(60, 12), sent(30, 1)], []],
+      ['refused ones that the newest run sent', [sent(90, 0, { rejectedCount: 9 }), sent(30, 9)], []],
+      [
+        'refused ones before runs that gave the service up or did not look',
+        [sent(90, 0, { rejectedCount: 9 }), outage(60, 5), blind(30)],
+        [notification],
+      ],
+      ['only bad addresses', [sent(30, 1, { undeliverableCount: 9 })], []],
+    ],
+    'undeliverable-mails': [
+      ['one bad address', [sent(30, 9, { undeliverableCount: 1 })], [notification]],
+      ['none', [sent(30, 9, { rejectedCount: 2 })], []],
+      ['one that was corrected', [sent(5 * hours, 9, { undeliverableCount: 1 }), sent(30, 0)], []],
+      [
+        'one before runs that did not look',
+        [sent(90, 9, { undeliverableCount: 1 }), blind(30)],
+        [notification],
+      ],
+    ],
+  };
 
-describeEvaluated('undeliverable-mails', () => {
-  test.each([
-    ['one bad address', [sent(30, 9, { undeliverableCount: 1 })], [notification]],
-    ['none', [sent(30, 9, { rejectedCount: 2 })], []],
-    [
-      'one that was mended this morning',
-      [sent(5 * hours, 9, { undeliverableCount: 1 }), sent(4 * hours, 1), sent(30, 0)],
-      [],
-    ],
-    [
-      'one before runs that did not look',
-      [sent(90, 9, { undeliverableCount: 1 }), failedAtOnce(30, { jobType: notification })],
-      [notification],
-    ],
-  ])('%s', (_, events, expected) => {
-    expect(rings('undeliverable-mails', events)).toEqual(expected);
+  test.each(
+    Object.entries(cases).flatMap(([name, ofRule]) => ofRule.map((given) => [name, ...given] as const)),
+  )('%s: %s', (name, _, events, expected) => {
+    expect(ringing(alertRule(name), events, now)).toEqual(expected);
+  });
+
+  test('silence lasts as long as the site says', () => {
+    const rule = alertRule('silence', 'allParameters');
+    expect(ringing(rule, [state(47 * hours)], now)).toEqual([]);
+    expect(ringing(rule, [state(48 * hours + 1)], now)).toEqual([allTogether]);
   });
 });
 
