@@ -5,6 +5,7 @@ import {
   type Environment,
   type Settings,
 } from '../../src/config/settings';
+import { settingRows } from '../../src/config/settingTable';
 import { failed, ok, warning, type Finding } from './finding';
 
 /** The settings as far as they can be used, so that one malformed setting does not hide other faults. */
@@ -17,13 +18,10 @@ export interface UsableSettings {
   readonly fault: (...names: readonly string[]) => string | undefined;
 }
 
-/** Valid values for the settings without a default. */
-const examples: Environment = {
-  SQL_SERVER: 'my-server.database.windows.net',
-  SQL_DATABASE: 'access',
-  EMAIL_ENDPOINT: 'https://my-email.communication.azure.com',
-  EMAIL_SENDER_ADDRESS: 'access@example.com',
-};
+/** Valid values for the settings that are required. */
+const examples = new Map(
+  settingRows.filter(([, { required }]) => required).map(([name, { example }]) => [name as string, example]),
+);
 
 /** Names that look like a setting: one that is unknown may be a setting with a slip in its name. */
 const settingLike =
@@ -57,7 +55,7 @@ export function checkSettings(environment: Environment): { findings: Finding[]; 
   if (wrong.length === 0) findings.unshift(ok('settings', 'complete and well-formed'));
   // A login needs both of its settings, or neither.
   const login = fault('SQL_USER', 'SQL_PASSWORD') ? ['SQL_USER', 'SQL_PASSWORD'] : [];
-  const corrections = Object.fromEntries([...wrong, ...login].map((name) => [name, examples[name]]));
+  const corrections = Object.fromEntries([...wrong, ...login].map((name) => [name, examples.get(name)]));
   const settings = readSettings({ ...environment, ...corrections });
   return { findings, usable: { settings, given, fault } };
 }

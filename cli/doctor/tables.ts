@@ -4,62 +4,61 @@ import { objectName, unseen, type ExaminedDatabase } from './database';
 import { failed, ok, skipped, warning, type Finding } from './finding';
 import type { ExpectedTable } from './schema';
 
-/** A definition as the database has it. */
+/** A part of a table as the database describes it. */
 interface Actual {
+  /** Such as "column Job_Type" or "index PK_JobRun". */
+  readonly part: string;
   readonly definition: string;
   /** The identity cannot see its end: a plain member of the role sees neither conditions nor the request tables. */
   readonly cut?: boolean;
 }
-type Kind = 'columns' | 'indexes' | 'constraints';
-type ActualTable = Readonly<Record<Kind, ReadonlyMap<string, Actual>>>;
 
 /** Whether a table has the columns, keys, indexes and constraints of its script. */
 export async function checkTable(database: ExaminedDatabase, table: ExpectedTable): Promise<Finding[]> {
   const subject = `table ${table.name}`;
-  const actual = await readTable(database, table);
-  if (actual.columns.size === 0) return [unseen(database, failed(subject, 'missing', 'npm run db:deploy'))];
-  const findings = [
-    ...compare('columns', database, table, actual),
-    ...compare('indexes', database, table, actual),
-    ...compare('constraints', database, table, actual),
-    ...unknownColumns(table, actual),
-  ];
+  const actual = await readTable(database, table.name);
+  if (actual.length === 0) return [unseen(database, failed(subject, 'missing', 'npm run db:deploy'))];
+  const findings = [...compare(database, table, actual), ...unknownColumns(database, table, actual)];
   if (findings.length > 0) return findings;
-  const count = (kind: Kind): number => Object.keys(table[kind]).length;
+  const count = (kind: string): number =>
+    Object.keys(table.parts).filter((part) => part.startsWith(kind)).length;
   const counts = [
-    formatCount(count('columns'), 'column'),
-    formatCount(count('indexes'), 'key or index', 'keys and indexes'),
-    formatCount(count('constraints'), 'constraint'),
+    formatCount(count('column'), 'column'),
+    formatCount(count('index'), 'key or index', 'keys and indexes'),
+    formatCount(count('constraint'), 'constraint'),
   ];
   return [ok(subject, `${counts.join(', ')}, as in ${table.script}`)];
 }
 
-function compare(
-  kind: Kind,
-  { seesDefinitions }: ExaminedDatabase,
-  table: ExpectedTable,
-  actual: ActualTable,
-): Finding[] {
-  return Object.entries(table[kind]).flatMap(([name, definition]) => {
-    const subject = subjectOf(kind, table, name);
-    const found = actual[kind].get(name);
-    // Of a table that an identity sees, it sees all columns, but perhaps not all else.
-    if (!found && kind !== 'columns' && !seesDefinitions)
+function compare(database: ExaminedDatabase, table: ExpectedTable, actual: readonly Actual[]): Finding[] {
+  const fold = folding(database);
+  const byPart = new Map(actual.map((one) => [fold(one.part), one]));
+  return Object.entries(table.parts).flatMap(([part, definition]) => {
+    const subject = subjectOf(table, part);
+    const found = byPart.get(fold(part));
+    // An identity that sees a table sees all its columns, but perhaps not the rest.
+    if (!found && !isColumn(part) && !database.seesDefinitions)
       return skipped(subject, 'cannot be seen by this identity');
-    if (!found) return failed(subject, 'missing', adviceOnMissing(kind, table, name, definition));
-    const same = found.cut ? definition.startsWith(found.definition) : definition === found.definition;
-    if (same) return [];
+    if (!found) return failed(subject, 'missing', adviceOnMissing(table, part, definition));
+    const [is, expected] = [fold(found.definition), fold(definition)];
+    if (found.cut ? expected.startsWith(is) : is === expected) return [];
     const advice = isIndex(definition)
-      ? `DROP INDEX ${name} ON ${table.name}, then npm run db:deploy`
+      ? `DROP ${part.replace('index', 'INDEX')} ON ${table.name}, then npm run db:deploy`
       : byHand(table);
     return failed(subject, `is ${found.definition}, expected ${definition}`, advice);
   });
 }
 
-const subjectOf = (kind: Kind, table: ExpectedTable, name: string): string =>
-  ({ columns: `column ${table.name}.${name}`, indexes: `index ${name}`, constraints: `constraint ${name}` })[
-    kind
-  ];
+/** A name or definition in the form in which the database compares it; what is quoted stays. */
+const folding =
+  ({ foldName }: ExaminedDatabase) =>
+  (text: string): string =>
+    text.replace(/'[^']*'|[^']+/g, (piece) => (piece.startsWith("'") ? piece : foldName(piece)));
+
+const isColumn = (part: string): boolean => part.startsWith('column ');
+
+const subjectOf = ({ name }: ExpectedTable, part: string): string =>
+  part.replace(/^column /, `column ${name}.`);
 
 const unchanged = 'npm run db:deploy leaves a table that exists unchanged';
 const byHand = ({ script }: ExpectedTable): string =>
@@ -68,44 +67,39 @@ const byHand = ({ script }: ExpectedTable): string =>
 /** As opposed to a key, which belongs to the table's own script. */
 const isIndex = (definition: string): boolean => definition.includes('INDEX');
 
-function adviceOnMissing(kind: Kind, table: ExpectedTable, name: string, definition: string): string {
+function adviceOnMissing(table: ExpectedTable, part: string, definition: string): string {
   if (isIndex(definition)) return 'npm run db:deploy';
-  if (kind !== 'columns') return byHand(table);
+  if (!isColumn(part)) return byHand(table);
   const required = definition.endsWith('NOT NULL') ? ', with a DEFAULT if the table has rows' : '';
-  return `ALTER TABLE ${table.name} ADD ${name} ${definition}${required} (${unchanged})`;
+  return `ALTER TABLE ${table.name} ADD ${part.replace('column ', '')} ${definition}${required} (${unchanged})`;
 }
 
-function unknownColumns(table: ExpectedTable, { columns }: ActualTable): Finding[] {
-  return [...columns]
-    .filter(([name, { definition }]) => definition.endsWith('NOT NULL') && !(name in table.columns))
-    .map(([name]) =>
+function unknownColumns(
+  database: ExaminedDatabase,
+  table: ExpectedTable,
+  actual: readonly Actual[],
+): Finding[] {
+  const known = Object.keys(table.parts).map(folding(database));
+  return actual
+    .filter(({ part, definition }) => isColumn(part) && definition.endsWith('NOT NULL'))
+    .filter(({ part }) => !known.includes(folding(database)(part)))
+    .map(({ part }) =>
       warning(
-        subjectOf('columns', table, name),
+        subjectOf(table, part),
         'NOT NULL and unknown to the app, which writes no value into it',
         'give it a default, or drop it',
       ),
     );
 }
 
-/** A name of the database as the table's script spells it, where the database takes the two for the same. */
-type Spell = (name: string) => string;
-
-function spelling({ foldName }: ExaminedDatabase, { columns, indexes, constraints }: ExpectedTable): Spell {
-  const referenced = Object.values(constraints).flatMap((text) => /^REFERENCES (\w+)$/.exec(text)?.[1] ?? []);
-  const names = [...[columns, indexes, constraints].flatMap((part) => Object.keys(part)), ...referenced];
-  const spelled = new Map(names.map((name) => [foldName(name), name]));
-  return (name) => spelled.get(foldName(name)) ?? name;
-}
-
-/** A table as the database has it; no columns if it is not there or the identity may not see it. */
-export async function readTable(database: ExaminedDatabase, table: ExpectedTable): Promise<ActualTable> {
-  const spell = spelling(database, table);
-  const columns = await readColumns(database, table.name);
-  return {
-    columns: new Map(columns.map(({ name, definition }) => [spell(name), { definition }])),
-    indexes: await readIndexes(database, table.name, spell),
-    constraints: await readConstraints(database, table.name, spell),
-  };
+/** The parts of a table in the database; none if it is not there or the identity may not see it. */
+export async function readTable(database: ExaminedDatabase, table: string): Promise<Actual[]> {
+  const columns = await readColumns(database, table);
+  return [
+    ...columns.map(({ name, definition }) => ({ part: `column ${name}`, definition })),
+    ...(await readIndexes(database, table)),
+    ...(await readConstraints(database, table)),
+  ];
 }
 
 /** Bytes of a character, for types with a length. */
@@ -140,11 +134,7 @@ ORDER BY c.column_id;`,
 
 const disabled = (is: unknown): string => (is ? ', DISABLED' : '');
 
-async function readIndexes(
-  { query }: ExaminedDatabase,
-  table: string,
-  spell: Spell,
-): Promise<ReadonlyMap<string, Actual>> {
+async function readIndexes({ query }: ExaminedDatabase, table: string): Promise<Actual[]> {
   const rows = await query({
     name: 'readIndexes',
     sql: `SELECT i.name AS Name, i.is_unique AS IsUnique, i.is_primary_key AS IsPrimaryKey, i.is_unique_constraint AS IsUniqueConstraint,
@@ -157,40 +147,35 @@ WHERE i.object_id = OBJECT_ID(@table) AND (ic.key_ordinal > 0 OR ic.is_included_
 ORDER BY i.index_id, ic.key_ordinal, ic.index_column_id;`,
     parameters: { table: objectName(table) },
   });
-  const byName = Map.groupBy(rows, (row) => row.Name as string);
-  return new Map([...byName].map(([name, columns]) => [spell(name), toIndex(columns, spell)]));
+  return [...Map.groupBy(rows, (row) => row.Name as string).values()].map(toIndex);
 }
 
 /** @param columns the rows of one index */
-function toIndex(columns: readonly Row[], spell: Spell): Actual {
+function toIndex(columns: readonly Row[]): Actual {
   const index = columns[0] ?? {};
+  const part = `index ${index.Name as string}`;
   const [keys, included] = [false, true].map((isIncluded) =>
     columns
       .filter((row) => row.IsIncluded === isIncluded)
-      .map((row) => `${spell(row.ColumnName as string)}${row.IsDescending ? ' DESC' : ''}`)
+      .map((row) => `${row.ColumnName as string}${row.IsDescending ? ' DESC' : ''}`)
       .join(', '),
   );
-  if (index.IsPrimaryKey || index.IsUniqueConstraint)
-    return {
-      definition: `${index.IsPrimaryKey ? 'PRIMARY KEY' : 'UNIQUE'} (${keys})${disabled(index.IsDisabled)}`,
-    };
-  // SQL Server keeps a filter as ([Status]='InProgress').
-  const filter = ((index.FilterDefinition ?? '') as string)
-    .replace(/'[^']*'|\w+/g, (word) => spell(word))
-    .replace(/[[\]()\s]/g, '');
+  if (index.IsPrimaryKey || index.IsUniqueConstraint) {
+    const key = index.IsPrimaryKey ? 'PRIMARY KEY' : 'UNIQUE';
+    return { part, definition: `${key} (${keys})${disabled(index.IsDisabled)}` };
+  }
+  // SQL Server stores a filter as ([Status]='InProgress').
+  const filter = ((index.FilterDefinition ?? '') as string).replace(/[[\]()\s]/g, '');
   const include = included ? ` INCLUDE (${included})` : '';
   const where = index.HasFilter ? ` WHERE ${filter}` : '';
   return {
+    part,
     definition: `${index.IsUnique ? 'UNIQUE ' : ''}INDEX (${keys})${include}${where}${disabled(index.IsDisabled)}`,
     cut: index.HasFilter === true && index.FilterDefinition === null,
   };
 }
 
-async function readConstraints(
-  { query }: ExaminedDatabase,
-  table: string,
-  spell: Spell,
-): Promise<ReadonlyMap<string, Actual>> {
+async function readConstraints({ query }: ExaminedDatabase, table: string): Promise<Actual[]> {
   const rows = await query({
     name: 'readConstraints',
     sql: `SELECT f.name AS Name, f.is_disabled AS IsDisabled, OBJECT_NAME(f.referenced_object_id) AS Referenced, CAST(NULL AS NVARCHAR(MAX)) AS Condition, 1 AS IsForeignKey
@@ -202,16 +187,16 @@ FROM sys.check_constraints AS k
 WHERE k.parent_object_id = OBJECT_ID(@table);`,
     parameters: { table: objectName(table) },
   });
-  return new Map(
-    rows.map((row) => {
-      const referenced = row.Referenced as string | null;
-      const condition = row.Condition as string | null;
-      // By its literals: SQL Server keeps an IN as a chain of OR in another order.
-      const literals = (condition?.match(/'[^']*'/g) ?? []).sort().join(', ');
-      const definition =
-        row.IsForeignKey === 1 ? `REFERENCES ${spell(referenced ?? '')}` : `CHECK ${literals}`;
-      const cut = referenced === null && condition === null && !row.IsDisabled;
-      return [spell(row.Name as string), { definition: definition + disabled(row.IsDisabled), cut }];
-    }),
-  );
+  return rows.map((row) => {
+    const referenced = row.Referenced as string | null;
+    const condition = row.Condition as string | null;
+    // By its literals: SQL Server stores an IN as a chain of OR in another order.
+    const literals = (condition?.match(/'[^']*'/g) ?? []).sort().join(', ');
+    const definition = row.IsForeignKey === 1 ? `REFERENCES ${referenced ?? ''}` : `CHECK ${literals}`;
+    return {
+      part: `constraint ${row.Name as string}`,
+      definition: definition + disabled(row.IsDisabled),
+      cut: referenced === null && condition === null && !row.IsDisabled,
+    };
+  });
 }
