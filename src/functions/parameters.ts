@@ -166,7 +166,8 @@ function read<T>(
   return parsed;
 }
 
-const alternatives = new Intl.ListFormat('en-GB', { type: 'disjunction' });
+/** For example "true or false". */
+export const alternatives = new Intl.ListFormat('en-GB', { type: 'disjunction' });
 
 /** One of some words; undefined if absent. */
 export function readChoice<T extends string>(

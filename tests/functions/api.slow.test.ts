@@ -589,13 +589,63 @@ test('the function key may come in the query', async () => {
     expect((await app.call(path)).status).toBe(200);
 });
 
-test('GET /api/status refuses unknown parameters', async () => {
-  const answer = await app.call('/api/status?jobs=RevokeExpiredPalantirRequests');
-  expect([answer.status, answer.headers.get('content-type')]).toEqual([400, 'text/html; charset=utf-8']);
-  const page = await answer.text();
-  expect(page).toContain('&quot;jobs&quot; is unknown');
-  // Green means good: in the tab, too, a page that says what is wrong is not.
+const noPage = 'There is no such page';
+const unknownJobId = '00000000-0000-4000-8000-000000000000';
+const ofJob = `?job=${revokeDatabricks.type}`;
+
+test.each([
+  ['?jobs=x', 400, 'The parameter "jobs" is unknown: known are request, search, run, '],
+  ['?runs=some', 400, 'The parameter runs is "some": expected all.'],
+  ['?runs=all&outcome=good', 400, 'outcome is "good": expected done, attention, failed or running.'],
+  [`${ofJob}&trigger=hand`, 400, 'The parameter trigger is "hand": expected timer, http or cli.'],
+  ['?run=x', 400, 'expected the jobId of a run'],
+  [`?search=${'x'.repeat(321)}`, 400, 'The parameter search has 321 characters'],
+  [`${ofJob}&preview=last`, 400, 'preview is "last": expected soonest or latest'],
+  [`${ofJob}&preview=soonest&after=99999999999`, 400, 'expected the id of a request, which is a 32-bit'],
+  [
+    '?request=17',
+    400,
+    'request is "17": expected a platform and the id of a request, such as databricks/17.',
+  ],
+  ['?request=databricks/17/18', 400, 'expected a platform and the id of a request'],
+  ...(['outcome', 'trigger', 'before'] as const).map(
+    (name) =>
+      [`?${name}=x`, 400, `${name} is given without job or runs: add it, or leave ${name} out.`] as const,
+  ),
+  ['?after=17', 400, 'The parameter after is given without run or preview: add it, or leave after out.'],
+  ['?preview=soonest', 400, 'The parameter preview is given without job: add it, or leave preview out.'],
+  [`${ofJob}&runs=all`, 400, 'The parameters job and runs cannot be combined: leave one of them out.'],
+  ['?search=Ada&request=databricks/17', 400, 'The parameters request and search cannot be combined'],
+  [`?run=${unknownJobId}&outcome=failed`, 400, 'The parameters run and outcome cannot be combined'],
+  [`${ofJob}&after=17`, 400, 'The parameters job and after cannot be combined'],
+  ['?job=Nothing', 404, noPage],
+  [`?run=${unknownJobId}`, 404, noPage],
+  [`${ofJob}&before=${unknownJobId}`, 404, noPage],
+  ['?request=databricks/999999', 404, 'Unknown request'],
+  ['?request=databricks/x', 404, 'Unknown request'],
+  ['?request=snowflake/1', 404, 'Unknown platform'],
+] as const)(
+  'GET /api/status%s is answered with %i and a page that says why',
+  async (address, status, text) => {
+    for (const headers of [{}, { 'x-fragment': 'page' }]) {
+      const answer = await app.call(`/api/status${address}`, { headers });
+      expect([answer.status, answer.headers.get('content-type')]).toEqual([
+        status,
+        'text/html; charset=utf-8',
+      ]);
+      expect((await answer.text()).replaceAll('&quot;', '"')).toContain(text);
+    }
+  },
+);
+
+test('the icon of a page that says what is wrong is not green, as good is', async () => {
+  const page = await (await app.call('/api/status?jobs=x')).text();
   expect(/<circle [^>]*fill='([^']+)'/.exec(page)?.[1]).toBe('%23c9252d');
+});
+
+test('GET /api/status with an empty search, as its form sends one, shows no panel', async () => {
+  const answer = await app.call('/api/status?search=');
+  expect([answer.status, await answer.text()]).toEqual([200, expect.not.stringContaining('id="panel"')]);
 });
 
 describe('A malformed request', () => {

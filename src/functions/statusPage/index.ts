@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto';
 import type { HttpResponseInit } from '@azure/functions';
 import { deadlineIn, type Deadline } from '../../clock';
 import type { SafeHtml } from '../../html';
-import { findJob, type Job } from '../../jobs/catalogue';
 import { readJobStates } from '../../jobs/jobStates';
 import { previewJob } from '../../jobs/previewJob';
 import { readRunDetails } from '../../jobs/runDetails';
@@ -13,19 +12,9 @@ import type { Services } from '../../services';
 import { findRuns } from '../../jobRun/history';
 import type { JobRun } from '../../jobRun/jobRun';
 import type { Handler, RefusalHandler } from '../http';
-import {
-  ParameterError,
-  queryOf,
-  quote,
-  readChoice,
-  readRowId,
-  readJobId,
-  readOrder,
-  readQuery,
-  type Parameters,
-} from '../parameters';
+import { queryOf, readQuery } from '../parameters';
 import { RequestError, toProblem } from '../problem';
-import { readSearch, requireRequest, unknownRequest } from '../requests';
+import { unknownRequest } from '../requests';
 import { getServices } from '../runner';
 import { mayOperate, signedInName } from '../signIn';
 import script from './browser/script.ts?inline';
@@ -38,37 +27,27 @@ import {
   type Panel,
 } from './page';
 import { readDueCounts } from './dueCounts';
-import { linkWith, outcomeOf, outcomes, triggerOf, triggers } from './parts';
+import { noSuchPage, pageParameters, readPanelAddress, type PanelAddress } from './panelAddress';
+import { linkWith, outcomeOf, triggerOf } from './parts';
 import style from './style.css?inline';
 
 const assets = { style, script };
 
 /**
- * GET /api/status: the four jobs at a glance, as a page for operators. ?job= opens a job's runs, and
- * ?runs=all those of all jobs, filtered by &outcome= and &trigger=; ?job=&preview= what a run would do now, ?run=
- * one run, ?search= the requests that it finds, and ?request= one of them. The page's script asks with the header
- * X-Fragment for the content alone: "page" with the panel, "cards" without.
+ * GET /api/status: the four jobs at a glance, as a page for operators; its address may name a panel beside them
+ * (panelAddress.ts). The page's script asks with the header X-Fragment for the content only: "page" with the panel, "cards"
+ * without.
  */
 export const getStatus: Handler = async (request, context) => {
   const part = request.headers.get('x-fragment');
   try {
-    const query = readQuery(request, [
-      'job',
-      'runs',
-      'outcome',
-      'trigger',
-      'run',
-      'preview',
-      'request',
-      'search',
-      'before',
-      'after',
-    ]);
+    const address = readPanelAddress(readQuery(request, pageParameters));
     const key = queryOf(request).get('code');
     const services = await getServices();
     const { clock, settings } = services;
     const deadline = deadlineIn(clock, readBudgetMs);
-    const panel = part === 'cards' ? undefined : await readPanel(query, services, deadline);
+    const panel = address && part !== 'cards' ? await readPanel(address, services, deadline) : undefined;
+    const shown = panel ?? address;
     const states = await readJobStates(services, deadline, runsShown);
     const page = {
       states,
@@ -76,7 +55,7 @@ export const getStatus: Handler = async (request, context) => {
       settings,
       operator: signedInName(request, settings.appService),
       panel,
-      selected: panel && 'job' in panel ? panel.job : findJob(query.get('job') ?? ''),
+      selected: shown && 'job' in shown ? shown.job : undefined,
       readAt: new Date(clock.now()),
       mayOperate: mayOperate(request),
       documentationUrl: settings.documentationUrl,
@@ -115,54 +94,44 @@ export const refuseStatus: RefusalHandler = async (request, refusal) => {
 };
 
 /**
- * The panel that the address names.
- * @throws RequestError where it names what does not exist
+ * Reads what the panel shows.
+ * @throws RequestError where the address names what does not exist
  */
-async function readPanel(
-  query: Parameters,
-  services: Services,
-  deadline: Deadline,
-): Promise<Panel | undefined> {
-  const request = query.get('request');
-  if (request !== undefined) return readRequestPanel(request, services, deadline);
-  const search = query.get('search') ?? '';
-  if (search.trim() !== '') return readSearchPanel(search, services, deadline);
-  const jobId = readJobId(query, 'run');
-  const before = readJobId(query, 'before');
-  const first = before === undefined && !query.has('after');
-  if (jobId !== undefined) {
-    const details = await readRunDetails(services, deadline, jobId, readRowId(query));
-    if (!details) throw noSuchPage(`There is no run ${jobId}.`);
-    return { kind: 'run', job: details.job, details, first };
+async function readPanel(address: PanelAddress, services: Services, deadline: Deadline): Promise<Panel> {
+  switch (address.kind) {
+    case 'runs':
+      return readRunsPanel(address, services, deadline);
+    case 'preview': {
+      const { kind, job, order, after } = address;
+      const preview = await previewJob(services, job, { order, ...(after !== undefined && { after }) });
+      return { kind, job, preview, order, first: after === undefined };
+    }
+    case 'run': {
+      const { kind, jobId, after } = address;
+      const details = await readRunDetails(services, deadline, jobId, after);
+      if (!details) throw noSuchPage(`There is no run ${jobId}.`);
+      return { kind, job: details.job, details, first: after === undefined };
+    }
+    case 'request': {
+      const { kind, platform, requestId } = address;
+      const story = await readStory(services, deadline, platform, requestId);
+      if (!story) throw unknownRequest(platform, requestId);
+      return { kind, story };
+    }
+    case 'search': {
+      const { kind, query } = address;
+      const search = await searchRequests(services, deadline, query);
+      return { kind, query, search, advice: describeCompleteness(search).advice };
+    }
   }
-  const jobType = query.get('job');
-  if (readChoice(query, 'runs', ['all'])) return readRunsPanel(undefined, query, services, deadline);
-  if (jobType === undefined) {
-    if (query.has('preview'))
-      throw new ParameterError('The parameter preview is given without job: expected both.');
-    return undefined;
-  }
-  const job = findJob(jobType);
-  if (!job) throw noSuchPage(`There is no job type ${quote(jobType)}.`);
-  if (query.has('preview')) {
-    const order = readOrder(query, 'preview');
-    const after = job.platform.requestIdType === 'INT' ? readRowId(query) : readJobId(query, 'after');
-    const preview = await previewJob(services, job, { order, ...(after !== undefined && { after }) });
-    return { kind: 'preview', job, preview, order, first };
-  }
-  return readRunsPanel(job, query, services, deadline);
 }
 
 async function readRunsPanel(
-  job: Job | undefined,
-  query: Parameters,
+  { kind, job, filter, before }: Extract<PanelAddress, { kind: 'runs' }>,
   { database }: Services,
   deadline: Deadline,
 ): Promise<Panel> {
-  const before = readJobId(query, 'before');
-  const outcome = readChoice(query, 'outcome', outcomes);
-  const trigger = readChoice(query, 'trigger', triggers);
-  const filter = { ...(outcome && { outcome }), ...(trigger && { trigger }) };
+  const { outcome, trigger } = filter;
   const filtered = outcome !== undefined || trigger !== undefined;
   const matches = (run: JobRun): boolean =>
     (outcome === undefined || outcomeOf(run) === outcome) &&
@@ -173,26 +142,7 @@ async function readRunsPanel(
     ),
   );
   if (!found) throw noSuchPage(`There is no run ${before ?? ''}.`);
-  return { kind: 'runs', job, filter, found, first: before === undefined };
-}
-
-async function readRequestPanel(address: string, services: Services, deadline: Deadline): Promise<Panel> {
-  const [platform = '', ...ids] = address.split('/');
-  const requestId = ids.join('/');
-  const named = requireRequest({ platform, requestId });
-  const story = await readStory(services, deadline, named.platform, named.requestId);
-  if (!story) throw unknownRequest(named.platform, named.requestId);
-  return { kind: 'request', story };
-}
-
-async function readSearchPanel(given: string, services: Services, deadline: Deadline): Promise<Panel> {
-  const query = readSearch('search', given);
-  const search = await searchRequests(services, deadline, query);
-  return { kind: 'search', query, search, advice: describeCompleteness(search).advice };
-}
-
-function noSuchPage(detail: string): RequestError {
-  return new RequestError('unknownPage', `${detail} Open the status page without it.`);
+  return { kind, job, filter, found, first: before === undefined };
 }
 
 /** The page's own style and script by their hashes, and the jobs of this app; nothing else is loaded or reached. */

@@ -21,16 +21,15 @@ import {
   triggerWords,
   type View,
 } from './parts';
+import type { RunFilter } from './panelAddress';
 import { renderPages, renderTable } from './tables';
-
-type Filter = Pick<Address, 'outcome' | 'trigger'>;
 
 /** A history: a page of the runs of one job or of all, newest first. */
 export interface RunsPanel {
   readonly kind: 'runs';
   /** Undefined: of all jobs. */
   readonly job: Job | undefined;
-  readonly filter: Filter;
+  readonly filter: RunFilter;
   readonly found: FoundRuns;
   /** It begins with the newest run. */
   readonly first: boolean;

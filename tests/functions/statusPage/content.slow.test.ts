@@ -633,30 +633,6 @@ describeInChromium('The status page in Chromium', () => {
       const rows = await cells(panel(page).locator('tbody tr'));
       expect(rows.slice(-2).map((row) => row[4])).toEqual(['1 more revoked', '']);
     });
-
-    test.each([
-      ['&job=Nothing', 'There is no such page'],
-      [`&run=${randomUUID()}`, 'There is no such page'],
-      [`&job=RevokeExpiredDatabricksRequests&before=${randomUUID()}`, 'There is no such page'],
-      ['&run=x', 'expected the jobId of a run'],
-      [`&search=${'x'.repeat(321)}`, 'The parameter search has 321 characters'],
-      ['&preview=soonest', 'The parameter preview is given without job'],
-      ['&job=RevokeExpiredDatabricksRequests&preview=last', 'preview is "last": expected soonest or latest'],
-      ['&job=RevokeExpiredDatabricksRequests&preview=soonest&after=99999999999', 'expected a whole number'],
-      ['&jobs=RevokeExpiredDatabricksRequests', 'The parameter "jobs" is unknown'],
-      [
-        '&runs=all&outcome=good',
-        'The parameter outcome is "good": expected done, attention, failed or running.',
-      ],
-      ['&request=databricks/999999', 'Unknown request'],
-      ['&request=databricks/x', 'Unknown request'],
-      ['&request=databricks/17/18', 'Unknown request'],
-      ['&request=snowflake/1', 'Unknown platform'],
-      ['&request=17', 'Unknown platform'],
-    ])('an address that names nothing (%s) is answered with a page that says so', async (address, text) => {
-      const page = await open(address);
-      await expect(page.getByRole('main').innerText()).resolves.toContain(text);
-    });
   });
 });
 
