@@ -76,7 +76,8 @@ export interface Settings extends DatabaseSettings {
 export interface SettingProblem {
   readonly setting: SettingName | ZoneSetting;
   readonly group: SettingGroup;
-  /** What is wrong, what is expected, and an example. */
+  readonly fault: 'missing' | 'malformed' | 'refused';
+  /** What is wrong, what is expected, and an example. Of a malformed setting only what is expected. */
   readonly message: string;
 }
 
@@ -116,11 +117,11 @@ const sqlLogin = ['SQL_USER', 'SQL_PASSWORD'] as const;
 
 /** A SQL login is for a server on this machine, and takes both of its settings. */
 function loginProblems(given: Environment): SettingProblem[] {
-  const problem = (setting: SettingName, message: string): SettingProblem => ({
-    setting,
-    group: 'database',
-    message,
-  });
+  const problem = (
+    setting: SettingName,
+    fault: SettingProblem['fault'],
+    message: string,
+  ): SettingProblem => ({ setting, group: 'database', fault, message });
   const login = sqlLogin.filter((name) => given[name] !== undefined);
   const { SQL_SERVER: server } = given;
   const refusal = runsInAzure(given)
@@ -131,12 +132,14 @@ function loginProblems(given: Environment): SettingProblem[] {
   if (refusal !== undefined) {
     const trust =
       given.SQL_TRUST_SERVER_CERTIFICATE === 'true' ? (['SQL_TRUST_SERVER_CERTIFICATE'] as const) : [];
-    return [...login, ...trust].map((name) => problem(name, refusal));
+    return [...login, ...trust].map((name) => problem(name, 'refused', refusal));
   }
   if (login.length !== 1) return [];
   return sqlLogin
     .filter((name) => given[name] === undefined)
-    .map((name) => problem(name, `missing: expected with ${login.join()}, for a SQL login; or remove both`));
+    .map((name) =>
+      problem(name, 'missing', `missing: expected with ${login.join()}, for a SQL login; or remove both`),
+    );
 }
 
 /** Values of settings with a problem are absent, despite their type: check the problems first. */
@@ -148,13 +151,13 @@ function parse(environment: Environment): { values: SettingValues; problems: Set
     const text = given[setting] ?? fallback;
     const expectation = `expected ${expected}, for example ${example}`;
     if (text === undefined) {
-      if (required) problems.push({ setting, group, message: `missing: ${expectation}` });
+      if (required) problems.push({ setting, group, fault: 'missing', message: `missing: ${expectation}` });
       continue;
     }
     const { data, error } = schema.safeParse(text);
     if (error) {
       const message = expected === undefined ? (error.issues[0]?.message ?? '') : expectation;
-      problems.push({ setting, group, message });
+      problems.push({ setting, group, fault: 'malformed', message });
     } else values[setting] = data;
   }
   problems.push(...loginProblems(given));
@@ -209,7 +212,12 @@ export function readSettings(environment: Environment): Settings {
   const { values, problems } = parse(environment);
   const scheduleZone = readScheduleZone(environment);
   if (scheduleZone.setting && scheduleZone.problem !== undefined)
-    problems.push({ setting: scheduleZone.setting, group: 'schedule', message: scheduleZone.problem });
+    problems.push({
+      setting: scheduleZone.setting,
+      group: 'schedule',
+      fault: 'malformed',
+      message: scheduleZone.problem,
+    });
   const checked = <T>(group: SettingGroup, value: T): T => {
     requireGroup(group, problems);
     return value;

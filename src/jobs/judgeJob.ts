@@ -233,8 +233,7 @@ function judgeSettings(evidence: Evidence): Judgement | undefined {
   return {
     state: 'Misconfigured',
     stateReason: sentences(
-      problems.length > 0 &&
-        `It cannot run: ${problems.map(({ setting, message }) => `${setting} is ${describeProblem(message)}`).join('; ')}.`,
+      problems.length > 0 && `It cannot run: ${problems.map(describeProblem).join('; ')}.`,
       !timerFires && `${job.scheduleSetting} ${describeUseless(schedule)}`,
       'Correct it in the app settings.',
       lastRun?.status === 'Failed' && describeFailure(lastRun, now),
@@ -243,9 +242,8 @@ function judgeSettings(evidence: Evidence): Judgement | undefined {
   };
 }
 
-/** A setting's problem begins with "missing: " where it is not there. */
-function describeProblem(message: string): string {
-  return /^(missing|refused)/.test(message) ? message : `malformed: ${message}`;
+function describeProblem({ setting, fault, message }: SettingProblem): string {
+  return `${setting} is ${fault === 'malformed' ? 'malformed: ' : ''}${message}`;
 }
 
 /** Whether the timer does what it should. */
