@@ -59,20 +59,50 @@ function parseLocalSettings(text: string): Record<string, string> {
   return Object.fromEntries(Object.entries(file?.Values ?? {}).map(([name, value]) => [name, String(value)]));
 }
 
+type CommandConfig = ParseArgsConfig & { options: ParseArgsOptionsConfig };
+
 /**
  * The arguments of a command, including options that npm kept for itself.
  * @param usage added to every error
- * @throws Error for an unknown or malformed option
+ * @throws Error for an unknown or malformed option, and for an argument that the command does not take
  */
-export function parseArguments<T extends ParseArgsConfig & { options: ParseArgsOptionsConfig }>(
-  config: T,
-  usage: string,
-) {
+export function parseArguments<T extends CommandConfig>(config: T, usage: string) {
   try {
-    return parseArgs({ ...config, args: [...process.argv.slice(2), ...optionsKeptByNpm(config.options)] });
+    const args = [...process.argv.slice(2), ...optionsKeptByNpm(config.options)];
+    requireArguments(args, config);
+    return parseArgs({ ...config, args });
   } catch (cause) {
     throw new Error(`${cause instanceof Error ? cause.message : String(cause)}\n${usage}`, { cause });
   }
+}
+
+/** @throws Error where parseArgs would throw one, whose text names neither the options nor the nearest of them */
+function requireArguments(args: string[], { options, allowPositionals = false }: CommandConfig): void {
+  const { tokens } = parseArgs({ args, options, allowPositionals: true, strict: false, tokens: true });
+  for (const token of tokens) {
+    if (token.kind === 'positional' && !allowPositionals)
+      throw new Error(`Unexpected argument ${token.value}: this command takes only options.`);
+    if (token.kind !== 'option') continue;
+    const { name, rawName, value, inlineValue } = token;
+    const option = options[name];
+    if (!option) throw new Error(describeUnknown(rawName, Object.keys(options)));
+    if (option.type === 'boolean' && value !== undefined)
+      throw new Error(`The option ${rawName} takes no value: write it without =${value}.`);
+    if (option.type === 'string' && (value === undefined || (value.startsWith('-') && !inlineValue)))
+      throw new Error(`The option ${rawName} needs a value: write ${rawName}=<value>.`);
+  }
+}
+
+const listed = new Intl.ListFormat('en-GB');
+
+function describeUnknown(rawName: string, names: readonly string[]): string {
+  const written = rawName.replace(/^-+/, '');
+  const meant = names.find((name) => name.startsWith(written) || isSlip(written, name));
+  const known =
+    names.length === 0
+      ? 'this command takes none'
+      : `known are ${listed.format(names.map((name) => `--${name}`))}`;
+  return `Unknown option ${rawName}: ${known}.${meant === undefined ? '' : ` Did you mean --${meant}?`}`;
 }
 
 /**

@@ -42,7 +42,13 @@ describe('npm run job without the -- before the options', () => {
   test.each([
     [`${revoke} --dryrun`, /npm has taken --dryrun .*Did you mean --dry-run\?/],
     [`${revoke} --alow-mass-revocation`, /Did you mean --allow-mass-revocation\?/],
-    [`${revoke} --allow-mass-revocation=yes`, /allow-mass-revocation.* does not take an argument/],
+    [
+      `-- ${revoke} --dryrun`,
+      /^Unknown option --dryrun: known are --dry-run, .* and --json\. Did you mean --dry-run\?/,
+    ],
+    [`-- ${revoke} --dry`, /^Unknown option --dry: .* Did you mean --dry-run\?/],
+    [`-- ${revoke} -x`, /^Unknown option -x: known are --dry-run, --allow-mass-revocation and --json\.\n/],
+    [`${revoke} --allow-mass-revocation=yes`, /^The option --allow-mass-revocation takes no value: /],
     [`${revoke} --dry-run --allow-mass-revocation`, /cannot be combined/],
   ])('npm run job %s is refused with the usage, and nothing runs', async (args, message) => {
     const { code, stdout, stderr } = await shell(`npm run --silent job ${args}`);
