@@ -49,6 +49,7 @@ const MESSAGES: Readonly<Record<number, string>> = {
   8134: 'Divide by zero error encountered.',
   8155: "No column name was specified for column % of '%'.",
   8169: 'Conversion failed when converting from a character string to uniqueidentifier.',
+  9828: 'The second and third arguments of the TRANSLATE built-in function must contain an equal number of characters.',
   13609: 'JSON text is not properly formatted.',
   15023: "User, group, or role '%' already exists in the current database.",
   15151: "Cannot find the % '%', because it does not exist or you do not have permission.",

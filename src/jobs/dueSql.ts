@@ -83,10 +83,9 @@ export const revokedWithinDays = 7;
 const blankCodes = [160, 8203, 8239, 8288, 65279, 9, 10, 13];
 
 /** Byte by byte (BIN2): linguistic collations ignore zero-width characters, and would find them everywhere. */
-const withPlainBlanks = blankCodes.reduce(
-  (sql, code) => `REPLACE(${sql}, NCHAR(${code}), N' ')`,
-  `COALESCE(g.RequesterEmail, N'') COLLATE Latin1_General_BIN2`,
-);
+const withPlainBlanks =
+  "TRANSLATE(COALESCE(g.RequesterEmail, N'') COLLATE Latin1_General_BIN2, " +
+  `${blankCodes.map((code) => `NCHAR(${code})`).join(' + ')}, N'${' '.repeat(blankCodes.length)}')`;
 
 /**
  * The address of a grant in SQL, of the view under its alias `g`: trimmed, and at most one character longer than an

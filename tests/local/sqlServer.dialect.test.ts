@@ -139,6 +139,7 @@ test.each<[expression: string, value: unknown, type?: string]>([
   ["NULLIF('a', 'A')", null],
   ["CONCAT('a', NULL, 1, N'ß')", 'a1ß'],
   ["LOWER(N'ÄB')", 'äb'],
+  ["TRANSLATE(N'abc', N'ab', N'ba')", 'bac'],
   [
     "HASHBYTES('SHA2_256', N'é')",
     Buffer.from('63e3c807f93f669a2625f37ee673726c36ef3e99b6b7db02c910be25087e0f9c', 'hex'),
@@ -272,6 +273,7 @@ test.each<[sql: string, number: number, message?: RegExp]>([
   ["SELECT CAST('x' AS UNIQUEIDENTIFIER) AS v", 8169, /uniqueidentifier/],
   ["SELECT CAST('2026-02-30' AS DATETIME2) AS v", 241, /date/],
   ['SELECT 1 / 0 AS v', 8134, /Divide by zero/],
+  ["SELECT TRANSLATE(N'abc', N'ab', N'b') AS v", 9828, /equal number of characters/],
   ['CREATE TABLE dbo.Person (Id INT)', 2714, /Person/],
   ['SELECT @x AS v', 137, /@x/],
   ["SELECT 'x", 105, /quotation mark/],

@@ -68,7 +68,7 @@ const SCALARS: Readonly<Record<string, (...args: Emitted[]) => Emitted>> = {
   LOWER: (arg) => ofText(arg, `_lower(${text(arg)})`),
   LTRIM: (arg) => ofText(arg, `ltrim(${text(arg)}, ' ')`),
   RTRIM: (arg) => ofText(arg, `rtrim(${text(arg)}, ' ')`),
-  REPLACE: (arg, old, by) => ofText(arg, `replace(${[arg, old, by].map(text).join(', ')})`),
+  TRANSLATE: (arg, old, by) => ofText(arg, `_translate(${[arg, old, by].map(text).join(', ')})`),
   NCHAR: ({ sql }) => emitted(`char(${sql})`, nvarchar(1)),
   LEFT: (arg, length) => ofText(arg, `substr(${text(arg)}, 1, ${length.sql})`),
   HASHBYTES: (algorithm, { sql, type }) => {

@@ -27,6 +27,13 @@ function divide(op: Value, a: bigint, b: bigint): bigint {
   return op === '/' ? a / b : a % b;
 }
 
+/** Replaces each character of `old` by the one at its place in `by`. */
+function translate(text: string, old: string, by: string): string {
+  if (old.length !== by.length) throw sqlError(9828);
+  if (![...old].some((character) => text.includes(character))) return text;
+  return Array.from(text, (character) => by[old.indexOf(character)] ?? character).join('');
+}
+
 /** Those whose result depends on their arguments alone. */
 const PURE: Readonly<Record<string, (...args: SqlValue[]) => SqlValue>> = {
   _convert: (value = null, from = null, to = null) => convert(value, typeOf(from), typeOf(to)),
@@ -38,6 +45,7 @@ const PURE: Readonly<Record<string, (...args: SqlValue[]) => SqlValue>> = {
   _sha256: strict((text, encoding) =>
     hash('sha256', Buffer.from(String(text), encoding as BufferEncoding), 'buffer'),
   ),
+  _translate: strict((text, old, by) => translate(String(text), String(old), String(by))),
   _lower: strict((text) => String(text).toLowerCase()),
 };
 
