@@ -21,24 +21,24 @@ export const systemClock: Clock = {
 };
 
 /**
- * The steps in which an app ends its runs when it is stopped. The host gives it 5 s ("Azure Functions Node.js developer
+ * The steps in which the app ends its runs when it is stopped. The host gives it 5 s ("Azure Functions Node.js developer
  * guide", appTerminate), so that a run's row is finished within 4 s, whatever hangs.
  */
 export interface Shutdown {
-  /** Aborted at once: nothing new is started. */
+  /** Aborted at once: no new work starts. */
   readonly signal: AbortSignal;
-  /** Aborted after 2 s: nothing that is under way is waited for any more, except records of what was sent. */
+  /** Aborted after 2 s: work under way is no longer awaited, except records of what was sent. */
   readonly abandon: AbortSignal;
-  /** Aborted after 3 s: nor are those; what is left of the time is for the run's row. */
+  /** Aborted after 3 s: nor are those; the rest of the time is for the run's row. */
   readonly abandonRecords: AbortSignal;
 }
 
-/** When a piece of work has to end. */
+/** A deadline and abort signals. */
 export interface Deadline extends Partial<Shutdown> {
   readonly clock: Clock;
-  /** Of work that goes on while the app is stopped: aborted then, so that no pause is made. */
+  /** Aborted when the app is stopped: no more pauses. For work that must still finish. */
   readonly hurry?: AbortSignal;
-  /** When nothing new is started any more, by the clock's elapsed(). */
+  /** When no new work starts any more, by the clock's elapsed(). */
   readonly at: number;
 }
 
@@ -63,7 +63,7 @@ export function createShutdown(): { readonly shutdown: Shutdown; readonly begin:
   };
 }
 
-/** Why work stops before all is done. A stable code, which JobRun keeps. */
+/** Why a run stopped early. A stable code, kept in JobRun. */
 export type StopReason = 'shutdown' | 'time' | 'throttled';
 
 export const stopWords: Readonly<Record<StopReason, string>> = {
@@ -72,7 +72,7 @@ export const stopWords: Readonly<Record<StopReason, string>> = {
   throttled: 'the email service asks to wait longer than the run may',
 };
 
-/** Why nothing new may be started, or undefined while it may. */
+/** Why no new work may start; undefined while it may. */
 export function stopReason({ clock, at, signal }: Deadline): StopReason | undefined {
   if (signal?.aborted) return 'shutdown';
   if (clock.elapsed() >= at) return 'time';
@@ -84,18 +84,18 @@ export function deadlineIn(clock: Clock, ms: number): Deadline {
   return { clock, at: clock.elapsed() + ms };
 }
 
-/** Extends the deadline by `ms` for the record of what was done, which a shutdown leaves a second longer. */
+/** Extends the deadline by `ms` for records of what was done; a shutdown allows them a second more. */
 export function extendedForRecord(deadline: Deadline, ms: number): Deadline {
   const { abandonRecords } = deadline;
   return { ...extendedForRow(deadline, ms), ...(abandonRecords && { abandon: abandonRecords }) };
 }
 
-/** Extends the deadline by `ms` for the run's row, which is finished whatever happens. */
+/** Extends the deadline by `ms` for the run's row, which is always finished. */
 export function extendedForRow({ clock, at, signal }: Deadline, ms: number): Deadline {
   return { clock, at: Math.max(clock.elapsed(), at) + ms, ...(signal && { hurry: signal }) };
 }
 
-/** Whether something may still be started after a pause of `ms`. */
+/** Whether new work may still start after a pause of `ms`. */
 export function hasTimeFor(deadline: Deadline, ms: number): boolean {
   return stopReason({ ...deadline, at: deadline.at - ms }) === undefined;
 }

@@ -1,4 +1,4 @@
-/** What went wrong, with its causes: the text of fetch, of a time-out or of several errors alone does not say. */
+/** An error's message with those of its causes: fetch, time-outs and AggregateErrors say nothing by themselves. */
 export function errorText(error: unknown): string {
   const { message, code, errors, cause } = error as {
     message?: string;

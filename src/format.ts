@@ -1,4 +1,4 @@
-/** The words and numbers that people read: server, page, mail and command line print them alike. Times are UTC. */
+/** Words and numbers for people, alike in logs, pages, mails and commands. Times are UTC. */
 
 const secondMs = 1000;
 const minuteMs = 60 * secondMs;
@@ -30,12 +30,12 @@ export function formatUtc(date: Date): string {
   return `${formatDateTime(date)} UTC`;
 }
 
-/** For example "2026-12-01 08:00:00", where the zone is said beside it. */
+/** For example "2026-12-01 08:00:00", where the zone is named elsewhere. */
 export function formatDateTime(date: Date): string {
   return date.toISOString().slice(0, 19).replace('T', ' ');
 }
 
-/** For example "2026-12-01 08:00 UTC", for times that lie on a minute. */
+/** For example "2026-12-01 08:00 UTC", for times on a whole minute. */
 export function formatUtcMinute(date: Date): string {
   return `${date.toISOString().slice(0, 16).replace('T', ' ')} UTC`;
 }

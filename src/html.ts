@@ -19,7 +19,7 @@ export class SafeHtml {
   constructor(readonly html: string) {}
 }
 
-/** The text of each template without the indentation of the source, which would be a third of a page. */
+/** The text of each template, without the indentation of the source: a third of a page. */
 const withoutIndentation = new WeakMap<TemplateStringsArray, readonly string[]>();
 
 function readTemplate(parts: TemplateStringsArray): readonly string[] {
@@ -34,8 +34,8 @@ function readTemplate(parts: TemplateStringsArray): readonly string[] {
 type Value = string | number | SafeHtml | readonly SafeHtml[] | null;
 
 /**
- * A template whose values are escaped, except those that are HTML already. Lists are joined, null is nothing. Strings
- * are appended, which V8 does without copying them, so that a page is written out once however deep its parts lie.
+ * A template whose values are escaped, except those that are HTML already. Lists are joined, null is empty. V8 appends
+ * strings without copying them, so that a page is written out once.
  */
 export function html(parts: TemplateStringsArray, ...values: readonly Value[]): SafeHtml {
   const text = readTemplate(parts);

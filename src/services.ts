@@ -5,7 +5,7 @@ import { Database, type RetryOptions } from './database/database';
 import { EmailClient } from './email/emailClient';
 import { startTelemetry, type Telemetry } from './telemetry/telemetry';
 
-/** What runs use. Reading a service whose settings are wrong throws a SettingsError: read only what is used. */
+/** What runs use. Reading a service whose settings are wrong throws a SettingsError. */
 export interface Services {
   readonly settings: Settings;
   readonly database: Database;
@@ -14,15 +14,14 @@ export interface Services {
   readonly clock: Clock;
 }
 
-/** How a command's services differ from the deployed app's. */
+/** Differences of a command's services from the deployed app's. */
 interface ServiceOptions extends RetryOptions {
   readonly credentialFor?: typeof createCredential;
 }
 
 /**
  * Creates the services that runs use from the app settings. Loads the settings' schema, the identity and telemetry; SQL
- * and email load at their first use. A service whose settings are wrong throws a SettingsError when it is read, so that
- * the others can be used.
+ * and email load at their first use.
  * @param credentialFor chooses the identity: that of the deployed app, unless a command has its own
  */
 export async function createServices(
@@ -42,11 +41,11 @@ export async function createServices(
   return {
     settings,
     get database() {
-      // One for all: it bounds the sessions of the process.
+      // Shared: it limits the sessions of the process.
       return (database ??= new Database(settings.database, credential, undefined, retryOptions));
     },
     get emailClient() {
-      // One for all runs: it knows for how long the service has asked to wait.
+      // Shared by all runs: it knows how long the service has asked to wait.
       return (emailClient ??= new EmailClient(settings.email, credential));
     },
     telemetry,
@@ -55,8 +54,8 @@ export async function createServices(
 }
 
 /**
- * The identity with which the app signs in to SQL, email and Application Insights: in Azure, told by IDENTITY_ENDPOINT,
- * the managed identity; on a workstation the developer's Azure sign-in. Commands have cli/credential.ts.
+ * The identity with which the app signs in to SQL, email and Application Insights: the managed identity where
+ * IDENTITY_ENDPOINT is set, as in Azure; on a workstation the developer's Azure sign-in. Commands have cli/credential.ts.
  * @param clientId of a user-assigned managed identity
  */
 export async function createCredential(

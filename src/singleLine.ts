@@ -14,8 +14,8 @@ const blankEnds = /^[\s\u00AD\u200B\u2060]+|(?<![\s\u00AD\u200B\u2060])[\s\u00AD
 const invisible = /^[\s\p{Default_Ignorable_Code_Point}]*$/u;
 
 /**
- * A value as one line that cannot disturb what stands beside it: well-formed, without line breaks, control characters
- * and what reorders or hides text, and trimmed. '' if nothing of it can be seen.
+ * A value as one safe line: well-formed, trimmed, without line breaks, control characters and characters that reorder or
+ * hide text. '' if nothing visible is left.
  */
 export function singleLine(text: string): string {
   const line = text.toWellFormed().replace(breaks, ' ').replace(harmful, '$1').replace(blankEnds, '');

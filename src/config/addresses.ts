@@ -1,4 +1,4 @@
-/** Settings that are addresses, parsed as a browser does (WHATWG URL Standard). */
+/** Addresses in settings, parsed as a browser does (WHATWG URL Standard). */
 
 /** A text as an https address; undefined if it is not one, or has user info or line breaks, which a parser drops. */
 export function parseHttpsAddress(text: string): URL | undefined {
@@ -7,7 +7,7 @@ export function parseHttpsAddress(text: string): URL | undefined {
   return url.protocol === 'https:' && url.username === '' && url.password === '' ? url : undefined;
 }
 
-/** Whether a text is the name or IPv4 address of a host, and nothing more. */
+/** Whether a text is only the name or IPv4 address of a host. */
 export function isHost(text: string): boolean {
   return parseHttpsAddress(`https://${text}`)?.hostname === text.toLowerCase();
 }

@@ -123,7 +123,7 @@ function readItem(text: string, field: Field, refuse: Refuse): { values: number[
   return { values, remarks };
 }
 
-/** A beginning of several names means the first. */
+/** An abbreviation of several names means the first. */
 function remarksOnNames(range: string, field: Field): string[] {
   return range.split('-').flatMap((text) => {
     const [first, ...others] = namesFor(text, field);
@@ -133,7 +133,7 @@ function remarksOnNames(range: string, field: Field): string[] {
   });
 }
 
-/** The ends of a range as they are written, or one value; undefined: it is neither. */
+/** The ends of a range as written, or one value; undefined: it is neither. */
 function readRange(text: string, field: Field): number[] | undefined {
   if (text === '*') return [field.min, field.max];
   const [, first = '', last] = /^([^-]+)(?:-(.*))?$/s.exec(text) ?? [];
@@ -147,7 +147,7 @@ function readValue(text: string, field: Field): number | undefined {
   return name === undefined ? undefined : field.min + (field.valueNames?.indexOf(name) ?? 0);
 }
 
-/** The names that begin so; the host takes the first. */
+/** The names with this prefix; the host takes the first. */
 function namesFor(text: string, { valueNames = [] }: Field): readonly string[] {
   return text === '' ? [] : valueNames.filter((name) => name.toLowerCase().startsWith(text.toLowerCase()));
 }

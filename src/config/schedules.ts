@@ -19,10 +19,10 @@ export function scheduleFor(
   return given === undefined || given === '' ? defaultSchedules[setting] : given;
 }
 
-/** When this process read the schedules: it registers its timers as it loads this file, and Azure restarts it to change a setting. */
+/** When this process read the schedules: it registers its timers on loading; Azure restarts it to change a setting. */
 export const schedulesReadAt = new Date();
 
-/** The app settings that set the clock of a function app; TZ comes first. */
+/** The app settings for a function app's time zone; TZ comes first. */
 const zoneSettings = ['TZ', 'WEBSITE_TIME_ZONE'] as const;
 export type ZoneSetting = (typeof zoneSettings)[number];
 
@@ -30,7 +30,7 @@ export type ZoneSetting = (typeof zoneSettings)[number];
 export interface ScheduleZone {
   /** IANA name; UTC where the setting holds none. */
   readonly timeZone: string;
-  /** The app setting that names another zone than UTC, or an unknown one. */
+  /** The app setting, if it names another zone than UTC or an unknown one. */
   readonly setting?: ZoneSetting;
   /** What is wrong with the setting. */
   readonly problem?: string;

@@ -11,11 +11,11 @@ export type SettingGroup =
 export interface SettingRow {
   readonly group: SettingGroup;
   readonly schema: z.ZodType<unknown, string>;
-  /** What the schema accepts, read after "expected"; absent: the schema's own message says it. */
+  /** What is expected, in words; absent: the schema's own message says it. */
   readonly expected?: string;
   readonly example: string;
   readonly required?: true;
-  /** The text in force where none is given. */
+  /** The default, as text. */
   readonly default?: string;
   /** Never shown. */
   readonly secret?: true;
@@ -41,7 +41,7 @@ const leadDays = z
   .transform((text) => [...new Set(text.split(',').map(Number))].sort((a, b) => a - b))
   .refine((days) => days.every((day) => day >= 1 && day <= 365));
 
-/** One line, unchanged but for blanks around it: see singleLine for what is refused. */
+/** One line, trimmed; singleLine says what is refused. */
 const lineOfText = (max: number) => ({
   schema: z
     .string()
@@ -68,7 +68,7 @@ const schedule = (setting: ScheduleSetting, job: string) => ({
   meaning: `when \`${job}\` runs`,
 });
 
-/** Every setting of the app, each with its one description. */
+/** Every setting of the app, with its description. */
 export const settingTable = {
   SQL_SERVER: {
     group: 'database',
@@ -94,7 +94,7 @@ export const settingTable = {
     default: '1433',
     meaning: 'the port of the server',
   },
-  // For email too, but nothing sends email without the database.
+  // Also for email, which nothing sends without the database.
   AZURE_CLIENT_ID: {
     group: 'database',
     schema: z.guid(),

@@ -32,8 +32,8 @@ export interface DatabaseSettings {
 }
 
 /**
- * What the app settings say. Reading a value whose settings are missing or malformed throws a SettingsError, so that a
- * wrong setting stops only what needs it.
+ * The app settings. Reading a value whose settings are missing or malformed throws a SettingsError, so that a wrong
+ * setting stops only what needs it.
  */
 export interface Settings extends DatabaseSettings {
   readonly email: {
@@ -52,11 +52,11 @@ export interface Settings extends DatabaseSettings {
   };
   /** When reminders begin: days before a grant's last day, ascending, each once. */
   readonly leadDays: readonly number[];
-  /** Whether people also get a mail about access that has ended. */
+  /** Whether people also get a mail after their access has ended. */
   readonly notifyRevoked: boolean;
   /** The most grants that a revocation run revokes without an operator's confirmation. */
   readonly revocationCeiling: number;
-  /** As the timers are registered with them; one that is malformed is among the problems. */
+  /** As the timers are registered with them; a malformed one is among the problems. */
   readonly schedules: Readonly<Record<ScheduleSetting, string>>;
   readonly scheduleZone: ScheduleZone;
   /** Also absent if it is malformed. */
@@ -81,7 +81,7 @@ export interface SettingProblem {
   readonly message: string;
 }
 
-/** Settings that something needs are missing or malformed. The message names all such settings, needed or not. */
+/** A needed setting is missing or malformed. The message names all wrong settings, needed or not. */
 export class SettingsError extends Error {
   override readonly name = 'SettingsError';
   constructor(readonly problems: readonly SettingProblem[]) {
@@ -115,7 +115,7 @@ export const isLocalHost = (server: string): boolean =>
 
 const sqlLogin = ['SQL_USER', 'SQL_PASSWORD'] as const;
 
-/** A SQL login is for a server on this machine, and takes both of its settings. */
+/** A SQL login requires both of its settings, and a server on this machine. */
 function loginProblems(given: Environment): SettingProblem[] {
   const problem = (
     setting: SettingName,
@@ -207,7 +207,7 @@ export function readDatabaseSettings(environment: Environment): DatabaseSettings
   return { database: toDatabaseSettings(values), identityClientId: values.AZURE_CLIENT_ID };
 }
 
-/** Reads all settings. What is wrong is in `problems`, and is thrown when a value that needs it is read. */
+/** Reads all settings. Wrong ones are in `problems`; reading a value that needs one throws. */
 export function readSettings(environment: Environment): Settings {
   const { values, problems } = parse(environment);
   const scheduleZone = readScheduleZone(environment);
@@ -257,7 +257,7 @@ function readSchedules(environment: Environment): Settings['schedules'] {
   ) as Settings['schedules'];
 }
 
-/** A setting as it is in force. */
+/** A setting in force. */
 export interface SettingInForce {
   readonly setting: SettingName;
   /** Undefined where it is optional and not given. Never the value of a secret. */
@@ -265,7 +265,7 @@ export interface SettingInForce {
   readonly isDefault: boolean;
 }
 
-/** The settings in force, to be shown; those with a problem are left out, since what was given may be a secret. */
+/** The settings in force, for display. Wrong ones are left out, since the value may be a secret. */
 export function settingsInForce(environment: Environment): SettingInForce[] {
   const given = nonEmpty(environment);
   const wrong = new Set<string>(parse(environment).problems.map(({ setting }) => setting));

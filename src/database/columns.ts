@@ -1,4 +1,4 @@
-/** Typed rows: what is read of each column, checked once where it comes from the driver. */
+/** Typed rows: each column is checked once, as it comes from the driver. */
 import { DatabaseError } from './errors';
 
 /** A row as the driver gives it. */
@@ -31,7 +31,7 @@ export const flag: Column<boolean> = {
   expected: '1 or 0',
   read: (value) => (value === 1 || value === 0 ? value === 1 : undefined),
 };
-/** What is meant as text, though a site's view may yield a number, or what is read as '': NULL or another type. */
+/** Text of a site's view, which may yield a number instead; NULL and other types are read as ''. */
 export const siteText: Column<string> = {
   expected: 'text',
   read: (value) => (typeof value === 'string' || typeof value === 'number' ? String(value) : ''),
@@ -76,6 +76,6 @@ export function readRows<C extends Columns>(
       if (value === undefined) throw new ColumnError(name, expected, row[name], statementName);
       values[name] = value;
     }
-    return values as RowOf<C>; // What the readers have checked.
+    return values as RowOf<C>; // Each value was checked by its column.
   });
 }

@@ -21,21 +21,20 @@ const resetAfterMs = 60_000;
  */
 export const defaultStatementTimeoutMs = 20_000;
 
-/** Work that is about to be tried again after a transient fault. */
+/** A retry after a transient fault. */
 export interface Retry {
-  /** Of the try that follows, from 2. */
+  /** The number of the try that follows, from 2. */
   readonly number: number;
-  /** How many tries there are at most. */
+  /** The most tries. */
   readonly maxTries: number;
-  /** Before it, in ms. */
+  /** Pause before it, in ms. */
   readonly delayMs: number;
   readonly error: DatabaseError;
 }
 
 export interface RetryOptions {
   /**
-   * Somebody waits at a terminal: a fault that a wrong setting causes as well is not retried before a session has been
-   * open.
+   * For commands at a terminal: until a session has been open, a fault that a wrong setting can cause is not retried.
    */
   readonly interactive?: boolean;
   /** Called before each pause. */
@@ -43,11 +42,11 @@ export interface RetryOptions {
 }
 
 /**
- * The sessions that a process opens at most, by what they are for; who finds none free waits for those of its kind alone,
- * so that no reader holds up a run, and no search of the site's tables a page. A run lasts up to 9 minutes, one of each of
- * the four jobs; the other four are for runs that find their job held, and for cancels. Together they are fewer than the
- * 30 workers of the smallest Azure SQL database ("Resource limits for single databases", DTU model, Basic).
- * maxConcurrentRequests in host.json leaves room for those who wait.
+ * The most sessions that a process opens, by purpose. Each purpose has its own queue, so that no reader delays a run, and
+ * no search of the site's tables a page. Four of the eight for runs serve one run of each job, up to 9 minutes; the others
+ * serve runs that find their job held, and cancels. Together they are fewer than the 30 workers of the smallest Azure SQL
+ * database ("Resource limits for single databases", DTU model, Basic). maxConcurrentRequests in host.json leaves room for
+ * those in the queues.
  */
 const maxSessions = { run: 8, reminder: 4, read: 4, search: 4 };
 
@@ -57,7 +56,7 @@ const maxSessions = { run: 8, reminder: 4, read: 4, search: 4 };
  */
 export type Purpose = keyof typeof maxSessions;
 
-/** The way to the database, shared by all of the process. Holds no open connection. */
+/** Access to the database, shared by the whole process. Holds no open connection. */
 export class Database {
   readonly #slots: Readonly<Record<Purpose, Slots>> = {
     run: new Slots(maxSessions.run),
@@ -108,8 +107,7 @@ export class DatabaseConnection {
    * Does a piece of work on a session, and again on a new one after a transient fault, until the deadline.
    * The work must be safe to repeat from its start, even when an earlier try was executed and its answer lost.
    * A new session is another object: temporary tables of the earlier one are gone.
-   * A slow statement that outruns its time is tried once more: it had its longest time, and a third try of several is
-   * no faster than the second.
+   * A slow statement that times out is tried once more only: a third try is no faster than the second.
    * @throws AbandonedError once the app is being stopped and there is no time left to wait
    * @throws DatabaseError when the fault does not pass
    */
@@ -158,17 +156,17 @@ export class DatabaseConnection {
     if (this.#session) void this.#discard(this.#session);
   }
 
-  /** Others may have replaced the broken session already. */
+  /** Another caller may have replaced the broken session already. */
   async #discard(broken: Promise<Session>): Promise<void> {
     if (this.#session === broken) this.#session = undefined;
     await broken.then(
       (session) => session.close(),
-      () => undefined, // It never opened; whoever opened it has the error.
+      () => undefined, // It never opened; its opener got the error.
     );
   }
 }
 
-/** @throws AbandonedError once the signal is aborted; the work is then left to itself */
+/** @throws AbandonedError once the signal is aborted; the work goes on unobserved */
 async function unlessAborted<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
   if (!signal) return work();
   if (signal.aborted) throw new AbandonedError();
@@ -176,7 +174,7 @@ async function unlessAborted<T>(signal: AbortSignal | undefined, work: () => Pro
   const abort = (): void => aborted.reject(new AbandonedError());
   signal.addEventListener('abort', abort, { once: true });
   const result = work();
-  result.catch(() => undefined); // Nobody waits for an error that comes after the abort.
+  result.catch(() => undefined); // After the abort nobody awaits it.
   try {
     return await Promise.race([result, aborted.promise]);
   } finally {

@@ -1,5 +1,5 @@
 /**
- * What is used of tedious. Imported when first needed; a file of our own, since a CommonJS package that is imported so
- * has other exports in a bundle than in Node.js.
+ * The parts of tedious in use, imported when first needed. A file of its own: a CommonJS package that is imported
+ * dynamically has other exports in a bundle than in Node.js.
  */
 export { Connection, Request, TYPES } from 'tedious';

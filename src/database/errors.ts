@@ -18,14 +18,14 @@ export const sqlErrors = {
 } as const;
 
 /**
- * Errors that pass by themselves: all of Azure SQL's list ("Troubleshoot connectivity issues", "List of transient fault
+ * Transient errors: all of Azure SQL's list ("Troubleshoot connectivity issues", "List of transient fault
  * error codes") and, of the list that EF Core retries (SqlServerTransientExceptionDetector), what a session can meet that
  * signs in, reads and writes. The rest of that list comes from other commands and features: availability groups,
  * mirroring, replication, full text, FILESTREAM, memory-optimised tables, Synapse, the management of servers and pools.
  *
  * 1204 (no memory for another lock) and 8645 (none for the query) are in: the server is busy and asks to rerun.
- * 1222 (lock time-out) is out, though EF Core has it: a session gets it only if it has set LOCK_TIMEOUT, and whoever sets
- * that has waited as long as is right and decides what to do instead.
+ * 1222 (lock time-out) is left out, though EF Core has it: a session gets it only after it has set LOCK_TIMEOUT, and then
+ * decides itself what follows.
  * 3906 (the database is read-only) is on neither list; after a failover, a new session reaches the new primary.
  * 37396 (the token has expired) is on neither list; a new session gets a new token.
  * A time-out on the client's side has no number; it is a StatementTimeoutError.
@@ -39,26 +39,25 @@ const transientNumbers = new Set([
   // The server is busy, or a limit is reached.
   1204, 8628, 8645, 8651, 9020, 10_922, 10_928, 10_929, 10_930, 10_936, 17_889, 22_498, 40_189, 40_501,
   40_642, 40_648, 40_675, 40_890, 40_903, 49_918, 49_919, 49_920, 49_977, 49_983,
-  // Another session came in between.
+  // A conflict with another session.
   539, 601, 669, 1203, 1205, 1221, 1232, 2021, 2816, 3635, 3941, 3947, 3948, 3950, 3953, 3957, 3960, 3966,
   3980, 4117, 4184, 17_065, 17_066, 17_067, 20_041, 22_225, 22_226, 22_335, 22_353, 22_355, 22_358, 22_427,
   22_430, 22_491, 22_493,
 ]);
 
 /**
- * Errors beside the transient ones whose text names nothing but objects, types, principals and words of a statement
- * (sys.messages). Any other text may quote a value of the data, as 245, 2601, 2627 and 2628 do, or is what a trigger makes
- * of it (50000): messages go to logs and telemetry, where no address and no name may.
+ * Further errors whose text can be shown: it names only objects, types, principals and words of a statement
+ * (sys.messages). Any other text may quote a value of the data, as 245, 2601, 2627 and 2628 do, or comes from a trigger
+ * (50000), and messages go to logs and telemetry, which must hold no address and no name.
  */
 const namingNumbers = new Set([
   // What a statement says.
   102, 109, 110, 111, 120, 128, 130, 134, 137, 156, 174, 195, 201, 205, 213, 319, 334, 1033, 4145, 8120, 8155,
   8156,
-  // Objects, columns, constraints, indexes and settings that are missing, in the way or not as they should be.
-  207,
-  208, 209, 308, 515, 544, 547, 1088, 1911, 1913, 1934, 2705, 2714, 2812, 3701, 3726, 3728, 4104, 4121, 4413,
-  4502, 4506, 4511, 4901, 4902, 4924, 5074, 8102, 15217, 15233,
-  // Types and collations that do not fit; 8152 names no value, unlike 2628.
+  // Objects, columns, constraints, indexes and settings that are missing, in the way or wrong.
+  207, 208, 209, 308, 515, 544, 547, 1088, 1911, 1913, 1934, 2705, 2714, 2812, 3701, 3726, 3728, 4104, 4121,
+  4413, 4502, 4506, 4511, 4901, 4902, 4924, 5074, 8102, 15217, 15233,
+  // Types and collations that do not match; 8152 names no value, unlike 2628.
   206, 241, 242, 257, 295, 402, 446, 451, 457, 468, 512, 517, 529, 535, 8114, 8115, 8116, 8117, 8134, 8152,
   8169,
   // Permissions, principals and logins.
@@ -69,7 +68,7 @@ const namingNumbers = new Set([
   40_550, 40_551, 40_552, 40_553,
 ]);
 
-/** Whether what the server says with an error can be shown. */
+/** Whether an error's text from the server can be shown. */
 export function namesObjectsOnly(number: number): boolean {
   return transientNumbers.has(number) || namingNumbers.has(number);
 }
@@ -85,7 +84,7 @@ export abstract class DatabaseError extends Error {
 export class SqlError extends DatabaseError {
   override readonly name = 'SqlError';
   readonly transient: boolean;
-  /** The number, after what the server said where that can be shown; without advice. */
+  /** The server's text, where it can be shown, and the number; without advice. */
   readonly serverError: string;
   constructor(
     /** The error's number in SQL Server's documentation ("Database Engine events and errors"). */
@@ -95,7 +94,7 @@ export class SqlError extends DatabaseError {
     /** The line within the batch, from 1. */
     readonly line: number | undefined,
   ) {
-    // No cause: what tedious throws has the server's own text, and causes are printed with an error.
+    // No cause: the error of tedious has the server's text, and a cause is printed with its error.
     const shown = namesObjectsOnly(number);
     super(
       shown
@@ -123,7 +122,7 @@ function hint(number: number, message: string): string {
 /** Codes of a network that fails for a moment. */
 const transientCodes = new Set(['ETIMEOUT', 'ETIMEDOUT', 'ECONNRESET', 'ECONNABORTED', 'EPIPE', 'EAI_AGAIN']);
 
-/** A refused connection, an unknown host, no token: they pass after a failover, and do not where a setting is wrong. */
+/** A refused connection, an unknown host, no token: transient after a failover, permanent with a wrong setting. */
 const settingCodes = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EFEDAUTH']);
 
 /** No session could be opened, or the login was refused. */
@@ -131,7 +130,7 @@ export class DatabaseUnavailableError extends DatabaseError {
   override readonly name = 'DatabaseUnavailableError';
   readonly unavailable = true;
   readonly transient: boolean;
-  /** A wrong setting looks the same: the name of the server or the database, the port, the identity. */
+  /** A wrong setting can be the cause: the name of the server or the database, the port, the identity. */
   readonly settingSuspected: boolean;
   constructor(
     message: string,
@@ -149,14 +148,14 @@ export class DatabaseUnavailableError extends DatabaseError {
   }
 }
 
-/** The connection broke while a statement was under way: whether it was executed is not known. */
+/** The connection broke during a statement, which may have been executed. */
 export class ConnectionLostError extends DatabaseError {
   override readonly name = 'ConnectionLostError';
   readonly unavailable = true;
   readonly transient = true;
 }
 
-/** The app is being stopped: what was under way is not waited for, and whether it was executed is not known. */
+/** The app is being stopped: the statement under way is not awaited, and may have been executed. */
 export class AbandonedError extends DatabaseError {
   override readonly name = 'AbandonedError';
   readonly unavailable = true;
@@ -166,7 +165,7 @@ export class AbandonedError extends DatabaseError {
   }
 }
 
-/** The server did not answer a statement in time: whether it was executed is not known. */
+/** The server did not answer in time; the statement may have been executed. */
 export class StatementTimeoutError extends DatabaseError {
   override readonly name = 'StatementTimeoutError';
   readonly unavailable = true;
@@ -179,7 +178,7 @@ export class StatementTimeoutError extends DatabaseError {
   }
 }
 
-/** As many sessions are in use as a process opens: nothing was sent to the server. */
+/** All sessions of the process are in use; nothing was sent to the server. */
 export class DatabaseBusyError extends DatabaseError {
   override readonly name = 'DatabaseBusyError';
   readonly unavailable = true;

@@ -14,16 +14,16 @@ import type { Parameter, Statement } from './statement';
 
 export type { Row } from './columns';
 
-/** A warm paused or failing-over server answers within this time or not at all. In ms. */
+/** How long opening a connection may take, in ms: a healthy server answers well within it. */
 export const connectTimeoutMs = 15_000;
 
-/** How much longer a slow statement may take. */
+/** A slow statement may take this many times as long. */
 export const slowFactor = 3;
 
-/** The wire's own limit for a length that is written out; longer values travel as (MAX). */
+/** The longest declared length of TDS; longer values are sent as (MAX). */
 const maxLength = { VarChar: 8001, NVarChar: 4001 } as const;
 
-/** One connection to the database. Statements run one at a time, in the order in which they were asked for. */
+/** One connection to the database. Statements run one at a time, in the order of the calls. */
 export class Session {
   #last: Promise<unknown> = Promise.resolve();
 
@@ -59,7 +59,7 @@ export class Session {
         encrypt: true,
         trustServerCertificate: settings.trustServerCertificate,
         connectTimeout: connectTimeoutMs,
-        // Retrying is the business of Database, which knows how much time there is.
+        // Database retries: it knows the deadline.
         maxRetriesOnTransientErrors: 0,
         appName: 'access-expiry-jobs',
         lowerCaseGuids: true,
@@ -99,7 +99,7 @@ export class Session {
     return (columns ? readRows(rows, columns, name) : rows) as RowOf<C>[];
   }
 
-  /** Passes on what PRINT says in the statements of `work`. */
+  /** Passes on the output of PRINT in the statements of `work`. */
   async onPrint<T>(listener: (message: string) => void, work: () => Promise<T>): Promise<T> {
     const onInfo = ({ number, message }: { number: number; message: string }): void => {
       if (number === 0) listener(message);
@@ -112,7 +112,7 @@ export class Session {
     }
   }
 
-  /** Ends the connection; the server rolls back what is open. */
+  /** Closes the connection; the server rolls back an open transaction. */
   close(): void {
     this.connection.close();
   }

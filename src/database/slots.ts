@@ -1,12 +1,12 @@
 import { DatabaseBusyError } from './errors';
 
-/** How long a caller waits for a slot, in ms: pieces of work that are short follow each other within it. */
+/** How long a caller waits for a slot, in ms: long enough for short work to finish. */
 const waitMs = 5_000;
 
-/** Lets a number of pieces of work run at once. Others wait for their turn, in order. */
+/** Lets a number of pieces of work run at once; others queue, first in, first out. */
 export class Slots {
   #free: number;
-  /** Gives a slot to whoever waits, the first first. */
+  /** Hands the slot to the first in the queue. */
   readonly #waiting = new Set<() => void>();
 
   constructor(private readonly count: number) {

@@ -1,21 +1,21 @@
 import type { Columns } from './columns';
 
-/** The SQL types that parameters travel as. Each names its length: a bare VARCHAR would be VARCHAR(1) in T-SQL. */
+/** The SQL types of parameters. Each names its length: a bare VARCHAR would be VARCHAR(1) in T-SQL. */
 export type Parameter =
   | { readonly type: 'Int'; readonly value: number }
   | { readonly type: 'UniqueIdentifier'; readonly value: string }
   | { readonly type: 'VarChar' | 'NVarChar'; readonly length: number | 'max'; readonly value: string | null };
 
-/** One call to the server: the text, and every value as a typed parameter. */
+/** One call to the server: its text and typed parameters. */
 export interface Statement<C extends Columns | undefined = Columns | undefined> {
   /** For logs, telemetry and error messages. */
   readonly name: string;
   readonly sql: string;
-  /** It searches the site's own tables, which are large and may lack the index: it gets more time. */
+  /** It searches the site's own tables, which may be large and lack an index, and gets more time. */
   readonly slow?: true;
-  /** What is read of its rows; absent: they are as the driver gives them. */
+  /** The columns that are read; absent: rows are as the driver gives them. */
   readonly columns?: C;
-  /** Absent: the text is sent as a plain batch, whose temporary tables live as long as the session. */
+  /** Absent: the text is sent as a plain batch, whose temporary tables last as long as the session. */
   readonly parameters?: Readonly<Record<string, Parameter>>;
 }
 

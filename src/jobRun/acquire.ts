@@ -10,14 +10,14 @@ export type Acquisition =
   | {
       readonly kind: 'acquired';
       readonly run: ActiveRun;
-      /** The dead run whose row was closed; absent too where an earlier try closed it and its answer was lost. */
+      /** The dead run whose row was closed; absent also if an earlier try closed it and its answer was lost. */
       readonly abandoned?: ActiveRun;
     }
   | { readonly kind: 'held'; readonly activeRun: ActiveRun };
 
 /**
- * A run that holds the lock may end between our attempt and our look at it; then the lock is tried again. Not for ever: a
- * run that was cancelled before it heard of its lock never gets it (lockCanBeTaken in model/).
+ * Tries: the run that holds the lock may end between our INSERT and our SELECT. A run that was cancelled before it got the
+ * answer never gets the lock (lockCanBeTaken in model/), so the number is limited.
  */
 const attempts = 5;
 
@@ -35,7 +35,7 @@ const activeRunColumns = { Abandoned: flag, Id: number, Job_Id: text, Started_At
  * Takes the lock of a job type, which is the row 'InProgress' of dbo.JobRun:
  * 1. A stale row in progress is closed as 'Failed' (lockCanBeTaken in model/).
  * 2. A new row is inserted where no fresh one is in progress, in the same transaction.
- * 3. The row in progress is read: if it is ours, the lock is acquired, also by an earlier try whose answer was lost.
+ * 3. The row in progress is read: if it is ours, also by an earlier try whose answer was lost, the lock is acquired.
  * 4. If it is another's, the lock is held. A duplicate key (2601, 2627) in step 2 means the same.
  * 5. If there is none, its run has just ended: try again.
  * @param jobId the GUID of this run, the same in each try
@@ -79,13 +79,13 @@ IF @staleId IS NOT NULL
   SELECT 1 AS Abandoned, r.Id, r.Job_Id, r.Started_At, r.Started_By FROM dbo.JobRun AS r WHERE r.Id = @staleId;`;
 
 /**
- * Steps 1 to 3, in one call. Each search names the lock's index, which holds the rows in progress alone with all that is
- * read: on a small table a scan might be cheaper, and would lock the rows of other job types. Where a type has no row
+ * Steps 1 to 3, in one call. Each search names the lock's index, which holds only the rows in progress and covers the
+ * columns: on a small table the optimiser might scan instead, and lock the rows of other job types. Where a type has no row
  * in progress, the range lock reaches to the next type's key for the length of this transaction, so that two types
  * may wait for each other that long.
  *
- * The check carries UPDLOCK and HOLDLOCK so that a second session queues and then sees the first one's row. Nothing rests
- * on that: the unique index makes two rows impossible (oneRunInProgress in model/).
+ * UPDLOCK and HOLDLOCK make a second session wait and then see the first one's row. It is the unique index that makes
+ * two rows impossible (oneRunInProgress in model/).
  * @returns the run in progress afterwards, and the one that was closed
  */
 async function closeStaleAndInsert(

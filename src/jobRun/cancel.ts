@@ -4,7 +4,7 @@ import { uniqueIdentifier, varChar } from '../database/statement';
 import { jobRunColumns, jobRunList, toJobRun, type JobRun, type JobType } from './jobRun';
 import { writeRunMessage, type RunMessage } from './runMessage';
 
-/** What came of cancelling a run. */
+/** Result of a cancel. */
 export type Cancellation =
   /** The run as it is now. */
   | { readonly kind: 'cancelled'; readonly run: JobRun }

@@ -12,9 +12,9 @@ export interface Completion {
 }
 
 /**
- * Ends a run, where it is still in progress, and returns its row as it then is: a row that an operator or another run has
- * closed stays as they left it (endedRunStays in model/). Safe to repeat after a lost answer.
- * The count of rows written is in the row already: every batch that writes adds to it.
+ * Ends a run if it is still in progress, and returns its row: one that an operator or another run has closed stays as it
+ * is (endedRunStays in model/). Safe to repeat after a lost answer.
+ * Processed_Count is in the row already: every batch that writes adds to it.
  */
 export async function finishRun(
   session: Session,

@@ -42,20 +42,20 @@ ${before === undefined ? '' : cursor}ORDER BY r.Id DESC;`,
   return rows.map(toJobRun);
 }
 
-/** Runs that are read at once, and looked at in all, to find those that match. */
+/** Runs read at a time, and in all, to find those that match. */
 const searched = { chunk: 500, most: 2000 };
 
 export interface FoundRuns {
   readonly runs: readonly JobRun[];
-  /** The run before them that matches, too. */
+  /** The previous run that matches. */
   readonly older: JobRun | undefined;
-  /** The last run that was looked at, where there may be more that match before it. */
+  /** The last run that was read, if earlier ones may match. */
   readonly lookedUntil: JobRun | undefined;
 }
 
 /**
- * A page of the runs of one job or of all, the newest first. What a run's message says in codes is not in a column, so
- * that runs are matched here.
+ * A page of the runs of one job or of all, newest first. They are matched here, since the codes of a message have no
+ * column.
  * @param matches absent: all do
  * @returns undefined if there is no run of the Job_Id `before`
  */
@@ -97,7 +97,7 @@ export async function readHistory(
   return listRuns(session, jobType, limit, { before });
 }
 
-/** The run of a job type that began next after the run of this Job_Id. */
+/** The next run of a job type after the run of this Job_Id. */
 export async function findNextRun(
   session: Session,
   jobType: JobType,

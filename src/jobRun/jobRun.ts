@@ -18,11 +18,11 @@ export interface JobRun {
   /** The name of the machine. */
   readonly startedBy: string;
   readonly completedAt: Date | null;
-  /** Rows that the run wrote: revocations, or grants notified. Null until something is known. */
+  /** Rows that the run wrote: revocations, or grants notified. Null until the first is counted. */
   readonly processedCount: number | null;
   /** Notification jobs: grants whose message failed. */
   readonly failedCount: number | null;
-  /** Why the run failed; of a completed one, why it stopped early and what it left. In sentences. */
+  /** Why the run failed, or why it stopped early and what it left. In sentences. */
   readonly message: string | null;
   /** The same in codes. */
   readonly facts: RunFacts;
@@ -30,7 +30,7 @@ export interface JobRun {
 
 /** A run that holds the lock. */
 export interface ActiveRun extends Pick<JobRun, 'jobId' | 'jobType' | 'startedAt' | 'startedBy'> {
-  /** The key of its row: statements that lock find the row by it, whatever the optimiser thinks of other ways. */
+  /** The key of its row: statements that lock always use a key lookup. */
   readonly id: number;
 }
 
@@ -52,8 +52,7 @@ export const jobRunList = listSql('r', jobRunColumns);
 const statuses = ['InProgress', 'Completed', 'Failed'] as const;
 
 /**
- * Reads the columns of a JobRun. A table made by others may hold a status in another case, which a database that ignores
- * case takes for the same.
+ * Reads the columns of a JobRun. In a case-insensitive database another program may have written a status in another case.
  */
 export function toJobRun(row: RowOf<typeof jobRunColumns>): JobRun {
   const { sentences, facts } = readRunMessage(row.Error_Message);

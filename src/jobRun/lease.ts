@@ -6,23 +6,23 @@ import type { ActiveRun } from './jobRun';
 export const staleAfterMinutes = 10;
 
 /**
- * Whether a row in progress holds its lock, in SQL. One dated more than a minute ahead does not: a clock that was set
- * back, or another program, must not lock a job until then.
+ * Whether a row in progress holds its lock, in SQL. Rows dated more than a minute in the future hold no lock: after a
+ * clock was set back they would lock the job until then.
  */
 export const leaseIsFreshSql = `DATEDIFF(MINUTE, Started_At, GETUTCDATE()) <= ${staleAfterMinutes} AND Started_At <= DATEADD(MINUTE, 1, GETUTCDATE())`;
 
-/** The moment from which another run can take the lock of a run that started then: when its lease has run out. */
+/** When the lease of a run that started then expires. */
 export function lockExpiresAt(startedAt: Date): Date {
   const minute = 60_000;
   return new Date((Math.floor(startedAt.getTime() / minute) + staleAfterMinutes + 1) * minute);
 }
 
-/** The run that holds a lock, and until when it can hold it, as the API answers it. */
+/** The run that holds a lock, and when its lock expires, as the API returns it. */
 export function describeActiveRun({ jobId, jobType, startedAt, startedBy }: Omit<ActiveRun, 'id'>) {
   return { jobId, jobType, startedAt, startedBy, lockExpiresAt: lockExpiresAt(startedAt) };
 }
 
-/** The run is no longer in progress in the database: it was closed by an operator or, once stale, by another run. */
+/** The run is no longer in progress: an operator closed it or, once it was stale, another run. */
 export class LockLostError extends Error {
   override readonly name = 'LockLostError';
   constructor(jobId: string) {
@@ -33,10 +33,9 @@ export class LockLostError extends Error {
 }
 
 /**
- * The first statement of every transaction by which a run writes: takes the lock on the run's own row @runId. A takeover,
- * a cancel or an earlier try of the same work whose answer was lost is waited for, and what follows reads a snapshot
- * taken after that wait (lostLockWritesNothing, oneRevocation in model/). An UPDATE does so under any isolation and
- * without a hint.
+ * The first statement of every transaction by which a run writes: locks the run's own row @runId. It waits for a takeover,
+ * a cancel or an earlier try whose answer was lost, and the statements after it read a later snapshot
+ * (lostLockWritesNothing, oneRevocation in model/). An UPDATE does so under any isolation level, without a hint.
  */
 const lockOwnRowSql = `UPDATE dbo.JobRun SET Processed_Count = COALESCE(Processed_Count, 0) WHERE Id = @runId`;
 
@@ -80,7 +79,7 @@ SELECT Status FROM dbo.JobRun WHERE Id = @runId;`;
 const addToProcessedCountSql =
   'UPDATE dbo.JobRun SET Processed_Count = Processed_Count + @written WHERE Id = @runId';
 
-/** Whether the run may start something new: it is in progress and its lease has not run out, by the database's clock. */
+/** Whether the run is in progress and its lease has not expired, by the database's clock: it may start new work. */
 export async function isLeaseFresh(session: Session, run: ActiveRun): Promise<boolean> {
   const rows = await session.query({
     name: 'checkLease',

@@ -21,13 +21,13 @@ export interface CountedFailure {
   readonly requestIds: readonly (number | string)[];
 }
 
-/** What a run's row says beyond its columns. */
+/** The content of a run's Error_Message. */
 export interface RunFacts {
   /** Why the run stopped before all was done. */
   readonly stopped?: StopReason | undefined;
-  /** Why it is Failed, where that has a meaning of its own. */
+  /** A cause of failure that is told apart later. */
   readonly ended?: 'safetyStop' | 'abandoned' | 'cancelled' | undefined;
-  /** How it was started, if not by its timer; by whom, where that is known. */
+  /** Started by hand: how, and by whom where that is known. */
   readonly manual?: { readonly trigger: 'http' | 'cli'; readonly operator?: string | undefined } | undefined;
   /** Run by an operator without the safety stop. */
   readonly withoutCeiling?: boolean | undefined;
@@ -42,10 +42,10 @@ export interface RunMessage {
 
 /** The length of the column, in bytes: in a database with a UTF-8 collation one character takes up to four. */
 const maxBytes = 500;
-/** The most that the codes may take of it: a person reads the rest. */
+/** The most bytes for the codes; the rest is for sentences. */
 const maxCodesBytes = 300;
 const maxOperatorBytes = 100;
-/** Ids of one cause: enough to look the first ones up. */
+/** The most request ids per cause. */
 export const maxIds = 5;
 
 const stops = ['shutdown', 'time', 'throttled'] as const satisfies readonly StopReason[];
@@ -65,7 +65,7 @@ function isCodes(line: string): boolean {
   return line === '' || line.split(' ').every((item) => flags.includes(item) || /^[\w.-]+=\S*$/.test(item));
 }
 
-/** Reads a message. One that another program wrote has sentences alone. */
+/** Parses a message; one that another program wrote has only sentences. */
 export function readRunMessage(text: string | null): RunMessage {
   const lineBreak = text?.lastIndexOf('\n') ?? -1;
   const codes = text?.slice(lineBreak + 1) ?? '';
@@ -93,7 +93,7 @@ function writeCodes({ stopped, ended, manual, withoutCeiling, failures }: RunFac
   return codes.join(' ');
 }
 
-/** A failure's code with as many ids as there is room for; undefined: there is none even for the count. */
+/** A failure's code with as many ids as fit; undefined if not even the count does. */
 function longestThatFits(
   { cause, code, count, requestIds }: CountedFailure,
   length: number,
@@ -134,7 +134,7 @@ function readFailure(name: string, value: string): CountedFailure[] {
   ];
 }
 
-/** At most so many bytes, cut between characters. */
+/** Cuts text to at most this many bytes, between characters. */
 function encode(name: string): string {
   let text = '';
   for (const character of name.toWellFormed()) {
@@ -153,7 +153,7 @@ function decode(text: string): string {
   }
 }
 
-/** What a sentence ends with says what to do, and which error it was: "(SQL error 8152 in revokeBatch)". */
+/** The tail that is kept: the advice and the error number, "(SQL error 8152 in revokeBatch)". */
 const keptEndBytes = 120;
 
 /** Cuts text in its middle. */

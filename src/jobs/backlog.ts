@@ -6,9 +6,9 @@ import { timeBudgetsMs } from './budgets';
 import { isDueKnown, type Job } from './catalogue';
 import type { DueSql } from './dueSql';
 
-/** What waits for a run. */
+/** What is due. */
 export interface Backlog {
-  /** Grants that are due, those included whose message would fail. */
+  /** Grants that are due, including those whose message would fail. */
   readonly dueCount: number;
   /** For how many minutes the oldest of them has been due; 0 if none is. */
   readonly oldestDueMinutes: number;

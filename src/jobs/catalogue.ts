@@ -29,7 +29,7 @@ interface BaseJob {
   readonly prepare: (services: Services) => (context: RunContext) => Promise<Outcome>;
 }
 
-/** What a job does, for people: "revoke 12 grants", "12 revoked". */
+/** A job's words: "revoke 12 grants", "12 revoked". */
 interface JobWords {
   readonly verb: string;
   readonly done: string;
@@ -126,7 +126,7 @@ export const jobs: readonly Job[] = [
   }),
 ];
 
-/** The job of that type, written exactly so. */
+/** The job of that type; case matters. */
 export function findJob(type: string): Job | undefined {
   return jobs.find((job) => job.type === type);
 }
@@ -136,12 +136,12 @@ export function withoutSafetyStop({ type, platform, scheduleSetting }: Revocatio
   return revocation({ type, platform, scheduleSetting }, true);
 }
 
-/** Whether the settings say what is due: reminders follow from the lead days. */
+/** Whether the settings say what is due: reminders depend on the lead days. */
 export function isDueKnown({ settings }: Job, { problems }: Pick<Settings, 'problems'>): boolean {
   return !problems.some(({ group }) => settings.due.includes(group));
 }
 
-/** The settings without which a job cannot run that are missing or malformed. */
+/** The missing or malformed settings without which a job cannot run. */
 export function problemsOf(
   { settings }: Job,
   { problems }: Pick<Settings, 'problems'>,

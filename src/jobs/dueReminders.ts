@@ -24,22 +24,22 @@ export function addressFailure(recipient: string): 'addressMissing' | 'addressMa
   return isEmailAddress(recipient) ? null : 'addressMalformed';
 }
 
-/** Rows read at a time: memory does not grow with their number, and each is read shortly before its message. */
+/** Rows read at a time, so that memory stays flat and each row is read shortly before its message. */
 const pageSize = 100;
 
-/** What a run finds: first the backlog, then failures and digests. */
+/** A finding of findDue: first the backlog, then failures and digests. */
 export type Found =
   | { readonly kind: 'backlog'; readonly backlog: Backlog }
   /** Grants that are due and cannot be notified. */
   | { readonly kind: 'unsendable'; readonly failure: Failure }
-  /** Due, and the UTC day on which it would come too late. */
+  /** Due; sendBy is the UTC day on which it would come too late. */
   | { readonly kind: 'digest'; readonly digest: Digest; readonly sendBy: Date };
 
-/** What is looked for. */
+/** Whose reminders, and which. */
 export interface DueSource {
   readonly platform: Platform;
   readonly options: NotificationOptions;
-  /** The run: its Job_Id decides the order within a day. */
+  /** The run's Job_Id, which decides the order within a day. */
   readonly jobId: string;
 }
 
@@ -71,14 +71,14 @@ interface RecipientRows extends Turn {
   readonly grants: readonly DueGrant[];
 }
 
-/** The session that had collected what is due is gone, and #Due with it. */
+/** The session is gone, and its #Due with it. */
 class CollectionLostError extends Error {
   override readonly name = 'CollectionLostError';
 }
 
 /**
- * Yields what is due, recipient by recipient: nearest day first, and within a day in an order of the run's own, so that
- * nobody is always the last one. After a transient fault it resumes after the last recipient.
+ * Yields what is due, recipient by recipient: nearest day first, and within a day in an order that differs from run to
+ * run, so that nobody is always last. After a transient fault it resumes after the last recipient.
  * @throws DatabaseError
  */
 export async function* findDue(
@@ -122,7 +122,7 @@ async function onSession<T extends object>(
   const result = await connection.withRetries(deadline, async (session) =>
     session === collection.session ? work(session) : undefined,
   );
-  // Not from within the work, whose errors cost the session: others use it.
+  // Thrown outside the work: an error within it would close the session, which others use.
   if (result === undefined) throw new CollectionLostError();
   return result;
 }
@@ -159,8 +159,8 @@ async function* readRows(
 }
 
 /**
- * Collects what is due into the session's temporary table #Due in the order of the recipients' turns, rows that cannot be
- * used among it.
+ * Collects what is due into the session's temporary table #Due, in the order of the recipients' turns; unusable rows
+ * are included.
  * @param after only recipients after this one
  */
 async function collectDue(session: Session, source: DueSource, after: Turn | undefined): Promise<Collection> {
@@ -205,7 +205,7 @@ FROM #Due;`,
   };
 }
 
-/** The place of a recipient within a day, another one in each run. Cast: a sort reserves memory by the declared length. */
+/** A recipient's place within a day, which differs from run to run. Cast, as a sort reserves memory by declared length. */
 function shuffleSql(recipient: string): string {
   return `CAST(HASHBYTES('SHA2_256', CONCAT(${recipient}, @jobId)) AS VARBINARY(32))`;
 }
@@ -228,13 +228,13 @@ FROM Turns AS t${resumes ? `\nWHERE ${isAfterSql}` : ''}
 ORDER BY t.SendBy, t.Shuffle, t.ExpiresAt, t.RequestId;`;
 }
 
-/** When the message of a candidate `g` comes too late: at the end, or when it is no longer sent. */
+/** When the message of a candidate `g` would come too late: at the end, or when it is no longer sent. */
 const sendBySql = `CASE WHEN g.LeadDays IS NULL THEN DATEADD(DAY, ${revokedWithinDays}, g.DueSince) ELSE g.ExpiresAt END`;
 
 const isAfterSql = `t.SendBy > CAST(@afterDay AS DATE) OR (
     t.SendBy = CAST(@afterDay AS DATE) AND t.Shuffle > ${shuffleSql('@afterRecipient')})`;
 
-/** Of #Due, the rows without a request id and the requests that the view yields more than once. */
+/** The unusable rows of #Due: without a request id, or of a request that the view yields more than once. */
 async function findUnusable(session: Session, withoutId: number, duplicated: number): Promise<Failure[]> {
   const unusable: Failure[] = [];
   if (withoutId > 0) unusable.push({ cause: 'idMissing', count: withoutId, requestIds: [] });
@@ -255,9 +255,9 @@ async function findUnusable(session: Session, withoutId: number, duplicated: num
 }
 
 /**
- * A page of #Due: the rows that are as they were collected, not renewed, withdrawn, expired or
- * duplicated since. A notification that was recorded meanwhile takes nothing out: the run that took over would send the
- * rest of a person's grants as another message, under another operation id.
+ * A page of #Due: the rows that are still as they were collected, not renewed, withdrawn, expired or duplicated since. A
+ * notification that was recorded meanwhile does not remove a row: the rest of a person's grants would be another
+ * message, with another operation id.
  */
 async function readPage(
   session: Session,
@@ -274,7 +274,7 @@ async function readPage(
       ...grantColumns,
       RemindedBefore: flag,
     },
-    // The upper bound spares sorting all that is left.
+    // Without the upper bound the server sorts all later rows for each page.
     sql: `SELECT d.Recipient, d.SendBy, d.LeadDays, d.DueSince, ${grantList}, ${remindedBeforeColumn(platform)}
 FROM #Due AS d
 JOIN ${platform.grantView} AS g ON g.RequestId = d.RequestId AND g.ExpiresAt = d.ExpiresAt
@@ -295,7 +295,7 @@ ORDER BY d.Position;`,
   }));
 }
 
-/** Whether a notification of the grant `g` is recorded since its first lead began; an earlier one was about another end. */
+/** Whether the grant `g` has a notification since its first lead began; an earlier one was about another end. */
 function remindedBeforeColumn({ notificationTable, requestColumn }: Platform): string {
   return `CASE WHEN EXISTS (
     SELECT 1 FROM ${notificationTable} AS n
@@ -303,7 +303,7 @@ function remindedBeforeColumn({ notificationTable, requestColumn }: Platform): s
   ) THEN 1 ELSE 0 END AS RemindedBefore`;
 }
 
-/** Grants of #Due that are due still, although no row of the view has the end with which they were collected. */
+/** Grants of #Due that are still due, although no row of the view has the end with which they were collected. */
 async function findUnreadable(session: Session, { platform, options }: DueSource): Promise<Found[]> {
   const due = notifiableSql(platform, options);
   const rows = await session.query({

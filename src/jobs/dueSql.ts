@@ -10,14 +10,14 @@ import type { Platform } from './platforms';
  * CoveredUntil and ViewRows, of reminders also Recipient and LeadDays (NULL: access has ended).
  */
 export interface DueSql {
-  /** Up to `Candidates`: rows of the view whose time has come and that are not settled, whether or not they can be handled. */
+  /** Up to `Candidates`: rows of the view whose time has come and that are not settled, usable or not. */
   readonly with: string;
   /** The same and `Due`: the candidates that a run handles, not covered by another grant and once in the view. */
   readonly withDue: string;
   readonly parameters: Readonly<Record<string, Parameter>>;
 }
 
-/** Of the candidates `g`, those in `Due`. */
+/** Which candidates `g` are in `Due`. */
 export const isDueSql = 'g.CoveredUntil IS NULL AND g.ViewRows = 1';
 
 /**
@@ -27,9 +27,9 @@ export const isDueSql = 'g.CoveredUntil IS NULL AND g.ViewRows = 1';
 export const nowSql = 'CAST(GETUTCDATE() AS DATETIME2(7))';
 
 /**
- * Today. An end of type DATETIME or SMALLDATETIME is converted to be compared with a DATETIME2, which its index cannot
- * serve. No end of any type is converted to be compared with a DATE, the lowest of them in precedence: so a comparison
- * with a day stands in front of each one with a moment.
+ * Today. To be compared with a DATETIME2, an end of type DATETIME or SMALLDATETIME is converted, and its index is not
+ * used. DATE has the lowest precedence, so no end is converted to be compared with it: each comparison with a moment has
+ * one with a day before it.
  */
 const todaySql = 'CAST(GETUTCDATE() AS DATE)';
 
@@ -46,12 +46,12 @@ function isRevokedSql({ revocationTable, requestColumn }: Platform): string {
     WHERE r.${requestColumn} = g.RequestId AND r.Revoked_Dt >= CAST(g.ExpiresAt AS DATETIME2(7)))`;
 }
 
-/** How many rows the view yields for the request of the row `g`. One is the contract; 0: its RequestId is NULL. */
+/** How many rows the view yields for the request of the row `g`: one by contract; 0 if its RequestId is NULL. */
 export function viewRowsSql({ grantView }: Platform): string {
   return `(SELECT COUNT(*) FROM ${grantView} AS same WHERE same.RequestId = g.RequestId)`;
 }
 
-/** Since the grant `g` has been due there is a notification `n` of it; more conditions may follow. */
+/** Notifications `n` of the grant `g` since it has been due; more conditions may follow. */
 const notifiedSql = ({ notificationTable, requestColumn }: Platform): string =>
   `FROM ${notificationTable} AS n WHERE n.${requestColumn} = g.RequestId AND n.Notification_Sent_Dt >= g.DueSince`;
 
@@ -68,18 +68,18 @@ export function expiredSql(platform: Platform): DueSql {
   );
 }
 
-/** Which notifications a site wants. */
+/** A site's choice of notifications. */
 export interface NotificationOptions {
   /** When reminders begin: days before a grant's last day, ascending, each once. */
   readonly leadDays: readonly number[];
-  /** Whether people are told of access that has ended. */
+  /** Whether people also get a mail after their access has ended. */
   readonly notifyRevoked: boolean;
 }
 
-/** How far back people are told of access that has ended: enabling it sends no backlog. */
+/** How many days back mails about ended access reach: enabling them sends no backlog. */
 export const revokedWithinDays = 7;
 
-/** No-break and zero-width spaces, tab, line feed and carriage return: what is copied along with an address. */
+/** No-break and zero-width spaces, tab, line feed and carriage return, often copied with an address. */
 const blankCodes = [160, 8203, 8239, 8288, 65279, 9, 10, 13];
 
 /** Byte by byte (BIN2): linguistic collations ignore zero-width characters, and would find them everywhere. */
@@ -97,7 +97,7 @@ export const addressColumn = `LEFT(LTRIM(RTRIM(${withPlainBlanks})), ${maxAddres
 export const recipientSql = `LOWER(${addressColumn})`;
 
 /**
- * The grants of which people are to be told and have not been since.
+ * The grants with a message that is due and not yet sent.
  *
  * A reminder is due for the smallest lead that has begun. A lead begins at 00:00 UTC of the day that lies that many days
  * before the grant's last day. A revocation at or after a grant's end settles it; an earlier one belongs to an earlier
@@ -143,7 +143,7 @@ function leadSql({ leadDays }: NotificationOptions): { days: string; parameters:
 const leadBeganSql = 'CAST(DATEADD(DAY, -g.LeadDays, CAST(g.ExpiresAt AS DATE)) AS DATETIME2(7))';
 
 /**
- * What the conditions of both definitions say of each row that the view yields for the request `@requestId`:
+ * The conditions of both definitions, for each row that the view yields for the request `@requestId`:
  * `${judged.with} SELECT … FROM Judged AS g`. With the columns of Candidates and
  *
  * - HasEnded, EndsLater, IsRevoked: 1 or 0; an end that is NULL is neither past nor to come
@@ -175,8 +175,8 @@ Judged AS (
 }
 
 /**
- * Grants that have ended, with the last revocation of each, where it is recent. A revocation of the past settles an end of
- * the past, so nothing more is asked of the end: its index would tempt to read all that ever ended.
+ * Grants that have ended, with the last revocation of each, where it is recent. There is no condition on the end itself:
+ * its index would make the server read everything that ever ended.
  */
 function endedSql({ grantView, revocationTable, requestColumn }: Platform): string {
   return `
@@ -195,8 +195,8 @@ Ended AS (
  * From `Unsettled` to `Candidates`.
  *
  * CoveredUntil is the last end among the grants with the same AccessKey, where that is later and still to come; a key
- * that is empty or blank is none. The ends are grouped once, for the keys that are asked for: so a view without an index
- * on its key is read once for all grants, and not at all where the key is a constant NULL.
+ * that is empty or blank counts as NULL. The ends are grouped once, for the keys in question: a view without an index on
+ * its key is read once, and not at all where the key is a constant NULL.
  */
 function candidatesSql(platform: Platform): string {
   return `LastEnds AS (

@@ -1,11 +1,11 @@
-/** Why grants could not be handled: the words of a run's message, and the way back for those who read it. */
+/** Why grants could not be handled: words, advice and codes. */
 import type { Column } from '../database/columns';
 import { maxIds, type CountedFailure, type RunFacts } from '../jobRun/runMessage';
 
-/** Request ids that are named of grants with one cause, in a preview and in the log: a missing address may be that of many. */
+/** The most request ids named per cause, in a preview and in the log. */
 export const maxNamedIds = 20;
 
-/** What each cause of a failure is called in a run's message, and what to do about it. */
+/** Each cause of a failure: its words in a run's message, and the advice. */
 export const failureCauses = {
   addressMissing: {
     words: 'without an email address',
@@ -84,7 +84,7 @@ export interface Failure extends CountedFailure {
   readonly cause: FailureCause;
 }
 
-/** Causes that fail a run: what was due stays undone until somebody corrects the view or the database. */
+/** Causes that fail a run: somebody has to correct the view or the database. */
 const failingCauses: readonly FailureCause[] = [
   'duplicated',
   'idMissing',

@@ -37,23 +37,23 @@ export interface NotificationSettings extends NotificationOptions {
 /** A message whose turn has come. */
 interface Turn {
   readonly message: DigestMessage;
-  /** The service has taken the message, or will not. */
+  /** Called once the service has answered. */
   readonly onAnswered: () => void;
 }
 
-/** One step of a run. */
+/** Result of one step of a run. */
 type Step =
   | Exclude<Found, { readonly kind: 'digest' }>
   /** Sent and recorded, but for grants whose request was deleted. */
   | { readonly kind: 'sent'; readonly failure: Failure | undefined }
   | { readonly kind: 'rejected'; readonly failure: Failure }
-  /** The message is not to blame: the service is down, does not answer, or refuses the identity. */
+  /** A fault of the service, not of the message: it is down, does not answer, or refuses the identity. */
   | { readonly kind: 'serviceFault'; readonly failure: Failure; readonly reason: string }
   /** With a failure: the next run finds out whether the service has the message, or whether it is recorded. */
   | { readonly kind: 'stopped'; readonly reason: StopReason; readonly failure?: Failure }
   | { readonly kind: 'error'; readonly error: unknown };
 
-/** What the steps so far amount to. */
+/** Sum of the steps so far. */
 interface Progress {
   readonly backlog?: Backlog;
   readonly failures: readonly Failure[];
@@ -98,14 +98,14 @@ export async function notifyExpiring(
 interface Turns {
   readonly found: AsyncIterable<Found>;
   readonly toMessages: (digest: Digest) => readonly DigestMessage[];
-  /** Takes what is no message. */
+  /** Takes steps that are not messages. */
   readonly take: (step: Step) => void;
   readonly hasEnded: () => boolean;
 }
 
 /**
- * The messages that are due, until the run ends. Those of a day begin when those of the days before are answered: of
- * messages that are under way at the same time, any may be the last that a quota lets through. Does not throw.
+ * The messages that are due, until the run ends. Those of a day begin when those of earlier days are answered, since a
+ * quota may let through any of the messages that are under way at the same time. Does not throw.
  */
 async function* messagesInTurn(
   context: RunContext,
@@ -126,7 +126,7 @@ async function* messagesInTurn(
       day = item.sendBy.getTime();
       for (const message of toMessages(item.digest)) {
         if (hasEnded()) return;
-        // Asked after the look, so that a run that stops early knows that more is left.
+        // After finding a digest: a run that stops early then knows that more is left.
         const reason = stopReason(context.deadline);
         if (reason !== undefined) {
           take({ kind: 'stopped', reason });
@@ -149,7 +149,7 @@ async function* messagesInTurn(
   }
 }
 
-/** What the app's shutdown cut short is no fault of the run. */
+/** Work that a shutdown cut short does not fail the run. */
 function endedBy(error: unknown): Step {
   return error instanceof AbandonedError ? { kind: 'stopped', reason: 'shutdown' } : { kind: 'error', error };
 }
@@ -212,7 +212,7 @@ function advance(progress: Progress, step: Step): Progress {
       const after = { ...progress, sent: progress.sent + 1, faults: 0 };
       return step.failure ? { ...after, failures: addFailure(failures, step.failure) } : after;
     }
-    case 'rejected': // A refusal is an answer, too.
+    case 'rejected': // A rejection is an answer.
       return { ...progress, faults: 0, failures: addFailure(failures, step.failure) };
     case 'serviceFault': {
       const faults = progress.faults + 1;
@@ -236,7 +236,7 @@ function withError(progress: Progress, error: unknown): Progress {
 }
 
 function toOutcome({ backlog, failures, sent, faults, fault, stopped, error }: Progress): Outcome {
-  // Too few were due for as many consecutive failures; still the service took none.
+  // Fewer were due than maxConsecutiveFailures, and the service accepted none.
   const tookNone = faults > 0 && sent === 0;
   const failedBy = error ?? (tookNone ? new EmailServiceError(faults, fault) : undefined);
   return {
@@ -248,7 +248,7 @@ function toOutcome({ backlog, failures, sent, faults, fault, stopped, error }: P
   };
 }
 
-/** Asked right before each send, and so after each pause: by the database's clock. */
+/** Checked right before each send, and so after each pause, by the database's clock. */
 async function assertLease({ connection, deadline, run }: RunContext): Promise<void> {
   if (!(await connection.withRetries(deadline, (session) => isLeaseFresh(session, run))))
     throw new LockLostError(run.jobId);

@@ -6,21 +6,21 @@ import type { Backlog } from './backlog';
 import type { Failure } from './failures';
 import type { Platform } from './platforms';
 
-/** What a job works with while it holds its lock. */
+/** What a job gets while it holds its lock. */
 export interface RunContext {
   readonly run: ActiveRun;
   readonly platform: Platform;
   readonly connection: DatabaseConnection;
   readonly deadline: Deadline;
-  /** Takes what could not be done, as a warning. */
+  /** Logs a warning. */
   readonly log: (message: string) => void;
 }
 
-/** What a run did, as far as the rows that it wrote do not say it. */
+/** Result of a job, beyond the rows that it wrote. */
 export interface Outcome {
   /**
-   * What was due when the run looked; of a revocation also what it then leaves because the view yields it more than once.
-   * Absent where the run did not get so far.
+   * What was due when the run began; for a revocation this includes requests that the view yields more than once, which it
+   * skips. Absent if nothing was counted.
    */
   readonly backlog?: Backlog;
   /** Grants that were due and not done, by cause. */

@@ -1,4 +1,4 @@
-/** What differs between the platforms: names in the database, in SQL and in emails. Identifiers come from here alone. */
+/** The differences between the platforms: names in the database, in SQL and in emails. SQL identifiers come only from here. */
 export interface Platform {
   readonly name: 'Databricks' | 'Palantir';
   /** The view of all requests, granted or not; a site maps it in sql/06_AccessGrant_views.sql. It may be missing. */
@@ -38,10 +38,10 @@ export const platforms: readonly Platform[] = [databricks, palantir];
 /** The id of a request: a number on Databricks, a GUID in lower case on Palantir. */
 export type RequestId = number | string;
 
-/** A request's id on Palantir, a Job_Id, or another GUID as it is written in an address. */
+/** A GUID: a request's id on Palantir, or a Job_Id. */
 export const guidPattern = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i;
 
-/** The id of a request of that platform as it was written; undefined if it is none. */
+/** Parses the id of a request of that platform; undefined if it is malformed. */
 export function parseRequestId(written: string, { requestIdType }: Platform): RequestId | undefined {
   if (requestIdType === 'UNIQUEIDENTIFIER')
     return guidPattern.test(written) ? written.toLowerCase() : undefined;

@@ -1,4 +1,4 @@
-/** One grant's reminder, sent by hand: it belongs to the request and is no run. */
+/** One grant's reminder, sent by hand. It belongs to the request and is not a run. */
 import { extendedForRecord, type Deadline } from '../clock';
 import type { DatabaseConnection } from '../database/database';
 import { DatabaseError } from '../database/errors';
@@ -15,10 +15,10 @@ import type { Platform, RequestId } from './platforms';
 import { readRequests, type AccessRequest } from './requests';
 import type { Services } from '../services';
 
-/** How long after a message about a grant none is sent by hand. In minutes. */
+/** Minimum interval between messages about a grant when sent by hand, in minutes. */
 export const quietMinutes = 10;
 
-/** Notification_Sent_By of a reminder that was sent by hand begins so: no name is taken for a job. */
+/** Prefix of Notification_Sent_By of a reminder sent by hand, so that no person's name is taken for a job. */
 const operatorMark = 'Operator';
 
 /** Result of a reminder. */
@@ -42,7 +42,7 @@ export interface ReminderOptions {
   readonly operator?: string;
 }
 
-/** Steps at which a grant can be reminded, whether its reminder is due or not. */
+/** Next steps that allow a reminder by hand, due or not. */
 const remindable: readonly NextStep['code'][] = [
   'reminderDue',
   'reminderLater',
@@ -51,7 +51,7 @@ const remindable: readonly NextStep['code'][] = [
   'addressMalformed',
 ];
 
-/** Whether a grant can be reminded, but for the moment: none is sent shortly after another. */
+/** Whether a grant can be reminded, apart from the minimum interval. */
 export function canBeReminded({ next, recipient }: Pick<Next, 'next' | 'recipient'>): boolean {
   return remindable.includes(next.code) && addressFailure(recipient) === null;
 }
@@ -99,7 +99,7 @@ export async function remind(
 
 type JustSent = Extract<ReminderResult, { readonly kind: 'justSent' }>;
 
-/** A message about the grant went out meanwhile. */
+/** A message about the grant was sent meanwhile. */
 class JustSentError extends Error {
   override readonly name = 'JustSentError';
   constructor(readonly refusal: JustSent) {
@@ -141,7 +141,7 @@ FROM ${notificationTable} AS n WHERE n.${requestColumn} = @requestId;`,
   return { now: row.Now, recent: row.Recent, last: row.Last, lastId: row.LastId };
 }
 
-/** None is sent for ten minutes after another. */
+/** The minimum interval of ten minutes. */
 function refusalAfter({ now, recent }: History): JustSent | undefined {
   if (!recent) return undefined;
   const retryAfterMs = recent.getTime() + quietMinutes * 60_000 - now.getTime();
@@ -170,7 +170,7 @@ function createMessage(
 ): DigestMessage {
   const dayOf = (date: Date): number => Math.floor(date.getTime() / (24 * 60 * 60 * 1000));
   const daysLeft = dayOf(grant.expiresAt) - dayOf(now);
-  // An earlier message was about another end, as for the reminders that are due.
+  // As for due reminders: an earlier message was about another end.
   const remindedBefore = last !== null && dayOf(grant.expiresAt) - dayOf(last) <= (leadDays.at(-1) ?? 0);
   const grants = [{ ...grant, leadDays: begun ?? daysLeft, remindedBefore, dueSince: now }];
   const tenMinutes = Math.floor(now.getTime() / (quietMinutes * 60_000));
@@ -183,8 +183,7 @@ function createMessage(
 }
 
 /**
- * Records that the service has accepted the message. A run that has sent and recorded one of its
- * own meanwhile changes nothing: both are recorded.
+ * Records that the service has accepted the message, also where a run has recorded one of its own meanwhile.
  */
 async function record(
   connection: DatabaseConnection,

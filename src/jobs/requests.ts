@@ -6,12 +6,12 @@ import { nVarChar } from '../database/statement';
 import { requestId } from './grants';
 import type { Platform, RequestId } from './platforms';
 
-/** What a request is known by. */
+/** A request of the site, granted or not. */
 export interface AccessRequest {
   readonly requestId: RequestId;
   readonly requestNumber: string;
   readonly requesterName: string;
-  /** As the site has it, fit for a message or not. */
+  /** As the site has it, usable for messages or not. */
   readonly requesterEmail: string;
   /** What the access is to. */
   readonly resource: string;

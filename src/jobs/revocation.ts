@@ -21,21 +21,28 @@ const batchSize = 4_000;
 
 /**
  * How long a batch waits for a lock, in ms; the foreign key's check waits for a request that another transaction has
- * changed. Once one has waited in vain, the others wait shorter: so a run reaches every batch, however many are locked.
+ * changed. After a lock time-out the others wait shorter, so that a run reaches every batch, however many are locked.
  */
 const lockTimeoutsMs = { first: 5_000, later: 500 };
 
-/** Ranges that could not be written are halved as long as there is this much time left: to look what is left. In ms. */
+/** Time kept for finding what is left, in ms: ranges that could not be written are halved until then. */
 const lookingMs = 60_000;
 
 /** Grants were due, and the run stopped before it revoked any. */
 export class NothingRevokedError extends Error {
   override readonly name = 'NothingRevokedError';
   constructor(due: number, reason: StopReason) {
-    // A batch that a shutdown cut short may have been written all the same.
+    // The answer to the last batch may have been lost by the shutdown.
     const known = reason === 'shutdown' ? 'is known to be' : 'was';
     super(`Nothing ${known} revoked of ${formatCount(due, 'grant')} due: ${stopWords[reason]}.`);
   }
+}
+
+/** What a run has found and done so far, on all its sessions. */
+interface Progress {
+  /** As the run found it first. */
+  backlog?: Backlog;
+  revoked: number;
 }
 
 /**
@@ -43,37 +50,56 @@ export class NothingRevokedError extends Error {
  * @param ceiling the most grants that may be due; undefined: any number, an operator has confirmed the run
  */
 export async function revokeExpired(context: RunContext, ceiling: number | undefined): Promise<Outcome> {
-  const { connection, deadline, platform } = context;
-  const outcome: { -readonly [K in keyof Outcome]: Outcome[K] } = { failures: [] };
-  /** On all sessions together. */
-  let revoked = 0;
+  const { connection, deadline } = context;
+  const progress: Progress = { revoked: 0 };
   try {
     // After a transient fault all is done again from its start: what was written is no longer due.
-    await connection.withRetries(deadline, async (session) => {
-      const collected = await collectDue(session, platform);
-      const { backlog, withoutId } = collected;
-      outcome.backlog ??= backlog;
-      // A batch whose answer was lost may have been written: what it wrote is no longer due.
-      revoked = Math.max(revoked, outcome.backlog.dueCount - backlog.dueCount);
-      await assertWithinCeiling(session, platform, backlog.dueCount, ceiling);
-      const { written, obstacles, stopped } = await revokeInRanges(session, context, collected, (count) => {
-        revoked += count;
-      });
-      if (stopped !== undefined) {
-        outcome.stopped = stopped;
-        outcome.failures = describeObstacles(obstacles);
-      } else if (written < backlog.dueCount || withoutId > 0)
-        outcome.failures = await findLeft(session, platform, obstacles);
-    });
+    const { failures, stopped } = await connection.withRetries(deadline, (session) =>
+      revokeDue(session, context, ceiling, progress),
+    );
+    return stopped === undefined
+      ? { ...found(progress), failures }
+      : stoppedOutcome(progress, stopped, failures);
   } catch (error) {
-    // What the app's shutdown cut short is no fault of the run.
-    if (error instanceof AbandonedError) outcome.stopped = 'shutdown';
-    else outcome.error = error;
+    // Work that a shutdown cut short does not fail the run.
+    return error instanceof AbandonedError
+      ? stoppedOutcome(progress, 'shutdown', [])
+      : { ...found(progress), failures: [], error };
   }
-  const { backlog, stopped } = outcome;
-  if (stopped !== undefined && backlog && backlog.dueCount > 0 && revoked === 0)
-    outcome.error = new NothingRevokedError(backlog.dueCount, stopped);
-  return outcome;
+}
+
+function found({ backlog }: Progress): Pick<Outcome, 'backlog'> {
+  return backlog ? { backlog } : {};
+}
+
+function stoppedOutcome(progress: Progress, stopped: StopReason, failures: readonly Failure[]): Outcome {
+  const due = progress.backlog?.dueCount ?? 0;
+  const outcome = { ...found(progress), failures, stopped };
+  return due > 0 && progress.revoked === 0
+    ? { ...outcome, error: new NothingRevokedError(due, stopped) }
+    : outcome;
+}
+
+/** One try on one session: collects what is due, checks the ceiling, writes in ranges, looks what is left. */
+async function revokeDue(
+  session: Session,
+  context: RunContext,
+  ceiling: number | undefined,
+  progress: Progress,
+): Promise<Pick<Outcome, 'failures' | 'stopped'>> {
+  const { platform } = context;
+  const collected = await collectDue(session, platform);
+  const { backlog, withoutId } = collected;
+  progress.backlog ??= backlog;
+  // A batch whose answer was lost may have been written: what it wrote is no longer due.
+  progress.revoked = Math.max(progress.revoked, progress.backlog.dueCount - backlog.dueCount);
+  await assertWithinCeiling(session, platform, backlog.dueCount, ceiling);
+  const { written, obstacles, stopped } = await revokeInRanges(session, context, collected, (count) => {
+    progress.revoked += count;
+  });
+  if (stopped !== undefined) return { failures: describeObstacles(obstacles), stopped };
+  const allWritten = written === backlog.dueCount && withoutId === 0;
+  return { failures: allWritten ? [] : await findLeft(session, platform, obstacles) };
 }
 
 interface Collected {
@@ -111,7 +137,7 @@ FROM #Due;`,
   return { backlog: toBacklog(row), withoutId: row?.WithoutId ?? 0 };
 }
 
-/** What is collected may hold requests that stand in the view more than once; the ceiling is for what is due. */
+/** The ceiling is for what is due: without requests that the view yields more than once, which are collected too. */
 async function assertWithinCeiling(
   session: Session,
   platform: Platform,
@@ -136,15 +162,15 @@ interface Obstacle extends Range {
 
 interface Revoked {
   readonly written: number;
-  /** What was tried and left. */
+  /** Ranges that were tried and could not be written. */
   readonly obstacles: readonly Obstacle[];
-  /** Why it stopped before each range was tried. */
+  /** Why it stopped before all ranges were tried. */
   readonly stopped?: StopReason;
 }
 
 /**
- * Revokes all ranges of a batch's size, then the halves of those that could not be written, their halves, and so on: so
- * one locked row costs nobody else, and many of them cost no other range its turn.
+ * Revokes all ranges of a batch's size, then the halves of those that could not be written, their halves, and so on: a
+ * locked row delays only itself, and every range has its turn.
  */
 async function revokeInRanges(
   session: Session,
@@ -197,7 +223,7 @@ function isObstacle(range: Range | Obstacle): range is Obstacle {
   return 'cause' in range;
 }
 
-/** @returns the number of rows written, or why none could be: something in the range is in the way, or it is too large */
+/** @returns the number of rows written, or why none was */
 async function revokeRange(
   session: Session,
   context: RunContext,
@@ -217,7 +243,7 @@ function obstacleOf(error: unknown): FailureCause | undefined {
   if (error instanceof StatementTimeoutError) return 'timedOut';
   if (!(error instanceof SqlError)) return undefined;
   if (error.number === sqlErrors.lockTimeout) return 'locked';
-  // A request that was deleted between the view's row and the key's check is not in the view the next time.
+  // The request was deleted between the view's row and the key's check.
   const isKeyConflict =
     error.number === sqlErrors.constraintConflict && error.message.includes('FOREIGN KEY');
   return isKeyConflict ? 'refused' : undefined;
@@ -225,8 +251,8 @@ function obstacleOf(error: unknown): FailureCause | undefined {
 
 /**
  * Revokes the grants at the given positions of #Due and counts them in the run's row, in one transaction. Each is looked
- * up again: one that was renewed or withdrawn meanwhile, that the view yields more than once, that an earlier try has
- * revoked, or that is not due any more since the database's clock was set back is left alone (oneRevocation in model/).
+ * up again and skipped if it was renewed or withdrawn meanwhile, if the view yields it more than once, if an earlier try
+ * has revoked it, or if it is no longer due because the database's clock was set back (oneRevocation in model/).
  * @returns the number of rows written
  * @throws LockLostError
  */
@@ -260,7 +286,7 @@ async function revokeBatch(
   return row.Written;
 }
 
-/** What was collected and is due still, by cause. */
+/** What was collected and is still due, by cause. */
 async function findLeft(
   session: Session,
   platform: Platform,
@@ -304,7 +330,7 @@ SELECT r.Cause, r.Total, r.RequestId FROM Ranked AS r WHERE r.Nth <= @maxIds ORD
   }));
 }
 
-/** Without a look at the database: the run has no time for it. */
+/** Without asking the database, for which the run has no time. */
 function describeObstacles(obstacles: readonly Obstacle[]): readonly Failure[] {
   return obstacles
     .map(({ cause, first, last }) => ({ cause, count: last - first + 1, requestIds: [] }))

@@ -11,7 +11,7 @@ import { parseRequestId, type RequestId } from './platforms';
 import { readRequests, type AccessRequest } from './requests';
 import type { Services } from '../services';
 
-/** Rows of a run that are read at a time. */
+/** Rows of a run per page. */
 const pageSize = 100;
 
 /** A row that a run wrote: a grant revoked, or one whose reminder was sent. */
@@ -23,7 +23,7 @@ export interface WrittenRow {
   readonly sentTo?: string;
 }
 
-/** One run, what it wrote, and the run before it to compare it with. */
+/** One run, its rows, and the previous run for comparison. */
 export interface RunDetails {
   readonly job: Job;
   readonly run: JobRun;
@@ -31,7 +31,7 @@ export interface RunDetails {
   readonly failures: readonly Failure[];
   /** At most 100, in the order in which they were written. */
   readonly rows: readonly WrittenRow[];
-  /** What to give as `after` for the rows that follow; null: there are none. */
+  /** The `after` of the next page; null on the last one. */
   readonly next: number | null;
   /** The requests of the rows and failures as they are now; undefined: the database has no view of them. */
   readonly requests: ReadonlyMap<RequestId, AccessRequest> | undefined;
@@ -39,7 +39,7 @@ export interface RunDetails {
 
 /**
  * Reads a run and the rows that it wrote.
- * @param after only rows behind this one: the `next` of the page before
+ * @param after the `next` of the previous page
  * @returns undefined if there is no such run
  * @throws DatabaseError
  */
@@ -78,9 +78,9 @@ export async function readRunDetails(
 }
 
 /**
- * The rows that a job wrote from the start of a run until its next run began: runs of one type do not overlap, and what was
- * sent is recorded even after a run has lost its lock. Ids and times grow together, so the first row is looked for
- * backwards by the key: few rows for a recent run, and no index on the time, which would cost every run a write per row.
+ * The rows that a job wrote from the start of a run until its next run began: runs of one type do not overlap, and a sent
+ * message is recorded even after the run has lost its lock. Ids and times grow together, so the first row is found
+ * backwards by the key: few rows for a recent run, and no index on the time that each run would have to maintain.
  * @param until undefined: no other run followed
  */
 async function readWrittenRows(

@@ -204,7 +204,7 @@ function toCompletion(job: Job, options: RunOptions, outcome: Outcome): Completi
   };
 }
 
-/** What a run's row says beyond its columns. */
+/** The content of a run's Error_Message. */
 function describeRun(job: Job, { trigger, operator }: RunOptions, outcome: Outcome): RunMessage {
   const { failures, stopped } = outcome;
   const withoutCeiling = job.kind === 'revocation' && job.withoutSafetyStop;

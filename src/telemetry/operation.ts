@@ -10,7 +10,7 @@ export function inOperation(parent: Context, name: string): Context {
   return parent.setValue(key, name);
 }
 
-/** The name of the operation that is under way, if there is one. */
+/** The name of the current operation, if there is one. */
 export function activeOperation(from: Context = context.active()): string | undefined {
   return from.getValue(key) as string | undefined;
 }
@@ -26,7 +26,7 @@ function nameOperation(item: Attributed, from: Context | undefined): void {
 
 const nothingToEnd = { forceFlush: () => Promise.resolve(), shutdown: () => Promise.resolve() };
 
-/** Names the operation on each dependency: the exporter does so for requests alone. */
+/** Names the operation on each dependency: the exporter does so only for requests. */
 export const operationSpanProcessor = { onStart: nameOperation, onEnd: () => undefined, ...nothingToEnd };
 
 /** Names the operation on each event and exception. */
