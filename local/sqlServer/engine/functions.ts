@@ -30,7 +30,7 @@ function divide(op: Value, a: bigint, b: bigint): bigint {
 /** Replaces each character of `old` by the one at its place in `by`. */
 function translate(text: string, old: string, by: string): string {
   if (old.length !== by.length) throw sqlError(9828);
-  if (![...old].some((character) => text.includes(character))) return text;
+  if (!Array.from(old).some((character) => text.includes(character))) return text;
   return Array.from(text, (character) => by[old.indexOf(character)] ?? character).join('');
 }
 
