@@ -1,5 +1,5 @@
 /** Loading a built app and reading what it registered. */
-import { existsSync, globSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Cron } from 'croner';
@@ -9,51 +9,47 @@ import type { Binding, RegisteredFunction } from './core';
 import { describeError, type HostLog } from './log';
 import { createRoute, type Route } from './routes';
 
-/** A function that the app registered. One that cannot run says why in `error`; the others are served. */
-export interface HostedFunction {
-  readonly name: string;
-  /** The type of its trigger: httpTrigger, timerTrigger, … */
-  readonly trigger: string;
-  /** HTTP: the path, with its parameters in braces. */
-  readonly route?: string;
-  /** HTTP: the methods in upper case. */
-  readonly methods?: readonly string[];
-  /** Timer: the schedule with its settings resolved. */
-  readonly schedule?: string;
-  readonly error?: string;
-}
-
-/** A function with what it takes to run it: HTTP has a path, a timer a schedule. */
+/** A function that the app registered, with what it takes to run it: HTTP has a path, a timer a schedule. */
 export interface ServedFunction {
-  readonly description: HostedFunction;
+  /** As GET /admin/functions lists it. */
+  readonly description: {
+    readonly name: string;
+    /** The type of its trigger: httpTrigger, timerTrigger, … */
+    readonly trigger: string;
+    /** HTTP: the path, with its parameters in braces. */
+    readonly route?: string;
+    /** HTTP: the methods in upper case. */
+    readonly methods?: readonly string[];
+    /** Timer: the schedule with its settings resolved. */
+    readonly schedule?: string;
+    /** Why it cannot run; the others are served. */
+    readonly error?: string;
+  };
   readonly registered: RegisteredFunction;
   readonly triggerName: string;
   readonly path?: Route;
   readonly cron?: Cron;
 }
 
-/** Imports the entry files that package.json `main` names (a glob). What they throw is thrown on. */
+/** Imports the entry file, `main` of package.json. What it throws is thrown on. */
 export async function loadApp(appDirectory: string): Promise<void> {
-  const { main } = readJson(join(appDirectory, 'package.json')) as { main?: string };
-  if (!main) throw new Error(`${join(appDirectory, 'package.json')} has no "main"`);
-  const entries = globSync(main, { cwd: appDirectory }).sort();
-  if (entries.length === 0) throw new Error(`The app is not built: there is no ${join(appDirectory, main)}`);
-  for (const entry of entries) await import(pathToFileURL(join(appDirectory, entry)).href);
+  const { main = '' } = readJson(join(appDirectory, 'package.json')) as { main?: string };
+  const entry = join(appDirectory, main);
+  if (!existsSync(entry)) throw new Error(`The app is not built: there is no ${entry}`);
+  await import(pathToFileURL(entry).href);
 }
 
-/** Of `extensions.http` in host.json. */
-export interface HttpLimits {
+/** `extensions.http` of host.json. */
+export interface HttpOptions {
+  readonly routePrefix: string;
   /** Requests that functions work on at once; others wait. */
   readonly maxConcurrentRequests: number;
   /** Those and the ones that wait; more are answered with 429. */
   readonly maxOutstandingRequests: number;
 }
 
-/** @returns `extensions.http` of host.json, with the prefix of all HTTP routes */
-export function readHttpOptions(appDirectory: string): HttpLimits & { readonly routePrefix: string } {
-  const file = join(appDirectory, 'host.json');
-  if (!existsSync(file)) throw new Error(`There is no ${file}`);
-  const host = readJson(file) as { extensions?: { http?: object } };
+export function readHttpOptions(appDirectory: string): HttpOptions {
+  const host = readJson(join(appDirectory, 'host.json')) as { extensions?: { http?: object } };
   return {
     routePrefix: 'api',
     maxConcurrentRequests: Infinity,
@@ -77,32 +73,21 @@ export function serveFunction(
   log: HostLog,
 ): ServedFunction {
   const { name, bindings } = registered.metadata;
-  const [triggerName, binding] = Object.entries(bindings).find(([, { type }]) => /trigger$/i.test(type)) ?? [
-    '',
-    undefined,
-  ];
-  const common = { registered, triggerName };
+  const [triggerName = '', binding] =
+    Object.entries(bindings).find(([, { type }]) => /trigger$/i.test(type)) ?? [];
   const described = { name, trigger: binding?.type ?? 'none' };
   try {
     const { description, ...rest } = readTrigger(name, routePrefix, binding);
-    return { ...common, ...rest, description: { ...described, ...description } };
+    return { registered, triggerName, ...rest, description: { ...described, ...description } };
   } catch (cause) {
     const error = `The function ${name} is in error: ${cause instanceof Error ? cause.message : String(cause)}`;
     log({ level: 'error', functionName: name, message: error });
-    return { ...common, description: { ...described, error } };
+    return { registered, triggerName, description: { ...described, error } };
   }
 }
 
-interface Trigger extends Pick<ServedFunction, 'path' | 'cron'> {
-  readonly description: Pick<HostedFunction, 'route' | 'methods' | 'schedule'>;
-}
-
-function readTrigger(
-  name: string,
-  routePrefix: string,
-  binding: Binding = { type: 'no trigger', direction: 'in' },
-): Trigger {
-  switch (binding.type) {
+function readTrigger(name: string, routePrefix: string, binding: Binding | undefined) {
+  switch (binding?.type) {
     case 'httpTrigger': {
       const { route, methods = ['GET', 'POST'] } = binding as { route?: string; methods?: string[] };
       const path = createRoute(routePrefix, route ?? name);
@@ -117,7 +102,9 @@ function readTrigger(
       return { cron, description: { schedule } };
     }
     default:
-      throw new Error(`this host runs HTTP and timer functions, not ${binding.type}`);
+      throw new Error(
+        `this host runs HTTP and timer functions, not ${binding?.type ?? 'one without a trigger'}`,
+      );
   }
 }
 

@@ -50,7 +50,7 @@ export interface CoreInvocationContext {
     };
   };
   readonly metadata: RegisteredFunction['metadata'];
-  state: 'preInvocationHooks' | 'invocation' | 'postInvocationHooks' | undefined;
+  state: 'preInvocationHooks' | 'invocation' | undefined;
   log(level: LogLevel, category: string, message: string): void;
 }
 
@@ -70,14 +70,11 @@ type HookCallback = (context: unknown) => unknown;
 /** What the app has registered, and the module through which it did so. */
 export class FunctionsCore {
   readonly functions = new Map<string, RegisteredFunction>();
-  /** Data that the app's hooks share with one another. */
-  readonly appHookData: Record<string, unknown> = {};
   programmingModel: ProgrammingModel | undefined;
+  /** The hooks that this host runs; the worker has appStart and postInvocation as well. */
   readonly hooks = {
-    appStart: [] as HookCallback[],
     appTerminate: [] as HookCallback[],
     preInvocation: [] as HookCallback[],
-    postInvocation: [] as HookCallback[],
     log: [] as HookCallback[],
   };
   #registrationOpen = true;
@@ -89,7 +86,7 @@ export class FunctionsCore {
     this.#registrationOpen = false;
   }
 
-  /** Runs the hooks in the order of their registration, each after the one before has ended. */
+  /** Runs the hooks in the order of their registration, one at a time. */
   async runHooks(name: keyof FunctionsCore['hooks'], context: object): Promise<void> {
     for (const hook of this.hooks[name]) await hook(context);
   }
@@ -97,9 +94,6 @@ export class FunctionsCore {
   /** Answers `require('@azure/functions-core')` with this core, for CommonJS and (by createRequire) ES modules. */
   supply(): void {
     const supplied = {
-      version: '3.0.0',
-      hostVersion: '4.1000.0',
-      Disposable: CoreDisposable,
       setProgrammingModel: (model: ProgrammingModel) => {
         this.programmingModel = model;
       },
@@ -115,24 +109,19 @@ export class FunctionsCore {
     };
   }
 
-  #registerHook(name: string, callback: HookCallback): CoreDisposable {
+  #registerHook(name: string, callback: HookCallback): { dispose(): void } {
     const callbacks = (this.hooks as Partial<Record<string, HookCallback[]>>)[name];
     if (!callbacks)
-      throw new RangeError(`Unrecognized hook "${name}"; known are ${Object.keys(this.hooks).join(', ')}`);
+      throw new RangeError(`This host has no hook "${name}", only ${Object.keys(this.hooks).join(', ')}`);
     callbacks.push(callback);
-    return new CoreDisposable(() => callbacks.splice(callbacks.indexOf(callback), 1));
+    return { dispose: () => callbacks.splice(callbacks.indexOf(callback), 1) };
   }
 
-  #registerFunction(metadata: RegisteredFunction['metadata'], callback: FunctionCallback): CoreDisposable {
+  #registerFunction(metadata: RegisteredFunction['metadata'], callback: FunctionCallback): void {
     const { name } = metadata;
     if (!this.#registrationOpen)
       throw new Error(`Function "${name}" was registered after the app had started`);
     if (this.functions.has(name)) throw new Error(`A function named "${name}" is registered already`);
     this.functions.set(name, { metadata, callback });
-    return new CoreDisposable(() => this.functions.delete(name));
   }
-}
-
-class CoreDisposable {
-  constructor(readonly dispose: () => unknown) {}
 }

@@ -37,16 +37,11 @@ export interface Host {
  */
 export async function startHost({ appDirectory, port, timers, log }: HostOptions): Promise<Host> {
   const core = new FunctionsCore((level, message) => log({ level, message }));
-  const appContext = (): object => ({
-    functionAppDirectory: appDirectory,
-    hookData: {},
-    appHookData: core.appHookData,
-  });
-  const model = await startApp(core, appDirectory, appContext());
-  const { routePrefix, ...limits } = readHttpOptions(appDirectory);
-  const served = [...core.functions.values()].map((one) => serveFunction(one, routePrefix, log));
+  const model = await startApp(core, appDirectory);
+  const options = readHttpOptions(appDirectory);
+  const served = [...core.functions.values()].map((one) => serveFunction(one, options.routePrefix, log));
   const invoker = new Invoker(core, model, log);
-  const server = createFunctionsServer(served, invoker, limits, log);
+  const server = createFunctionsServer(served, invoker, options, log);
   const host = { port: await listen(server, port) };
   if (timers) for (const target of served) startTimer(target, invoker, log);
   return {
@@ -55,7 +50,7 @@ export async function startHost({ appDirectory, port, timers, log }: HostOptions
       for (const { cron } of served) cron?.stop();
       const terminate = (): Promise<void> =>
         core
-          .runHooks('appTerminate', appContext())
+          .runHooks('appTerminate', {})
           .catch((error: unknown) =>
             log({ level: 'error', message: `appTerminate: ${describeError(error)}` }),
           );
@@ -64,18 +59,13 @@ export async function startHost({ appDirectory, port, timers, log }: HostOptions
   };
 }
 
-async function startApp(
-  core: FunctionsCore,
-  appDirectory: string,
-  context: object,
-): Promise<ProgrammingModel> {
+async function startApp(core: FunctionsCore, appDirectory: string): Promise<ProgrammingModel> {
   core.supply();
   await loadApp(appDirectory);
   core.closeRegistration();
   const model = core.programmingModel;
   if (!model || core.functions.size === 0)
     throw new Error(`The app in ${appDirectory} registered no function`);
-  await core.runHooks('appStart', context);
   const { HttpUri: streaming } = await model.getCapabilities({});
   if (streaming) throw new Error('The app turns HTTP streaming on, which this host does not serve');
   return model;

@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type OutgoingHttpHeaders, type Server } from 'node:http';
 import { buffer } from 'node:stream/consumers';
-import type { HttpLimits, ServedFunction } from './app';
+import type { HttpOptions, ServedFunction } from './app';
 import type { HttpData } from './core';
 import { timerInput, type Invoker } from './invocation';
 import { describeError, type HostLog } from './log';
@@ -22,11 +22,11 @@ interface Functions {
 export function createFunctionsServer(
   served: readonly ServedFunction[],
   invoker: Invoker,
-  limits: HttpLimits,
+  options: HttpOptions,
   log: HostLog,
 ): Server {
   const byRank = served.toSorted((a, b) => (a.path?.rank ?? '').localeCompare(b.path?.rank ?? ''));
-  const functions = { served: byRank, invoker, throttle: createThrottle(limits) };
+  const functions = { served: byRank, invoker, throttle: createThrottle(options) };
   const server = createServer((request, response) => {
     const reportError = (error: unknown): Answer => {
       // A client wrote a Host header that is no host.
@@ -86,22 +86,13 @@ async function callFunction(
   };
 }
 
-function answerAdmin({ served, invoker }: Functions, method: string, url: URL): Answer {
-  const name = url.pathname.slice('/admin/functions/'.length).toLowerCase();
-  const allowed = name ? 'POST' : 'GET';
-  if (method !== allowed)
-    return { ...text(405, `${url.pathname} takes ${allowed}`), headers: { Allow: allowed } };
-  if (!name) {
-    const list = served.map(({ description, cron }) => ({
-      ...description,
-      nextRun: cron?.nextRun() ?? undefined,
-    }));
-    return { status: 200, headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(list) };
+function answerAdmin({ served, invoker }: Functions, method: string, { pathname }: URL): Answer {
+  if (method === 'GET') {
+    const list = JSON.stringify(served.map(({ description }) => description));
+    return { status: 200, headers: { 'Content-Type': 'application/json' }, body: list };
   }
-  const target = served.find(({ description }) => description.name.toLowerCase() === name);
-  const error = target ? target.description.error : `There is no function ${name}`;
-  if (!target || error !== undefined) return text(404, error ?? '');
-  if (!target.cron) return text(400, 'An HttpRequest is required');
+  const target = served.find(({ description }) => pathname === `/admin/functions/${description.name}`);
+  if (!target?.cron) return text(404, 'There is no such timer, or it is in error');
   // The answer does not wait for the run, and the invoker has logged a failure by the time it settles.
   void invoker.run(target, timerInput, 'by hand').catch(() => undefined);
   return { status: 202 };
@@ -110,7 +101,7 @@ function answerAdmin({ served, invoker }: Functions, method: string, url: URL): 
 type Throttle = (work: () => Promise<HttpData>) => Promise<HttpData>;
 
 /** Lets requests through as host.json says; those beyond are answered with 429 and no more. */
-function createThrottle({ maxConcurrentRequests, maxOutstandingRequests }: HttpLimits): Throttle {
+function createThrottle({ maxConcurrentRequests, maxOutstandingRequests }: HttpOptions): Throttle {
   const waiting: (() => void)[] = [];
   let running = 0;
   return async (work) => {

@@ -1,15 +1,7 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import { format } from 'node:util';
 import type { ServedFunction } from './app';
 import type { CoreInvocationContext, FunctionsCore, HttpData, ProgrammingModel, TypedData } from './core';
 import { describeError, type HostLog } from './log';
-
-/** What the hooks of one invocation share. */
-interface Shared {
-  readonly hookData: object;
-  readonly appHookData: object;
-  invocationContext: unknown;
-}
 
 /** Runs functions and knows which runs are under way. */
 export class Invoker {
@@ -61,8 +53,7 @@ export class Invoker {
     data: TypedData,
     traceParent: string,
   ): Promise<HttpData | undefined> {
-    const { core } = this;
-    const shared: Shared = { hookData: {}, appHookData: core.appHookData, invocationContext: undefined };
+    let invocationContext: unknown;
     const context: CoreInvocationContext = {
       invocationId,
       metadata,
@@ -71,45 +62,23 @@ export class Invoker {
         inputData: [{ name: triggerName, data }],
         traceContext: { traceParent, traceState: '', attributes: {} },
       },
-      log: this.#logOf(metadata.name, shared),
+      log: (level, category, message) => {
+        // The app's hooks may change it.
+        const entry = { invocationContext, level, category, message };
+        for (const hook of this.core.hooks.log) hook(entry);
+        this.log({ level: entry.level, functionName: metadata.name, message: entry.message });
+      },
     };
     const invocation = await this.model.getInvocationModel(context);
-    const { context: invocationContext, inputs } = await invocation.getArguments();
-    shared.invocationContext = invocationContext;
-
+    const { context: created, inputs } = await invocation.getArguments();
+    invocationContext = created;
     context.state = 'preInvocationHooks';
-    const before = { ...shared, functionCallback: callback, inputs };
-    await core.runHooks('preInvocation', before);
-
+    const hooked = { invocationContext, functionCallback: callback, inputs };
+    await this.core.runHooks('preInvocation', hooked);
     context.state = 'invocation';
-    const call = invocation.invokeFunction(invocationContext, before.inputs, before.functionCallback);
-    const after = { ...shared, inputs: before.inputs, ...(await settle(call)) };
-
-    context.state = 'postInvocationHooks';
-    await core.runHooks('postInvocation', after);
-    if (after.error) throw after.error;
-    const { returnValue } = await invocation.getResponse(invocationContext, after.result);
+    const result = await invocation.invokeFunction(created, hooked.inputs, hooked.functionCallback);
+    const { returnValue } = await invocation.getResponse(created, result);
     return returnValue?.http;
-  }
-
-  /** Its log, which the app's hooks see and may change. */
-  #logOf(functionName: string, shared: Shared): CoreInvocationContext['log'] {
-    return (level, category, message) => {
-      const entry = { ...shared, level, category, message };
-      for (const hook of this.core.hooks.log) hook(entry);
-      this.log({ level: entry.level, functionName, message: entry.message });
-    };
-  }
-}
-
-async function settle(call: Promise<unknown>): Promise<{ result: unknown; error?: Error }> {
-  try {
-    return { result: await call };
-  } catch (error) {
-    return {
-      result: undefined,
-      error: error instanceof Error ? error : new Error(`The function threw ${format(error)}`),
-    };
   }
 }
 

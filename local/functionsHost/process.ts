@@ -3,7 +3,6 @@ import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import type { HostReady } from './main';
 
 export interface HostProcessOptions {
   readonly appDirectory: string;
@@ -30,16 +29,12 @@ export interface HostProcess {
 /** @throws Error with what the host wrote, if it ends before it serves the app */
 export async function startHostProcess(options: HostProcessOptions): Promise<HostProcess> {
   const { appDirectory, port, timers, settings, onLine } = options;
-  const child = fork(
-    join(__dirname, 'main.ts'),
-    ['--app', appDirectory, '--port', String(port), ...(timers ? [] : ['--no-timers'])],
-    {
-      env: { ...process.env, ...settings },
-      // Without tsx's hooks for ES modules, through which each file of the app would go: they double the time of a start.
-      execArgv: ['--require', require.resolve('tsx/cjs')],
-      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-    },
-  );
+  const child = fork(join(__dirname, 'main.ts'), [appDirectory, String(port), timers ? 'timers' : ''], {
+    env: { ...process.env, ...settings },
+    // Without tsx's hooks for ES modules, through which each file of the app would go: they double the time of a start.
+    execArgv: ['--require', require.resolve('tsx/cjs')],
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+  });
   const written: string[] = [];
   const starting = new AbortController();
   for (const stream of [child.stdout, child.stderr]) {
@@ -50,12 +45,12 @@ export async function startHostProcess(options: HostProcessOptions): Promise<Hos
     });
   }
   const ended = once(child, 'close').then(([code, signal]) => (code ?? signal) as number | NodeJS.Signals);
-  const ready = once(child, 'message', { signal: starting.signal }) as Promise<[HostReady]>;
+  const ready = once(child, 'message', { signal: starting.signal }) as Promise<[port: number]>;
   const first = await Promise.race([ready, ended]);
   starting.abort();
   if (!Array.isArray(first)) throw new Error(`The host ended with ${first}:\n${written.join('\n')}`);
   return {
-    url: `http://127.0.0.1:${first[0].port}`,
+    url: `http://127.0.0.1:${first[0]}`,
     pid: child.pid ?? 0,
     ended,
     stop(signal = 'SIGTERM') {

