@@ -53,7 +53,7 @@ export class Invoker {
     data: TypedData,
     traceParent: string,
   ): Promise<HttpData | undefined> {
-    let invocationContext: unknown;
+    const shared: { invocationContext?: unknown } = {};
     const context: CoreInvocationContext = {
       invocationId,
       metadata,
@@ -64,20 +64,20 @@ export class Invoker {
       },
       log: (level, category, message) => {
         // The app's hooks may change it.
-        const entry = { invocationContext, level, category, message };
+        const entry = { ...shared, level, category, message };
         for (const hook of this.core.hooks.log) hook(entry);
         this.log({ level: entry.level, functionName: metadata.name, message: entry.message });
       },
     };
     const invocation = await this.model.getInvocationModel(context);
-    const { context: created, inputs } = await invocation.getArguments();
-    invocationContext = created;
+    const { context: invocationContext, inputs } = await invocation.getArguments();
+    shared.invocationContext = invocationContext;
     context.state = 'preInvocationHooks';
     const hooked = { invocationContext, functionCallback: callback, inputs };
     await this.core.runHooks('preInvocation', hooked);
     context.state = 'invocation';
-    const result = await invocation.invokeFunction(created, hooked.inputs, hooked.functionCallback);
-    const { returnValue } = await invocation.getResponse(created, result);
+    const result = await invocation.invokeFunction(invocationContext, hooked.inputs, hooked.functionCallback);
+    const { returnValue } = await invocation.getResponse(invocationContext, result);
     return returnValue?.http;
   }
 }

@@ -24,8 +24,6 @@ export interface SqlServerOptions {
   readonly logins?: Readonly<Record<string, string>>;
   /** Whether a federated login's access token is good. By default none is (18456). */
   readonly acceptToken?: (token: string) => boolean;
-  /** UPDLOCK and its like are read over, as some servers that speak T-SQL do. By default they take the turn to write. */
-  readonly ignoreLockHints?: boolean;
 }
 
 export interface SqlServer {
@@ -79,19 +77,13 @@ function createFile() {
  * certificate is unusable.
  */
 export async function startSqlServer(options: SqlServerOptions): Promise<SqlServer> {
-  const {
-    tls,
-    database = 'access',
-    logins = {},
-    acceptToken = () => false,
-    ignoreLockHints = false,
-  } = options;
+  const { tls, database = 'access', logins = {}, acceptToken = () => false } = options;
   const { directory, file, sqlite } = createFile();
   const statements: ReceivedStatement[] = [];
   const faults = new Faults();
   const clock = movableClock();
   const host: Host = {
-    ...{ file, faults, database, logins, acceptToken, ignoreLockHints },
+    ...{ file, faults, database, logins, acceptToken },
     now: clock.now,
     lock: new WriterLock(),
     epoch: { value: 0 },

@@ -76,12 +76,6 @@ export function commonType(a: SqlType, b: SqlType): SqlType {
   return high;
 }
 
-/** Bytes of a type, as max_length in sys.columns. */
-export function maxLength(type: SqlType): number {
-  if (type.length === undefined) return TYPES[type.name].bytes ?? 0;
-  return isUnicode(type) && type.length > 0 ? type.length * 2 : type.length;
-}
-
 /** As SQL Server's messages and catalogue write it, e.g. `nvarchar(10)`. */
 export function typeText({ name, length, scale }: SqlType): string {
   if (length !== undefined) return `${name}(${length === -1 ? 'max' : length})`;

@@ -15,7 +15,7 @@ jest.setTimeout(300_000);
 let environment: TestEnvironment;
 
 beforeAll(async () => {
-  environment = await startTestEnvironment({ ignoreLockHints: true });
+  environment = await startTestEnvironment();
   for (const job of jobs) await replaceView(environment, job, {});
 });
 afterAll(async () => {

@@ -23,7 +23,7 @@ const hour = 60 * 60 * 1000;
 let environment: TestEnvironment;
 
 beforeAll(async () => {
-  environment = await startTestEnvironment({ ignoreLockHints: true });
+  environment = await startTestEnvironment();
 });
 afterEach(() => {
   jest.restoreAllMocks();

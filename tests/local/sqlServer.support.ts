@@ -1,59 +1,32 @@
-import { randomUUID } from 'node:crypto';
-import { generate } from 'selfsigned';
-import * as tls from 'node:tls';
 import { Connection, Request, TYPES, type ConnectionConfiguration } from 'tedious';
-import { startSqlServer, type SqlServer, type SqlServerOptions } from '../../local/sqlServer';
+import { createCertificates, trustAuthority } from '../../local/certificates';
+import { startSqlServer, type SqlServer } from '../../local/sqlServer';
 
 export { TYPES };
 
-export const LOGIN = { user: 'app', password: 'Secret-1' };
+const LOGIN = { user: 'app', password: 'Secret-1' };
 export const TOKEN = 'a-good-token';
 
-let certificate: Promise<{ key: string; cert: string }> | undefined;
+/** For all servers of a test file, trusted by this process as production code would trust it. */
+const certificates = createCertificates().then(({ authority, ...tls }) => {
+  trustAuthority(authority);
+  return tls;
+});
 
-/**
- * One certificate for all servers of a test file, trusted by this process as production code would trust it. Its name is
- * its own: jest runs several files in a process, and of two authorities of one name only the first is found.
- */
-function trustedCertificate(): Promise<{ key: string; cert: string }> {
-  certificate ??= generate([{ name: 'commonName', value: `SQL stand-in ${randomUUID()}` }], {
-    algorithm: 'sha256',
-    extensions: [
-      { name: 'basicConstraints', cA: true },
-      {
-        name: 'subjectAltName',
-        altNames: [
-          { type: 2, value: 'localhost' },
-          { type: 7, ip: '127.0.0.1' },
-        ],
-      },
-    ],
-  }).then(({ private: key, cert }) => {
-    tls.setDefaultCACertificates([...tls.getCACertificates('default'), cert]);
-    return { key, cert };
-  });
-  return certificate;
-}
-
-export async function startServer(options: Partial<SqlServerOptions> = {}): Promise<SqlServer> {
+export async function startServer(): Promise<SqlServer> {
   return startSqlServer({
-    tls: await trustedCertificate(),
+    tls: await certificates,
     logins: { [LOGIN.user]: LOGIN.password },
     acceptToken: (token) => token === TOKEN,
-    ...options,
   });
-}
-
-export interface Column {
-  readonly name: string;
-  readonly type: string;
 }
 
 export interface Answer {
   /** All rows of all result sets. */
   readonly rows: Record<string, unknown>[];
-  readonly columns: Column[];
-  readonly rowCount: number;
+  /** The types of the last result set's columns. */
+  readonly types: string[];
+  /** What PRINT said. */
   readonly infos: string[];
 }
 
@@ -61,29 +34,20 @@ export interface Parameter {
   readonly type: (typeof TYPES)[keyof typeof TYPES];
   readonly value: unknown;
   readonly length?: number;
-  readonly scale?: number;
 }
+
+export type ClientOptions = Partial<ConnectionConfiguration>;
 
 /** A tedious connection whose requests are awaited. */
 export class Client {
   private constructor(readonly connection: Connection) {}
 
-  static async open(
-    server: SqlServer,
-    options: Partial<ConnectionConfiguration> = {},
-    more: ConnectionConfiguration['options'] = {},
-  ): Promise<Client> {
+  static async open({ port }: SqlServer, { options, ...rest }: ClientOptions = {}): Promise<Client> {
     const connection = new Connection({
       server: 'localhost',
       authentication: { type: 'default', options: { userName: LOGIN.user, password: LOGIN.password } },
-      ...options,
-      options: {
-        port: server.port,
-        database: 'access',
-        encrypt: true,
-        trustServerCertificate: false,
-        ...more,
-      },
+      ...rest,
+      options: { port, database: 'access', encrypt: true, trustServerCertificate: false, ...options },
     });
     connection.on('error', () => undefined);
     await new Promise<void>((resolve, reject) =>
@@ -103,36 +67,28 @@ export class Client {
   /** As sp_executesql. */
   sql(sql: string, parameters: Record<string, Parameter> = {}): Promise<Answer> {
     return this.send(sql, (request) => {
-      for (const [name, { type, value, length, scale }] of Object.entries(parameters)) {
-        request.addParameter(name, type, value, {
-          ...(length && { length }),
-          ...(scale !== undefined && { scale }),
-        });
-      }
+      for (const [name, { type, value, length }] of Object.entries(parameters))
+        request.addParameter(name, type, value, { ...(length && { length }) });
       this.connection.execSql(request);
     });
   }
 
   private send(sql: string, start: (request: Request) => void): Promise<Answer> {
-    const rows: Record<string, unknown>[] = [];
-    const infos: string[] = [];
-    let columns: Column[] = [];
-    const onInfo = (info: { message: string }): void => void infos.push(info.message);
+    const answer: Answer = { rows: [], types: [], infos: [] };
+    const onInfo = (info: { message: string }): void => void answer.infos.push(info.message);
     this.connection.on('infoMessage', onInfo);
     return new Promise<Answer>((resolve, reject) => {
-      const request = new Request(sql, (error, rowCount) => {
+      const request = new Request(sql, (error) => {
         this.connection.off('infoMessage', onInfo);
         if (error) reject(error);
-        else resolve({ rows, columns, rowCount: rowCount ?? 0, infos });
+        else resolve(answer);
       });
       request.on('columnMetadata', (metadata) => {
-        columns = (metadata as { colName: string; type: { name: string } }[]).map(({ colName, type }) => ({
-          name: colName,
-          type: type.name,
-        }));
+        const columns = metadata as { type: { name: string } }[];
+        answer.types.splice(0, Infinity, ...columns.map(({ type }) => type.name));
       });
       request.on('row', (row: { metadata: { colName: string }; value: unknown }[]) => {
-        rows.push(Object.fromEntries(row.map(({ metadata, value }) => [metadata.colName, value])));
+        answer.rows.push(Object.fromEntries(row.map(({ metadata, value }) => [metadata.colName, value])));
       });
       start(request);
     });

@@ -138,13 +138,10 @@ export function newGuid(): string {
   return `00000000-0000-4000-8000-${String(++guids).padStart(12, '0')}`;
 }
 
-/**
- * If a part fails to start, those that did are closed.
- * @param ignoreLockHints the stand-in ignores UPDLOCK and its like: the product must not rest on them
- */
-export async function startTestEnvironment({ ignoreLockHints = false } = {}) {
+/** If a part fails to start, those that did are closed. */
+export async function startTestEnvironment() {
   await using started = new AsyncDisposableStack();
-  const servers = await startServers(started, ignoreLockHints);
+  const servers = await startServers(started);
   const { standIn, email, identity, environment } = servers;
   const settings = readSettings(environment);
   // @azure/identity reads its environment from the process.
@@ -196,7 +193,7 @@ export async function startTestEnvironment({ ignoreLockHints = false } = {}) {
 /** The developer's tokens are not the stand-in's to judge. */
 const developerSignIn = realServer && usesDeveloperSignIn(process.env);
 
-async function startServers(started: AsyncDisposableStack, ignoreLockHints: boolean) {
+async function startServers(started: AsyncDisposableStack) {
   const close = (server: { close(): Promise<unknown> }) => server.close() as Promise<void>;
   const { authority, ...tls } = await createCertificates();
   trustAuthority(authority);
@@ -207,7 +204,7 @@ async function startServers(started: AsyncDisposableStack, ignoreLockHints: bool
     await startEmailService({ tls, acceptToken: accept('communication.azure.com') }),
     close,
   );
-  const sql = { tls, database: 'access', ignoreLockHints, acceptToken: accept('database.windows.net') };
+  const sql = { tls, database: 'access', acceptToken: accept('database.windows.net') };
   /** Absent on a real server. */
   const standIn = realServer ? undefined : started.adopt(await startSqlServer(sql), close);
   /** The app's settings as environment variables. */

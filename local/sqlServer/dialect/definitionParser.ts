@@ -1,6 +1,5 @@
 import type { Column, Constraint, Index } from '../engine/catalogue';
 import type { Definitions } from '../engine/ddl';
-import { sqlError } from '../errors';
 import { QueryParser } from './queryParser';
 
 /** A change of the catalogue; `temporary`: only of temporary tables. */
@@ -29,7 +28,6 @@ export class DefinitionParser extends QueryParser {
     if (this.accept('ALTER')) return this.alter();
     if (this.accept('GRANT')) return this.permission(true);
     if (this.accept('REVOKE')) return this.permission(false);
-    if (this.acceptOneOf('EXEC', 'EXECUTE') !== undefined) return this.property();
     this.fail();
   }
 
@@ -47,7 +45,6 @@ export class DefinitionParser extends QueryParser {
   private createUser(): Definition {
     const name = this.identifier();
     if (this.accept('WITHOUT', 'LOGIN')) return lasting((ddl) => ddl.createPrincipal(name, 'S'));
-    if (this.accept('FROM', 'EXTERNAL', 'PROVIDER')) return lasting((ddl) => ddl.createPrincipal(name, 'E'));
     this.expect('WITH', 'SID', '=');
     const sid = this.token('binary');
     this.expect(',', 'TYPE', '=', 'E');
@@ -77,12 +74,13 @@ export class DefinitionParser extends QueryParser {
   }
 
   private createView(orAlter: boolean): Definition {
-    if (this.tokens.find(({ value }) => value !== ';')?.start !== this.statementStart) throw sqlError(111);
+    if (this.tokens.find(({ value }) => value !== ';')?.start !== this.statementStart)
+      throw this.refusal('CREATE VIEW beside other statements');
     const name = this.objectName();
     this.expect('AS');
     const query = this.textOf(() => this.query());
     while (this.accept(';'));
-    if (this.peek().kind !== 'end') throw sqlError(111);
+    if (this.peek().kind !== 'end') throw this.refusal('CREATE VIEW beside other statements');
     return lasting((ddl) => ddl.createView(name, query, this.sql, orAlter));
   }
 
@@ -211,20 +209,5 @@ export class DefinitionParser extends QueryParser {
     this.expect(grant ? 'TO' : 'FROM');
     const names = this.list(() => this.identifier());
     return lasting((ddl) => names.forEach((name) => ddl.changePermissions(name, permissions, on, grant)));
-  }
-
-  /** Extended properties of the database, by literals. */
-  private property(): Definition {
-    const procedure = this.objectName().name.toLowerCase();
-    if (!/^sp_(add|drop)extendedproperty$/.test(procedure)) throw this.refusal(`the procedure ${procedure}`);
-    const [name, value] = this.list(() => {
-      if (this.peek().kind === 'variable') {
-        this.next();
-        this.expect('=');
-      }
-      return this.token('string');
-    });
-    if (name === undefined) this.fail();
-    return lasting((ddl) => (value === undefined ? ddl.dropProperty(name) : ddl.addProperty(name, value)));
   }
 }

@@ -1,4 +1,4 @@
-import { sqlError } from '../errors';
+import { notServed, sqlError } from '../errors';
 import { BIGINT, INT, isString, NULL_TYPE, nvarchar, varchar, type SqlType } from '../sqlTypes';
 import { aggregate, datePart, isAggregate, isDateFunction, scalar, sessionValue } from './functions';
 import {
@@ -166,7 +166,7 @@ export abstract class ExpressionParser extends TokenReader {
       case 'number': {
         const number = BigInt(this.next().value);
         const type = number <= 2147483647n ? INT : BIGINT;
-        return Object.assign(() => literal(number, type), { position: Number(number) });
+        return () => literal(number, type);
       }
       case 'variable':
         return this.variable(this.next().value);
@@ -251,7 +251,7 @@ export abstract class ExpressionParser extends TokenReader {
     if (!isAggregate(name)) return expression((scope) => scalar(name, values(scope)));
     this.aggregated = true;
     return expression((scope) => {
-      if (scope.inAggregate) throw sqlError(130);
+      if (scope.inAggregate) throw notServed('an aggregate of an aggregate');
       scope.inAggregate = true;
       const emitted = values(scope);
       scope.inAggregate = false;

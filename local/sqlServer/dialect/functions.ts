@@ -1,5 +1,5 @@
 import { systemViews } from '../engine/systemViews';
-import { notServed, sqlError } from '../errors';
+import { notServed } from '../errors';
 import * as types from '../sqlTypes';
 import { DATETIME, datetime2, INT, isDate, isString, nvarchar, SYSNAME, type SqlType } from '../sqlTypes';
 import { compare, convertTo, sortable, unify } from './operators';
@@ -93,7 +93,7 @@ const SCALARS: Readonly<Record<string, (...args: Emitted[]) => Emitted>> = {
 export function scalar(name: string, args: readonly Emitted[]): Emitted {
   const emit = Object.hasOwn(SCALARS, name) ? SCALARS[name] : undefined;
   if (emit === undefined) throw notServed(`the function ${name}`);
-  if (args.length < emit.length) throw sqlError(174, name.toLowerCase());
+  if (args.length < emit.length) throw notServed(`${name} with ${args.length} arguments`);
   return emit(...args);
 }
 

@@ -1,5 +1,5 @@
 import { convert } from '../engine/convert';
-import { notServed, sqlError } from '../errors';
+import { notServed } from '../errors';
 import {
   BOOLEAN,
   commonType,
@@ -19,13 +19,13 @@ export const condition = (sql: string): Emitted => ({ sql, type: BOOLEAN });
 
 export function predicate(expr: Expr, scope: Scope): string {
   const { sql, type } = expr(scope);
-  if (type.name !== 'boolean') throw sqlError(4145);
+  if (type.name !== 'boolean') throw notServed(`${sql} as a condition`);
   return sql;
 }
 
 export function value(expr: Expr, scope: Scope): Emitted {
   const emitted = expr(scope);
-  if (emitted.type.name === 'boolean') throw sqlError(102, emitted.sql);
+  if (emitted.type.name === 'boolean') throw notServed(`the condition ${emitted.sql} as a value`);
   return emitted;
 }
 
@@ -46,7 +46,8 @@ export function compare(op: string, left: Emitted, right: Emitted): string {
   const [l, r] = harmonise(left, right);
   if (!isString(l.type) || !isString(r.type)) return `(${l.sql} ${op} ${r.sql})`;
   const conflict = l.collation && r.collation && l.collation !== r.collation;
-  if (conflict && l.explicitCollation === r.explicitCollation) throw sqlError(468, op);
+  if (conflict && l.explicitCollation === r.explicitCollation)
+    throw notServed(`the comparison ${op} of different collations`);
   const collation = (r.explicitCollation ? r.collation : l.collation) ?? r.collation ?? 'NOCASE';
   return `(${sortable({ ...l, collation })} ${op} ${r.sql})`;
 }
@@ -62,7 +63,7 @@ export function arithmetic(op: string, left: Emitted, right: Emitted): Emitted {
   if (isDate(left.type) || isDate(right.type)) throw notServed(`the operator ${op} on dates`);
   const type = commonType(left.type, right.type);
   if (isString(type)) {
-    if (op !== '+') throw sqlError(402, left.type.name, right.type.name, op);
+    if (op !== '+') throw notServed(`the operator ${op} on text`);
     const [l = 0, r = 0] = [left.type.length, right.type.length];
     const length = Math.min(l, r) < 0 ? -1 : Math.min(l + r, isUnicode(type) ? 4000 : 8000);
     return { sql: `(${left.sql} || ${right.sql})`, type: { name: type.name, length } };

@@ -20,9 +20,6 @@ interface Select {
 }
 type Into = NonNullable<Parameters<QueryReading>[1]>['into'];
 
-/** Not reserved, but they end the place where an alias may stand. */
-const NOT_ALIAS = new Set(['APPLY']);
-
 export const tableSql = (name: string, readFrom: ReadFrom = 'main'): string =>
   `${name.startsWith('#') ? 'temp' : readFrom}.${quote(name)}`;
 
@@ -37,8 +34,8 @@ export function tableSource(table: Table, alias: string | undefined): ScopeSourc
 
 /** A query as a source: its columns under their names. */
 function derived(query: EmittedQuery, alias: string, scope: Scope): string {
-  const columns = query.columns.map(({ type, collation, name }, i): NamedColumn => {
-    if (name === '') throw sqlError(8155, i + 1, alias);
+  const columns = query.columns.map(({ type, collation, name }): NamedColumn => {
+    if (name === '') throw notServed(`a column without a name in ${alias}`);
     return { type, ...(collation && { collation }), name, sql: `${quote(alias)}.${quote(name)}` };
   });
   scope.sources.push({ alias, columns });
@@ -49,28 +46,21 @@ const listOf = (columns: readonly NamedColumn[]): string =>
   columns.map(({ sql, name }) => `${sql} AS ${quote(name)}`).join(', ');
 
 /** Views are expanded in place: a table that has changed since shows as the error it is. */
-function expandView(name: string, definition: string, emission: Emission, readFrom: ReadFrom): EmittedQuery {
-  const outer = emission.readFrom;
-  emission.readFrom = readFrom;
+function expandView(name: string, definition: string, emission: Emission): EmittedQuery {
   try {
     return parseQuery(definition)({ emission });
   } catch (error) {
     if (error instanceof SqlError) error.next = sqlError(4413, name);
     throw error;
-  } finally {
-    emission.readFrom = outer;
   }
 }
 
-/** ORDER BY knows the select list's names and positions as well. */
+/** ORDER BY knows the select list's names as well, and SQLite its positions. */
 function orderItems(orderBy: readonly OrderItem[], items: readonly NamedColumn[], scope: Scope): string {
   if (orderBy.length === 0) return '';
   const keys = orderBy.map(({ expr, descending }) => {
     const [name, ...more] = expr.column ?? [];
-    const item =
-      expr.position === undefined
-        ? more.length === 0 && items.find((one) => one.name.toLowerCase() === name?.toLowerCase())
-        : items[expr.position - 1];
+    const item = more.length === 0 && items.find((one) => one.name.toLowerCase() === name?.toLowerCase());
     return item ? sortable(item) + (descending ? ' DESC' : '') : orderBySql([{ expr, descending }], scope);
   });
   return ` ORDER BY ${keys.join(', ')}`;
@@ -81,8 +71,6 @@ const limit = (top: Expr | undefined, emission: Emission): string =>
 
 /** Reads queries. */
 export class QueryParser extends ExpressionParser {
-  /** How many tables were read with a hint that asks for locks that are held. */
-  protected lockHints = 0;
   /** The common table expressions that the statement has named so far, by lower-case name. */
   private named = new Map<string, QueryReading>();
 
@@ -90,13 +78,14 @@ export class QueryParser extends ExpressionParser {
   protected commonTables(): void {
     this.named = new Map();
     if (!this.is('WITH')) return;
-    if (![undefined, ';', 'BEGIN'].includes(this.tokens[this.at - 1]?.value)) throw sqlError(319);
+    if (![undefined, ';', 'BEGIN'].includes(this.tokens[this.at - 1]?.value))
+      throw this.refusal('WITH after a statement without a semicolon');
     this.expect('WITH');
     this.list(() => {
       const name = this.identifier();
       this.expect('AS');
       const query = this.parenthesised(() => this.query());
-      if (this.named.has(name.toLowerCase())) throw sqlError(239, name);
+      if (this.named.has(name.toLowerCase())) throw this.refusal(`two steps named ${name}`);
       this.named.set(name.toLowerCase(), query);
     });
   }
@@ -109,7 +98,8 @@ export class QueryParser extends ExpressionParser {
     const orderBy = this.accept('ORDER', 'BY') ? this.orderItems() : [];
     this.aggregated = outer;
     return ({ emission, parent }, { top = false, into } = {}) => {
-      if (!top && orderBy.length > 0 && body.top === undefined) throw sqlError(1033);
+      if (!top && orderBy.length > 0 && body.top === undefined)
+        throw notServed('ORDER BY in a view or subquery without TOP');
       const { sql, columns } = body.emit(new Scope(emission, parent), orderBy, into);
       return { sql: sql + limit(body.top, emission), columns };
     };
@@ -120,7 +110,8 @@ export class QueryParser extends ExpressionParser {
     const emit: Select['emit'] = (scope, orderBy, into) => {
       const branch = (side: Select) => side.emit(new Scope(scope.emission, scope.parent), [], into);
       const [first, second] = [branch(left), branch(right)];
-      if (first.columns.length !== second.columns.length) throw sqlError(205);
+      if (first.columns.length !== second.columns.length)
+        throw notServed('UNION of queries with different numbers of columns');
       const columns = first.columns.map((column, i) => ({
         ...column,
         sql: quote(column.name),
@@ -186,9 +177,8 @@ export class QueryParser extends ExpressionParser {
   }
 
   private alias(): string | undefined {
-    if (this.accept('AS')) return this.peek().kind === 'string' ? this.next().value : this.identifier();
-    const { kind, value: word } = this.peek();
-    return this.isName() && !(kind === 'word' && NOT_ALIAS.has(word)) ? this.identifier() : undefined;
+    if (this.accept('AS')) return this.identifier();
+    return this.isName() ? this.identifier() : undefined;
   }
 
   // --- sources ------------------------------------------------------------------------------------------------------
@@ -212,17 +202,18 @@ export class QueryParser extends ExpressionParser {
       return (scope) => derived(query(scope), alias, scope);
     }
     if (this.accept('OPENJSON')) return this.openJson();
-    const { name, alias, locks } = this.tableReference();
+    const { name, alias } = this.tableReference();
     const common = name.schema === undefined && this.named.get(name.name.toLowerCase());
     if (common) return (scope) => derived(common({ emission: scope.emission }), alias, scope);
-    return (scope) => this.object(name, alias, locks, scope);
+    return (scope) => this.object(name, alias, scope);
   }
 
-  protected tableReference(): { readonly name: Name; readonly alias: string; readonly locks: boolean } {
+  protected tableReference(): { readonly name: Name; readonly alias: string } {
     const name = this.objectName();
-    const early = this.hints();
+    this.hints();
     const alias = this.alias() ?? name.name;
-    return { name, alias, locks: this.hints() || early };
+    this.hints();
+    return { name, alias };
   }
 
   private openJson(): Source {
@@ -246,24 +237,19 @@ export class QueryParser extends ExpressionParser {
     };
   }
 
-  /** Whether a table hint asks for locks that are held. */
-  protected hints(): boolean {
-    if (!this.accept('WITH')) return false;
-    const hints = this.parenthesised(() =>
+  /** Table hints, which change nothing here. */
+  protected hints(): void {
+    if (!this.accept('WITH')) return;
+    this.parenthesised(() =>
       this.list(() => {
         const hint = this.acceptOneOf('INDEX', 'UPDLOCK', 'HOLDLOCK') ?? this.fail();
         if (hint === 'INDEX') this.parenthesised(() => this.next());
-        return hint;
       }),
     );
-    const locking = hints.some((hint) => hint !== 'INDEX');
-    if (locking) this.lockHints++;
-    return locking;
   }
 
-  private object({ schema, name }: Name, alias: string, locks: boolean, scope: Scope): string {
+  private object({ schema, name }: Name, alias: string, scope: Scope): string {
     const { emission } = scope;
-    const { catalogue, ignoreLockHints } = emission.context;
     if (schema?.toLowerCase() === 'sys') {
       const key = `sys.${name.toLowerCase()}`;
       const view = systemViews.get(key);
@@ -271,13 +257,12 @@ export class QueryParser extends ExpressionParser {
       const columns = view.columns.map(([column, type]) => ({ name: column, type, sql: quote(column) }));
       return derived({ sql: view.sql, columns }, alias, scope);
     }
-    const object = catalogue.object({ schema, name });
+    const object = emission.context.catalogue.object({ schema, name });
     if (object === undefined) throw invalidObject({ schema, name });
-    const readFrom = locks && !ignoreLockHints ? 'main' : emission.readFrom;
     if (object.kind === 'view')
-      return derived(expandView(object.name, object.definition, emission, readFrom), alias, scope);
+      return derived(expandView(object.name, object.definition, emission), alias, scope);
     scope.sources.push(tableSource(object, alias));
-    return `${tableSql(object.name, readFrom)} AS ${quote(alias)}`;
+    return `${tableSql(object.name, emission.readFrom)} AS ${quote(alias)}`;
   }
 }
 

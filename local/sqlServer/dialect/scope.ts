@@ -1,5 +1,5 @@
 import { invalidColumn, type Catalogue } from '../engine/catalogue';
-import { sqlError } from '../errors';
+import { notServed, sqlError } from '../errors';
 import type { SqlType, SqlValue } from '../sqlTypes';
 
 /** The last part of an object's name; `schema` only where written. A temporary table's name begins with #. */
@@ -45,7 +45,6 @@ export interface CompileContext {
    * taken when it began.
    */
   readonly waited: boolean;
-  readonly ignoreLockHints: boolean;
 }
 
 /** Where the tables of a statement are read: see Connection.beginWithSnapshot. */
@@ -55,7 +54,7 @@ export type ReadFrom = 'main' | 'snapshot';
 export class Emission {
   /** What is bound at execution, without the `$`, in the order of first use. */
   readonly bindings = new Set<string>();
-  readFrom: ReadFrom;
+  readonly readFrom: ReadFrom;
 
   constructor(readonly context: CompileContext) {
     this.readFrom = context.waited ? 'snapshot' : 'main';
@@ -79,7 +78,7 @@ export class Scope {
     readonly parent?: Scope | undefined,
   ) {}
 
-  /** Throws SqlError 207, 209, 4104, 8120. */
+  /** Throws SqlError 207, 4104, 40514. */
   resolve(parts: readonly string[]): NamedColumn {
     const name = parts.at(-1) ?? '';
     const qualifier = parts.at(-2)?.toLowerCase();
@@ -89,26 +88,20 @@ export class Scope {
     const [found, second] = sources
       .flatMap(({ columns }) => columns)
       .filter((column) => column.name.toLowerCase() === name.toLowerCase());
-    if (second !== undefined) throw sqlError(209, name);
+    if (second !== undefined) throw notServed(`the ambiguous column ${name}`);
     if (found === undefined) {
       if (qualifier !== undefined && sources.length > 0) throw invalidColumn(name);
       if (this.parent !== undefined) return this.parent.resolve(parts);
       throw qualifier === undefined ? invalidColumn(name) : sqlError(4104, parts.join('.'));
     }
     if (this.groupKeys !== undefined && !this.inAggregate && !this.groupKeys.has(found.sql))
-      throw sqlError(8120, parts.join('.'));
+      throw notServed(`${parts.join('.')} outside GROUP BY and aggregates`);
     return found;
   }
 }
 
-/**
- * An expression as it was read: it gives its SQL once the names around it are known. `column`: the parts of a mere
- * column's name; `position`: a mere number's value.
- */
-export type Expr = ((scope: Scope) => Emitted) & {
-  readonly column?: readonly string[];
-  readonly position?: number;
-};
+/** An expression: it gives its SQL once the names around it are known. `column`: the parts of a mere column's name. */
+export type Expr = ((scope: Scope) => Emitted) & { readonly column?: readonly string[] };
 
 export const quote = (name: string): string => `"${name.replaceAll('"', '""')}"`;
 export const quoteText = (text: string): string => `'${text.replaceAll("'", "''")}'`;

@@ -33,7 +33,7 @@ export type Statement = StatementBody & {
   readonly text: string;
 };
 
-/** A batch's statements. Throws SqlError: 102 and 105 where the text is surely wrong, else 40514 quoting the statement. */
+/** A batch's statements. Throws SqlError: 102 where the text is surely wrong, else 40514 quoting the statement. */
 export const parseBatch = remembering((sql): Statement[] => new StatementParser(sql).batch());
 
 class StatementParser extends WriteParser {
@@ -61,9 +61,7 @@ class StatementParser extends WriteParser {
   private statementBody(): StatementBody {
     this.commonTables();
     if (this.is('SELECT')) {
-      const seen = this.lockHints;
       const query = this.query();
-      if (this.lockHints > seen) throw this.refusal('lock hints in a statement that writes nothing');
       return { kind: 'select', compile: compiling((emission) => query({ emission }, { top: true })) };
     }
     if (this.accept('INSERT')) return { kind: 'insert', compile: this.insert() };
@@ -116,8 +114,7 @@ class StatementParser extends WriteParser {
       return { kind: 'option', name: 'ISOLATION', value: 'READ COMMITTED' };
     }
     const name = this.list(() => this.token('word')).join();
-    const sign = this.accept('-') ? '-' : '';
     const value = this.peek().kind === 'number' ? this.token('number') : this.token('word');
-    return { kind: 'option', name, value: sign + value };
+    return { kind: 'option', name, value };
   }
 }

@@ -22,7 +22,7 @@ const PATTERNS: readonly (readonly [kind: TokenKind, pattern: string])[] = [
   ['binary', String.raw`0x[0-9a-f]*`],
   ['number', String.raw`\d+`],
   ['word', String.raw`[\p{L}_#][\p{L}\p{N}_@#$]*`],
-  ['symbol', String.raw`<>|<=|>=|!=|\+=|-=|::|[-+*/%=<>(),.;]`],
+  ['symbol', String.raw`<>|<=|>=|\+=|-=|::|[-+*/%=<>(),.;]`],
 ];
 const KINDS = PATTERNS.map(([kind]) => kind);
 const SPACE = String.raw`\s+|--[^\n]*|/\*[^]*?\*/`;
@@ -37,20 +37,16 @@ const VALUES: Readonly<Partial<Record<TokenKind, (text: string) => string>>> = {
   variable: (text) => text.toLowerCase(),
   binary: (text) => text.slice(2),
   word: (text) => text.toUpperCase(),
-  symbol: (text) => (text === '!=' ? '<>' : text),
 };
 
-/** Splits T-SQL into tokens, the last of kind `end`. Throws SqlError 102 or 105. */
+/** Splits T-SQL into tokens, the last of kind `end`. Throws SqlError 102. */
 function tokenize(sql: string): Token[] {
   const tokens: Token[] = [];
   let start = 0;
   while (start < sql.length) {
     PATTERN.lastIndex = start;
     const match = PATTERN.exec(sql);
-    if (match === null) {
-      const unclosed = /^N?'/i.test(sql.slice(start, start + 2));
-      throw unclosed ? sqlError(105, sql.slice(start + 1)) : sqlError(102, sql.charAt(start));
-    }
+    if (match === null) throw sqlError(102, sql.slice(start, start + 20));
     const [text] = match;
     const end = start + text.length;
     // Each kind is a group, in order.

@@ -12,12 +12,12 @@ function requireColumn(table: Table, name: string): Column {
   return column;
 }
 
-/** The columns that an INSERT fills. Throws SqlError 207, 515, 544. */
+/** The columns that an INSERT fills. Throws SqlError 207, 515, 40514. */
 function filledColumns(table: Table, names: readonly string[] | undefined): readonly Column[] {
   const columns = names
     ? names.map((column) => requireColumn(table, column))
     : table.columns.filter(({ identity }) => !identity);
-  if (columns.some(({ identity }) => identity)) throw sqlError(544, table.name);
+  if (columns.some(({ identity }) => identity)) throw notServed('a value for an identity column');
   for (const column of table.columns.filter((one) => !columns.includes(one) && !one.identity)) {
     if (column.default) throw notServed(`a default value (${column.name})`);
     if (!column.nullable) throw sqlError(515, column.name, table.name, 'INSERT');
@@ -51,15 +51,15 @@ export class WriteParser extends DefinitionParser {
         const column = columns[i];
         return column ? into(table, column, emitted) : emitted;
       };
-      const requireCount = (count: number, fewer: number, more: number): void => {
-        if (count !== columns.length) throw sqlError(count < columns.length ? fewer : more);
+      const requireCount = (count: number): void => {
+        if (count !== columns.length) throw notServed(`${count} values for ${columns.length} columns`);
       };
       const tuples = rows?.map((cells) => {
-        requireCount(cells.length, 109, 110);
+        requireCount(cells.length);
         return `(${cells.map((cell, i) => convert(value(cell, new Scope(emission)), i).sql).join(', ')})`;
       });
       const selected = query?.({ emission }, { top: true, into: convert });
-      if (selected) requireCount(selected.columns.length, 120, 121);
+      if (selected) requireCount(selected.columns.length);
       const list = columns.map((column) => quote(column.name)).join(', ');
       const source = selected?.sql ?? `VALUES ${tuples?.join(', ') ?? ''}`;
       return { sql: `INSERT INTO ${tableSql(table.name)} (${list}) ${source}`, columns: [], target: table };
@@ -95,7 +95,7 @@ export class WriteParser extends DefinitionParser {
       scope.sources.push(tableSource(table, known));
       const changes = set.map(({ column: columnName, expr }) => {
         const column = requireColumn(table, columnName);
-        if (column.identity) throw sqlError(8102, column.name);
+        if (column.identity) throw notServed('an UPDATE of an identity column');
         return `${quote(column.name)} = ${assignTo(value(expr, scope), column.type).sql}`;
       });
       const setting = changes.length === 0 ? '' : ` SET ${changes.join(', ')}`;

@@ -63,20 +63,13 @@ export interface Principal {
   readonly permissions: readonly { readonly permission: string; readonly on: string | undefined }[];
 }
 
-/** An extended property of the database. */
-export interface Property {
-  readonly kind: 'property';
-  readonly name: string;
-  readonly value: string;
-}
-
-export type Entry = Table | View | Principal | Property;
+export type Entry = Table | View | Principal;
 export type Stored<T extends Entry = Entry> = T & { readonly id: number };
 
 /** Ids of constraints follow their table's id: room for this many per table. */
 export const IDS_PER_OBJECT = 1000;
 
-/** Tables and views share their names; principals and properties have theirs for themselves. */
+/** Tables and views share their names; principals have theirs for themselves. */
 const keyOf = (kind: Entry['kind'], name: string): string =>
   `${kind === 'view' ? 'table' : kind} ${name.toLowerCase()}`;
 

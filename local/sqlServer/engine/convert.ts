@@ -32,7 +32,7 @@ function swapGroups(bytes: Buffer): Buffer {
   return bytes;
 }
 
-/** CAST and implicit conversions. Throws SqlError 241, 245, 248, 529, 8114, 8115, 8169. */
+/** CAST and implicit conversions. Throws SqlError 241, 245, 8114, 8115, 8169, 40514. */
 export function convert(value: SqlValue, from: SqlType, to: SqlType): SqlValue {
   if (value === null) return null;
   if (isString(to) && isDate(from)) throw notServed('the conversion of dates to text');
@@ -48,9 +48,8 @@ export function convert(value: SqlValue, from: SqlType, to: SqlType): SqlValue {
     if (guid === undefined) throw sqlError(8169);
     return guid.toUpperCase();
   }
-  if (to.name === 'varbinary' && from.name === 'uniqueidentifier') return guidToBytes(String(value));
   if (from.name === to.name) return value;
-  throw sqlError(529, from.name, to.name);
+  throw notServed(`the conversion of ${from.name} to ${to.name}`);
 }
 
 function fit(text: string, to: SqlType): string {
@@ -61,7 +60,6 @@ function fit(text: string, to: SqlType): string {
 
 function toInteger(value: SqlValue, from: SqlType, to: SqlType): bigint {
   const text = String(value).trim();
-  if (to.name === 'bit' && /^(true|false)$/i.test(text)) return text.toLowerCase() === 'true' ? 1n : 0n;
   if (!/^([-+]?\d+)?$/.test(text))
     throw to.name === 'bigint'
       ? sqlError(8114, from.name, to.name)
@@ -71,5 +69,5 @@ function toInteger(value: SqlValue, from: SqlType, to: SqlType): bigint {
   const bits = BITS[to.name];
   const fits = bits === undefined ? BigInt.asUintN(8, integer) : BigInt.asIntN(bits, integer);
   if (fits === integer) return integer;
-  throw isString(from) ? sqlError(248, from.name, text) : sqlError(8115, to.name);
+  throw sqlError(8115, to.name);
 }

@@ -1,4 +1,4 @@
-import { sqlError } from '../errors';
+import { notServed, sqlError } from '../errors';
 import type { SqlType } from '../sqlTypes';
 
 /** Dates are canonical text, 'YYYY-MM-DD HH:MM:SS.fffffff' (UTC); a DATE has midnight. They order as text. */
@@ -19,12 +19,12 @@ export function parseMoment(text: string): Moment {
   return { days, ticks: (ms - days * MS_PER_DAY) * 10_000 + Number(text.slice(20)) };
 }
 
-/** Throws SqlError 517 outside the years 1 to 9999. */
+/** Throws SqlError 40514 outside the years 1 to 9999. */
 export function formatMoment({ days, ticks }: Moment): string {
   const seconds = Math.floor(ticks / TICKS_PER_SECOND);
   const date = new Date(days * MS_PER_DAY + seconds * 1000);
   const year = date.getUTCFullYear();
-  if (!(year >= 1 && year <= 9999)) throw sqlError(517);
+  if (!(year >= 1 && year <= 9999)) throw notServed('dates outside the years 1 to 9999');
   const fraction = String(ticks - seconds * TICKS_PER_SECOND).padStart(7, '0');
   return `${date.toISOString().slice(0, 19).replace('T', ' ')}.${fraction}`;
 }

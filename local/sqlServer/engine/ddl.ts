@@ -3,7 +3,7 @@ import { parseExpression, parseQuery, tableSql } from '../dialect/queryParser';
 import { quote, type CompileContext, type Name } from '../dialect/scope';
 import { notServed, sqlError } from '../errors';
 import { isInteger, isString } from '../sqlTypes';
-import { findColumn, integerKey, isNamed } from './catalogue';
+import { findColumn, integerKey, invalidColumn, isNamed } from './catalogue';
 import type { Catalogue, Column, Constraint, Index, Principal, Stored, Table } from './catalogue';
 import type { Connection } from './connection';
 import { isSqliteError } from './sqliteErrors';
@@ -19,7 +19,7 @@ export class Definitions {
     this.catalogue = connection.catalogue;
   }
 
-  // --- principals and properties ------------------------------------------------------------------------------------
+  // --- principals ----------------------------------------------------------------------------------------------------
 
   createPrincipal(name: string, type: Principal['type'], sid?: string): void {
     if (this.catalogue.find('principal', name)) throw sqlError(15023, name);
@@ -55,17 +55,6 @@ export class Definitions {
     const others = principal.permissions.filter((one) => one.on !== on || !concerned(one.permission));
     const granted = grant ? permissions.map((permission) => ({ permission, on })) : [];
     this.catalogue.replace({ ...principal, permissions: [...others, ...granted] });
-  }
-
-  addProperty(name: string, value: string): void {
-    if (this.catalogue.find('property', name)) throw sqlError(15233, name);
-    this.catalogue.add({ kind: 'property', name, value });
-  }
-
-  dropProperty(name: string): void {
-    const found = this.catalogue.find('property', name);
-    if (found === undefined) throw sqlError(15217, name);
-    this.catalogue.remove(found);
   }
 
   // --- tables -------------------------------------------------------------------------------------------------------
@@ -119,11 +108,11 @@ export class Definitions {
     const altered = { ...table, columns: [...table.columns, ...columns], constraints };
     const sql = tableSql(table.name);
     for (const column of columns) {
-      if (findColumn(table, column.name)) throw sqlError(2705, column.name, table.name);
+      if (findColumn(table, column.name)) throw notServed(`a second column ${column.name}`);
       sqlite.exec(`ALTER TABLE ${sql} ADD COLUMN ${quote(column.name)} ${storage(column)}`);
       if (column.nullable) continue;
       if (!column.default && sqlite.prepare(`SELECT 1 FROM ${sql} LIMIT 1`).get())
-        throw sqlError(4901, column.name, table.name);
+        throw notServed(`adding the NOT NULL column ${column.name} to rows without a default`);
       const text = column.default?.text ?? 'NULL';
       const value = compileValue(parseExpression(text), () => column.type)(this.context);
       if (value.bindings.length > 0) throw notServed('adding a column with a value of the session', text);
@@ -147,8 +136,7 @@ export class Definitions {
     let table = this.catalogue.table(name);
     for (const one of names) {
       const altered = what === 'column' ? this.dropColumn(table, one) : this.dropConstraint(table, one);
-      if (!altered && !ifExists)
-        throw what === 'column' ? sqlError(4924, one, table.name) : sqlError(3728, one);
+      if (!altered && !ifExists) throw notServed(`dropping the ${what} ${one}, which ${table.name} lacks`);
       table = altered ?? table;
     }
     this.catalogue.replace(table);
@@ -159,7 +147,7 @@ export class Definitions {
     if (column === undefined) return undefined;
     const mentions = (part: object): boolean => new RegExp(`\\b${name}\\b`, 'i').test(JSON.stringify(part));
     const dependent = [...table.constraints, ...table.indexes].find(mentions) ?? column.default;
-    if (dependent !== undefined) throw sqlError(5074, dependent.name, name);
+    if (dependent !== undefined) throw notServed(`dropping ${name}, which ${dependent.name} uses`);
     const columns = table.columns.filter((candidate) => candidate !== column);
     // Checks of its length would keep SQLite from dropping it.
     const plain = { ...column, type: isString(column.type) ? { ...column.type, length: -1 } : column.type };
@@ -207,11 +195,12 @@ export class Definitions {
 
   createIndex(tableName: Name, index: Index): void {
     const table = this.catalogue.table(tableName);
-    if (table.indexes.some(isNamed(index.name))) throw sqlError(1913, index.name, table.name);
+    if (table.indexes.some(isNamed(index.name)))
+      throw notServed(`a second index ${index.name} of ${table.name}`);
     const unknown = [...index.columns.map(({ name }) => name), ...index.include].find(
       (name) => findColumn(table, name) === undefined,
     );
-    if (unknown !== undefined) throw sqlError(1911, unknown);
+    if (unknown !== undefined) throw invalidColumn(unknown);
     try {
       this.index(table, index);
     } catch (error) {
@@ -236,7 +225,7 @@ export class Definitions {
     const query = parseQuery(definition);
     const compiled = compiling((emission) => query({ emission }))({ ...this.context, variables: new Map() });
     const columns = compiled.columns.map((column): Column => {
-      if (column.name === '') throw sqlError(4511, name.name);
+      if (column.name === '') throw notServed('a column without a name in a view');
       return { ...column, collation: 'NOCASE', nullable: true, identity: false };
     });
     const view = { kind: 'view', name: existing?.name ?? name.name, columns, definition, module } as const;
@@ -252,7 +241,7 @@ export class Definitions {
     if (found.kind === 'table') {
       const refers = (one: Constraint): boolean => one.kind === 'foreign' && isNamed(one.table)(found);
       if (this.catalogue.tables().some((one) => one.id !== found.id && one.constraints.some(refers)))
-        throw sqlError(3726, found.name);
+        throw notServed(`dropping ${found.name}, to which a foreign key refers`);
       this.connection.exec(`DROP TABLE ${tableSql(found.name)}`);
     }
     this.catalogue.remove(found);

@@ -1,7 +1,7 @@
 import { hash, randomUUID } from 'node:crypto';
 import type { DatabaseSync, SQLOutputValue } from 'node:sqlite';
 import { parseType } from '../dialect/tokenReader';
-import { sqlError } from '../errors';
+import { notServed, sqlError } from '../errors';
 import { NULL_TYPE, type SqlType, type SqlValue } from '../sqlTypes';
 import { convert } from './convert';
 import { dateAdd, dateDiff } from './dates';
@@ -18,7 +18,7 @@ const strict =
 
 function diff(part: Value, from: Value, to: Value): bigint {
   const result = dateDiff(String(part), String(from), String(to));
-  if (Math.abs(result) > 2147483647) throw sqlError(535);
+  if (Math.abs(result) > 2147483647) throw notServed('DATEDIFF beyond 32 bits');
   return BigInt(result);
 }
 

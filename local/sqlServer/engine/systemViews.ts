@@ -120,11 +120,6 @@ const VIEWS: Readonly<Record<string, SystemView>> = {
       collation_name sysname = 'SQL_Latin1_General_CP1_CI_AS'; is_read_committed_snapshot_on bit = 1`,
     '(SELECT 1)',
   ),
-  'sys.extended_properties': view(
-    `class tinyint = 0; class_desc nvarchar(60) = 'DATABASE'; major_id int = 0; minor_id int = 0; name sysname = e.name;
-      value nvarchar(4000) = e.body ->> 'value'`,
-    entries('property'),
-  ),
   'sys.database_principals': view(
     `name sysname = e.name; principal_id int = e.principal_id; type varchar(1) = e.body ->> 'type';
       type_desc nvarchar(60) = '{"R":"DATABASE_ROLE","E":"EXTERNAL_USER","S":"SQL_USER"}' ->> (e.body ->> 'type');

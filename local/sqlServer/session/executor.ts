@@ -35,7 +35,6 @@ export interface SharedState {
   readonly epoch: { value: number };
   readonly now: () => Date;
   readonly database: string;
-  readonly ignoreLockHints: boolean;
 }
 
 /** What a session is to T-SQL: its settings, its transaction and its temporary tables. It runs one batch at a time. */
@@ -146,7 +145,7 @@ export class Executor {
         return this.write(statement, run);
       case 'declare':
         for (const { name, type, initial } of statement.variables) {
-          if (run.variables.has(name)) throw sqlError(134, name);
+          if (run.variables.has(name)) throw notServed(`a second variable ${name}`);
           run.variables.set(name, { type, value: initial ? this.evaluate(initial, run) : null });
         }
         return;
@@ -277,8 +276,7 @@ export class Executor {
 
   private context(run: Run, waited = false): CompileContext {
     const variables = new Map([...run.variables].map(([name, { type }]) => [name, type]));
-    const { catalogue } = this.connection;
-    return { catalogue, variables, waited, ignoreLockHints: this.shared.ignoreLockHints };
+    return { catalogue: this.connection.catalogue, variables, waited };
   }
 
   private bind(compiled: Compiled, run: Run): Values {

@@ -1,7 +1,7 @@
 import { fromCp1252, bytesToGuid, guidToBytes, toCp1252 } from '../engine/convert';
 import { daysSince1900, daysSinceYearOne, parseMoment, UNITS } from '../engine/dates';
 import { notServed } from '../errors';
-import { INT, isString, isUnicode, maxLength, nvarchar, TYPES, varchar } from '../sqlTypes';
+import { INT, isString, isUnicode, nvarchar, TYPES, varchar } from '../sqlTypes';
 import type { SqlType, SqlValue } from '../sqlTypes';
 import type { Reader, Writer } from './buffers';
 
@@ -19,8 +19,8 @@ const timeBytes = (scale: number): number => (scale <= 2 ? 3 : scale <= 4 ? 4 : 
 const isVariable = (type: SqlType): boolean => type.length !== undefined;
 
 /** The length that TYPE_INFO gives: that of the longest value. */
-function declaredLength(type: SqlType): number {
-  const bytes = maxLength(type);
+function declaredLength({ name, length = 0 }: SqlType): number {
+  const bytes = name === 'nvarchar' ? 2 * length : length;
   return bytes < 0 || bytes > 8000 ? MAX : Math.max(bytes, 1);
 }
 
