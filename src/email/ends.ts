@@ -36,10 +36,11 @@ export function formatEnd(date: Date, timeZone: string): End {
   };
 }
 
-/** For example "Tue 1 Dec". */
-export function shortDay({ day }: End): string {
-  const [weekday = '', number = '', month = ''] = day.split(' ');
-  return `${weekday.slice(0, 3)} ${number} ${month.slice(0, 3)}`;
+/** For example "Tue 1 Dec", or "Fri 1 Jan 2027" for those who read it in another year. */
+export function shortDay({ day }: End, readIn: Date): string {
+  const [weekday = '', number = '', month = '', year = ''] = day.split(' ');
+  const otherYear = year === String(readIn.getUTCFullYear()) ? '' : ` ${year}`;
+  return `${weekday.slice(0, 3)} ${number} ${month.slice(0, 3)}${otherYear}`;
 }
 
 function formatDay(date: Date, timeZone: string): string {

@@ -13,6 +13,8 @@ export interface Entry {
   /** '' if there is none. */
   readonly requestNumber: string;
   readonly end: End;
+  /** When its message became due: not when it is sent, since a repeated message has to be the same. */
+  readonly dueSince: Date;
   readonly lastReminder: boolean;
   /** Where it can be renewed or, once it has ended, requested again. */
   readonly url: string | undefined;
@@ -92,6 +94,7 @@ function toEntry(grant: DueGrant, { lastLeadDays, email }: DigestOptions): Entry
     resource: shorten(singleLine(grant.resource), maxResource) || 'an unnamed resource',
     requestNumber: shorten(requestNumber, maxRequestNumber),
     end: formatEnd(grant.expiresAt, email.timeZone),
+    dueSince: grant.dueSince,
     lastReminder: grant.leadDays === lastLeadDays && grant.remindedBefore,
     url: template === undefined ? undefined : requestLink(template, requestNumber),
   };
@@ -115,11 +118,12 @@ type Wording = Pick<DigestContent, 'subject' | 'preheader' | 'heading' | 'lead' 
 function announce(platformName: string, ending: readonly Entry[], ended: readonly Entry[]): Wording {
   const [first] = ending as [Entry, ...Entry[]];
   const { resource, end } = first;
+  const day = shortDay(end, first.dueSince);
   const linked = ending.every(({ url }) => url !== undefined);
   const also = ended.length === 0 ? '' : ' What has ended already, you can request again.';
   if (ending.length === 1)
     return {
-      subject: `${lastReminderOf(ending)} ${platformName} access to ${nameInSubject(resource, ended)} ends ${shortDay(end)}, ${end.time}${alsoEnded(ended)}`,
+      subject: `${lastReminderOf(ending)} ${platformName} access to ${nameInSubject(resource, ended)} ends ${day}, ${end.time}${alsoEnded(ended)}`,
       preheader: `It ends ${formatFully(end)}. ${linked ? 'Renew it' : 'Ask for a renewal'} if you still need it.`,
       heading: [
         'Your access to ',
@@ -133,7 +137,7 @@ function announce(platformName: string, ending: readonly Entry[], ended: readonl
     };
   const count = formatNumber(ending.length);
   return {
-    subject: `${lastReminderOf(ending)} access to ${count} ${platformName} resources ends soon, the first on ${shortDay(end)}${alsoEnded(ended)}`,
+    subject: `${lastReminderOf(ending)} access to ${count} ${platformName} resources ends soon, the first on ${day}${alsoEnded(ended)}`,
     preheader: listResources(ending),
     heading: [
       `Your access to ${count} ${platformName} resources ends soon, the first on `,

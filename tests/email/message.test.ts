@@ -69,6 +69,18 @@ describe('one grant', () => {
       expect(text).toContain('Without a renewal you lose the access, and have to request it again.');
   });
 
+  test('whose end is in another year than its reminder has the year in the subject', () => {
+    const january = { expiresAt: new Date('2027-01-04T08:00:00Z') };
+    const dueSince = new Date('2026-12-28T00:00:00Z');
+    expect(create([{ ...january, dueSince }], berlin).subject).toMatch(/ ends Mon 4 Jan 2027, 09:00 CET$/);
+    expect(create([{ ...january, dueSince }, january], berlin).subject).toMatch(
+      /the first on Mon 4 Jan 2027$/,
+    );
+    expect(create([{ ...january, dueSince: new Date('2027-01-03') }]).subject).toMatch(
+      / ends Mon 4 Jan, 08:00/,
+    );
+  });
+
   test('has one link, to renew it, and its request’s number', () => {
     expect(html.match(/<a\s/g)).toHaveLength(1);
     expect(html).toMatch(/href="https:\/\/portal\.example\.com\/requests\/REQ-1\/renew"[^>]*>Renew access</);
