@@ -141,11 +141,15 @@ FROM ${notificationTable} AS n WHERE n.${requestColumn} = @requestId;`,
   return { now: row.Now, recent: row.Recent, last: row.Last, lastId: row.LastId };
 }
 
+/** From when a reminder can be sent by hand again after a message about the grant. */
+export function quietUntil(sentAt: Date): Date {
+  return new Date(sentAt.getTime() + quietMinutes * 60_000);
+}
+
 /** The minimum interval of ten minutes. */
 function refusalAfter({ now, recent }: History): JustSent | undefined {
   if (!recent) return undefined;
-  const retryAfterMs = recent.getTime() + quietMinutes * 60_000 - now.getTime();
-  return { kind: 'justSent', at: recent, retryAfterMs };
+  return { kind: 'justSent', at: recent, retryAfterMs: quietUntil(recent).getTime() - now.getTime() };
 }
 
 /** Why no reminder can be sent, or undefined. */

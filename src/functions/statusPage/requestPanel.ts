@@ -1,6 +1,6 @@
 import { html, type SafeHtml } from '../../html';
 import { describeNext } from '../../jobs/nextStepWords';
-import { canBeReminded } from '../../jobs/reminder';
+import { canBeReminded, quietUntil } from '../../jobs/reminder';
 import { requestViewAdvice } from '../../jobs/requests';
 import type { RequestRecord, RequestStory } from '../../jobs/requestStory';
 import { breakable, copyable, timeOrDash, timeTag, type View } from './parts';
@@ -29,18 +29,24 @@ export function renderRequestPanel({ story }: RequestPanel, view: View): SafeHtm
     ])}
     <h3>What comes next</h3>
     <p class="next">${describeNext(story)}</p>
-    ${view.mayOperate && canBeReminded(story) ? renderReminder(story) : null}
+    ${view.mayOperate && canBeReminded(story) ? renderReminder(story, view) : null}
     <h3>What happened</h3>
     ${renderTimeline(story, view)}`;
 }
 
-function renderReminder({ platform, requestId, request, grant, recipient }: RequestStory): SafeHtml {
+function renderReminder(
+  { platform, requestId, request, grant, recipient, notifications }: RequestStory,
+  { readAt }: View,
+): SafeHtml {
   const number = (request ?? grant)?.requestNumber ?? requestId;
   const id = `reminder-${platform.name.toLowerCase()}-${requestId}`;
+  const [newest] = notifications;
+  const justSent = newest && quietUntil(newest.at) > readAt ? newest : undefined;
   return html`<p class="actions">
       <button
         id="${id}"
         hidden
+        ${justSent ? html`aria-disabled="true" aria-describedby="${id}-quiet"` : null}
         data-post="requests/${platform.name.toLowerCase()}/${requestId}/reminders"
         data-result="${id}-result"
         data-busy="Sending …"
@@ -51,6 +57,7 @@ function renderReminder({ platform, requestId, request, grant, recipient }: Requ
         Send reminder
       </button>
     </p>
+    ${justSent ? html`<p class="hint" id="${id}-quiet">A message about it went out at ${timeTag(justSent.at)}. Another can be sent by hand from ${timeTag(quietUntil(justSent.at))}: refresh this page then.</p>` : null}
     <p id="${id}-result" class="result" role="status" data-keep></p>`;
 }
 

@@ -80,6 +80,7 @@ WHERE g.ExpiresAt > DATEADD(DAY, 30, GETUTCDATE()) AND g.RequesterName = 'Emma J
   test('is reminded after a confirmation that names the address, and says so', async () => {
     const { Id, Number: number, Email } = await quietRequest();
     const page = await open(`&request=databricks/${Id}`);
+    const other = await open(`&request=databricks/${Id}`);
     await expect(panel(page).locator('.next').innerText()).resolves.toMatch(/^No reminder is due yet/);
     await expect(panel(page).innerText()).resolves.toContain('Nothing was sent');
     await panel(page).getByRole('button', { name: 'Send reminder' }).click();
@@ -95,10 +96,15 @@ WHERE g.ExpiresAt > DATEADD(DAY, 30, GETUTCDATE()) AND g.RequesterName = 'Emma J
     await expect(panel(page).locator('.timeline').innerText()).resolves.toMatch(
       /Message sent to emma\.johansson@example\.com, by Operator/,
     );
-    // Another one says why it was not sent.
-    await panel(page).getByRole('button', { name: 'Send reminder' }).click();
-    await dialog.getByRole('button', { name: 'Send', exact: true }).click();
-    await panel(page)
+    // Here no other can be sent now; on a page that was read before, it is refused.
+    const button = panel(page).getByRole('button', { name: 'Send reminder' });
+    await expect(button.getAttribute('aria-disabled')).resolves.toBe('true');
+    await expect(panel(page).innerText()).resolves.toMatch(
+      /A message about it went out at .* UTC\. Another can be sent by hand from .* UTC: refresh this page then\./,
+    );
+    await panel(other).getByRole('button', { name: 'Send reminder' }).click();
+    await other.getByRole('dialog').getByRole('button', { name: 'Send', exact: true }).click();
+    await panel(other)
       .getByText(/Nothing was sent: a message about it went out/)
       .waitFor();
     expect(served.standIns.email.messages).toHaveLength(1);
