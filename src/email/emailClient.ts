@@ -4,7 +4,7 @@ import type { Settings } from '../config/settings';
 import { EmailService, type Accepted, type Answer, type Reasoned, type Status } from './emailService';
 import { operationIdOn, type EmailMessage } from './message';
 
-/** The service refused this message, or took it and failed it; others may go through. */
+/** The service refused this message, or accepted it and then failed it. Other messages may still be accepted. */
 type Rejected = Reasoned<'rejected'>;
 type Failed = Reasoned<'failed'>;
 
@@ -14,9 +14,9 @@ export type SendOutcome =
   | Rejected
   /** Whether the service has the message is not known: the answers to the send and to the look-up were lost. */
   | Reasoned<'unknown'>
-  /** Not accepted: the service is down or, then it is `permanent`, refuses the identity or is not there. */
+  /** Not accepted: the service is down. `permanent`: it refuses the identity, or does not exist. */
   | (Reasoned<'unavailable'> & { readonly permanent: boolean })
-  /** Not sent: the run may start nothing new, or the service asks to wait longer than the run may. */
+  /** Not sent: the run has to stop, or the service asks to wait longer than the run may. */
   | { readonly kind: 'stopped'; readonly reason: StopReason; readonly retryAfterMs?: number };
 
 type Throttled = Extract<Answer, { kind: 'throttled' }>;
@@ -40,7 +40,7 @@ export const defaultTimings: EmailTimings = {
   retryDelaysMs: [1_000, 4_000],
 };
 
-/** A message, and what its sender asks for. */
+/** The arguments of `send`. */
 interface Attempt {
   readonly message: EmailMessage;
   readonly deadline: Deadline;
@@ -68,19 +68,19 @@ export class EmailClient {
   }
 
   /**
-   * Sends a message and returns the result; it does not throw for what the service or the network does. Repeats go out
-   * under the same operation id. Waits, as the service asks, before the deadline.
+   * Sends a message and returns the result. Does not throw for a fault of the service or the network. A repeated send has
+   * the same operation id. If the service asks to wait, waits within the deadline.
    *
-   * A message that the service took and then failed is sent at most once a day: under its operation id the service would
-   * only repeat the failure ("Azure REST API Guidelines", long-running operations), so on each later day it goes out under
-   * an id of that day. A failure may pass; but whatever is sent to a suppressed address lengthens its suppression ("Manage
-   * domain suppression lists in Azure Communication Services Email").
+   * A message that the service accepted and then failed is sent at most once a day. Under its operation id the service
+   * would only repeat the failure ("Azure REST API Guidelines", long-running operations), so on each later day it has an
+   * id of that day. It is not sent more often, since each message to a suppressed address lengthens its suppression
+   * ("Manage domain suppression lists in Azure Communication Services Email").
    *
-   * What the service refused or failed is not sent again on the same day by this client. A new one, in another process,
-   * knows only what the service knows: it asks once more to send what was refused; and of a message that was due before
-   * today and has failed, it cannot tell whether it was today: that goes out once more.
-   * @param requireLease asked right before each send, and so after each pause; what it throws ends the attempt
-   * @param onAccepted called when the service has taken the message, and before its status is watched
+   * This client does not send again on the same day what was refused or failed. Another process does not know: it sends
+   * a refused message once more, and a failed one that was due on an earlier day, since the service does not say on
+   * which day it failed.
+   * @param requireLease called right before each send, and so after each pause; what it throws ends the attempt
+   * @param onAccepted called when the service has accepted the message, before its status is watched
    */
   async send(
     message: EmailMessage,
@@ -99,7 +99,7 @@ export class EmailClient {
     return outcome;
   }
 
-  /** Sends a message unless the service has it from an earlier try, under the id of that day. */
+  /** Sends a message unless the service has it from an earlier try: each of its ids is looked up first. */
   async #findOrSend(today: string, attempt: Attempt): Promise<SendOutcome | Failed> {
     const { message, deadline } = attempt;
     const { operationId, firstDay, earlierIds = [] } = message;
@@ -108,7 +108,7 @@ export class EmailClient {
       if (earlier.kind === 'accepted') return earlier;
     }
     if (firstDay >= today || stopReason(deadline) !== undefined) return this.#sendWithRetries(attempt);
-    // It may have been sent on an earlier day. A status that cannot be read says nothing: it is sent under its own id.
+    // It may have been sent on an earlier day. If its status cannot be read, it is sent under its own id.
     const first = await this.#readStatus(operationId, deadline);
     if (first.kind === 'accepted') return first;
     if (first.kind !== 'failed') return this.#sendWithRetries(attempt);
@@ -168,8 +168,8 @@ export class EmailClient {
   }
 
   /**
-   * Reads the status of an accepted message until it is final or the time is up. A message that is still on its way
-   * then, or whose status cannot be read, stays accepted.
+   * Reads the status of an accepted message until it is final or the time is up. A message whose status is not final
+   * then, or cannot be read, stays accepted.
    */
   async #watch(status: Status, operationId: string, deadline: Deadline): Promise<Accepted | Failed> {
     const { clock, signal } = deadline;

@@ -105,13 +105,13 @@ export class EmailService {
           if (request.method === 'POST' && status === 202) {
             first = { kind: 'accepted', succeeded: false };
             onAccepted();
-          } else if (status === 200) first = toStatus(parsedBody as EmailSendResult);
+          } else if (status === 200) first = toStatus(parsedBody);
         },
       });
     } catch (error) {
-      if (!first) return toFault(error as RestError);
+      if (!first) return toFault(error);
       // The library throws for an operation that has failed, too.
-      if (first.kind !== 'failed') first = { kind: 'unknown', reason: toReason(error as RestError) };
+      if (first.kind !== 'failed') first = { kind: 'unknown', reason: toReason(error) };
     }
     return first ? { kind: 'taken', status: first } : { kind: 'lost', reason: 'no HTTP 202' };
   }
@@ -121,11 +121,11 @@ export class EmailService {
     try {
       const response = await this.get({ url, ...(abort && { abortSignal: abort }) });
       const { status, bodyAsText } = response;
-      if (status === 200) return toStatus(JSON.parse(bodyAsText ?? '') as EmailSendResult);
-      const reason = toReason({ name: 'RestError', statusCode: status, response });
+      if (status === 200) return toStatus(JSON.parse(bodyAsText ?? ''));
+      const reason = toReason({ statusCode: status, response });
       return { kind: status === 404 ? 'absent' : 'unknown', reason };
     } catch (error) {
-      return { kind: 'unknown', reason: toReason(error as RestError) };
+      return { kind: 'unknown', reason: toReason(error) };
     }
   }
 
@@ -156,8 +156,9 @@ function withDeadline(client: HttpClient, ms: number): HttpClient {
   return {
     async sendRequest(request) {
       const late = AbortSignal.timeout(ms);
-      const { abortSignal } = request;
-      const either = abortSignal ? AbortSignal.any([abortSignal as AbortSignal, late]) : late;
+      // Ours, which the library's type is wider than.
+      const abort = request.abortSignal as AbortSignal | undefined;
+      const either = abort ? AbortSignal.any([abort, late]) : late;
       const response = await client.sendRequest({ ...request, abortSignal: either });
       // The library knows a request by its identity.
       return { ...response, request };
@@ -169,6 +170,7 @@ function withDeadline(client: HttpClient, ms: number): HttpClient {
 function withTimeLimit(credential: TokenCredential, ms: number): TokenCredential {
   return {
     getToken(scopes, options) {
+      // As above.
       const signal = options?.abortSignal as AbortSignal | undefined;
       const late = delay(ms, undefined, { ref: false, ...(signal && { signal }) }).then(() => {
         throw Object.assign(new Error(`No token within ${ms} ms`), { name: 'TokenTimeoutError' });
@@ -178,17 +180,19 @@ function withTimeLimit(credential: TokenCredential, ms: number): TokenCredential
   };
 }
 
-function toStatus({ status, error }: EmailSendResult): Status {
+/** @param body the service's answer to a look-up, with 200 */
+function toStatus(body: unknown): Status {
+  const { status, error } = body as EmailSendResult;
   if (status === 'Failed' || status === 'Canceled')
     return { kind: 'failed', reason: `operation failed: ${error?.code ?? status}` };
   return { kind: 'accepted', succeeded: status === 'Succeeded' };
 }
 
-type ServiceError = Pick<RestError, 'name' | 'code' | 'statusCode' | 'response'>;
+/** What the libraries throw: a RestError for an HTTP answer or a lost one, else an error of the credential. */
+const asThrown = (error: unknown) => error as Pick<RestError, 'name' | 'code' | 'statusCode' | 'response'>;
 
-/** @param error a RestError for an HTTP answer or a lost one, else an error of the credential */
-function toFault(error: RestError): Answer {
-  const { name, statusCode, response } = error;
+function toFault(error: unknown): Answer {
+  const { name, statusCode, response } = asThrown(error);
   const retryAfterMs = response && readRetryAfter(response.headers);
   if (statusCode === 429 || (statusCode === 503 && retryAfterMs !== undefined))
     return {
@@ -203,7 +207,8 @@ function toFault(error: RestError): Answer {
   return { kind: refused ? 'refused' : 'lost', reason };
 }
 
-function toReason({ name, code, statusCode, response }: ServiceError): string {
+function toReason(error: unknown): string {
+  const { name, code, statusCode, response } = asThrown(error);
   if (statusCode === undefined) return code ?? name;
   return `HTTP ${statusCode} ${response?.headers.get('x-ms-error-code') ?? code ?? ''}`.trim();
 }

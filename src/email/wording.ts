@@ -62,7 +62,7 @@ export function describeDigest(grants: readonly DueGrant[], options: DigestOptio
   const entries = (which: readonly DueGrant[]): Entry[] => which.map((grant) => toEntry(grant, options));
   const ending = entries(grants.filter(({ leadDays }) => leadDays !== null));
   const ended = entries(grants.filter(({ leadDays }) => leadDays === null));
-  const wording = ending.length > 0 ? announce(platformName, ending, ended) : report(platformName, ended);
+  const wording = isNonEmpty(ending) ? announce(platformName, ending, ended) : report(platformName, ended);
   const { organisationName } = email;
   return {
     ending,
@@ -115,8 +115,11 @@ function greet(grants: readonly DueGrant[]): string {
 type Wording = Pick<DigestContent, 'subject' | 'preheader' | 'heading' | 'lead' | 'advice'> &
   Partial<Pick<DigestContent, 'ending' | 'ended'>>;
 
-function announce(platformName: string, ending: readonly Entry[], ended: readonly Entry[]): Wording {
-  const [first] = ending as [Entry, ...Entry[]];
+type NonEmpty = readonly [Entry, ...Entry[]];
+const isNonEmpty = (entries: readonly Entry[]): entries is NonEmpty => entries.length > 0;
+
+function announce(platformName: string, ending: NonEmpty, ended: readonly Entry[]): Wording {
+  const [first] = ending;
   const { resource, end } = first;
   const day = shortDay(end, first.dueSince);
   const linked = ending.every(({ url }) => url !== undefined);
@@ -170,7 +173,8 @@ function nameInSubject(resource: string, ended: readonly Entry[]): string {
 }
 
 function report(platformName: string, ended: readonly Entry[]): Wording {
-  const [first] = ended as [Entry, ...Entry[]];
+  if (!isNonEmpty(ended)) throw new Error('A digest has no grant.');
+  const [first] = ended;
   const { resource, end } = first;
   if (ended.length === 1)
     return {

@@ -49,6 +49,8 @@ export const problems = {
 } as const satisfies Readonly<Record<string, readonly [status: number, title: string]>>;
 export type ProblemCode = keyof typeof problems;
 
+export const isProblemCode = (code: string): code is ProblemCode => Object.hasOwn(problems, code);
+
 /** What is wrong, and what to do. */
 export interface Problem {
   readonly status: number;

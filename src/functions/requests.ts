@@ -12,7 +12,7 @@ import { formatUtc } from '../format';
 import { withErrorResponses } from './api';
 import { log } from './log';
 import { ParameterError, quote, readParameters, readQuery } from './parameters';
-import { problems, RequestError, type ProblemCode } from './problem';
+import { isProblemCode, RequestError, type ProblemCode } from './problem';
 import { getServices, tracked } from './runner';
 import { signedInName } from './signIn';
 
@@ -219,7 +219,7 @@ function notRemindable(step: Pick<RequestStory, 'next' | 'platform' | 'request'>
   const obstacle = describeObstacle(step);
   const next = obstacle === undefined ? `. ${describeNext(step)}` : `: ${obstacle}`;
   if (endedCodes.includes(code)) return notSent('ended', `, since its access has ended${next}`);
-  return notSent(code in problems ? (code as ProblemCode) : 'unexpected', next);
+  return notSent(isProblemCode(code) ? code : 'unexpected', next);
 }
 
 /** @param how continues the sentence "Nothing was sent" */

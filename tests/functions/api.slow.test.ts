@@ -874,7 +874,7 @@ describe('The timers', () => {
       const answer = post(job, '', own);
       await hold.held;
       const stopped = own.stop('SIGTERM');
-      // The host waits 10 s for its invocations, then tells the app.
+      // The host waits 10 s for its invocations, then notifies the app.
       await own.logged(/host: Stopping; 1 invocations/);
       hold.release();
       expect(await stopped).toBe(0);

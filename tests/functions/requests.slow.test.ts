@@ -186,7 +186,7 @@ FROM dbo.DataAccessDeltaRequests AS r WHERE r.request_status = 'Approved' AND r.
     ],
     ['an unknown id', '/databricks/999999', 'Unknown request', /"999999": GET \/api\/requests\?q=/],
     ['a GUID of nobody', `/palantir/${randomUUID()}`, 'Unknown request', /no Palantir request/],
-    ['what is no id', '/databricks/DBX-10017', 'Unknown request', /"DBX-10017"/],
+    ['what is not an id', '/databricks/DBX-10017', 'Unknown request', /"DBX-10017"/],
     ['a number where ids are GUIDs', '/palantir/17', 'Unknown request', /"17"/],
   ])('of %s is answered with 404', async (_, path, title, detail) => {
     expect(await get(path, 404)).toMatchObject({ title, detail: expect.stringMatching(detail) as string });

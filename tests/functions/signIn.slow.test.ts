@@ -68,9 +68,9 @@ test('without App Service authentication the header is not believed', async () =
 });
 
 test('with a key and authentication the name is known, and signing in is optional', async () => {
-  const beside = await sample.startApp({ WEBSITE_AUTH_ENABLED: 'True' });
-  await expect(messageOfRun(beside)).resolves.toBe('Started by hand by ada@example.com.');
-  await expect(messageOfRun(beside, {})).resolves.toBe('Started by hand.');
+  const keyed = await sample.startApp({ WEBSITE_AUTH_ENABLED: 'True' });
+  await expect(messageOfRun(keyed)).resolves.toBe('Started by hand by ada@example.com.');
+  await expect(messageOfRun(keyed, {})).resolves.toBe('Started by hand.');
 });
 
 test('with a key, the portal’s Test/Run may run a job', async () => {
@@ -139,10 +139,10 @@ describe('HTTP_AUTHORIZATION=signIn', () => {
       ['without a role', principal([])],
       ['whose role is in another claim', principal(['Operator'], 'groups')],
       ['whose header is missing', undefined],
-      ['whose header is no Base64', '{"claims":[{"typ":"roles","val":"Operator"}]}'],
-      ['whose header is no JSON', Buffer.from('Operator').toString('base64')],
+      ['whose header is not Base64', '{"claims":[{"typ":"roles","val":"Operator"}]}'],
+      ['whose header is not JSON', Buffer.from('Operator').toString('base64')],
       [
-        'whose claims are no list',
+        'whose claims are not a list',
         Buffer.from('{"claims":{"typ":"roles","val":"Operator"}}').toString('base64'),
       ],
       ['whose header is null', Buffer.from('null').toString('base64')],

@@ -34,7 +34,7 @@ import style from './style.css?inline';
 const assets = { style, script };
 
 /**
- * GET /api/status: the four jobs at a glance, as a page for operators; its address may name a panel beside them
+ * GET /api/status: the four jobs at a glance, as a page for operators; its address may name a panel next to them
  * (panelAddress.ts). The page's script asks with the header X-Fragment for the content only: "page" with the panel, "cards"
  * without.
  */

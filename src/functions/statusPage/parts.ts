@@ -110,9 +110,13 @@ export const outcomes = ['done', 'attention', 'failed', 'running'] as const;
 export type Outcome = (typeof outcomes)[number];
 
 /** How a run was started, with what that is called. */
-export const triggerWords = { timer: 'timer', http: 'by hand', cli: 'command line' } as const;
-export type RunTrigger = keyof typeof triggerWords;
-export const triggers = Object.keys(triggerWords) as RunTrigger[];
+export const triggers = ['timer', 'http', 'cli'] as const;
+export type RunTrigger = (typeof triggers)[number];
+export const triggerWords: Readonly<Record<RunTrigger, string>> = {
+  timer: 'timer',
+  http: 'by hand',
+  cli: 'command line',
+};
 
 /** Undefined: not known, as a run says it at its own end. */
 export function triggerOf({ status, facts }: JobRun): RunTrigger | undefined {

@@ -385,7 +385,7 @@ describeInChromium('The status page in Chromium', () => {
       expect(bars.findIndex(({ outcome }) => outcome === 'failed')).toBe(15);
       expect(bars.map(({ outcome }) => outcome).lastIndexOf('attention')).toBe(29);
       expect(bars[29]?.failed).toBeGreaterThan(0);
-      // Colour is not all that tells outcomes apart.
+      // Outcomes differ in shape as well as in colour.
       expect(new Set(bars.map(({ shape }) => shape)).size).toBe(3);
 
       const stored = await storedRuns(job);

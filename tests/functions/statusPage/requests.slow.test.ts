@@ -45,12 +45,12 @@ WHERE g.ExpiresAt > DATEADD(DAY, 30, GETUTCDATE()) AND g.RequesterName = 'Emma J
     );
     await expect(panel(page).getByRole('button', { name: 'Send reminder' }).count()).resolves.toBe(0);
 
-    const [told] = await query(
+    const [reminded] = await query(
       'SELECT TOP (1) n.DeltaRequestId AS Id, n.Notification_Sent_To AS SentTo FROM dbo.ExpiryNotification_Databricks AS n ORDER BY n.Id;',
     );
-    await page.goto(`${served.url}/api/status?code=the-key&request=databricks/${told?.Id as number}`);
+    await page.goto(`${served.url}/api/status?code=the-key&request=databricks/${reminded?.Id as number}`);
     await expect(panel(page).locator('.timeline').innerText()).resolves.toContain(
-      `Message sent to ${told?.SentTo as string}`,
+      `Message sent to ${reminded?.SentTo as string}`,
     );
     const [revoked] = await query(
       'SELECT TOP (1) r.DeltaRequestId AS Id FROM dbo.RevokedAccess_Databricks AS r ORDER BY r.Id DESC;',

@@ -1,4 +1,4 @@
-/** The status page in a browser, served by the built app on the stand-ins: what the tests beside this file share. */
+/** The status page in a browser, served by the built app on the stand-ins: what the tests in this folder share. */
 import { randomUUID } from 'node:crypto';
 import type { Browser, BrowserContext, BrowserContextOptions, Locator, Page } from 'playwright-core';
 import { insertRows } from '../../../local/insertRows';

@@ -109,11 +109,11 @@ function chooseReachableBar(chart: Element): void {
 }
 
 function moveInChart(event: KeyboardEvent): void {
-  const bar = event.target instanceof Element ? event.target.closest('[data-roving] a') : null;
+  const bar = event.target instanceof Element ? event.target.closest<SVGAElement>('[data-roving] a') : null;
   const chart = bar?.closest('[data-roving]');
   if (!bar || !chart) return;
   const bars = [...chart.querySelectorAll<SVGAElement>('a')];
-  const at = bars.indexOf(bar as SVGAElement);
+  const at = bars.indexOf(bar);
   const places: Readonly<Record<string, number>> = {
     ArrowLeft: at - 1,
     ArrowRight: at + 1,
@@ -379,6 +379,7 @@ async function act(button: HTMLElement): Promise<void> {
   let outcome: Outcome;
   try {
     const response = await fetch(post, { method: 'POST', headers });
+    // As docs/openapi.yaml says; undefined where something between the app and the browser answered.
     const answer = (await response.json().catch(() => undefined)) as (Answer & Problem) | undefined;
     outcome =
       response.ok && answer
