@@ -1,6 +1,5 @@
 import type { TokenCredential } from '@azure/identity';
 import type { Environment } from '../src/config/settings';
-import { DeployedAppError } from './resourceManager';
 
 /**
  * The identity of a command: the one that AZURE_TOKEN_CREDENTIALS names; else the developer's Azure sign-in, and only then
@@ -26,22 +25,4 @@ export async function createCommandCredential(
     new AzurePowerShellCredential(),
     any,
   );
-}
-
-/**
- * A bearer token for Azure Resource Manager.
- * @throws DeployedAppError if nobody is signed in
- */
-export async function managementToken(environment: Environment): Promise<string> {
-  try {
-    const credential = await createCommandCredential(environment, undefined);
-    const token = await credential.getToken('https://management.azure.com/.default');
-    if (token) return token.token;
-    throw new Error('none was issued');
-  } catch (cause) {
-    throw new DeployedAppError(
-      `Could not get a token; sign in with az login or azd auth login: ${cause instanceof Error ? cause.message : String(cause)}`,
-      { cause },
-    );
-  }
 }

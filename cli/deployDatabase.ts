@@ -1,10 +1,3 @@
-/**
- * Applies the scripts in sql/ to the database that the settings name, and makes a managed identity a member of the role.
- *
- *     npm run db:deploy -- [--replace-views] [--grant <identity name> --client-id <guid>]
- *
- * The signed-in identity needs db_owner. Exit code 1 if the views do not suit the jobs.
- */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { deadlineIn, systemClock } from '../src/clock';

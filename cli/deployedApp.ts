@@ -11,7 +11,6 @@ import {
 } from './resourceManager';
 
 export interface DeployedAppOptions extends AppInAzure {
-  readonly log: (line: string) => void;
   /** How long the app may take until it is ready. In ms. */
   readonly timeoutMs?: number;
   /** Between two checks. In ms. */

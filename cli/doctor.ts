@@ -1,11 +1,3 @@
-/**
- * Examines the environment that the settings describe, from the outside in: one line for each finding, with a sign
- * (✓ in order, ! to look at, ✗ failed, – skipped) and what to do. Writes nothing.
- *
- *     npm run doctor [-- --send-test-to me@example.com]
- *
- * With --send-test-to it also sends a sample mail the way a job does. Exit code 1 if anything failed.
- */
 import type { Retry } from '../src/database/database';
 import { diagnose } from './doctor/doctor';
 import { formatFinding, type Finding } from './doctor/finding';
@@ -15,19 +7,15 @@ import { reportRetry } from './progress';
 
 const usage = `Usage: npm run doctor [-- --send-test-to me@example.com]
 
-Examines settings, identity, database, views, email and schedules, and says what to correct. Writes nothing. Reads the
-settings from the environment, and from local.settings.json what is not there.
+Examines settings, identity, database, views, email and schedules from the outside in, and says what to correct: one line
+for each finding, with a sign (✓ in order, ! to look at, ✗ failed, – skipped). Writes nothing. Reads the settings from the
+environment, and from local.settings.json what is not there.
 
   --send-test-to <address>   also sends a sample mail the way a job does
 
 Exit code 0: nothing failed; 1: something did.`;
 
-// Nobody reads on (| head -1): end quietly.
-process.stdout.on('error', ({ code }: NodeJS.ErrnoException) => {
-  if (code === 'EPIPE') process.exit(1);
-});
-
-/** On a terminal, what is waited for is shown until the next line replaces it. */
+/** On a terminal, the next line replaces what is waited for. */
 const isTerminal = process.stdout.isTTY && process.stderr.isTTY;
 const clearLine = '\r\u001B[K';
 function waitingFor(what: string): void {

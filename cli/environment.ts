@@ -141,7 +141,7 @@ export function isAskedForHelp(): boolean {
  * Runs a command, or prints its usage if asked for help. An error is printed without its stack; the exit code is 1 after
  * an error or a false result. It ends quietly when its output is no longer read (`npm run doctor | head -1`).
  */
-export function runCommand(usage: string, command: () => Promise<boolean>): void {
+export function runCommand(usage: string, command: () => boolean | Promise<boolean>): void {
   if (isAskedForHelp()) {
     console.log(usage);
     return;
@@ -150,13 +150,15 @@ export function runCommand(usage: string, command: () => Promise<boolean>): void
     if (error.code !== 'EPIPE') throw error;
     process.exit(0);
   });
-  command().then(
-    (succeeded) => {
-      process.exitCode = succeeded ? 0 : 1;
-    },
-    (error: unknown) => {
-      console.error(error instanceof Error ? error.message : error);
-      process.exitCode = 1;
-    },
-  );
+  Promise.resolve()
+    .then(command)
+    .then(
+      (succeeded) => {
+        process.exitCode = succeeded ? 0 : 1;
+      },
+      (error: unknown) => {
+        console.error(error instanceof Error ? error.message : error);
+        process.exitCode = 1;
+      },
+    );
 }

@@ -1,11 +1,3 @@
-/**
- * Shows what happened to a request, and what comes next: by its number, id, holder or address.
- *
- *     npm run request -- DBX-10065
- *     npm run request -- Grace Hopper
- *
- * If several match, they are listed. Exit code 1: none was found.
- */
 import { deadlineIn } from '../src/clock';
 import { formatUtc } from '../src/format';
 import { describeNext } from '../src/jobs/nextStepWords';
@@ -25,7 +17,11 @@ import { createServices } from '../src/services';
 import { createCommandCredential } from './credential';
 import { parseArguments, readEnvironment, runCommand } from './environment';
 
-const usage = 'Usage: npm run request -- <number, id, name or address> | <platform>/<id>';
+const usage = `Usage: npm run request -- <number, id, name or address> | <platform>/<id>
+
+Shows what happened to a request, such as DBX-10065, and what comes next. If several match, they are listed.
+
+Exit code 0: found; 1: not.`;
 
 runCommand(usage, async () => {
   const { positionals } = parseArguments({ allowPositionals: true, options: {} }, usage);

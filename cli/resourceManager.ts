@@ -8,6 +8,7 @@ export interface AppInAzure {
   readonly appId: string;
   /** A bearer token for Azure Resource Manager. */
   readonly token: string;
+  readonly log: (line: string) => void;
   /** The address of Azure Resource Manager. */
   readonly management?: string;
 }

@@ -14,7 +14,6 @@ import {
 const defaultSettledMs = 3 * 60_000;
 
 export interface RoleAssignmentsOptions extends AppInAzure {
-  readonly log: (line: string) => void;
   readonly settledMs?: number;
 }
 

@@ -1,12 +1,4 @@
-/**
- * Checks the protocol of the jobs in every order of events: model/*.pml with the model checker Spin.
- *
- *   npm run model                      what holds, and what breaks without each safeguard
- *   npm run model -- --trail MUTANT    the order of events in which a mutant breaks its invariant
- *
- * The mutants and limits, and the invariant that each has to break, are those of the tables in docs/protocol.md, which
- * explains the model.
- */
+/** The mutants and limits, and the invariant that each has to break, are those of the tables in docs/protocol.md. */
 import { execFile } from 'node:child_process';
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -186,7 +178,8 @@ async function printTrail(name: string): Promise<boolean> {
 
 const usage = `Usage: npm run model [-- --trail MUTANT]
 
-Checks the protocol of the jobs in every order of events with Spin; --trail prints the order in which a mutant breaks it.`;
+Checks the protocol of the jobs, model/*.pml, in every order of events with the model checker Spin: what holds, and what
+breaks without each safeguard. --trail prints the order of events in which a mutant breaks its invariant.`;
 
 runCommand(usage, () => {
   const { trail } = parseArguments({ options: { trail: { type: 'string' } } }, usage).values;
