@@ -1,12 +1,9 @@
-import { connect } from 'node:net';
-import { once } from 'node:events';
-import { connect as connectTls } from 'node:tls';
 import { errorText } from '../../src/errorText';
 import { failed, ok, warning, type Finding } from './finding';
 
 const defaultTimeoutMs = 5_000;
 
-/** Whether telemetry has somewhere to go. Nothing is sent. */
+/** Whether telemetry has somewhere to go. None is sent. */
 export async function checkApplicationInsights(
   connectionString: string | undefined,
   timeoutMs = defaultTimeoutMs,
@@ -20,7 +17,8 @@ export async function checkApplicationInsights(
     );
   const endpoint = ingestionEndpoint(connectionString);
   try {
-    await openConnection(new URL(endpoint), timeoutMs);
+    // Any answer will do.
+    await fetch(endpoint, { method: 'HEAD', redirect: 'manual', signal: AbortSignal.timeout(timeoutMs) });
   } catch (error) {
     return failed(
       subject,
@@ -31,10 +29,7 @@ export async function checkApplicationInsights(
   return ok(subject, `the ingestion endpoint ${endpoint} can be reached`);
 }
 
-/**
- * The endpoint in a connection string, "Key=value;…". Its default:
- * https://learn.microsoft.com/azure/azure-monitor/app/connection-strings
- */
+/** In "Key=value;…"; the default is that of https://learn.microsoft.com/azure/azure-monitor/app/connection-strings */
 function ingestionEndpoint(connectionString: string): string {
   const parts = new Map(
     connectionString.split(';').map((part) => {
@@ -44,15 +39,4 @@ function ingestionEndpoint(connectionString: string): string {
   );
   const suffix = parts.get('endpointsuffix') ?? 'services.visualstudio.com';
   return parts.get('ingestionendpoint') ?? `https://dc.${suffix}`;
-}
-
-async function openConnection({ protocol, hostname, port }: URL, timeoutMs: number): Promise<void> {
-  const secure = protocol === 'https:';
-  const target = { host: hostname, port: Number(port) || (secure ? 443 : 80) };
-  const socket = secure ? connectTls({ ...target, servername: hostname }) : connect(target);
-  try {
-    await once(socket, secure ? 'secureConnect' : 'connect', { signal: AbortSignal.timeout(timeoutMs) });
-  } finally {
-    socket.on('error', () => undefined).destroy();
-  }
 }
