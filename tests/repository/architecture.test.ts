@@ -48,13 +48,6 @@ test('imports run one way: functions, jobs, services, then jobRun, email and tel
   expect(upwards).toEqual([]);
 });
 
-test('nothing imports from functions but the entry of the app', () => {
-  const importers = withinProject.filter(
-    ({ file, target }) => unitOf(target) === 'functions' && unitOf(file) !== 'functions',
-  );
-  expect(new Set(importers.map(({ file }) => file))).toEqual(new Set(['src/main.ts']));
-});
-
 test('the app imports nothing from local/, tests/ or anywhere outside src/', () => {
   expect(withinProject.filter(({ target }) => !target.startsWith('src/'))).toEqual([]);
 });
