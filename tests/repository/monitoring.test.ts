@@ -15,15 +15,8 @@ import {
   jobStateEvent,
   jobStateProperties,
 } from '../../src/telemetry/names';
-import { minutesOf } from '../support/alerts';
-import {
-  describeEvaluated,
-  ofType,
-  propertiesOf,
-  readAlertRules,
-  readDeployment,
-  readTemplate,
-} from '../support/deployments';
+import { alertRules, minutesOf } from '../support/alerts';
+import { describeEvaluated, propertiesOf, readDeployment, readTemplate } from '../support/deployments';
 import { tokensOf } from '../support/kusto';
 
 const root = join(__dirname, '../..');
@@ -65,15 +58,13 @@ describe.each(queryFiles)('%s', (file) => {
 });
 
 describeEvaluated('the alert rules', () => {
-  const rules = () => readAlertRules('leastParameters');
-
   // https://learn.microsoft.com/azure/azure-monitor/alerts/alerts-create-log-alert-rule
   test('each is within the limits of Azure Monitor', () => {
     const minutes = [5, 10, 15, 30, 45, 60, 120, 180, 240, 300, 360, 1440];
-    const beyond = rules().filter(({ evaluationFrequency, windowSize, stateful }) => {
+    const beyond = [...alertRules()].filter(([, { evaluationFrequency, windowSize, autoMitigate }]) => {
       const [every, window] = [minutesOf(evaluationFrequency), minutesOf(windowSize)];
       // "Stateful alert rules with a frequency of more than 12 hours are not supported." The others ring each time.
-      const allowed = stateful ? every <= 12 * 60 : every === 24 * 60;
+      const allowed = autoMitigate ? every <= 12 * 60 : every === 24 * 60;
       return !(allowed && minutes.includes(every) && every <= window && [...minutes, 2880].includes(window));
     });
     expect(beyond).toEqual([]);
@@ -86,34 +77,33 @@ describeEvaluated('the alert rules', () => {
 
   test('each is created before its tables have data, and links to its section of docs/operating.md', () => {
     const headings = readFileSync(join(root, 'docs/operating.md'), 'utf8').match(/(?<=^### ).*$/gm) ?? [];
-    const created = ofType(readDeployment('leastParameters'), 'Microsoft.Insights/scheduledQueryRules').map(
-      ({ properties }) =>
-        properties as { skipQueryValidation: boolean; actions: { customProperties: object } },
-    );
-    expect(created.length).toBeGreaterThan(0);
-    for (const { skipQueryValidation, actions } of created) {
+    expect(alertRules().size).toBeGreaterThan(0);
+    for (const { skipQueryValidation, actions } of alertRules().values()) {
       expect(skipQueryValidation).toBe(true);
-      const { documentation } = actions.customProperties as { documentation: string };
-      expect(headings).toContain(/^docs\/operating\.md#(.*)/.exec(documentation)?.[1]);
+      expect(headings).toContain(
+        /^docs\/operating\.md#(.*)/.exec(actions.customProperties.documentation)?.[1],
+      );
     }
   });
 
   test('look as far back as Azure allows, but for silence, whose length the site chooses', () => {
     const windows = (site: string) =>
-      Object.groupBy(readAlertRules(site), ({ name, windowSize }) => `${name === 'silence'} ${windowSize}`);
+      Object.groupBy(alertRules(site), ([name, { windowSize }]) => `${name === 'silence'} ${windowSize}`);
     expect(Object.keys(windows('leastParameters'))).toEqual(['true PT3H', 'false P2D']);
     expect(Object.keys(windows('allParameters'))).toEqual(['true P2D', 'false P2D']);
     const { silenceHours } = readTemplate().parameters;
     expect(silenceHours).toMatchObject({ defaultValue: 3, allowedValues: [1, 2, 3, 4, 5, 6, 24, 48] });
   });
 
-  test('watch jobs that exist: those for revocations both, the others all', () => {
+  test('compare a number with a threshold, of jobs that exist: of both revocations, of all, or together', () => {
     const revocations = jobs.filter(({ kind }) => kind === 'revocation').map(({ type }) => type);
-    for (const { name, jobTypes: watched } of rules())
-      expect([name, watched]).toEqual([
-        name,
-        name === 'silence' ? [] : ['safety-stop', 'late-revocation'].includes(name) ? revocations : ['*'],
+    for (const [name, { criteria }] of alertRules()) {
+      const values = ['safety-stop', 'late-revocation'].includes(name) ? revocations : ['*'];
+      const dimensions = [{ name: 'jobType', operator: 'Include', values }];
+      expect(criteria.allOf).toMatchObject([
+        { operator: 'GreaterThan', dimensions: name === 'silence' ? [] : dimensions },
       ]);
+    }
   });
 });
 

@@ -1,6 +1,6 @@
 /** The alert rules as they are deployed, evaluated over telemetry as Azure does it. */
 import type { abandonedRunEvent, jobRunEvent, jobStateEvent } from '../../src/telemetry/names';
-import { readAlertRules, type AlertRule } from './deployments';
+import { ofType, readDeployment } from './deployments';
 import { runQuery, type Row } from './kusto';
 
 type EventName = typeof abandonedRunEvent | typeof jobRunEvent | typeof jobStateEvent;
@@ -23,30 +23,56 @@ export function minutesOf(duration: string): number {
   return (Number(days) * 24 + Number(hours)) * 60 + Number(rest);
 }
 
-/** What a rule that is about no single job rings for. */
+/** A rule about all jobs together rings for this. */
 export const allTogether = 'all';
 
+/** The properties of a rule, as Azure Resource Manager would be given them. */
+export interface AlertRule {
+  readonly evaluationFrequency: string;
+  readonly windowSize: string;
+  readonly autoMitigate: boolean;
+  readonly skipQueryValidation: boolean;
+  readonly actions: { readonly customProperties: { readonly documentation: string } };
+  readonly criteria: {
+    readonly allOf: readonly [
+      {
+        readonly query: string;
+        readonly metricMeasureColumn: string;
+        readonly operator: string;
+        readonly threshold: number;
+        /** Empty: the rule is about all jobs together. */
+        readonly dimensions: readonly { readonly name: string; readonly values: readonly string[] }[];
+      },
+    ];
+  };
+}
+
+/** The alert rules of a site, by name. */
+export const alertRules = (site = 'leastParameters'): ReadonlyMap<string, AlertRule> =>
+  new Map(
+    ofType(readDeployment(site), 'Microsoft.Insights/scheduledQueryRules').map(({ name, properties }) => [
+      name.replace(/^access-expiry-jobs-prod-/, ''),
+      properties as AlertRule,
+    ]),
+  );
+
 /** The jobs for which a rule rings: its query over its window, its measure above its threshold, split by job. */
-export function ringing(rule: AlertRule, events: readonly Row[], now: Date): string[] {
+export function ringing(name: string, events: readonly Row[], now: Date, site?: string): string[] {
+  const rule = alertRules(site).get(name);
+  if (!rule) throw new Error(`There is no rule ${name}`);
+  const [{ query, metricMeasureColumn, threshold, dimensions }] = rule.criteria.allOf;
   const from = now.getTime() - minutesOf(rule.windowSize) * 60_000;
   const inWindow = events.filter(
     ({ timestamp }) => Number(timestamp) > from && Number(timestamp) <= now.getTime(),
   );
-  return runQuery(rule.query, { customEvents: inWindow })
-    .filter(({ [rule.measure]: measured }) => {
-      if (measured !== null && !['bigint', 'number'].includes(typeof measured))
-        throw new Error(`${rule.name} measures ${rule.measure}, which is no number`);
-      return Number(measured) > rule.threshold;
-    })
-    .map(({ jobType }) => (rule.jobTypes.length === 0 ? allTogether : (jobType as string)))
-    .filter(
-      (jobType) => jobType === allTogether || rule.jobTypes.some((one) => one === '*' || one === jobType),
-    );
-}
-
-/** A rule of a site by its name. */
-export function alertRule(name: string, site = 'leastParameters'): AlertRule {
-  const rule = readAlertRules(site).find((one) => one.name === name);
-  if (!rule) throw new Error(`There is no rule ${name}`);
-  return rule;
+  const above = runQuery(query, { customEvents: inWindow }).filter(({ [metricMeasureColumn]: measured }) => {
+    if (measured !== null && !['bigint', 'number'].includes(typeof measured))
+      throw new Error(`${name} measures ${metricMeasureColumn}, which is not a number`);
+    return Number(measured) > threshold;
+  });
+  const [ofJobs] = dimensions;
+  if (!ofJobs) return above.map(() => allTogether);
+  return above
+    .map(({ jobType }) => jobType as string)
+    .filter((jobType) => ofJobs.values.some((one) => one === '*' || one === jobType));
 }

@@ -22,7 +22,6 @@ export interface Template {
   readonly parameters: Readonly<
     Record<string, { readonly defaultValue?: unknown; readonly allowedValues?: readonly unknown[] }>
   >;
-  readonly outputs: Readonly<Record<string, unknown>>;
   readonly resources: readonly { readonly name: string; readonly dependsOn?: readonly string[] }[];
 }
 
@@ -56,55 +55,4 @@ export function propertiesOf(resources: readonly Resource[], type: string): obje
   const [resource, ...others] = ofType(resources, type);
   if (!resource || others.length > 0) throw new Error(`There are ${others.length + 1} resources ${type}`);
   return resource.properties;
-}
-
-export interface AlertRule {
-  readonly name: string;
-  readonly severity: number;
-  readonly query: string;
-  readonly measure: string;
-  readonly threshold: number;
-  /** Empty: the rule is about all jobs together. */
-  readonly jobTypes: readonly string[];
-  readonly evaluationFrequency: string;
-  readonly windowSize: string;
-  readonly stateful: boolean;
-}
-
-interface AlertRuleProperties {
-  readonly severity: number;
-  readonly evaluationFrequency: string;
-  readonly windowSize: string;
-  readonly autoMitigate: boolean;
-  readonly criteria: {
-    readonly allOf: readonly [
-      {
-        readonly query: string;
-        readonly metricMeasureColumn: string;
-        readonly operator: string;
-        readonly threshold: number;
-        readonly dimensions: readonly { readonly name: string; readonly values: readonly string[] }[];
-      },
-    ];
-  };
-}
-
-/** The alert rules of a site; each measures one number, of each job or of all, and rings above its threshold. */
-export function readAlertRules(site: string): AlertRule[] {
-  return ofType(readDeployment(site), 'Microsoft.Insights/scheduledQueryRules').map(
-    ({ name, properties }) => {
-      const { severity, evaluationFrequency, windowSize, autoMitigate, criteria } =
-        properties as AlertRuleProperties;
-      const [{ query, metricMeasureColumn, operator, threshold, dimensions }] = criteria.allOf;
-      expect(operator).toBe('GreaterThan');
-      expect(dimensions.filter((dimension) => dimension.name !== 'jobType')).toEqual([]);
-      return {
-        name: name.replace(/^access-expiry-jobs-prod-/, ''),
-        ...{ severity, query, threshold, evaluationFrequency, windowSize },
-        measure: metricMeasureColumn,
-        jobTypes: dimensions.flatMap(({ values }) => values),
-        stateful: autoMitigate,
-      };
-    },
-  );
 }
