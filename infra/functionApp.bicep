@@ -7,14 +7,10 @@ param location string
 param tags object
 param identityId string
 param identityClientId string
-param storageAccountName string
 param deploymentContainerUrl string
-param applicationInsightsConnectionString string
-param sqlServer string
-param sqlDatabase string
-param emailEndpoint string
-param emailSenderAddress string
 param settings object
+@description('Settings that follow from other resources. They win over the site\'s own.')
+param derivedSettings object
 param subnetId string
 param instanceMemoryMB int
 param maximumInstanceCount int
@@ -28,18 +24,11 @@ var siteSettings = empty(ofPlatform)
   ? settings
   : fail('settings must not hold WEBSITE_AUTH_ settings, which App Service sets: ${join(map(ofPlatform, setting => setting.key), ', ')}')
 
-// What follows from the resources. It wins over the site's own settings.
-var derivedSettings = {
-  AzureWebJobsStorage__accountName: storageAccountName
+var ownSettings = {
   AzureWebJobsStorage__credential: 'managedidentity'
   AzureWebJobsStorage__clientId: identityClientId
-  APPLICATIONINSIGHTS_CONNECTION_STRING: applicationInsightsConnectionString
   APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identityClientId};Authorization=AAD'
   AZURE_CLIENT_ID: identityClientId
-  SQL_SERVER: sqlServer
-  SQL_DATABASE: sqlDatabase
-  EMAIL_ENDPOINT: emailEndpoint
-  EMAIL_SENDER_ADDRESS: emailSenderAddress
   // In bytes. The app takes 16 KiB; the host holds a body as large as this in memory, by default 100 MB.
   FUNCTIONS_REQUEST_BODY_SIZE_LIMIT: '65536'
 }
@@ -138,7 +127,7 @@ resource functionApp 'Microsoft.Web/sites@2025-03-01' = {
       // Deployments come from other addresses than people do.
       scmIpSecurityRestrictionsUseMain: false
       appSettings: [
-        for setting in items(union(siteSettings, disabledJobSettings, derivedSettings, signInSettings)): {
+        for setting in items(union(siteSettings, disabledJobSettings, derivedSettings, ownSettings, signInSettings)): {
           name: setting.key
           value: setting.value
         }

@@ -159,14 +159,16 @@ module functionApp 'functionApp.bicep' = {
     tags: tags
     identityId: identity.outputs.id
     identityClientId: identity.outputs.clientId
-    storageAccountName: storage.outputs.name
     deploymentContainerUrl: storage.outputs.deploymentContainerUrl
-    applicationInsightsConnectionString: monitoring.outputs.connectionString
-    sqlServer: sqlServer
-    sqlDatabase: sqlDatabase
-    emailEndpoint: mail.outputs.endpoint
-    emailSenderAddress: mail.outputs.senderAddress
     settings: settings
+    derivedSettings: {
+      AzureWebJobsStorage__accountName: storage.outputs.name
+      APPLICATIONINSIGHTS_CONNECTION_STRING: monitoring.outputs.connectionString
+      SQL_SERVER: sqlServer
+      SQL_DATABASE: sqlDatabase
+      EMAIL_ENDPOINT: mail.outputs.endpoint
+      EMAIL_SENDER_ADDRESS: mail.outputs.senderAddress
+    }
     subnetId: subnetId
     instanceMemoryMB: instanceMemoryMB
     maximumInstanceCount: maximumInstanceCount
