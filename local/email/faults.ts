@@ -27,8 +27,11 @@ interface OutcomeFault {
   readonly failure?: { readonly code: string; readonly message?: string };
 }
 
-/** What happens to a call: it is answered with an error, never answered, or cut before or after it took effect. */
-export type CallFault = ErrorFault | { readonly kind: 'hang' | 'dropBefore' | 'dropAfter' };
+/**
+ * What happens to a call: it is answered with an error, never answered, cut before or after it took effect, or takes
+ * effect and stalls after the headers of its answer.
+ */
+export type CallFault = ErrorFault | { readonly kind: 'hang' | 'dropBefore' | 'dropAfter' | 'stall' };
 
 export type EmailFault = Target & (CallFault | OutcomeFault);
 

@@ -51,6 +51,8 @@ interface Answer {
   readonly status: number;
   readonly headers: OutgoingHttpHeaders;
   readonly body: object;
+  /** The body is never sent. */
+  readonly stalls?: true;
 }
 
 /** An answer, or none: the call hangs, or its connection is dropped. */
@@ -154,9 +156,9 @@ export class EmailService {
       return;
     }
     entry.status = reaction.status;
-    response
-      .writeHead(reaction.status, { 'Content-Type': 'application/json', ...reaction.headers })
-      .end(JSON.stringify(reaction.body));
+    response.writeHead(reaction.status, { 'Content-Type': 'application/json', ...reaction.headers });
+    if (reaction.stalls) response.flushHeaders();
+    else response.end(JSON.stringify(reaction.body));
   }
 
   #checkToken(authorization = ''): void {
@@ -230,6 +232,8 @@ function underFault(hits: readonly EmailFault[], call: () => Answer): Reaction {
     case 'dropAfter':
       call();
       return 'drop';
+    case 'stall':
+      return { ...call(), stalls: true };
     default:
       return call();
   }

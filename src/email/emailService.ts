@@ -151,7 +151,10 @@ const unauthorizedOnce: PipelinePolicy = {
   },
 };
 
-/** Instead of the library's own timeout, whose timer keeps the process alive after a connection was lost. */
+/**
+ * Limits a whole call to `ms`. The library's own timeout ends with the headers of an answer, whose body could then stall
+ * for ever, and its timer outlives a lost connection (@typespec/ts-http-runtime, NodeHttpClient.sendRequest).
+ */
 function withDeadline(client: HttpClient, ms: number): HttpClient {
   return {
     async sendRequest(request) {

@@ -36,12 +36,16 @@ beforeEach(() => {
   setTime('2026-12-01T06:30:00Z');
 });
 
-function newClient(): EmailClient {
+function newClient(timings?: ConstructorParameters<typeof EmailClient>[2]): EmailClient {
   const credential = {
     getToken: () => Promise.resolve({ token: 'any', expiresOnTimestamp: Date.now() + hour }),
   };
   const { endpoint } = service;
-  return new EmailClient({ endpoint, senderAddress: 'access@example.com', timeZone: 'UTC' }, credential);
+  return new EmailClient(
+    { endpoint, senderAddress: 'access@example.com', timeZone: 'UTC' },
+    credential,
+    timings,
+  );
 }
 
 function setTime(time: string): void {
@@ -66,6 +70,16 @@ test('a message that is still on its way when the time is up is accepted, but ha
   service.order({ kind: 'outcome', runningReads: 1_000 });
   expect(await send()).toEqual({ kind: 'accepted', succeeded: false });
 });
+
+test.each(['send', 'status'] as const)(
+  'an answer to a %s that stalls after its headers is a lost answer',
+  async (on) => {
+    client = newClient({ callMs: 300 });
+    service.order({ kind: 'stall', on });
+    expect(await send()).toMatchObject({ kind: 'accepted' });
+    expect(service.messages).toHaveLength(1);
+  },
+);
 
 /** Sends as another process does, which knows nothing of earlier calls. */
 const sendAnew = (): Promise<SendOutcome> => {

@@ -240,6 +240,7 @@ const callFaults: readonly (readonly [string, CallFault])[] = [
   ['no answer', { kind: 'hang' }],
   ['connection dropped before it', { kind: 'dropBefore' }],
   ['connection dropped after it', { kind: 'dropAfter' }],
+  ['an answer without its body', { kind: 'stall' }],
 ];
 
 const callCase = (
@@ -251,7 +252,7 @@ const callCase = (
   position,
   fault,
   costsMessages: true,
-  hangs: faults.some(({ kind }) => kind === 'hang'),
+  hangs: faults.some(({ kind }) => kind === 'hang' || kind === 'stall'),
   order: ({ email }) => faults.forEach((one) => email.order(one)),
   isMet: ({ email }) => isMet(email.requests),
 });
