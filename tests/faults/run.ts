@@ -165,7 +165,8 @@ export function cleanBreaches(result: Attempt['result'], { job, grants }: Subjec
   if (result.kind !== 'finished') return [`the clean run is ${result.kind}`];
   const undeliverable = [...grants.values()].filter((grant) => grant.undeliverable).length;
   const revocation = job.kind === 'revocation';
-  const failures = undeliverable > 0 ? String.raw`Failed: (\d with(out an| a malformed) email address(; |\. ))+` : '';
+  const failures =
+    undeliverable > 0 ? String.raw`Failed: (\d with(out an| a malformed) email address(; |\. ))+` : '';
   const safetyLimit = revocation ? ' Run without the safety limit\\.' : '';
   const expected = new RegExp(`^${failures}Started by hand\\.${safetyLimit}$`);
   const { status, failedCount, message } = result.run;
