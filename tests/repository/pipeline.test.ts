@@ -55,15 +55,16 @@ test('every variable that the pipeline uses is declared or predefined', () => {
   expect(used.filter((variable) => !declared.includes(variable) && !predefined.test(variable))).toEqual([]);
 });
 
-test('each environment has every key that is used, and waits for the one before, the first for the tests', () => {
-  const [{ default: environments }] = (
-    parse(text) as { parameters: [{ default: { name: string; after: string }[] }] }
-  ).parameters;
+test('each environment has every key that is used, and the first waits for the tests', () => {
+  const [{ default: environments }] = (parse(text) as { parameters: [{ default: object[] }] }).parameters;
   const used = all(/\$\{\{ .*?\benvironment\.(\w+).*? \}\}/g).sort();
   for (const environment of environments) expect(Object.keys(environment).sort()).toEqual(used);
-  expect(environments.map(({ after }) => after)).toEqual([
-    'Integration',
-    ...environments.slice(0, -1).map(({ name }) => `Deploy_${name}`),
+  const stages = pipeline.filter((mapping) => 'stage' in mapping);
+  expect(stages.map(({ stage, dependsOn }) => [stage, dependsOn])).toEqual([
+    ['Build', undefined],
+    ['Faults', 'Build'],
+    ['Integration', 'Build'],
+    ['Deploy_${{ environment.name }}', undefined],
   ]);
 });
 
