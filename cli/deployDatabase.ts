@@ -6,7 +6,7 @@ import { Database } from '../src/database/database';
 import { platforms } from '../src/jobs/platforms';
 import { createCommandCredential } from './credential';
 import { deployScripts } from './deployScripts';
-import { examined, readFacts } from './doctor/database';
+import { readFacts } from './doctor/database';
 import { formatFinding, type Finding } from './doctor/finding';
 import { role } from './doctor/schema';
 import { checkGrantView, checkRequestView } from './doctor/views';
@@ -44,7 +44,7 @@ runCommand(usage, async () => {
       connection.withRetries(deadlineIn(systemClock, timeBudgetMs), async (session) => {
         await deployScripts(session, directory, log, replaceViews ? keepReplacedView : undefined);
         if (grantee) await grantRole(session, role, grantee, log);
-        const examinedDatabase = examined(session, await readFacts(session));
+        const examinedDatabase = { ...(await readFacts(session)), session };
         const checked: Finding[] = [];
         for (const platform of platforms) {
           checked.push(...(await checkRequestView(examinedDatabase, platform)));

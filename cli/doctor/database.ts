@@ -1,10 +1,9 @@
-import type { Row, Session } from '../../src/database/session';
-import { nVarChar, type Parameter, type Statement } from '../../src/database/statement';
+import type { Session } from '../../src/database/session';
+import { nVarChar, type Parameter } from '../../src/database/statement';
 import { failed, ok, skipped, type Finding } from './finding';
 import { roleScript } from './schema';
 
 export interface DatabaseFacts {
-  /** As they call themselves. */
   readonly name: string;
   readonly version: string;
   /** Null where sys.databases does not show it. */
@@ -18,20 +17,13 @@ export interface DatabaseFacts {
   readonly foldName: (name: string) => string;
 }
 
-/** A database that is examined. */
 export interface ExaminedDatabase extends DatabaseFacts {
-  readonly query: (statement: Statement) => Promise<Row[]>;
-}
-
-/** A database with the session by which it is examined. */
-export interface ExaminedSession extends ExaminedDatabase {
   readonly session: Pick<Session, 'query'>;
 }
 
-/** An object's name as a parameter. */
 export const objectName = (name: string): Parameter => nVarChar(300, name);
 
-export async function readFacts(session: Pick<ExaminedDatabase, 'query'>): Promise<DatabaseFacts> {
+export async function readFacts(session: ExaminedDatabase['session']): Promise<DatabaseFacts> {
   const [row = {}] = await session.query({
     name: 'readFacts',
     sql: `SELECT DB_NAME() AS Name, @@VERSION AS Version,
@@ -47,11 +39,6 @@ export async function readFacts(session: Pick<ExaminedDatabase, 'query'>): Promi
     seesDefinitions: row.SeesDefinitions === 1,
     foldName: row.NamesIgnoreCase === 1 ? (name) => name.toLowerCase() : (name) => name,
   };
-}
-
-/** @param facts of the database that the session is signed in to */
-export function examined(session: Pick<Session, 'query'>, facts: DatabaseFacts): ExaminedSession {
-  return { ...facts, session, query: (statement) => session.query(statement) };
 }
 
 /** A table or view that is not seen: it is missing only if the identity would see it. */

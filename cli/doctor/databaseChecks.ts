@@ -1,6 +1,6 @@
 import type { Settings } from '../../src/config/settings';
 import { platforms } from '../../src/jobs/platforms';
-import type { ExaminedDatabase, ExaminedSession } from './database';
+import type { ExaminedDatabase } from './database';
 import type { Finding } from './finding';
 import { checkGrants } from './grants';
 import { checkJobStates } from './jobStates';
@@ -16,7 +16,7 @@ type Found = ReadonlyMap<string, readonly Finding[]>;
 
 export interface DatabaseCheck {
   readonly subject: string;
-  readonly check: (database: ExaminedSession, found: Found) => Promise<Finding[]>;
+  readonly check: (database: ExaminedDatabase, found: Found) => Promise<Finding[]>;
   /** Why it is skipped, if it is. */
   readonly skip?: (found: Found) => string | undefined;
   /** What to do where the database does not answer it. */

@@ -7,7 +7,7 @@ import { Session } from '../../src/database/session';
 import { jobs } from '../../src/jobs/catalogue';
 import { createCommandCredential } from '../credential';
 import { checkApplicationInsights } from './applicationInsights';
-import { describeDatabase, examined, readFacts, type DatabaseFacts } from './database';
+import { describeDatabase, readFacts, type DatabaseFacts } from './database';
 import { databaseChecks } from './databaseChecks';
 import { checkEmailEndpoint, describeSender } from './email';
 import { failed, skipped, type Finding } from './finding';
@@ -19,7 +19,7 @@ import { checkSettings, type UsableSettings } from './settings';
 const timeBudgetMs = 3 * 60_000;
 const statementTimeoutMs = 60_000;
 
-/** Receives what is waited for, before the findings on it are there, and each retry on the database. */
+/** Reports what is waited for, and each retry of the database. */
 export interface Progress extends Pick<RetryOptions, 'onRetry'> {
   readonly waitingFor: (what: string) => void;
 }
@@ -81,7 +81,7 @@ async function* examineIdentity(
   return { database: database?.status !== 'failed', email: email.status === 'ok' };
 }
 
-/** Without the ids of the one call. */
+/** Without the ids of a single call. */
 function reasonOf({ message }: Finding): string {
   return message.replace(/[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}/gi, '');
 }
@@ -171,7 +171,7 @@ async function* examineDatabase(
       given,
     )) {
       const reason = skip?.(found);
-      const run = (session: Session): Promise<Finding[]> => check(examined(session, facts), found);
+      const run = (session: Session): Promise<Finding[]> => check({ ...facts, session }, found);
       const findings =
         reason === undefined ? await attempt(subject, advice, run) : [skipped(subject, reason)];
       found.set(subject, findings);

@@ -9,7 +9,7 @@ import { viewScript } from './schema';
 /** What a platform's view yields: how many grants, their ends, and addresses that no reminder can go to. */
 export async function checkGrants(database: ExaminedDatabase, platform: Platform): Promise<Finding[]> {
   const subject = `grants of ${platform.grantView}`;
-  const [row = {}] = await database.query({
+  const [row = {}] = await database.session.query({
     name: 'summariseGrants',
     sql: `SELECT COUNT(*) AS Grants, COUNT(g.RequestId) AS Identified, COUNT(DISTINCT g.RequestId) AS Requests, MIN(g.ExpiresAt) AS Earliest, MAX(g.ExpiresAt) AS Latest
 FROM ${platform.grantView} AS g;`,
@@ -49,10 +49,10 @@ FROM ${platform.grantView} AS g;`,
 }
 
 async function checkAddresses(
-  { query }: ExaminedDatabase,
+  { session }: ExaminedDatabase,
   { grantView }: Platform,
 ): Promise<Finding | undefined> {
-  const rows = await query({
+  const rows = await session.query({
     name: 'readAddresses',
     sql: `SELECT ${addressColumn} AS Recipient FROM ${grantView} AS g;`,
   });

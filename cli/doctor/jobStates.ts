@@ -3,14 +3,14 @@ import type { Settings } from '../../src/config/settings';
 import { jobs } from '../../src/jobs/catalogue';
 import { readJobState } from '../../src/jobs/jobStates';
 import { runsForState, stateWords } from '../../src/jobs/judgeJob';
-import type { ExaminedSession } from './database';
+import type { ExaminedDatabase } from './database';
 import { failed, ok, warning, type Finding } from './finding';
 
 const advice = 'docs/operating.md, "When something is wrong", says what to do';
 
 /** The state of each job as the status page shows it, with its reason. */
 export async function checkJobStates(
-  { session }: Pick<ExaminedSession, 'session'>,
+  { session }: ExaminedDatabase,
   settings: Pick<Settings, 'schedules' | 'scheduleZone' | 'appService' | 'schedulesReadAt' | 'problems'>,
 ): Promise<Finding[]> {
   const findings: Finding[] = [];

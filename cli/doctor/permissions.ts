@@ -4,7 +4,7 @@ import { requestTables, role, roleScript, type Grants } from './schema';
 
 /** Whether the signed-in identity may do what the jobs do, and nothing to the request tables. */
 export async function checkPermissions(database: ExaminedDatabase, grants: Grants): Promise<Finding[]> {
-  const [row] = await database.query({ name: 'readUserName', sql: 'SELECT USER_NAME() AS Name;' });
+  const [row] = await database.session.query({ name: 'readUserName', sql: 'SELECT USER_NAME() AS Name;' });
   const user = row?.Name as string;
   const objects = Object.entries(grants);
   const findings: Finding[] = [];
@@ -43,7 +43,7 @@ export async function checkPermissions(database: ExaminedDatabase, grants: Grant
  * @param permissions on a column as "UPDATE (Status)"
  */
 async function readPermissions(
-  { query }: ExaminedDatabase,
+  { session }: ExaminedDatabase,
   object: string,
   permissions: readonly string[],
 ): Promise<string[]> {
@@ -52,7 +52,7 @@ async function readPermissions(
     const ofColumn = column === undefined ? '' : `, N'${column}', N'COLUMN'`;
     return `HAS_PERMS_BY_NAME(@object, N'OBJECT', N'${name}'${ofColumn}) AS [${permission}]`;
   });
-  const [row = {}] = await query({
+  const [row = {}] = await session.query({
     name: 'readPermissions',
     sql: `SELECT ${columns.join(',\n  ')};`,
     parameters: { object: objectName(object) },
@@ -62,11 +62,11 @@ async function readPermissions(
 
 /** Whether the role is granted what its script says. UNMASK is for a site to grant (protection.ts). */
 export async function checkRole(
-  { query, seesDefinitions }: ExaminedDatabase,
+  { session, seesDefinitions }: ExaminedDatabase,
   grants: Grants,
 ): Promise<Finding> {
   const subject = `role ${role}`;
-  const rows = await query({
+  const rows = await session.query({
     name: 'readRolePermissions',
     sql: `SELECT s.name + N'.' + o.name AS Name, p.permission_name AS Permission, c.name AS ColumnName
 FROM sys.database_permissions AS p

@@ -9,8 +9,8 @@ export async function checkColumns(database: ExaminedDatabase, table: string): P
 }
 
 /** Behind a mask, an end or an address is made up, in the views too (Microsoft, "Dynamic data masking"). */
-async function checkMasks({ query }: ExaminedDatabase, table: string): Promise<Finding[]> {
-  const columns = await query({
+async function checkMasks({ session }: ExaminedDatabase, table: string): Promise<Finding[]> {
+  const columns = await session.query({
     name: 'readMaskedColumns',
     sql: `SELECT m.name AS Name, HAS_PERMS_BY_NAME(NULL, N'DATABASE', N'UNMASK') AS UnmasksAll,
   HAS_PERMS_BY_NAME(@table, N'OBJECT', N'UNMASK', m.name, N'COLUMN') AS Unmasks,
@@ -38,8 +38,8 @@ WHERE m.object_id = OBJECT_ID(@table) AND m.is_masked = 1;`,
 }
 
 /** The app holds no key (Microsoft, "Always Encrypted"). */
-async function checkAlwaysEncrypted({ query }: ExaminedDatabase, table: string): Promise<Finding[]> {
-  const columns = await query({
+async function checkAlwaysEncrypted({ session }: ExaminedDatabase, table: string): Promise<Finding[]> {
+  const columns = await session.query({
     name: 'readEncryptedColumns',
     sql: `SELECT c.name AS Name, c.encryption_type_desc AS Encryption
 FROM sys.columns AS c
@@ -60,11 +60,11 @@ WHERE c.object_id = OBJECT_ID(@table) AND c.encryption_type IS NOT NULL;`,
  * "Row-level security"): a run that sees no grant completes with 0.
  */
 export async function checkRowLevelSecurity({
-  query,
+  session,
   seesDefinitions,
 }: ExaminedDatabase): Promise<Finding[]> {
   const subject = 'row-level security';
-  const filters = await query({
+  const filters = await session.query({
     name: 'readSecurityPolicies',
     sql: `SELECT DISTINCT p.name AS Policy, s.name + N'.' + t.name AS TableName
 FROM sys.security_policies AS p

@@ -18,7 +18,7 @@ const expectedValues: Readonly<Record<'Status' | 'Job_Type', readonly string[]>>
 
 /** Whether the rows of JobRun are as the jobs write them, and can be written at all. */
 export async function checkRuns(database: ExaminedDatabase): Promise<Finding[]> {
-  const [totals] = await database.query({
+  const [totals] = await database.session.query({
     name: 'countRuns',
     sql: `SELECT COUNT(*) AS Runs, COUNT(CASE WHEN r.Status = 'InProgress' THEN 1 END) AS InProgress FROM ${table} AS r;`,
   });
@@ -30,8 +30,8 @@ export async function checkRuns(database: ExaminedDatabase): Promise<Finding[]> 
 }
 
 /** A trigger is part of the statements by which a job takes and keeps its lock (sql/05_JobRun.sql). */
-async function checkTriggers({ query }: ExaminedDatabase): Promise<Finding[]> {
-  const rows = await query({
+async function checkTriggers({ session }: ExaminedDatabase): Promise<Finding[]> {
+  const rows = await session.query({
     name: 'readTriggers',
     sql: 'SELECT t.name AS Name FROM sys.triggers AS t WHERE t.parent_id = OBJECT_ID(@table) AND t.is_disabled = 0;',
     parameters: { table: objectName(table) },
@@ -46,12 +46,12 @@ async function checkTriggers({ query }: ExaminedDatabase): Promise<Finding[]> {
 }
 
 /** Rows that another program or a wrong clock has left. */
-async function checkRows({ query }: ExaminedDatabase): Promise<Finding[]> {
+async function checkRows({ session }: ExaminedDatabase): Promise<Finding[]> {
   const unexpected = Object.entries(expectedValues).map(
     ([column, values]) =>
       `r.${column} COLLATE Latin1_General_BIN2 NOT IN (${values.map((value) => `'${value}'`).join(', ')})`,
   );
-  const rows = await query({
+  const rows = await session.query({
     name: 'readStrangeRuns',
     sql: `SELECT TOP (${maxNamedRuns}) r.Job_Id, r.Job_Type, r.Status, r.Started_At
 FROM ${table} AS r

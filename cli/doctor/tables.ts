@@ -110,10 +110,10 @@ const characterSizes: Readonly<Record<string, number>> = { char: 1, varchar: 1, 
  * example "varchar"; a definition reads "VARCHAR(100) NOT NULL".
  */
 export async function readColumns(
-  { query }: ExaminedDatabase,
+  { session }: ExaminedDatabase,
   object: string,
 ): Promise<{ readonly name: string; readonly type: string; readonly definition: string }[]> {
-  const rows = await query({
+  const rows = await session.query({
     name: 'readColumns',
     sql: `SELECT c.name AS Name, t.name AS TypeName, c.max_length AS MaxLength, c.is_nullable AS IsNullable, c.is_identity AS IsIdentity
 FROM sys.columns AS c
@@ -134,8 +134,8 @@ ORDER BY c.column_id;`,
 
 const disabled = (is: unknown): string => (is ? ', DISABLED' : '');
 
-async function readIndexes({ query }: ExaminedDatabase, table: string): Promise<Actual[]> {
-  const rows = await query({
+async function readIndexes({ session }: ExaminedDatabase, table: string): Promise<Actual[]> {
+  const rows = await session.query({
     name: 'readIndexes',
     sql: `SELECT i.name AS Name, i.is_unique AS IsUnique, i.is_primary_key AS IsPrimaryKey, i.is_unique_constraint AS IsUniqueConstraint,
   i.is_disabled AS IsDisabled, i.has_filter AS HasFilter, i.filter_definition AS FilterDefinition,
@@ -175,8 +175,8 @@ function toIndex(columns: readonly Row[]): Actual {
   };
 }
 
-async function readConstraints({ query }: ExaminedDatabase, table: string): Promise<Actual[]> {
-  const rows = await query({
+async function readConstraints({ session }: ExaminedDatabase, table: string): Promise<Actual[]> {
+  const rows = await session.query({
     name: 'readConstraints',
     sql: `SELECT f.name AS Name, f.is_disabled AS IsDisabled, OBJECT_NAME(f.referenced_object_id) AS Referenced, CAST(NULL AS NVARCHAR(MAX)) AS Condition, 1 AS IsForeignKey
 FROM sys.foreign_keys AS f

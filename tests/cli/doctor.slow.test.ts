@@ -7,7 +7,6 @@ import { join } from 'node:path';
 import { checkApplicationInsights } from '../../cli/doctor/applicationInsights';
 import {
   describeDatabase,
-  examined,
   readFacts,
   type DatabaseFacts,
   type ExaminedDatabase,
@@ -28,6 +27,7 @@ import { createDatabase, createSampleDatabase, openSession } from '../../local/s
 import { startStandIns, type StandIns } from '../../local/standIns';
 import { settingNames } from '../../src/config/settings';
 import type { Row, Session } from '../../src/database/session';
+import type { Statement } from '../../src/database/statement';
 import { isEmailAddress } from '../../src/email/address';
 import { palantir, platforms } from '../../src/jobs/platforms';
 import { closedPort } from '../support/closedPort';
@@ -47,7 +47,7 @@ beforeAll(async () => {
   await createSampleDatabase(standIns);
   session = await openSession(standIns);
   facts = await readFacts(session);
-  database = examined(session, facts);
+  database = { ...facts, session };
 });
 
 afterAll(async () => {
@@ -122,15 +122,17 @@ const troubles = (lines: readonly string[]): string[] =>
 type Answers = Readonly<Record<string, ((row: Row) => Row | undefined) | readonly Row[]>>;
 
 /** The database with other rows, or other columns, in the answers to some statements, as another server would have them. */
-const answering = (answers: Answers, differing: Partial<ExaminedDatabase> = {}): ExaminedDatabase => ({
-  ...database,
-  ...differing,
-  query: async (statement) => {
+const answering = (answers: Answers, differing: Partial<ExaminedDatabase> = {}): ExaminedDatabase =>
+  withQuery(differing, async (statement) => {
     const answer = answers[statement.name];
     if (typeof answer !== 'function') return answer ? [...answer] : session.query(statement);
     return (await session.query(statement)).map(answer).filter((row) => row !== undefined);
-  },
-});
+  });
+
+const withQuery = (
+  differing: Partial<ExaminedDatabase>,
+  query: (statement: Statement) => Promise<Row[]>,
+): ExaminedDatabase => ({ ...database, ...differing, session: { query: query as Session['query'] } });
 
 function table(name: string): ExpectedTable {
   const found = tables.find((candidate) => candidate.name === name);
@@ -462,17 +464,13 @@ describe('as SQL Server describes its objects', () => {
   });
 
   /** The database as an identity with these permissions sees it. */
-  const permitting = (permissions: Readonly<Record<string, readonly string[]>>): ExaminedDatabase => ({
-    ...database,
-    query: (statement) => {
-      if (statement.name === 'readUserName') return Promise.resolve([{ Name: 'func-access' }]);
-      const held = permissions[statement.parameters?.object?.value as string] ?? [];
-      const asked = [...statement.sql.matchAll(/AS \[([^\]]+)\]/g)].map(([, permission = '']) => permission);
-      return Promise.resolve([
-        Object.fromEntries(asked.map((permission) => [permission, held.includes(permission) ? 1 : null])),
-      ]);
-    },
-  });
+  const permitting = (permissions: Readonly<Record<string, readonly string[]>>): ExaminedDatabase =>
+    withQuery({}, ({ name, sql, parameters }) => {
+      if (name === 'readUserName') return Promise.resolve([{ Name: 'func-access' }]);
+      const held = permissions[parameters?.object?.value as string] ?? [];
+      const asked = [...sql.matchAll(/AS \[([^\]]+)\]/g)].map(([, permission = '']) => permission);
+      return Promise.resolve([Object.fromEntries(asked.map((one) => [one, held.includes(one) ? 1 : null]))]);
+    });
 
   test('what an identity lacks is named, with how to grant it; the role suffices', async () => {
     expect(textOf(await checkPermissions(permitting(grants), grants))).toEqual(
@@ -619,7 +617,9 @@ describe('as SQL Server describes its objects', () => {
       [1, 'dbo'],
       [0, 'DBO'],
     ])('are compared as the database does (%d)', async (NamesIgnoreCase, folded) => {
-      const { foldName } = await readFacts(answering({ readFacts: (row) => ({ ...row, NamesIgnoreCase }) }));
+      const { foldName } = await readFacts(
+        answering({ readFacts: (row) => ({ ...row, NamesIgnoreCase }) }).session,
+      );
       expect(foldName('DBO')).toBe(folded);
     });
   });

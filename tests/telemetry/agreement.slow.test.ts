@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { examined, readFacts, type ExaminedSession } from '../../cli/doctor/database';
+import { readFacts, type ExaminedDatabase } from '../../cli/doctor/database';
 import { checkJobStates } from '../../cli/doctor/jobStates';
 import { readSettings } from '../../src/config/settings';
 import { jobs, type Job } from '../../src/jobs/catalogue';
@@ -67,7 +67,7 @@ let sample: Sample;
 let ingestion: Ingestion;
 let app: App;
 let directory: string;
-let database: ExaminedSession;
+let database: ExaminedDatabase;
 let settings: Parameters<typeof checkJobStates>[1];
 
 beforeAll(async () => {
@@ -85,7 +85,7 @@ beforeAll(async () => {
     // Reminders fail before they take their lock: the table stays as it is, and the states are sent.
     EMAIL_ENDPOINT: 'none',
   });
-  database = examined(sample.session, await readFacts(sample.session));
+  database = { ...(await readFacts(sample.session)), session: sample.session };
   const { schedules, scheduleZone, appService, problems } = readSettings({
     ...sample.standIns.environment,
     ...hourly,
