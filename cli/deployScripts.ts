@@ -133,7 +133,7 @@ export function isSameView(one: string, other: string): boolean {
 
 /**
  * A batch from its first statement on, with each run of blanks and line ends as one blank, except within strings, quoted
- * names and comments. A line comment keeps its line end. What is left open reaches to the end of the text, so that no
+ * names and comments. A line comment keeps its line end. An unclosed one extends to the end of the text, so that no
  * character is read twice.
  */
 function canonicalViewText(batch: string): string {

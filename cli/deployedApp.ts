@@ -15,7 +15,7 @@ export interface DeployedAppOptions extends AppInAzure {
   readonly timeoutMs?: number;
   /** Between two checks. In ms. */
   readonly pauseMs?: number;
-  /** The app's address. */
+  /** Replaced by tests. */
   readonly addressOf?: (hostName: string) => string;
 }
 
@@ -52,7 +52,7 @@ async function listFunctions({ log }: DeployedAppOptions, arm: Arm): Promise<str
   );
   const names = value.map(({ properties }) => properties.name);
   const missing = jobs.map(({ type }) => type).filter((type) => !names.includes(type));
-  // Every function but the timers is one for HTTP.
+  // All other functions are for HTTP.
   const http = names.length - (jobs.length - missing.length);
   if (missing.length === 0 && http > 0) {
     log(`${jobs.length} timers and ${http} HTTP functions are listed`);

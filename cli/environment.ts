@@ -126,7 +126,7 @@ function optionsKeptByNpm(options: ParseArgsOptionsConfig): string[] {
   });
 }
 
-/** Whether a name is that of an option but for a slip or, in a long name, two; hyphens do not count. */
+/** Whether a name differs from an option's by one slip, or two in a long name; hyphens do not count. */
 function isSlip(name: string, option: string): boolean {
   const slips = distance(name.replaceAll('-', ''), option.replaceAll('-', ''));
   return slips <= (option.length < 10 ? 1 : 2);

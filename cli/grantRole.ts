@@ -3,7 +3,7 @@ import { nVarChar, uniqueIdentifier } from '../src/database/statement';
 
 /** A managed identity that is to become a user of the database. */
 export interface Grantee {
-  /** What the user is called: the identity's name. */
+  /** The identity's name, which the user gets. */
   readonly name: string;
   /** The identity's client id (its application id), a GUID; the object id would match no token. */
   readonly clientId: string;
@@ -88,7 +88,7 @@ WHERE m.role_principal_id = DATABASE_PRINCIPAL_ID(@role) AND m.member_principal_
 
 const quoteName = (name: string): string => `[${name.replaceAll(']', ']]')}]`;
 
-/** A GUID's bytes as SQL Server keeps them: the first three groups are little-endian. */
+/** A GUID's bytes as SQL Server stores them: the first three groups are little-endian. */
 function toSid(guid: string): string {
   const bytes = Buffer.from(guid.replaceAll('-', ''), 'hex');
   bytes.subarray(0, 4).swap32();

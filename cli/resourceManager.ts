@@ -13,7 +13,7 @@ export interface AppInAzure {
   readonly management?: string;
 }
 
-/** The longest that one request may take. In ms. */
+/** Time-out of one request, in ms. */
 export const requestTimeoutMs = 30_000;
 
 /** @throws DeployedAppError if it is not the resource id of a function app */

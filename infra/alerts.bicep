@@ -17,7 +17,7 @@ var error = 1
 var warning = 2
 var informational = 3
 
-// The longest that Azure allows: so far back the newest state is looked for.
+// The longest window that Azure allows: how far back a rule looks for the newest state.
 var longest = 'P2D'
 
 // By default a rule looks at every job, each by itself, every quarter of an hour, as far back as Azure allows.

@@ -18,7 +18,7 @@ param signInClientId string
 param disabledJobs string
 param inboundRanges string
 
-// The platform alone says whether App Service authentication is on: the app believes WEBSITE_AUTH_ENABLED.
+// Only the platform may say whether App Service authentication is on: the app trusts WEBSITE_AUTH_ENABLED.
 var ofPlatform = filter(items(settings), setting => startsWith(toUpper(setting.key), 'WEBSITE_AUTH_'))
 var siteSettings = empty(ofPlatform)
   ? settings

@@ -90,7 +90,7 @@ resource senderRole 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   }
 }
 
-// The rule's only suggestion is 2016-09-01, which knows one setting a resource and no name for it.
+// The rule's only suggestion is 2016-09-01, which allows one setting per resource, without a name.
 #disable-next-line use-recent-api-versions
 resource deliveryLogs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   name: 'delivery'

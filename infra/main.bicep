@@ -27,7 +27,7 @@ param operatorsEmail string
 @description('Name of the resource group. It is created, and deleted with the environment: nothing else belongs in it.')
 param resourceGroupName string = 'rg-access-expiry-jobs-${environmentName}'
 
-@description('Name of the function app, unique in Azure. Empty: a name is made up.')
+@description('Name of the function app, unique in Azure. Empty: a name is generated.')
 @maxLength(60)
 param functionAppName string = ''
 

@@ -1,4 +1,4 @@
-// Where telemetry goes. Without local authentication: the app's identity sends it, a connection string alone does not do.
+// Where telemetry goes. Without local authentication: the app's identity sends it, a connection string is not enough.
 param suffix string
 param location string
 param tags object

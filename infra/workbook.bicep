@@ -10,14 +10,14 @@ param workspaceId string
 param appAddress string
 param silenceHours int
 
-// Azure makes the app's address up. It is put into the finished text, so that all else of it is known beforehand.
+// Azure generates the app's address. It is inserted last, so that the rest of the text is known beforehand.
 var addressPlaceholder = 'https://app.invalid'
 
 // Milliseconds.
 var hour = 3600000
 var day = 24 * hour
 
-// What each query has in common, and numbers that the portal's own workbooks use for the looks of a column.
+// What the queries have in common, and the portal's numbers for the formats of columns.
 var events = {
   version: 'KqlItem/1.0'
   size: 0
@@ -212,7 +212,7 @@ var content = {
       content: union(events, {
         title: 'The four jobs as they were last reported'
         query: loadTextContent('queries/jobStates.kql')
-        // Of now, whatever the time range: where the rule silence rings there is nothing to show.
+        // The current states, whatever the time range: where the rule silence rings there is nothing to show.
         timeContext: { durationMs: silenceHours * hour }
         noDataMessage: 'No run has reported for ${silenceHours} hours. The status page says more, if the app runs.'
         visualization: 'tiles'

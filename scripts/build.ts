@@ -13,7 +13,7 @@ const directory = join(root, 'dist');
 
 /**
  * `import text from './file?inline'`: what a browser needs of a TypeScript or CSS file, bundled and minified, as text.
- * @param parts takes the metafiles of what was bundled
+ * @param parts receives the metafiles of what was bundled
  */
 const inlineForBrowser = (parts: Metafile[]): Plugin => ({
   name: 'inline for a browser',

@@ -23,8 +23,8 @@ const leaveOutUnused: Plugin = {
 };
 
 /**
- * The exporter of Application Insights asks settings.sdk.monitor.azure.com every hour what it should switch on or off,
- * and knows no setting against it. The app calls what its settings name and nothing else.
+ * The exporter of Application Insights asks settings.sdk.monitor.azure.com every hour what to switch on or off, and no
+ * setting prevents it. The app calls only what its settings name.
  */
 const leaveOutRemoteSettings: Plugin = {
   name: 'leave out remote settings',
@@ -37,8 +37,8 @@ const leaveOutRemoteSettings: Plugin = {
 };
 
 /**
- * The SQL library and telemetry are CommonJS and require the package for signing in, which the app imports. As they would
- * have it, it would be in the bundle as CommonJS too, and loaded twice by a first run.
+ * The SQL library and telemetry are CommonJS and require the package for signing in, which the app imports.
+ * Without this it would be in the bundle as CommonJS too, and a first run would load it twice.
  */
 const oneCopyOfIdentity: Plugin = {
   name: 'one copy of @azure/identity',
@@ -52,8 +52,8 @@ const oneCopyOfIdentity: Plugin = {
 };
 
 /**
- * Modules for the Node.js version of package.json and later. Names stay as they are: errors and stack traces show them,
- * and to shorten them and keep them all the same (`keepNames`) takes 150 ms of a first run.
+ * Modules for the Node.js version of package.json and later. Names are not shortened: errors and stack traces show them,
+ * and `keepNames` takes 150 ms of a first run.
  */
 export const bundleOptions = {
   absWorkingDir: root,
@@ -81,7 +81,7 @@ export const bundleOptions = {
   logLevel: 'warning',
 } as const satisfies BuildOptions;
 
-/** The commands that a deployment runs, each one file that needs Node.js alone, beside the scripts that one applies. */
+/** The commands that a deployment runs, each one file that needs only Node.js, beside the scripts that one applies. */
 export async function bundleCommands(directory: string): Promise<void> {
   await build({
     ...bundleOptions,

@@ -1,6 +1,6 @@
 /**
  * azd puts the values of its environment into infra/main.parameters.json as they are: one with a quote, a backslash or a
- * line break makes the file invalid JSON, and azd says no more than that. Runs before `azd provision`, with Node.js alone.
+ * line break makes the file invalid JSON, and azd reports only that. Runs before `azd provision`, with only Node.js.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';

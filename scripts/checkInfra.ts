@@ -19,7 +19,7 @@ const context = [
   ...['--location', 'westeurope'],
 ];
 
-/** The compiler warns on stderr and succeeds all the same. */
+/** The compiler warns on stderr and still succeeds. */
 function check({ code, stderr }: Ended, what: string): boolean {
   const clean = code === 0 && !/: (Warning|Error) /.test(stderr);
   if (clean) console.log(`${what}: no finding`);

@@ -9,7 +9,7 @@ import { apiDocument } from './apiDocument';
 import { settingsDocument } from './settingsDocument';
 import { statementsDocument } from './statementsDocument';
 
-/** The text of each generated document, by its path in the repository. A test holds the files to it. */
+/** The text of each generated document, by its path in the repository. A test compares the files. */
 export const generatedDocuments: Readonly<Record<string, () => string | Promise<string>>> = {
   'docs/api.md': apiDocument,
   'docs/settings.md': settingsDocument,

@@ -1,4 +1,4 @@
-/** docs/openapi.yaml as data: each operation with what it refers to in place. */
+/** docs/openapi.yaml as data: each operation with its references resolved. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';
@@ -41,7 +41,7 @@ export interface Operation {
 /** The document as it is written. */
 export const openApi = parse(readFileSync(join(__dirname, '../docs/openapi.yaml'), 'utf8')) as Json;
 
-/** A part of the document with what it refers to in its place. */
+/** A part of the document with its references resolved. */
 function resolved(part: unknown): unknown {
   if (Array.isArray(part)) return part.map(resolved);
   if (typeof part !== 'object' || part === null) return part;

@@ -1,4 +1,4 @@
-/** Loads TypeScript (`node --import ./scripts/typescript.mjs file.ts`), or says which Node.js that takes. */
+/** Loads TypeScript (`node --import ./scripts/typescript.mjs file.ts`), or says which Node.js is required. */
 import process from 'node:process';
 
 /** The app runs on Node.js 22 too; the stand-ins and commands use AsyncDisposableStack. */

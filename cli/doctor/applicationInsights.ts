@@ -3,7 +3,7 @@ import { failed, ok, warning, type Finding } from './finding';
 
 const defaultTimeoutMs = 5_000;
 
-/** Whether telemetry has somewhere to go. None is sent. */
+/** Whether the ingestion endpoint can be reached. No telemetry is sent. */
 export async function checkApplicationInsights(
   connectionString: string | undefined,
   timeoutMs = defaultTimeoutMs,

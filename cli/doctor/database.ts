@@ -41,7 +41,7 @@ export async function readFacts(session: ExaminedDatabase['session']): Promise<D
   };
 }
 
-/** A table or view that is not seen: it is missing only if the identity would see it. */
+/** Finding on a table or view that the identity does not see: missing if it would see it, else skipped. */
 export function unseen({ seesDefinitions }: ExaminedDatabase, missing: Finding): Finding {
   if (seesDefinitions) return missing;
   return skipped(
@@ -50,7 +50,7 @@ export function unseen({ seesDefinitions }: ExaminedDatabase, missing: Finding):
   );
 }
 
-/** The lowest level that knows OPENJSON. */
+/** The lowest level that supports OPENJSON. */
 const minCompatibilityLevel = 130;
 
 /** @param address of the server */

@@ -11,7 +11,7 @@ import { grants, requestTables, role, tables, viewScript, type Grants } from './
 import { checkTable } from './tables';
 import { checkGrantView, checkRequestView } from './views';
 
-/** What the checks before have found, by their subjects. */
+/** Findings of the checks before, by subject. */
 type Found = ReadonlyMap<string, readonly Finding[]>;
 
 export interface DatabaseCheck {
@@ -19,7 +19,7 @@ export interface DatabaseCheck {
   readonly check: (database: ExaminedDatabase, found: Found) => Promise<Finding[]>;
   /** Why it is skipped, if it is. */
   readonly skip?: (found: Found) => string | undefined;
-  /** What to do where the database does not answer it. */
+  /** Advice if the database does not answer. */
   readonly advice?: string;
 }
 
@@ -27,7 +27,7 @@ const jobRun = 'table dbo.JobRun';
 const isNotFound = (found: Found): boolean =>
   found.get(jobRun)?.some(({ subject, status }) => subject === jobRun && status !== 'ok') === true;
 
-/** What is examined in a database that can be reached, in this order. */
+/** The checks of a database that can be reached, in order. */
 export const databaseChecks = (settings: Settings): readonly DatabaseCheck[] => [
   ...tables.map((table) => ({
     subject: `table ${table.name}`,
@@ -74,7 +74,7 @@ export const databaseChecks = (settings: Settings): readonly DatabaseCheck[] => 
   })),
 ];
 
-/** The role's grants, but for those on a view of requests that is missing: the jobs do without it. */
+/** The role's grants, without those on a missing view of requests, which the jobs do not need. */
 function grantsOn(found: Found): Grants {
   const isMissing = (object: string): boolean =>
     found.get(`view ${object}`)?.some(({ status }) => status === 'warning') === true;

@@ -13,7 +13,6 @@ const tokenTimeoutMs = 60_000;
 export const usesManagedIdentity = ({ AZURE_TOKEN_CREDENTIALS: named }: Environment): boolean =>
   named?.trim().toLowerCase() === 'managedidentitycredential';
 
-/** Which identity signs in. */
 export function describeIdentity(
   environment: Environment,
   { database: { login }, identityClientId }: Settings,

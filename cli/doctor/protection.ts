@@ -8,7 +8,7 @@ export async function checkColumns(database: ExaminedDatabase, table: string): P
   return [...(await checkMasks(database, table)), ...(await checkAlwaysEncrypted(database, table))];
 }
 
-/** Behind a mask, an end or an address is made up, in the views too (Microsoft, "Dynamic data masking"). */
+/** A mask replaces an end or an address, in the views too (Microsoft, "Dynamic data masking"). */
 async function checkMasks({ session }: ExaminedDatabase, table: string): Promise<Finding[]> {
   const columns = await session.query({
     name: 'readMaskedColumns',

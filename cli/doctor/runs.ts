@@ -7,7 +7,6 @@ import { failed, ok, warning, type Finding } from './finding';
 
 const table = 'dbo.JobRun';
 
-/** The most rows that are named. */
 const maxNamedRuns = 10;
 
 /** The values that a column may hold, compared exactly. */

@@ -12,7 +12,7 @@ import { failed, ok, warning, type Finding } from './finding';
 export interface UsableSettings {
   /** Holds an example or the default for each setting that is malformed or missing. */
   readonly settings: Settings;
-  /** As they are given. */
+  /** As given. */
   readonly given: Settings;
   /** Says which of these settings has to be corrected first: one that is malformed or missing. */
   readonly fault: (...names: readonly string[]) => string | undefined;
@@ -23,7 +23,7 @@ const examples = new Map(
   settingRows.filter(([, { required }]) => required).map(([name, { example }]) => [name as string, example]),
 );
 
-/** Names that look like a setting: one that is unknown may be a setting with a slip in its name. */
+/** Names that look like a setting's: an unknown one may be misspelt. */
 const settingLike =
   /^(?:SQL|EMAIL|RENEWAL|REQUEST|NOTIFICATION|CONTACT|ORGANISATION|NOTIFY|REVOCATION|SCHEDULE|DOCUMENTATION)[_-]/i;
 

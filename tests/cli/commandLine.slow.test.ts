@@ -72,7 +72,7 @@ describe('npm run request', () => {
     },
   );
 
-  test('a name lists all requests of that person; a number that there is not ends with 1', async () => {
+  test('a name lists all requests of that person; a number that does not exist ends with 1', async () => {
     const { code, stdout } = await shell('npm run --silent request Grace Hopper');
     expect([code, stdout.trim().split('\n')]).toEqual([
       0,
@@ -93,7 +93,7 @@ describe('npm run request', () => {
     ]);
   });
 
-  test('has when it was sent, and by which run', async () => {
+  test('shows when a message was sent, and by which run', async () => {
     await shell('npm run --silent job ExpiryNotificationDatabricksRequests');
     const [row] = await sample.query(
       'SELECT TOP (1) n.DeltaRequestId AS Id, n.Notification_Sent_To AS SentTo FROM dbo.ExpiryNotification_Databricks AS n ORDER BY n.Id;',
@@ -124,7 +124,7 @@ describe('a database that cannot be reached', () => {
   test.each([
     [{ SQL_PORT: '1' }, /cannot be reached: .*ECONNREFUSED/],
     [{ SQL_SERVER: 'no-such-server.invalid' }, /cannot be reached: .*(ENOTFOUND|EAI_AGAIN)/],
-  ])('%j is said after one try', async (settings, message) => {
+  ])('%j is reported after one try', async (settings, message) => {
     const { code, output } = await hurried(`job ${revoke}`, settings);
     expect(output).toMatch(message);
     expect(output.includes('PAUSE OF')).toBe(output.includes('EAI_AGAIN'));

@@ -36,7 +36,7 @@ describe('npm run db:deploy', () => {
   const deploy = (...options: string[]): Promise<Ended> =>
     runCommand('cli/deployDatabase.ts', options, { cwd: directory, environment: standIns.environment });
 
-  test('applies the scripts, and gives the role to an identity', async () => {
+  test('applies the scripts, and grants the role to an identity', async () => {
     const { code, output } = await deploy('--grant', 'func-access', '--client-id', clientId);
     expect(output).toContain('\n  table dbo.JobRun: exists, unchanged\n');
     expect(output).toMatch(

@@ -110,7 +110,7 @@ test('synchronises until all four timers are listed, then asks the app for its j
   ]);
 });
 
-test('says which functions are missing when the time is over', async () => {
+test('says which functions are missing when time runs out', async () => {
   answers['POST /host/default/sync'] = [503, { Code: 'ServiceUnavailable' }];
   await expect(verify({ timeoutMs: 200 })).rejects.toThrow(
     /^The functions are not listed after 0 s: missing: RevokeExpiredDatabricksRequests, .*; synchronising the triggers answered 503\. Look at the log stream/,
@@ -125,7 +125,7 @@ test('waits for an app that starts, and says how it answered', async () => {
   await expect(verify({ timeoutMs: 200 })).rejects.toThrow(/^GET \/api\/jobs is not answered after 0 s: 401/);
 });
 
-test('asks an app that wants people to sign in only for a refusal', async () => {
+test('asks an app that requires people to sign in only for a refusal', async () => {
   answers['GET /config/authsettingsV2'] = [200, { properties: { platform: { enabled: true } } }];
   forged = [[302, '']];
   await expect(verify()).resolves.toBe(`${address}/api/status`);
@@ -136,7 +136,7 @@ test('asks an app that wants people to sign in only for a refusal', async () => 
   ]);
 });
 
-test('fails at once for an app that believes a forged sign-in', async () => {
+test('fails at once for an app that accepts a forged sign-in', async () => {
   forged = [[200, []]];
   await expect(verify()).rejects.toThrow(
     /^The app let in a caller without a key or a sign-in.*WEBSITE_AUTH_/,

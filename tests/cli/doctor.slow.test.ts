@@ -98,7 +98,7 @@ const linesOf = (text: string): string[] =>
 const beginningWith = (text: string): string[] =>
   linesOf(text).map((pattern) => expect.stringMatching(`^${pattern}`) as string);
 
-/** Cases parted by empty lines: a name, what is given, and the beginnings of the findings. */
+/** Cases separated by empty lines: a name, what is given, and the beginnings of the findings. */
 function casesOf(text: string): (readonly [name: string, given: string[], expected: string])[] {
   return text.split(/\n\s*\n/).map((block) => {
     const [name = '', ...lines] = block.trim().split(/\n\s*/);
@@ -107,13 +107,13 @@ function casesOf(text: string): (readonly [name: string, given: string[], expect
   });
 }
 
-/** What the doctor warns of in the sample as it is. */
+/** The warnings of the unchanged sample. */
 const ofSample = `
   ! permissions on dbo.DataAccessDeltaRequests: dbo has SELECT, INSERT, UPDATE, DELETE: more than the jobs need
   ! permissions on dbo.DataAccessPalantirRequests: dbo has SELECT, INSERT, UPDATE, DELETE: more than the jobs need
   ! addresses of dbo.AccessGrant_Databricks: … missing, … malformed
   ! addresses of dbo.AccessGrant_Palantir: … missing, … malformed`;
-/** All but what is in order and what the sample is warned of. */
+/** Findings other than those in order and the warnings of the sample. */
 const troubles = (lines: readonly string[]): string[] =>
   lines.filter(
     (line) => !line.startsWith('✓') && !linesOf(ofSample).some((known) => new RegExp(`^${known}`).test(line)),
@@ -121,7 +121,7 @@ const troubles = (lines: readonly string[]): string[] =>
 
 type Answers = Readonly<Record<string, ((row: Row) => Row | undefined) | readonly Row[]>>;
 
-/** The database with other rows, or other columns, in the answers to some statements, as another server would have them. */
+/** The database with other answers to some statements, as another server would give them. */
 const answering = (answers: Answers, differing: Partial<ExaminedDatabase> = {}): ExaminedDatabase =>
   withQuery(differing, async (statement) => {
     const answer = answers[statement.name];
@@ -152,7 +152,7 @@ describe('a sound environment', () => {
       .filter((text) => !text.startsWith('set ansi_nulls'));
   });
 
-  test('has every concern marked as in order, but for what the sample is warned of', () => {
+  test('has every subject in order, but for the warnings of the sample', () => {
     const subjects = withMark('✓', lines)
       .map((line) => line.replace(/^✓ ([^:]+(?=:)|\S+).*$/, '$1'))
       .filter((subject) => !subject.startsWith('setting '));
@@ -186,7 +186,7 @@ describe('a sound environment', () => {
     expect(troubles(lines)).toEqual([]);
   });
 
-  test('is only read from: one SELECT a statement, no message, no temporary table', () => {
+  test('is only read: each statement is one SELECT, without a temporary table, and no message is sent', () => {
     expect(sent.length).toBeGreaterThan(20);
     for (const text of sent) {
       expect(text).toMatch(/^SELECT [^;]*;$/);
@@ -380,7 +380,7 @@ describe('in the database', () => {
     expect(troubles(await examineWith())).toEqual([]);
   });
 
-  test('a run in other letters is named, with the statement that corrects it', async () => {
+  test('a run whose status or job type is misspelt is named, with the statement that corrects it', async () => {
     await run('ALTER TABLE dbo.JobRun DROP CONSTRAINT CK_JobRun_Status, CK_JobRun_Job_Type;');
     await run(insertRun('revokeexpiredpalantirrequests', 'inprogress', 0));
     await run(insertRun('RevokeExpiredDatabricksRequests', 'Done', 0, 'NEWID()'));
@@ -579,7 +579,7 @@ describe('as SQL Server describes its objects', () => {
     expect(textOf(found)).toEqual(beginningWith(expected));
   });
 
-  describe('names in other letters', () => {
+  describe('names in another case', () => {
     /** The names of objects in upper case; what is quoted stays. */
     const upper = (row: Row): Row =>
       Object.fromEntries(
@@ -602,7 +602,7 @@ describe('as SQL Server describes its objects', () => {
       expect(textOf(await onView(other))).toEqual(beginningWith('✓ view'));
     });
 
-    test('are others where it does not', async () => {
+    test('are unknown where it does not', async () => {
       const other = answering(changes, { foldName: (name) => name });
       expect(textOf([...(await onView(other)), ...(await onTable(other))])).toEqual(
         expect.arrayContaining(
@@ -735,7 +735,7 @@ describe('settings', () => {
   });
 });
 
-test('what is waited for is said before the findings on it', async () => {
+test('what is waited for is reported before its findings', async () => {
   const lines: string[] = [];
   const steps = diagnose({ ...standIns.environment }, { waitingFor: (what) => void lines.push(`… ${what}`) });
   for await (const finding of steps) lines.push(formatFinding(finding));
@@ -749,9 +749,9 @@ test('what is waited for is said before the findings on it', async () => {
 });
 
 describe('identity and reach', () => {
-  test('a token that cannot be got is named for each service, and what needs it is skipped', async () => {
+  test('a token that cannot be obtained is named for each service, and what needs it is skipped', async () => {
     standIns.identity.order({ kind: 'error', status: 400, times: Infinity });
-    // Tokens are kept by client id for the life of the process.
+    // Tokens are cached by client id for the life of the process.
     const lines = await examineWith({ AZURE_CLIENT_ID: randomUUID() });
     standIns.identity.clearFaults();
     expect(troubles(lines)).toEqual(

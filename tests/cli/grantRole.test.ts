@@ -41,7 +41,7 @@ test.each(['func-access-expiry-jobs', "o'dd [name]; --"])(
   },
 );
 
-test('a second time nothing is done, and that is said', async () => {
+test('the second time nothing is done, and the log says so', async () => {
   await grant('func');
   const before = await members();
   environment.standIn?.clearStatements();
@@ -79,7 +79,7 @@ test('a user of that name of another kind is not touched', async () => {
   expect(await members()).toEqual([]);
 });
 
-test('an identity that is a user under another name is not made one twice', async () => {
+test('an identity that is a user under another name is not created again', async () => {
   await grant('func');
   await expect(grant('another')).rejects.toThrow(
     `The identity with the client id ${clientId} is in the database already, as [func]: give that name to --grant.`,

@@ -49,7 +49,7 @@ test('each call sends a message of its own', async () => {
   expect(new Set(standIns.email.messages.map(({ operationId }) => operationId)).size).toBe(2);
 });
 
-test('a message that is still on its way in the end is to be looked for', async () => {
+test('a message that is still on its way at the end is a warning', async () => {
   standIns.email.order({ kind: 'outcome', runningReads: 1_000 });
   expect(await send(undefined, {}, 50)).toMatch(
     /^! test message to me@example\.com: accepted, and still on its way/,

@@ -1,4 +1,4 @@
-/** The alert rules and the workbook's queries as they are deployed, over the events of runs: what rings, what is shown. */
+/** The alert rules and the workbook as they are deployed, over the events of runs: what rings, what is shown. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { JobRunProperty, JobStateProperty } from '../../src/telemetry/names';
@@ -185,7 +185,7 @@ describe('the workbook', () => {
     ]);
   });
 
-  test('adds up what was done, and not one bad address once a run', () => {
+  test('adds up what was done, and counts one bad address once', () => {
     const day = Array.from({ length: 13 }, (_, i) => sent(5 + i * 60, 2, { undeliverableCount: 5 }));
     const twice = [...day, ...day, attempt(3, { status: 'Conflict' })];
     const grants = shown('grants', { customEvents: twice }).map((bar) => Number(bar.grants));

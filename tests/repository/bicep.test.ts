@@ -26,7 +26,7 @@ const find = (): Promise<string | undefined> =>
     lines.push(line),
   );
 
-test('none is found where there is none', async () => {
+test('without a compiler none is found', async () => {
   await expect(find()).resolves.toBeUndefined();
   expect(lines).toEqual([]);
 });

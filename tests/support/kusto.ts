@@ -1,5 +1,5 @@
 /**
- * Runs a query of infra/queries/ over rows: the part of KQL that these use, and no other. What is not here, or not
+ * Runs a query of infra/queries/ over rows: only the part of KQL that these use. What is not here, or not
  * documented for the values at hand, is an error, never a guess. Semantics: "Kusto Query Language", among it "Null values"
  * and "Numerical operators".
  */
@@ -19,7 +19,7 @@ interface Column {
 /** What an aggregate makes of the rows of a group. */
 type Aggregate = (rows: readonly Row[]) => Row;
 
-/** A value in words, the same only for equal values. */
+/** A text that is the same only for equal values. */
 const shown = (value: Value): string =>
   typeof value === 'object' ? JSON.stringify(value) : `${typeof value} ${value}`;
 
@@ -123,7 +123,7 @@ class Reader {
     const right = this.rows();
     this.expect(')', 'on');
     const key = this.#take();
-    // Texts that are not there are empty.
+    // Missing texts are empty.
     const nothing = Object.fromEntries(right.flatMap(Object.keys).map((name) => [name, '']));
     return rows.flatMap((left) => {
       const matches = right.filter((row) => row[key] === left[key]);
@@ -225,13 +225,13 @@ function rowOfLargest(rows: readonly Row[], columns: readonly Column[]): Row {
 
 const aggregates: Readonly<Record<string, (values: readonly Value[]) => Value>> = {
   count: refuse,
-  // Of no value at all it is not documented.
+  // Undocumented without values.
   sum: (values) =>
     values.length === 0 ? refuse('sum of nothing') : values.reduce((sum, value) => add(sum, value)),
   max: (values) =>
     values.reduce((most, value) => (isLess(most, value) === true ? value : most), values[0] ?? null),
   take_any: ([first = '']) => first,
-  // "An estimate": certain only of values that are all the same.
+  // "An estimate": exact only if all values are equal.
   percentile: (values) => (new Set(values).size > 1 ? refuse('percentile') : (values[0] ?? null)),
 };
 
@@ -281,7 +281,7 @@ const numeric =
     if (left === null || right === null) return null;
     const number = operation(...numbers(left, right));
     if (!Number.isFinite(number)) return refuse('a division by zero');
-    // Of two longs it is a long.
+    // The result of two longs is a long.
     return typeof left === 'bigint' && typeof right === 'bigint' ? BigInt(Math.trunc(number)) : number;
   };
 const add = numeric((a, b) => a + b);
@@ -301,7 +301,7 @@ const binary: Readonly<Record<string, (left: Value, right: Value) => Value>> = {
   '/': numeric((a, b) => a / b),
 };
 
-/** Null and a value are unequal; of two nulls nothing is known. */
+/** Null and a value are unequal; two nulls give null. */
 function isEqual(left: Value, right: Value): boolean | null {
   if (left === null || right === null) return left === right ? null : false;
   if (typeof left === 'string' && typeof right === 'string') return left === right;

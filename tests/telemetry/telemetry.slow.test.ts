@@ -150,7 +150,7 @@ test('each call to SQL and the email service is one dependency of the run', asyn
   expect(body.status).toBe('Completed');
 });
 
-test('every run is kept whole, however many come at once', async () => {
+test('no part of a run is sampled out, however many come at once', async () => {
   for (let round = 0; round < 8; round++)
     await Promise.all([run('RevokeExpiredDatabricksRequests'), run('RevokeExpiredPalantirRequests')]);
   expect(events()).toHaveLength(16);
@@ -292,7 +292,7 @@ describe('one request and one operation a run: the host reports the request', ()
     await own.call('/api/jobs', { headers: { traceparent } });
     const statement = (): Envelope | undefined =>
       dependencies().find(({ data }) => data.baseData.target === 'localhost|access');
-    // Nothing is flushed after a read: the library sends every few seconds.
+    // A read does not flush: the library sends every few seconds.
     while (!statement()) await delay(100);
     expect(statement()?.tags['ai.operation.parentId']).toBe(invocation.span);
     expectOperations(items(), ofInvocation('ListJobs'));
@@ -382,7 +382,7 @@ UNION ALL SELECT RequestedBy, RequestedByEmail FROM dbo.DataAccessPalantirReques
 });
 
 test.each(['fail', 'hang'] as const)(
-  'an ingestion endpoint that does %s neither fails a run nor stalls it',
+  'an ingestion endpoint in mode %s neither fails a run nor delays it',
   async (mode) => {
     const own = await sample.startApp(settings);
     ingestion.mode = mode;
@@ -394,7 +394,7 @@ test.each(['fail', 'hang'] as const)(
   },
 );
 
-describe('an ingestion endpoint that wants a token', () => {
+describe('an ingestion endpoint that requires a token', () => {
   beforeEach(() => {
     ingestion.acceptsToken = (token) => sample.standIns.identity.isValid(token, 'https://monitor.azure.com');
   });
@@ -433,7 +433,7 @@ test('an app without a connection string runs and sends nothing', async () => {
 });
 
 test('the app calls no other hosts than those of its settings, and nothing but ingestion at the endpoint', async () => {
-  // The library's calls of its own accord begin within 15 s of its start.
+  // The library's own calls begin within 15 s of its start.
   await delay(Math.max(0, startedAt + 17_000 - performance.now()));
   const lines = [...earlierLines, ...app.lines];
   expect(lines.some((line) => line.includes('Completed'))).toBe(true);
