@@ -42,7 +42,7 @@ async function messageOfRun(theApp: App, headers: Record<string, string> = ada):
 }
 
 test('a signed-in operator is named in the run’s message and in the log, and with a cancelled run', async () => {
-  await expect(messageOfRun(app)).resolves.toBe('Started by hand by ada@example.com.');
+  expect(await messageOfRun(app)).toBe('Started by hand by ada@example.com.');
   await app.logged(/Started by hand by ada@example\.com/);
 
   const hold = sample.standIns.sql.order({ kind: 'hold', match: /INSERT INTO #Due/ });
@@ -64,13 +64,13 @@ test('a signed-in operator is named in the run’s message and in the log, and w
 });
 
 test('without App Service authentication the header is not believed', async () => {
-  await expect(messageOfRun(await sample.startApp())).resolves.toBe('Started by hand.');
+  expect(await messageOfRun(await sample.startApp())).toBe('Started by hand.');
 });
 
 test('with a key and authentication the name is known, and signing in is optional', async () => {
   const keyed = await sample.startApp({ WEBSITE_AUTH_ENABLED: 'True' });
-  await expect(messageOfRun(keyed)).resolves.toBe('Started by hand by ada@example.com.');
-  await expect(messageOfRun(keyed, {})).resolves.toBe('Started by hand.');
+  expect(await messageOfRun(keyed)).toBe('Started by hand by ada@example.com.');
+  expect(await messageOfRun(keyed, {})).toBe('Started by hand.');
 });
 
 test('with a key, the portal’s Test/Run may run a job', async () => {

@@ -2,7 +2,19 @@
 import { randomUUID } from 'node:crypto';
 import type { Page } from 'playwright-core';
 import { accessibilityFaults, describeInChromium } from '../../support/browser';
-import { card, day, hour, lately, minute, panel, preview, serveStatusPage } from './support';
+import {
+  card,
+  day,
+  hour,
+  lately,
+  minute,
+  panel,
+  preview,
+  serveStatusPage,
+  notifyDatabricks,
+  revokeDatabricks,
+  revokePalantir,
+} from './support';
 
 describeInChromium('The status page in Chromium', () => {
   const served = serveStatusPage();
@@ -10,34 +22,31 @@ describeInChromium('The status page in Chromium', () => {
 
   describe('is open to everybody', () => {
     test('without JavaScript everything is read, and no button is offered', async () => {
-      const job = 'RevokeExpiredPalantirRequests';
-      await addRuns(job, [{ ago: lately, took: 500, Processed_Count: 3 }]);
+      await addRuns(revokePalantir, [{ ago: lately, Processed_Count: 3 }]);
       const page = await open('', { javaScriptEnabled: false });
-      await expect(card(page, job).innerText()).resolves.toContain('Completed: 3 revoked in 0.5 s');
-      await expect(page.getByRole('button').allInnerTexts()).resolves.toEqual(['Search']);
-      await expect(page.getByText('can be read without JavaScript').isVisible()).resolves.toBe(true);
-      await page.getByRole('link', { name: `All runs of ${job}` }).click();
-      await expect(panel(page).getByRole('table').innerText()).resolves.toContain('machine-1');
+      expect(await card(page, revokePalantir).innerText()).toContain('Completed: 3 revoked in 0.5 s');
+      expect(await page.getByRole('button').allInnerTexts()).toEqual(['Search']);
+      expect(await page.getByText('can be read without JavaScript').isVisible()).toBe(true);
+      await page.getByRole('link', { name: `All runs of ${revokePalantir}` }).click();
+      expect(await panel(page).getByRole('table').innerText()).toContain('machine-1');
       await panel(page).locator('tbody a').first().click();
-      await expect(panel(page).innerText()).resolves.toContain('This run revoked nothing.');
-      await page.getByRole('link', { name: `Preview ${job}` }).click();
-      await expect(panel(page).innerText()).resolves.toContain('A run now would revoke');
-      await expect(page.getByRole('button').allInnerTexts()).resolves.toEqual(['Search']);
+      expect(await panel(page).innerText()).toContain('This run revoked nothing.');
+      await page.getByRole('link', { name: `Preview ${revokePalantir}` }).click();
+      expect(await panel(page).innerText()).toContain('A run now would revoke');
+      expect(await page.getByRole('button').allInnerTexts()).toEqual(['Search']);
     });
 
     test.each(['light', 'dark'] as const)(
       'text has a contrast of at least 4.5 to 1, and nothing is wider than a phone (%s)',
       async (colorScheme) => {
-        await addRuns('RevokeExpiredDatabricksRequests', [
-          { ago: lately, took: 500, Status: 'Failed', Error_Message: 'x'.repeat(500) },
-        ]);
-        await addRuns('ExpiryNotificationDatabricksRequests', [
-          { ago: 2 * hour, took: 500, Processed_Count: 3, Failed_Count: 1 },
+        await addRuns(revokeDatabricks, [{ ago: lately, Status: 'Failed', Error_Message: 'x'.repeat(500) }]);
+        await addRuns(notifyDatabricks, [
+          { ago: 2 * hour, Processed_Count: 3, Failed_Count: 1 },
           { ago: minute, Status: 'InProgress', Started_By: 'y'.repeat(100) },
         ]);
         const page = await open('', { colorScheme, viewport: { width: 320, height: 640 } });
         const check = async (): Promise<number> => {
-          await expect(page.evaluate('document.documentElement.scrollWidth')).resolves.toBe(320);
+          expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(320);
           const { measured, tooLow } = await page.evaluate<Contrasts>(measureContrasts);
           expect(tooLow).toEqual([]);
           return measured;
@@ -48,7 +57,7 @@ describeInChromium('The status page in Chromium', () => {
         await check();
         await panel(page).getByRole('link', { name: 'Close' }).click();
         await panel(page).waitFor({ state: 'detached' });
-        await preview(page, 'RevokeExpiredDatabricksRequests');
+        await preview(page, revokeDatabricks);
         await check();
       },
     );
@@ -58,20 +67,16 @@ describeInChromium('The status page in Chromium', () => {
       const pages: Page[] = [];
 
       beforeAll(async () => {
-        const notification = 'ExpiryNotificationDatabricksRequests';
         const Job_Id = randomUUID();
-        await addRuns('RevokeExpiredDatabricksRequests', [
-          { ago: 3 * day, took: 500, Status: 'Failed', Error_Message: 'Broken.', Processed_Count: 640 },
+        await addRuns(revokeDatabricks, [
+          { ago: 3 * day, Status: 'Failed', Error_Message: 'Broken.', Processed_Count: 640 },
         ]);
-        await addRuns('RevokeExpiredPalantirRequests', [
-          { ago: minute, Status: 'InProgress', Processed_Count: 5 },
-        ]);
-        await addRuns(notification, [
-          { ago: hour, took: 500, Processed_Count: 3, Failed_Count: 0 },
+        await addRuns(revokePalantir, [{ ago: minute, Status: 'InProgress', Processed_Count: 5 }]);
+        await addRuns(notifyDatabricks, [
+          { ago: hour, Processed_Count: 3, Failed_Count: 0 },
           {
             Job_Id,
             ago: lately,
-            took: 500,
             Processed_Count: 3,
             Failed_Count: 2,
             Started_By: 'SandboxHost-639012345678901234',
@@ -81,10 +86,10 @@ describeInChromium('The status page in Chromium', () => {
         ]);
         for (const address of [
           '',
-          `&job=${notification}`,
+          `&job=${notifyDatabricks}`,
           '&runs=all&trigger=http',
           `&run=${Job_Id}`,
-          `&job=${notification}&preview=soonest`,
+          `&job=${notifyDatabricks}&preview=soonest`,
           '&search=Emma',
           '&request=databricks/17',
         ]) {
@@ -110,23 +115,21 @@ describeInChromium('The status page in Chromium', () => {
           for (const page of pages) {
             await page.emulateMedia(media);
             await page.setViewportSize(viewport);
-            await expect(accessibilityFaults(page)).resolves.toEqual([]);
+            expect(await accessibilityFaults(page)).toEqual([]);
             const cut = await page.evaluate<string[]>(
               `[...document.querySelectorAll('.scroll')].filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.ariaLabel)`,
             );
             expect(cut).toEqual([]);
-            await expect(page.evaluate('document.documentElement.scrollWidth')).resolves.toBe(viewport.width);
+            expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(viewport.width);
           }
         },
       );
     });
 
     describe('in each detail', () => {
-      const notification = 'ExpiryNotificationDatabricksRequests';
-
       test('the local time stands apart from UTC, and addresses wrap between their parts', async () => {
         for (const width of [390, 1280]) {
-          const page = await open(`&job=${notification}&preview=soonest`, {
+          const page = await open(`&job=${notifyDatabricks}&preview=soonest`, {
             timezoneId: 'Europe/Berlin',
             viewport: { width, height: 900 },
           });
@@ -143,12 +146,10 @@ describeInChromium('The status page in Chromium', () => {
 
       test('a history of all jobs is read whole, with names and local times', async () => {
         const Error_Message = 'Started by hand.\nhttp=augusta.ada.lovelace@department.example.com';
-        await addRuns(notification, [
+        await addRuns(notifyDatabricks, [
           { ago: hour, took: 70_000, Processed_Count: 1240, Failed_Count: 12, Error_Message },
         ]);
-        await addRuns('RevokeExpiredPalantirRequests', [
-          { ago: minute, Status: 'InProgress', Processed_Count: 5 },
-        ]);
+        await addRuns(revokePalantir, [{ ago: minute, Status: 'InProgress', Processed_Count: 5 }]);
         for (const width of [390, 1280]) {
           const page = await open('&runs=all', {
             timezoneId: 'Europe/Berlin',
@@ -171,14 +172,14 @@ describeInChromium('The status page in Chromium', () => {
       });
 
       test('on paper there is nothing to press, no card is split, and colours are those of light', async () => {
-        await addRuns(notification, [{ ago: lately, took: 500, Processed_Count: 3, Failed_Count: 2 }]);
+        await addRuns(notifyDatabricks, [{ ago: lately, Processed_Count: 3, Failed_Count: 2 }]);
         const page = await open('', {
           colorScheme: 'dark',
           viewport: { width: 718, height: 1000 },
         });
         await page.emulateMedia({ media: 'print', colorScheme: 'dark' });
         const pressable = page.locator('button, .button, input').filter({ visible: true });
-        await expect(pressable.count()).resolves.toBe(0);
+        expect(await pressable.count()).toBe(0);
         const [breaks, background] = await page.evaluate<[string[], string]>(
           `[[...document.querySelectorAll('article')].map((one) => getComputedStyle(one).breakInside), getComputedStyle(document.querySelector('article')).backgroundColor]`,
         );
@@ -188,9 +189,7 @@ describeInChromium('The status page in Chromium', () => {
     });
 
     test('forced colours show the legend: its shapes differ from their background and from each other', async () => {
-      await addRuns('ExpiryNotificationDatabricksRequests', [
-        { ago: lately, took: 500, Processed_Count: 3, Failed_Count: 2 },
-      ]);
+      await addRuns(notifyDatabricks, [{ ago: lately, Processed_Count: 3, Failed_Count: 2 }]);
       const page = await open('', { forcedColors: 'active' });
       const [sent, failed, canvas] = await page.evaluate<string[]>(`(() => {
           const fill = (kind) => {

@@ -22,6 +22,11 @@ import {
   serveStatusPage,
   state,
   utc,
+  notifyDatabricks,
+  notifyPalantir,
+  revokeDatabricks,
+  revokePalantir,
+  dryRun,
 } from './support';
 
 describeInChromium('The status page in Chromium', () => {
@@ -30,14 +35,14 @@ describeInChromium('The status page in Chromium', () => {
 
   describe('shows what the database says', () => {
     test('state, last run and history of each job are what the database says', async () => {
-      await addRuns('RevokeExpiredDatabricksRequests', [
+      await addRuns(revokeDatabricks, [
         { ago: 2 * hour, took: 1500, Processed_Count: 12 },
         { ago: lately, took: 65_000, Processed_Count: 1234, Started_By: 'machine-2' },
       ]);
-      await addRuns('RevokeExpiredPalantirRequests', [
-        { ago: lately, took: 500, Status: 'Failed', Error_Message: 'Safety stop: 4,000 grants are due.' },
+      await addRuns(revokePalantir, [
+        { ago: lately, Status: 'Failed', Error_Message: 'Safety stop: 4,000 grants are due.' },
       ]);
-      await addRuns('ExpiryNotificationDatabricksRequests', [
+      await addRuns(notifyDatabricks, [
         { ago: hour, took: 4000, Processed_Count: 30, Failed_Count: 2 },
         { ago: minute, Status: 'InProgress', Started_By: 'machine-3', Processed_Count: 7 },
       ]);
@@ -45,15 +50,15 @@ describeInChromium('The status page in Chromium', () => {
       const { url } = await startApp({ SCHEDULE_NOTIFY_PALANTIR: '0 0 0 29 2 *' });
       const page = await open('', { url });
 
-      const revocation = card(page, 'RevokeExpiredDatabricksRequests');
-      const [newest, earlier] = await storedRuns('RevokeExpiredDatabricksRequests');
-      await expect(revocation.locator('.state').innerText()).resolves.toBe('Healthy');
-      await expect(revocation.locator('dd').first().innerText()).resolves.toBe(
+      const revocation = card(page, revokeDatabricks);
+      const [newest, earlier] = await storedRuns(revokeDatabricks);
+      expect(await revocation.locator('.state').innerText()).toBe('Healthy');
+      expect(await revocation.locator('dd').first().innerText()).toBe(
         `${utc(newest?.Started_At)} UTC, 5 min ago, on machine-2\nCompleted: 1,234 revoked in 1 min 5 s`,
       );
       await page.getByRole('link', { name: 'All runs of RevokeExpiredDatabricksRequests' }).click();
       await panel(page).waitFor();
-      await expect(cells(panel(page).locator('tr'))).resolves.toEqual([
+      expect(await cells(panel(page).locator('tr'))).toEqual([
         ['Started', 'Outcome', 'Revoked', 'Took', 'Compared with the previous run', 'Started by'],
         [
           `${utc(newest?.Started_At)} UTC`,
@@ -66,24 +71,22 @@ describeInChromium('The status page in Chromium', () => {
         [`${utc(earlier?.Started_At)} UTC`, 'Completed', '12', '1.5 s', '', 'timer, on machine-1'],
       ]);
 
-      const failed = card(page, 'RevokeExpiredPalantirRequests');
-      await expect(failed.locator('.state').innerText()).resolves.toBe('Failed');
-      await expect(failed.locator('.reason').innerText()).resolves.toContain(
+      const failed = card(page, revokePalantir);
+      expect(await failed.locator('.state').innerText()).toBe('Failed');
+      expect(await failed.locator('.reason').innerText()).toContain(
         'failed: Safety stop: 4,000 grants are due.',
       );
-      await expect(page.title()).resolves.toBe('1 failed: Access Expiry Jobs');
+      expect(await page.title()).toBe('1 failed: Access Expiry Jobs');
 
-      const [active, ended] = await storedRuns('ExpiryNotificationDatabricksRequests');
-      const notification = card(page, 'ExpiryNotificationDatabricksRequests');
-      await expect(notification.locator('.state').innerText()).resolves.toBe('Running');
-      await expect(notification.locator('.reason').textContent()).resolves.toContain(
+      const [active, ended] = await storedRuns(notifyDatabricks);
+      const notification = card(page, notifyDatabricks);
+      expect(await notification.locator('.state').innerText()).toBe('Running');
+      expect(await notification.locator('.reason').textContent()).toContain(
         `Since ${utc(active?.Started_At)} UTC on machine-3`,
       );
       await page.getByRole('link', { name: 'All runs of ExpiryNotificationDatabricksRequests' }).click();
       await panel(page).getByText('Send Databricks expiry reminders: runs').waitFor();
-      await expect(notification.locator('dd').first().innerText()).resolves.toContain(
-        '30 sent, 2 failed in 4.0 s',
-      );
+      expect(await notification.locator('dd').first().innerText()).toContain('30 sent, 2 failed in 4.0 s');
       const rows = await cells(panel(page).locator('tr'));
       expect(rows[1]?.slice(0, 4)).toEqual([`${utc(active?.Started_At)} UTC`, 'Running', '7', '–']);
       expect(rows[2]?.slice(0, 5)).toEqual([
@@ -94,16 +97,14 @@ describeInChromium('The status page in Chromium', () => {
         '4.0 s',
       ]);
 
-      const never = card(page, 'ExpiryNotificationPalantirRequests');
-      await expect(never.locator('dd').first().textContent()).resolves.toBe('none yet');
+      const never = card(page, notifyPalantir);
+      expect(await never.locator('dd').first().textContent()).toBe('none yet');
     });
 
     test('every state is shown with its reason, and counted in the summary and the title', async () => {
-      await addRuns('RevokeExpiredDatabricksRequests', [{ ago: 3 * day, took: 500, Processed_Count: 3 }]);
-      await addRuns('RevokeExpiredPalantirRequests', [
-        { ago: lately, took: 500, Status: 'Failed', Error_Message: 'Broken.' },
-      ]);
-      await addRuns('ExpiryNotificationDatabricksRequests', [
+      await addRuns(revokeDatabricks, [{ ago: 3 * day, Processed_Count: 3 }]);
+      await addRuns(revokePalantir, [{ ago: lately, Status: 'Failed', Error_Message: 'Broken.' }]);
+      await addRuns(notifyDatabricks, [
         {
           ago: lately,
           took: 4000,
@@ -118,55 +119,49 @@ describeInChromium('The status page in Chromium', () => {
         await state(page, job).innerText(),
         await card(page, job).locator('.reason').innerText(),
       ];
-      const overdue = await shown('RevokeExpiredDatabricksRequests');
+      const overdue = await shown(revokeDatabricks);
       expect(overdue[0]).toBe('Overdue');
       expect(overdue[1]).toMatch(/^A run was due at .* UTC; the last one was 3 days ago\./);
-      await expect(shown('RevokeExpiredPalantirRequests')).resolves.toEqual([
-        'Failed',
-        'The last run, 5 min ago, failed: Broken.',
-      ]);
-      const attention = await shown('ExpiryNotificationDatabricksRequests');
+      expect(await shown(revokePalantir)).toEqual(['Failed', 'The last run, 5 min ago, failed: Broken.']);
+      const attention = await shown(notifyDatabricks);
       expect(attention[0]).toBe('Needs attention');
       expect(attention[1]).toMatch(/^412 of 415 grants failed in the last run, 5 min ago\./);
-      const missed = await shown('ExpiryNotificationPalantirRequests');
+      const missed = await shown(notifyPalantir);
       expect(missed[0]).toBe('Overdue');
       expect(missed[1]).toMatch(/^A run was due at .* UTC; none is recorded\./);
-      await expect(page.locator('#summary span').allInnerTexts()).resolves.toEqual([
+      expect(await page.locator('#summary span').allInnerTexts()).toEqual([
         '2 overdue',
         '1 failed',
         '1 needs attention',
       ]);
-      await expect(page.title()).resolves.toBe('2 overdue, 1 failed, 1 needs attention: Access Expiry Jobs');
+      expect(await page.title()).toBe('2 overdue, 1 failed, 1 needs attention: Access Expiry Jobs');
     });
 
     test('before the first run of any job, all have never run', async () => {
       const page = await open();
-      await expect(page.locator('#summary span').allInnerTexts()).resolves.toEqual(['4 never run']);
-      await expect(
-        card(page, 'ExpiryNotificationPalantirRequests').locator('.reason').innerText(),
-      ).resolves.toMatch(/^No run is recorded yet\. The first is due at .* UTC\./);
+      expect(await page.locator('#summary span').allInnerTexts()).toEqual(['4 never run']);
+      expect(await card(page, notifyPalantir).locator('.reason').innerText()).toMatch(
+        /^No run is recorded yet\. The first is due at .* UTC\./,
+      );
     });
 
     test('a run in progress whose lock is stale has most likely died: Run and Cancel are offered', async () => {
-      const job = 'RevokeExpiredDatabricksRequests';
-      await addRuns(job, [{ ago: 12 * minute, Status: 'InProgress' }]);
+      await addRuns(revokeDatabricks, [{ ago: 12 * minute, Status: 'InProgress' }]);
       const page = await open();
-      await expect(state(page, job).innerText()).resolves.toBe('Overdue');
-      await expect(card(page, job).locator('.reason').innerText()).resolves.toContain('has most likely died');
-      const buttons = card(page, job).getByRole('button');
-      await expect(buttons.allInnerTexts()).resolves.toEqual(['Run', 'Cancel']);
+      expect(await state(page, revokeDatabricks).innerText()).toBe('Overdue');
+      expect(await card(page, revokeDatabricks).locator('.reason').innerText()).toContain(
+        'has most likely died',
+      );
+      const buttons = card(page, revokeDatabricks).getByRole('button');
+      expect(await buttons.allInnerTexts()).toEqual(['Run', 'Cancel']);
     });
 
     test('on a phone the worst job comes first', async () => {
-      await addRuns('RevokeExpiredDatabricksRequests', [{ ago: lately, took: 500, Processed_Count: 3 }]);
-      await addRuns('ExpiryNotificationPalantirRequests', [
-        { ago: lately, took: 500, Status: 'Failed', Error_Message: 'Broken.' },
-      ]);
+      await addRuns(revokeDatabricks, [{ ago: lately, Processed_Count: 3 }]);
+      await addRuns(notifyPalantir, [{ ago: lately, Status: 'Failed', Error_Message: 'Broken.' }]);
       const page = await open('', { viewport: { width: 390, height: 844 } });
       const top = async (job: JobType): Promise<number> => (await card(page, job).boundingBox())?.y ?? NaN;
-      expect(await top('ExpiryNotificationPalantirRequests')).toBeLessThan(
-        await top('RevokeExpiredDatabricksRequests'),
-      );
+      expect(await top(notifyPalantir)).toBeLessThan(await top(revokeDatabricks));
     });
 
     test('schedule and next run are those of GET /api/jobs, the schedule also in words', async () => {
@@ -186,13 +181,10 @@ describeInChromium('The status page in Chromium', () => {
     });
 
     test('times are said in the reader’s zone too, with the day where it is another one', async () => {
-      await addRuns('RevokeExpiredDatabricksRequests', [{ ago: lately, took: 500, Processed_Count: 3 }]);
-      const [run] = await storedRuns('RevokeExpiredDatabricksRequests');
+      await addRuns(revokeDatabricks, [{ ago: lately, Processed_Count: 3 }]);
+      const [run] = await storedRuns(revokeDatabricks);
       const page = await open('', { timezoneId: 'Asia/Tokyo' });
-      const shown = await card(page, 'RevokeExpiredDatabricksRequests')
-        .locator('dd time')
-        .first()
-        .innerText();
+      const shown = await card(page, revokeDatabricks).locator('dd time').first().innerText();
       const local = new Date((run?.Started_At as Date).getTime() + 9 * hour);
       const otherDay = local.getUTCDate() !== (run?.Started_At as Date).getUTCDate();
       expect(shown).toContain(`${utc(run?.Started_At)} UTC (`);
@@ -215,8 +207,8 @@ describeInChromium('The status page in Chromium', () => {
 
       test('a timer that is switched off is paused; app, version and commit are in the header', async () => {
         const page = await open('', { url: other.url });
-        await expect(state(page, 'RevokeExpiredPalantirRequests').innerText()).resolves.toBe('Paused');
-        await expect(card(page, 'RevokeExpiredPalantirRequests').innerText()).resolves.toContain(
+        expect(await state(page, revokePalantir).innerText()).toBe('Paused');
+        expect(await card(page, revokePalantir).innerText()).toContain(
           'AzureWebJobs.RevokeExpiredPalantirRequests.Disabled',
         );
         const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
@@ -227,7 +219,7 @@ describeInChromium('The status page in Chromium', () => {
 
       test('a schedule is shown as the host reads it, in the zone in which it does', async () => {
         const page = await open('', { url: other.url });
-        const text = await card(page, 'ExpiryNotificationDatabricksRequests').locator('dl').innerText();
+        const text = await card(page, notifyDatabricks).locator('dl').innerText();
         expect(text).toContain(
           'hourly from 06:30 to 18:30 Europe/Berlin, Monday to Friday 0 30 18-6 * * Monday-Fri',
         );
@@ -244,33 +236,32 @@ describeInChromium('The status page in Chromium', () => {
 
       test('settings that are wrong are named, while the jobs that do not need them are shown', async () => {
         const page = await open('', { url: other.url });
-        await expect(page.locator('#setting-problems').innerText()).resolves.toMatch(/REVOCATION_CEILING: /);
-        const job = 'RevokeExpiredDatabricksRequests';
-        await expect(state(page, job).innerText()).resolves.toBe('Misconfigured');
-        await expect(card(page, job).locator('.reason').innerText()).resolves.toMatch(
+        expect(await page.locator('#setting-problems').innerText()).toMatch(/REVOCATION_CEILING: /);
+        expect(await state(page, revokeDatabricks).innerText()).toBe('Misconfigured');
+        expect(await card(page, revokeDatabricks).locator('.reason').innerText()).toMatch(
           /^It cannot run: REVOCATION_CEILING is malformed: expected a whole number/,
         );
-        await expect(page.title()).resolves.toBe('1 misconfigured: Access Expiry Jobs');
-        await expect(page.locator('link[rel=icon]').getAttribute('href')).resolves.toContain('%23c9252d');
-        await expect(page.getByRole('button', { name: `Run ${job}` }).count()).resolves.toBe(0);
-        await expect(
-          page.getByRole('button', { name: 'Run ExpiryNotificationDatabricksRequests' }).count(),
-        ).resolves.toBe(1);
-        await expect(page.getByRole('article').count()).resolves.toBe(4);
+        expect(await page.title()).toBe('1 misconfigured: Access Expiry Jobs');
+        expect(await page.locator('link[rel=icon]').getAttribute('href')).toContain('%23c9252d');
+        expect(await page.getByRole('button', { name: `Run ${revokeDatabricks}` }).count()).toBe(0);
+        expect(
+          await page.getByRole('button', { name: 'Run ExpiryNotificationDatabricksRequests' }).count(),
+        ).toBe(1);
+        expect(await page.getByRole('article').count()).toBe(4);
       });
 
       test('each state leads to its section of the operating guide', async () => {
         const page = await open('', { url: other.url });
         const guide = readFileSync('docs/operating.md', 'utf8');
         const links = page.locator('.state a');
-        await expect(links.count()).resolves.toBe(4);
+        expect(await links.count()).toBe(4);
         for (const link of await links.all()) {
           const url = new URL((await link.getAttribute('href')) ?? '');
           expect(url.href.split('#')[0]).toBe('https://example.com/operating.md');
         }
         const headings = [...guide.matchAll(/^### (State .*)$/gm)].map(([, text = '']) => text);
         expect(headings).toEqual(stateNames.map((name) => `State ${stateWords[name]}`));
-        await expect(links.first().getAttribute('href')).resolves.toMatch(/#state-misconfigured$/);
+        expect(await links.first().getAttribute('href')).toMatch(/#state-misconfigured$/);
       });
     });
 
@@ -286,24 +277,20 @@ describeInChromium('The status page in Chromium', () => {
   });
 
   describe('its history', () => {
-    const revoke = 'RevokeExpiredDatabricksRequests';
-    const remind = 'ExpiryNotificationPalantirRequests';
-
     beforeEach(async () => {
-      await addRuns(revoke, [{ ago: 4 * hour, took: 500, Processed_Count: 3 }]);
-      await addRuns(remind, [
+      await addRuns(revokeDatabricks, [{ ago: 4 * hour, Processed_Count: 3 }]);
+      await addRuns(notifyPalantir, [
         {
           ago: 3 * hour,
-          took: 500,
           Processed_Count: 4,
           Failed_Count: 1,
           Error_Message: 'Started by hand by Ada cli.\nhttp=Ada%20cli. addressMissing=1:17',
         },
       ]);
-      await addRuns(revoke, [
+      await addRuns(revokeDatabricks, [
         // Its words say that it was started by hand, its codes do not.
-        { ago: 2 * hour, took: 500, Status: 'Failed', Error_Message: 'Broken. Started by hand.\n' },
-        { ago: hour, took: 500, Processed_Count: 5, Error_Message: 'Started from the command line.\ncli' },
+        { ago: 2 * hour, Status: 'Failed', Error_Message: 'Broken. Started by hand.\n' },
+        { ago: hour, Processed_Count: 5, Error_Message: 'Started from the command line.\ncli' },
       ]);
     });
     const shown = async (page: Page, ...columns: number[]): Promise<(string | undefined)[][]> => {
@@ -315,7 +302,7 @@ describeInChromium('The status page in Chromium', () => {
       const page = await open();
       await page.getByRole('link', { name: 'Runs of all jobs' }).click();
       await panel(page).getByRole('heading', { name: 'All jobs: runs' }).waitFor();
-      await expect(shown(page, 1, 3, 6, 7)).resolves.toEqual([
+      expect(await shown(page, 1, 3, 6, 7)).toEqual([
         ['Revoke expired Databricks access', '5', '5 more revoked', 'command line, on machine-1'],
         ['Revoke expired Databricks access', '0', '3 fewer revoked', 'timer, on machine-1'],
         ['Send Palantir expiry reminders', '4', '', 'by hand, Ada cli., on machine-1'],
@@ -332,39 +319,37 @@ describeInChromium('The status page in Chromium', () => {
           await panel(page).locator('a[aria-current]', { hasText: words }).waitFor();
         };
         await choose('by hand');
-        await expect(shown(page, 1, 6)).resolves.toEqual([
+        expect(await shown(page, 1, 6)).toEqual([
           ['Send Palantir expiry reminders', 'by hand, Ada cli., on machine-1'],
         ]);
         await choose('command line');
-        await expect(shown(page, 3, 6)).resolves.toEqual([['5', 'command line, on machine-1']]);
+        expect(await shown(page, 3, 6)).toEqual([['5', 'command line, on machine-1']]);
         await choose('timer');
         await choose('failed');
-        await expect(shown(page, 2, 6)).resolves.toEqual([['Failed', 'timer, on machine-1']]);
+        expect(await shown(page, 2, 6)).toEqual([['Failed', 'timer, on machine-1']]);
         await choose('Revoke expired Palantir access');
-        await expect(panel(page).innerText()).resolves.toContain('No such run yet.');
+        expect(await panel(page).innerText()).toContain('No such run yet.');
       }
     });
 
     test('finds what is far back, page by page', async () => {
       await addRuns(
-        revoke,
-        Array.from({ length: 2100 }, (_, index) => ({ ago: 50 * minute - index * second, took: 500 })),
+        revokeDatabricks,
+        Array.from({ length: 2100 }, (_, index) => ({ ago: 50 * minute - index * second })),
       );
-      const page = await open(`&job=${revoke}&outcome=failed`);
-      await expect(panel(page).innerText()).resolves.toMatch(/No such run since \d{4}-.* UTC\./);
+      const page = await open(`&job=${revokeDatabricks}&outcome=failed`);
+      expect(await panel(page).innerText()).toMatch(/No such run since \d{4}-.* UTC\./);
       await panel(page).getByRole('link', { name: 'Older runs' }).click();
       await panel(page).getByRole('table').waitFor();
-      await expect(shown(page, 1)).resolves.toEqual([['Failed']]);
+      expect(await shown(page, 1)).toEqual([['Failed']]);
     });
   });
 
   describe('its chart', () => {
-    const job = 'ExpiryNotificationPalantirRequests';
-
     test('draws the newest 30 runs where they lie in time, so that a gap shows, and says so in words', async () => {
       // 35 hourly runs, with a day's gap before the newest ten.
       await addRuns(
-        job,
+        notifyPalantir,
         Array.from({ length: 35 }, (_, index) => ({
           ago: (35 - index) * hour - 55 * minute + (index < 25 ? day : 0),
           took: 1000,
@@ -388,12 +373,12 @@ describeInChromium('The status page in Chromium', () => {
       // Outcomes differ in shape as well as in colour.
       expect(new Set(bars.map(({ shape }) => shape)).size).toBe(3);
 
-      const stored = await storedRuns(job);
-      await expect(
-        card(page, job)
+      const stored = await storedRuns(notifyPalantir);
+      expect(
+        await card(page, notifyPalantir)
           .getByRole('group', { name: /^Chart/ })
           .getAttribute('aria-label'),
-      ).resolves.toBe(
+      ).toBe(
         `Chart of the last 30 runs, from ${utc(stored[29]?.Started_At)} UTC to ${utc(stored[0]?.Started_At)} UTC: ` +
           '1 failed; 615 sent, at most 35 in a run; 5 failed to be sent.',
       );
@@ -401,10 +386,9 @@ describeInChromium('The status page in Chromium', () => {
 
     test('has a scale on which 1, 5 and 640 differ', async () => {
       await addRuns(
-        job,
+        notifyPalantir,
         [0, 1, 5, 640].map((count, index) => ({
           ago: (4 - index) * minute,
-          took: 500,
           Processed_Count: count,
           Failed_Count: 0,
         })),
@@ -414,7 +398,7 @@ describeInChromium('The status page in Chromium', () => {
       expect(heights[0]).toBe(0);
       for (const index of [1, 2, 3])
         expect((heights[index] ?? 0) - (heights[index - 1] ?? 0)).toBeGreaterThan(3);
-      await expect(card(page, job).locator('text.scale').allTextContents()).resolves.toEqual([
+      expect(await card(page, notifyPalantir).locator('text.scale').allTextContents()).toEqual([
         '10',
         '100',
         '1,000',
@@ -423,24 +407,23 @@ describeInChromium('The status page in Chromium', () => {
 
     test('is one stop of the Tab key; arrows lead to each bar, and a bar to its run', async () => {
       await addRuns(
-        job,
+        notifyPalantir,
         [1, 2, 3].map((count) => ({
           ago: count * minute,
-          took: 500,
           Processed_Count: count,
           Failed_Count: 0,
         })),
       );
-      const [newest, second] = await storedRuns(job);
+      const [newest, second] = await storedRuns(notifyPalantir);
       const page = await open();
-      const reachable = card(page, job).locator('[data-roving] a[tabindex="0"]');
-      await expect(reachable.count()).resolves.toBe(1);
+      const reachable = card(page, notifyPalantir).locator('[data-roving] a[tabindex="0"]');
+      expect(await reachable.count()).toBe(1);
       await reachable.focus();
-      await expect(page.evaluate('document.activeElement.id')).resolves.toBe(
+      expect(await page.evaluate('document.activeElement.id')).toBe(
         `bar-${String(newest?.Job_Id).slice(0, 8)}`,
       );
       await page.keyboard.press('ArrowLeft');
-      await expect(page.evaluate('document.activeElement.id')).resolves.toBe(
+      expect(await page.evaluate('document.activeElement.id')).toBe(
         `bar-${String(second?.Job_Id).slice(0, 8)}`,
       );
       await page.keyboard.press('Enter');
@@ -453,7 +436,6 @@ describeInChromium('The status page in Chromium', () => {
 
   describe('goes down to the grant', () => {
     test('grant holders are named in a preview and nowhere else, and a preview writes nothing', async () => {
-      const job = 'ExpiryNotificationPalantirRequests';
       const holders = await query(
         'SELECT DISTINCT RequesterName AS Name, RequesterEmail AS Email FROM dbo.AccessGrant_Palantir;',
       );
@@ -465,9 +447,8 @@ describeInChromium('The status page in Chromium', () => {
       }
 
       // A look needs no confirmation.
-      await preview(page, job);
-      const answer = await fetch(`${served.url}/api/jobs/${job}/runs?dryRun=true`, { method: 'POST' });
-      const expected = (await answer.json()) as {
+      await preview(page, notifyPalantir);
+      const expected = (await dryRun(served.url, notifyPalantir)) as {
         count: number;
         oldestDueMinutes: number;
         failing: { count: number }[];
@@ -481,7 +462,7 @@ describeInChromium('The status page in Chromium', () => {
       };
       const unusable = expected.failing.reduce((sum, { count }) => sum + count, 0);
       expect(unusable).toBeGreaterThan(0);
-      await expect(panel(page).locator('.outcome').innerText()).resolves.toBe(
+      expect(await panel(page).locator('.outcome').innerText()).toBe(
         `A run now would send ${expected.count - unusable} of ${expected.count} reminders. The oldest has been due for ${formatSpan(expected.oldestDueMinutes * minute)}.`,
       );
       const shown = await cells(panel(page).locator('.scroll tbody tr'));
@@ -502,17 +483,16 @@ describeInChromium('The status page in Chromium', () => {
       const causes = await panel(page).locator('.causes > li').allInnerTexts();
       expect(causes).toHaveLength(expected.failing.length);
       expect(causes.join()).toMatch(/without an email address\n+Add an email address/);
-      await expect(storedRuns(job)).resolves.toEqual([]);
+      expect(await storedRuns(notifyPalantir)).toEqual([]);
       expect(served.standIns.email.messages).toHaveLength(0);
     });
 
     test('a preview shows how the ends are spread, and pages in either order', async () => {
-      const job = 'RevokeExpiredDatabricksRequests';
       await query(
         `UPDATE dbo.DataAccessDeltaRequests SET access_end_dt = DATEADD(DAY, -400, GETUTCDATE()) WHERE id > 160 AND request_status = 'Approved';`,
       );
       const page = await open();
-      await preview(page, job);
+      await preview(page, revokeDatabricks);
       const spread = await cells(panel(page).locator('.spread tr'));
       expect(spread.map(([label]) => label)).toEqual([
         'over 365 days ago',
@@ -523,7 +503,7 @@ describeInChromium('The status page in Chromium', () => {
         'in the last 1 h',
       ]);
       expect(Number(spread[0]?.[1])).toBeGreaterThan(100);
-      await expect(panel(page).locator('.spread .long-ago').count()).resolves.toBe(2);
+      expect(await panel(page).locator('.spread .long-ago').count()).toBe(2);
 
       const numbers = async (): Promise<string[]> =>
         (await cells(panel(page).locator('.scroll tbody tr'))).map(([number = '']) => number);
@@ -539,9 +519,8 @@ describeInChromium('The status page in Chromium', () => {
     });
 
     test('a run shows why grants failed, each cause with what to do, and what it left', async () => {
-      const job = 'ExpiryNotificationDatabricksRequests';
       const Job_Id = randomUUID();
-      await addRuns(job, [
+      await addRuns(notifyDatabricks, [
         { ago: hour, took: 1000, Processed_Count: 80, Failed_Count: 0 },
         {
           Job_Id,
@@ -555,9 +534,9 @@ describeInChromium('The status page in Chromium', () => {
       ]);
       // As somebody does who sees the page for the first time.
       const page = await open();
-      await card(page, job).locator('dd a').first().click();
+      await card(page, notifyDatabricks).locator('dd a').first().click();
       await panel(page).getByText('Completed, with failures: 70 sent, 5 failed').waitFor();
-      await expect(panel(page).locator('.causes > li').allInnerTexts()).resolves.toEqual([
+      expect(await panel(page).locator('.causes > li').allInnerTexts()).toEqual([
         expect.stringMatching(
           /^4 grants: without an email address\n+Add an email address .*\n+Requests:\n+DBX-10017, .+, \w+\.\w+\..+\nDBX-10021, .*\nDBX-10040, .*\nDBX-10041, .*$/,
         ) as string,
@@ -568,7 +547,7 @@ describeInChromium('The status page in Chromium', () => {
       const facts = await panel(page).locator('dl').innerText();
       expect(facts).toContain(Job_Id);
       expect(facts).toContain('Compared with it: 10 fewer sent, 5 more failed, 12 times as long.');
-      await expect(panel(page).locator('p.message').innerText()).resolves.toContain(
+      expect(await panel(page).locator('p.message').innerText()).toContain(
         'Started by hand by ada@example.com.',
       );
       await panel(page).getByRole('link', { name: 'see what the next run would do' }).click();
@@ -576,25 +555,24 @@ describeInChromium('The status page in Chromium', () => {
     });
 
     test('a run has the grants that it handled, 100 a page; closing it leads back to where it was opened', async () => {
-      const job = 'RevokeExpiredDatabricksRequests';
       await query(
         `UPDATE dbo.DataAccessDeltaRequests SET request_status = 'Approved', access_end_dt = GETUTCDATE() WHERE id <= 130;`,
       );
       const page = await open();
-      await press(page, 'Run', job);
-      await result(page, job).getByText('Completed').waitFor();
-      const bar = card(page, job).locator('[data-roving] a');
+      await press(page, 'Run', revokeDatabricks);
+      await result(page, revokeDatabricks).getByText('Completed').waitFor();
+      const bar = card(page, revokeDatabricks).locator('[data-roving] a');
       const id = await bar.getAttribute('id');
       await bar.focus();
       await page.keyboard.press('Enter');
       await panel(page).getByRole('link', { name: 'Next rows' }).waitFor();
-      await expect(page.evaluate('document.activeElement.id')).resolves.toBe('panel-title');
+      expect(await page.evaluate('document.activeElement.id')).toBe('panel-title');
       const first = await cells(panel(page).locator('.scroll tbody tr'));
       expect(first).toHaveLength(100);
       await panel(page).getByRole('link', { name: 'Next rows' }).click();
       await panel(page).getByRole('link', { name: 'First rows' }).waitFor();
       const second = await cells(panel(page).locator('.scroll tbody tr'));
-      const [stored] = await storedRuns(job);
+      const [stored] = await storedRuns(revokeDatabricks);
       expect(first.length + Math.min(second.length, 100)).toBeLessThanOrEqual(
         stored?.Processed_Count as number,
       );
@@ -608,16 +586,14 @@ describeInChromium('The status page in Chromium', () => {
     });
 
     test('the history pages on beyond 30 runs, each compared with the one before it', async () => {
-      const job = 'RevokeExpiredPalantirRequests';
       await addRuns(
-        job,
+        revokePalantir,
         Array.from({ length: 65 }, (_, index) => ({
           ago: (65 - index) * hour - 55 * minute,
-          took: 500,
           Processed_Count: index,
         })),
       );
-      const page = await open(`&job=${job}`);
+      const page = await open(`&job=${revokePalantir}`);
       const counts = async (): Promise<number[]> =>
         (await cells(panel(page).locator('tbody tr'))).map(([, , count]) => Number(count));
       const found = await counts();
@@ -629,7 +605,7 @@ describeInChromium('The status page in Chromium', () => {
         found.push(...(await counts()));
       }
       expect(found).toEqual(Array.from({ length: 65 }, (_, index) => 64 - index));
-      await expect(panel(page).getByRole('link', { name: 'Older runs' }).count()).resolves.toBe(0);
+      expect(await panel(page).getByRole('link', { name: 'Older runs' }).count()).toBe(0);
       const rows = await cells(panel(page).locator('tbody tr'));
       expect(rows.slice(-2).map((row) => row[4])).toEqual(['1 more revoked', '']);
     });

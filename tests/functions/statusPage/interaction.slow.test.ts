@@ -18,6 +18,11 @@ import {
   show,
   state,
   utc,
+  notifyDatabricks,
+  notifyPalantir,
+  revokeDatabricks,
+  revokePalantir,
+  dryRun,
 } from './support';
 
 describeInChromium('The status page in Chromium', () => {
@@ -25,46 +30,41 @@ describeInChromium('The status page in Chromium', () => {
   const { open, query, addRuns, storedRuns, startApp, requests, complaints } = served;
 
   describe('is live', () => {
-    const job = 'RevokeExpiredDatabricksRequests';
-
     test('it refreshes every 10 s in place: rows, focus and an open panel stay, and what changed is announced', async () => {
-      await addRuns(job, [{ ago: lately, took: 500, Processed_Count: 3 }]);
+      await addRuns(revokeDatabricks, [{ ago: lately, Processed_Count: 3 }]);
       await query(`UPDATE dbo.DataAccessDeltaRequests SET access_end_dt = access_end_dt WHERE id = 1;`);
-      const page = await open(`&job=${job}`, { fakeClock: true });
+      const page = await open(`&job=${revokeDatabricks}`, { fakeClock: true });
       await panel(page).locator('tbody tr').first().waitFor();
       await page.evaluate(`
           window.row = document.querySelector('#panel tbody tr');
-          window.card = document.querySelector('#job-${job}');
-          document.querySelector('#history-${job}').focus();`);
-      await addRuns(job, [
+          window.card = document.querySelector('#job-${revokeDatabricks}');
+          document.querySelector('#history-${revokeDatabricks}').focus();`);
+      await addRuns(revokeDatabricks, [
         {
           ago: minute,
-          took: 500,
           Status: 'Failed',
           Error_Message: 'Broken <b>now</b>.',
           Processed_Count: 0,
         },
       ]);
       await pass(page, 10_000);
-      await state(page, job).getByText('Failed').waitFor();
-      await expect(cells(panel(page).locator('tbody tr:not(.message)'))).resolves.toHaveLength(2);
-      await expect(page.evaluate('window.row.isConnected && window.card.isConnected')).resolves.toBe(true);
-      await expect(page.evaluate('document.activeElement.id')).resolves.toBe(`history-${job}`);
-      await expect(page.locator('#announcer').innerText()).resolves.toBe(
-        'Revoke expired Databricks access: Failed.',
-      );
-      await expect(page.title()).resolves.toBe('1 failed: Access Expiry Jobs');
+      await state(page, revokeDatabricks).getByText('Failed').waitFor();
+      expect(await cells(panel(page).locator('tbody tr:not(.message)'))).toHaveLength(2);
+      expect(await page.evaluate('window.row.isConnected && window.card.isConnected')).toBe(true);
+      expect(await page.evaluate('document.activeElement.id')).toBe(`history-${revokeDatabricks}`);
+      expect(await page.locator('#announcer').innerText()).toBe('Revoke expired Databricks access: Failed.');
+      expect(await page.title()).toBe('1 failed: Access Expiry Jobs');
     });
 
     test('a preview with an open detail stays as it was read, and is not read again by itself', async () => {
       const page = await open('', { fakeClock: true });
-      await preview(page, job);
+      await preview(page, revokeDatabricks);
       const before = await panel(page).innerHTML();
       served.standIns.sql.clearStatements();
-      await addRuns(job, [{ ago: minute, took: 500, Status: 'Failed', Error_Message: 'Broken.' }]);
+      await addRuns(revokeDatabricks, [{ ago: minute, Status: 'Failed', Error_Message: 'Broken.' }]);
       await pass(page, 10_000);
-      await state(page, job).getByText('Failed').waitFor();
-      await expect(panel(page).innerHTML()).resolves.toBe(before);
+      await state(page, revokeDatabricks).getByText('Failed').waitFor();
+      expect(await panel(page).innerHTML()).toBe(before);
       // Only a preview reads the time; what is due may be counted meanwhile.
       expect(served.standIns.sql.statements.filter(({ text }) => text.includes('AS ReadAt'))).toEqual([]);
     });
@@ -72,11 +72,11 @@ describeInChromium('The status page in Chromium', () => {
     test('it says how old what it shows is, and can be held', async () => {
       const page = await open('', { fakeClock: true });
       await page.clock.runFor(5000);
-      await expect(page.locator('#age').innerText()).resolves.toBe('Updated 5 s ago');
+      expect(await page.locator('#age').innerText()).toBe('Updated 5 s ago');
       await page.getByRole('button', { name: 'Stop updates' }).click();
       const asked = requests.length;
       await page.clock.runFor(60_000);
-      await expect(page.locator('#age').innerText()).resolves.toBe('Not updating: read 1 min ago');
+      expect(await page.locator('#age').innerText()).toBe('Not updating: read 1 min ago');
       expect(requests).toHaveLength(asked);
       const resumed = page.waitForResponse(/status/);
       await page.getByRole('button', { name: 'Resume updates' }).click();
@@ -91,9 +91,9 @@ describeInChromium('The status page in Chromium', () => {
       expect(requests).toHaveLength(asked);
       const icon = (): Promise<string | null> => page.locator('link[rel=icon]').getAttribute('href');
       const green = await icon();
-      await addRuns(job, [{ ago: minute, took: 500, Status: 'Failed', Error_Message: 'Broken.' }]);
+      await addRuns(revokeDatabricks, [{ ago: minute, Status: 'Failed', Error_Message: 'Broken.' }]);
       await pass(page, 1000);
-      await expect(page.title()).resolves.toBe('1 failed: Access Expiry Jobs');
+      expect(await page.title()).toBe('1 failed: Access Expiry Jobs');
       expect(await icon()).not.toBe(green);
       const seen = page.waitForResponse(/status/);
       await show(page);
@@ -101,22 +101,20 @@ describeInChromium('The status page in Chromium', () => {
     });
 
     test('while the database is away it keeps what it showed and says so, and goes on when it is back', async () => {
-      await addRuns(job, [{ ago: lately, took: 500, Processed_Count: 77 }]);
+      await addRuns(revokeDatabricks, [{ ago: lately, Processed_Count: 77 }]);
       const page = await open('', { fakeClock: true });
       served.standIns.sql.order({ kind: 'refuseLogin', times: Infinity });
       await pass(page, 10_000);
       await page.locator('#age.stale').waitFor();
       served.standIns.sql.clearFaults();
-      await expect(page.locator('#age').innerText()).resolves.toMatch(
+      expect(await page.locator('#age').innerText()).toMatch(
         /^Not refreshed: The database is not available\. .* What is shown was read 10 s ago\.$/s,
       );
-      await expect(page.locator('#announcer').innerText()).resolves.toMatch(
-        /^This page could not be refreshed/,
-      );
-      await expect(card(page, job).innerText()).resolves.toContain('77 revoked');
+      expect(await page.locator('#announcer').innerText()).toMatch(/^This page could not be refreshed/);
+      expect(await card(page, revokeDatabricks).innerText()).toContain('77 revoked');
       await pass(page, 10_000);
       await page.locator('#age:not(.stale)').waitFor();
-      await expect(page.locator('#announcer').innerText()).resolves.toBe('Refreshed again.');
+      expect(await page.locator('#announcer').innerText()).toBe('Refreshed again.');
     });
 
     test('while the app is busy it says so, as no failure, and tries again', async () => {
@@ -127,26 +125,24 @@ describeInChromium('The status page in Chromium', () => {
         .locator('#age')
         .getByText(/^Updated \d+ s ago; the app is busy$/)
         .waitFor();
-      await expect(page.locator('#age.stale').count()).resolves.toBe(0);
-      await press(page, 'Run', job);
-      await result(page, job).getByText('The app is busy, and nothing was done.').waitFor();
-      await expect(result(page, job).getAttribute('class')).resolves.not.toContain('failed');
+      expect(await page.locator('#age.stale').count()).toBe(0);
+      await press(page, 'Run', revokeDatabricks);
+      await result(page, revokeDatabricks).getByText('The app is busy, and nothing was done.').waitFor();
+      expect(await result(page, revokeDatabricks).getAttribute('class')).not.toContain('failed');
       await page.unroute(/\/api\//);
       await pass(page, 10_000);
-      await expect(page.locator('#age').innerText()).resolves.toMatch(/^Updated \d+ s ago$/);
+      expect(await page.locator('#age').innerText()).toMatch(/^Updated \d+ s ago$/);
     });
 
     test('a run in progress says how far it is, by a count that many readers share', async () => {
-      const running = 'ExpiryNotificationDatabricksRequests';
-      await addRuns(running, [{ ago: minute, Status: 'InProgress', Processed_Count: 37 }]);
-      const answer = await fetch(`${served.url}/api/jobs/${running}/runs?dryRun=true`, { method: 'POST' });
-      const { count } = (await answer.json()) as { count: number };
+      await addRuns(notifyDatabricks, [{ ago: minute, Status: 'InProgress', Processed_Count: 37 }]);
+      const { count } = (await dryRun(served.url, notifyDatabricks)) as { count: number };
       served.standIns.sql.clearStatements();
       const startedAt = Date.now();
       const page = await open('', { fakeClock: true });
-      const progress = card(page, running).locator('.progress');
+      const progress = card(page, notifyDatabricks).locator('.progress');
       await passUntil(page, progress.getByText(`37 of ${37 + count} sent`));
-      await expect(progress.innerText()).resolves.toMatch(/ sent, \d+ min \d+ s so far$/);
+      expect(await progress.innerText()).toMatch(/ sent, \d+ min \d+ s so far$/);
       // Every 2 s while something runs.
       await query(`UPDATE dbo.JobRun SET Processed_Count = 40 WHERE Status = 'InProgress';`);
       await pass(page, 2000);
@@ -162,7 +158,6 @@ describeInChromium('The status page in Chromium', () => {
     });
 
     test('what waits is on the card and in the dialog of Run, counted once for all readers until a run has ended', async () => {
-      const job = 'ExpiryNotificationDatabricksRequests';
       const counted = (): number =>
         served.standIns.sql.statements.filter(
           ({ text }) => text.includes('AS DueCount') && text.includes('ExpiryNotification_Databricks'),
@@ -171,13 +166,13 @@ describeInChromium('The status page in Chromium', () => {
       const { url } = await startApp({});
       const answer = await fetch(`${url}/api/jobs?due=true`);
       const { jobs } = (await answer.json()) as { jobs: { jobType: string; dueCount: number }[] };
-      const { dueCount = 0 } = jobs.find(({ jobType }) => jobType === job) ?? {};
+      const { dueCount = 0 } = jobs.find(({ jobType }) => jobType === notifyDatabricks) ?? {};
       served.standIns.sql.clearStatements();
       const page = await open('', { url });
-      const due = card(page, job).locator('dl div', { hasText: 'Due now' });
+      const due = card(page, notifyDatabricks).locator('dl div', { hasText: 'Due now' });
       await due.getByText(new RegExp(`${dueCount} reminders, the oldest \\d+ (min|h|days) late$`)).waitFor();
-      await page.getByRole('button', { name: `Run ${job}` }).click();
-      await expect(page.getByRole('dialog').innerText()).resolves.toMatch(
+      await page.getByRole('button', { name: `Run ${notifyDatabricks}` }).click();
+      expect(await page.getByRole('dialog').innerText()).toMatch(
         new RegExp(
           `Due at .* UTC: ${dueCount} reminders, the oldest \\d+ (min|h|days) late\\. Everyone whose`,
         ),
@@ -185,56 +180,54 @@ describeInChromium('The status page in Chromium', () => {
       await page.keyboard.press('Escape');
       await Promise.all([open('', { url }), open('', { url })]);
       expect(counted()).toBe(1);
-      await press(page, 'Run', job);
-      await result(page, job).getByText('Completed').waitFor();
-      await card(page, job).getByText('5 reminders, the oldest').waitFor();
+      await press(page, 'Run', notifyDatabricks);
+      await result(page, notifyDatabricks).getByText('Completed').waitFor();
+      await card(page, notifyDatabricks).getByText('5 reminders, the oldest').waitFor();
     });
   });
 
   describe('acts', () => {
     test('a run started from the page, by keyboard, shows at once, and ends in the list', async () => {
-      const job = 'RevokeExpiredDatabricksRequests';
       const collecting = served.standIns.sql.order({ kind: 'hold', match: /INSERT INTO #Due/ });
       const page = await open('', { fakeClock: true });
-      await page.getByRole('button', { name: `Run ${job}` }).focus();
+      await page.getByRole('button', { name: `Run ${revokeDatabricks}` }).focus();
       await page.keyboard.press('Enter');
-      const dialog = page.getByRole('dialog', { name: `Run ${job}?` });
-      await expect(dialog.innerText()).resolves.toContain('Every Databricks grant');
+      const dialog = page.getByRole('dialog', { name: `Run ${revokeDatabricks}?` });
+      expect(await dialog.innerText()).toContain('Every Databricks grant');
       await page.keyboard.press('Enter');
       // At once, before the server has answered; then by what the server says, with Cancel instead of Run.
-      await state(page, job).getByText('Starting …').waitFor();
+      await state(page, revokeDatabricks).getByText('Starting …').waitFor();
       await collecting.held;
       await pass(page, 2000);
-      await page.getByRole('button', { name: `Cancel ${job}` }).waitFor();
-      await expect(state(page, job).innerText()).resolves.toBe('Running');
-      await expect(page.getByRole('button', { name: `Run ${job}` }).count()).resolves.toBe(0);
+      await page.getByRole('button', { name: `Cancel ${revokeDatabricks}` }).waitFor();
+      expect(await state(page, revokeDatabricks).innerText()).toBe('Running');
+      expect(await page.getByRole('button', { name: `Run ${revokeDatabricks}` }).count()).toBe(0);
       collecting.release();
-      await result(page, job).getByText('Completed: ').waitFor();
-      await page.getByRole('button', { name: `Run ${job}` }).waitFor();
+      await result(page, revokeDatabricks).getByText('Completed: ').waitFor();
+      await page.getByRole('button', { name: `Run ${revokeDatabricks}` }).waitFor();
 
-      const stored = await storedRuns(job);
+      const stored = await storedRuns(revokeDatabricks);
       expect(stored).toHaveLength(1);
       expect(stored[0]).toMatchObject({ Status: 'Completed' });
       const processed = stored[0]?.Processed_Count as number;
       expect(processed).toBeGreaterThan(0);
-      await expect(result(page, job).innerText()).resolves.toContain(`${processed} revoked in`);
-      await expect(card(page, job).locator('dd').first().innerText()).resolves.toContain(
+      expect(await result(page, revokeDatabricks).innerText()).toContain(`${processed} revoked in`);
+      expect(await card(page, revokeDatabricks).locator('dd').first().innerText()).toContain(
         `Completed: ${processed} revoked`,
       );
       // Who works by keyboard stays where they were.
-      await expect(page.evaluate('document.activeElement.ariaLabel')).resolves.toBe(`Run ${job}`);
+      expect(await page.evaluate('document.activeElement.ariaLabel')).toBe(`Run ${revokeDatabricks}`);
     });
 
     test('Enter does what the primary button says, and a key that is held down confirms nothing', async () => {
-      const job = 'RevokeExpiredDatabricksRequests';
       const stopping = await startApp({ REVOCATION_CEILING: '5' });
-      const page = await open(`&job=${job}&preview=soonest`, { url: stopping.url });
+      const page = await open(`&job=${revokeDatabricks}&preview=soonest`, { url: stopping.url });
       const button = panel(page).getByRole('button', { name: /^Revoke all/ });
       const number = (await button.getAttribute('data-type-number')) ?? '';
       await button.focus();
       await page.keyboard.press('Enter');
       await page.keyboard.press('Enter');
-      await expect(page.getByRole('dialog').isVisible()).resolves.toBe(true);
+      expect(await page.getByRole('dialog').isVisible()).toBe(true);
       await page.keyboard.type(number);
       await page.keyboard.press('Enter');
       await panel(page).getByText(`Completed: ${number} revoked`).waitFor();
@@ -242,10 +235,10 @@ describeInChromium('The status page in Chromium', () => {
       await page.getByRole('button', { name: 'Run RevokeExpiredPalantirRequests' }).focus();
       await page.keyboard.down('Enter');
       await page.keyboard.down('Enter');
-      await expect(page.getByRole('dialog').isVisible()).resolves.toBe(true);
+      expect(await page.getByRole('dialog').isVisible()).toBe(true);
       await page.keyboard.up('Enter');
       await page.keyboard.press('Escape');
-      await expect(storedRuns('RevokeExpiredPalantirRequests')).resolves.toEqual([]);
+      expect(await storedRuns(revokePalantir)).toEqual([]);
     });
 
     test('Escape closes a panel, and leads back to where it was opened', async () => {
@@ -255,16 +248,13 @@ describeInChromium('The status page in Chromium', () => {
       await panel(page).waitFor();
       await page.keyboard.press('Escape');
       await panel(page).waitFor({ state: 'detached' });
-      await expect(page.evaluate('document.activeElement.id')).resolves.toBe(
-        'history-RevokeExpiredPalantirRequests',
-      );
+      expect(await page.evaluate('document.activeElement.id')).toBe('history-RevokeExpiredPalantirRequests');
     });
 
     test('what takes long to open says so where one looks', async () => {
-      const job = 'RevokeExpiredPalantirRequests';
       const page = await open();
       const held = served.standIns.sql.order({ kind: 'hold', match: /MIN\(CASE WHEN/ });
-      await page.getByRole('link', { name: `Preview ${job}` }).click();
+      await page.getByRole('link', { name: `Preview ${revokePalantir}` }).click();
       await page.locator('#loading').getByText('Loading …').waitFor();
       const box = await page.locator('#loading').boundingBox();
       expect(box && box.y >= 0 && box.y + box.height <= 200).toBe(true);
@@ -275,24 +265,23 @@ describeInChromium('The status page in Chromium', () => {
     });
 
     test('while the app is away what is said ends, and Run comes back', async () => {
-      const job = 'RevokeExpiredPalantirRequests';
       const page = await open();
-      const before = await state(page, job).innerText();
+      const before = await state(page, revokePalantir).innerText();
       await page.route(/\/api\//, (route) => route.abort());
-      await press(page, 'Run', job);
-      await result(page, job)
+      await press(page, 'Run', revokePalantir);
+      await result(page, revokePalantir)
         .getByText(/^The answer was lost: Failed to fetch\. The run may be going on: this page shows it\.$/)
         .waitFor();
       await page
         .locator('#age')
         .getByText(/^Not refreshed: Failed to fetch\. What is shown was read \d+ s ago\.$/)
         .waitFor();
-      await expect(state(page, job).innerText()).resolves.toBe(before);
-      const run = page.getByRole('button', { name: `Run ${job}` });
-      await expect(run.getAttribute('aria-disabled')).resolves.toBeNull();
+      expect(await state(page, revokePalantir).innerText()).toBe(before);
+      const run = page.getByRole('button', { name: `Run ${revokePalantir}` });
+      expect(await run.getAttribute('aria-disabled')).toBeNull();
       await page.unroute(/\/api\//);
-      await press(page, 'Run', job);
-      await result(page, job).getByText('Completed').waitFor();
+      await press(page, 'Run', revokePalantir);
+      await result(page, revokePalantir).getByText('Completed').waitFor();
     });
 
     test('a page that could not be made opens by itself once it can be', async () => {
@@ -312,76 +301,71 @@ describeInChromium('The status page in Chromium', () => {
     });
 
     test('a run id is copied by its button', async () => {
-      const job = 'RevokeExpiredPalantirRequests';
-      await addRuns(job, [{ ago: lately, took: 500, Processed_Count: 3 }]);
-      const [run] = await storedRuns(job);
+      await addRuns(revokePalantir, [{ ago: lately, Processed_Count: 3 }]);
+      const [run] = await storedRuns(revokePalantir);
       const page = await open(`&run=${run?.Job_Id as string}`, {
         permissions: ['clipboard-write', 'clipboard-read'],
       });
       await page.getByRole('button', { name: 'Copy the run id' }).click();
       await page.locator('#announcer').getByText('Copied.').waitFor({ state: 'attached' });
-      await expect(page.evaluate('navigator.clipboard.readText()')).resolves.toBe(run?.Job_Id);
+      expect(await page.evaluate('navigator.clipboard.readText()')).toBe(run?.Job_Id);
     });
 
     test('a reminder run that is cancelled says what it sent, not what it revoked', async () => {
-      const job = 'ExpiryNotificationPalantirRequests';
-      await addRuns(job, [{ ago: minute, Status: 'InProgress', Processed_Count: 19 }]);
+      await addRuns(notifyPalantir, [{ ago: minute, Status: 'InProgress', Processed_Count: 19 }]);
       const page = await open();
-      await press(page, 'Cancel', job);
-      await result(page, job)
+      await press(page, 'Cancel', notifyPalantir);
+      await result(page, notifyPalantir)
         .getByText(/^Failed: 19 sent/)
         .waitFor();
     });
 
     test('a run can be cancelled from the page that started it', async () => {
-      const job = 'RevokeExpiredPalantirRequests';
       const collecting = served.standIns.sql.order({ kind: 'hold', match: /INSERT INTO #Due/ });
       const page = await open('', { fakeClock: true });
-      await press(page, 'Run', job);
+      await press(page, 'Run', revokePalantir);
       await collecting.held;
       await pass(page, 2000);
-      const cancel = page.getByRole('button', { name: `Cancel ${job}` });
+      const cancel = page.getByRole('button', { name: `Cancel ${revokePalantir}` });
       await cancel.waitFor();
-      await press(page, 'Cancel', job);
-      await card(page, job)
+      await press(page, 'Cancel', revokePalantir);
+      await card(page, revokePalantir)
         .getByText(/^The last run, just now, failed: Cancelled/)
         .waitFor();
-      await page.getByRole('button', { name: `Run ${job}` }).waitFor();
-      await expect(storedRuns(job)).resolves.toMatchObject([{ Status: 'Failed', Processed_Count: 0 }]);
+      await page.getByRole('button', { name: `Run ${revokePalantir}` }).waitFor();
+      expect(await storedRuns(revokePalantir)).toMatchObject([{ Status: 'Failed', Processed_Count: 0 }]);
       // The run itself notices, and the page says so.
       collecting.release();
-      await result(page, job).getByText('The job failed. Cancelled by').waitFor();
+      await result(page, revokePalantir).getByText('The job failed. Cancelled by').waitFor();
     });
 
     test('a run that is not confirmed does not happen', async () => {
-      const job = 'RevokeExpiredPalantirRequests';
       const page = await open();
-      const run = page.getByRole('button', { name: `Run ${job}` });
+      const run = page.getByRole('button', { name: `Run ${revokePalantir}` });
       await run.click();
       await page.keyboard.press('Escape');
       await run.click();
       await page.getByRole('button', { name: 'Go back' }).click();
       await page.getByRole('dialog').waitFor({ state: 'hidden' });
       expect(requests.filter(({ method }) => method === 'POST')).toEqual([]);
-      await expect(storedRuns(job)).resolves.toEqual([]);
+      expect(await storedRuns(revokePalantir)).toEqual([]);
     });
 
     test('a held lock shows who holds it, before and after a run is tried', async () => {
-      const job = 'ExpiryNotificationDatabricksRequests';
       const page = await open();
-      await addRuns(job, [{ ago: 2 * minute, Status: 'InProgress', Started_By: 'machine-9' }]);
-      const [held] = await storedRuns(job);
-      await press(page, 'Run', job);
-      await result(page, job)
+      await addRuns(notifyDatabricks, [{ ago: 2 * minute, Status: 'InProgress', Started_By: 'machine-9' }]);
+      const [held] = await storedRuns(notifyDatabricks);
+      await press(page, 'Run', notifyDatabricks);
+      await result(page, notifyDatabricks)
         .getByText(/^The job is already running\. machine-9 has been running .* since /)
         .waitFor();
-      await card(page, job)
+      await card(page, notifyDatabricks)
         .getByText(`Since ${utc(held?.Started_At)} UTC on machine-9`)
         .waitFor();
-      await expect(storedRuns(job)).resolves.toHaveLength(1);
+      expect(await storedRuns(notifyDatabricks)).toHaveLength(1);
 
       await page.reload();
-      await expect(card(page, job).locator('.reason').innerText()).resolves.toContain('machine-9');
+      expect(await card(page, notifyDatabricks).locator('.reason').innerText()).toContain('machine-9');
     });
 
     test.each([
@@ -398,33 +382,30 @@ describeInChromium('The status page in Chromium', () => {
         'The job failed. Safety stop',
       ],
     ])('%s is shown in the page', async (_, answer, text) => {
-      const job = 'RevokeExpiredDatabricksRequests';
       const page = await open();
       await page.route('**/runs', (route) => (answer ? route.fulfill(answer) : route.abort()));
-      await press(page, 'Run', job);
-      await result(page, job).getByText(text).waitFor();
+      await press(page, 'Run', revokeDatabricks);
+      await result(page, revokeDatabricks).getByText(text).waitFor();
     });
 
     test('the safety stop has its way out: all are revoked once their number is typed, and the run says so', async () => {
-      const job = 'RevokeExpiredDatabricksRequests';
       const stopping = await startApp({ REVOCATION_CEILING: '5' });
-      const answer = await fetch(`${stopping.url}/api/jobs/${job}/runs?dryRun=true`, { method: 'POST' });
-      const { count } = (await answer.json()) as { count: number };
+      const { count } = (await dryRun(stopping.url, revokeDatabricks)) as { count: number };
       const page = await open('', { url: stopping.url });
-      await press(page, 'Run', job);
-      await result(page, job).getByText('Safety stop').waitFor();
+      await press(page, 'Run', revokeDatabricks);
+      await result(page, revokeDatabricks).getByText('Safety stop').waitFor();
       // The way out stands on the card, before Run, and what happened is said once.
-      const actions = card(page, job).locator('.actions');
+      const actions = card(page, revokeDatabricks).locator('.actions');
       await actions.getByText(`Review ${count} grants`).waitFor();
-      await expect(actions.locator('.primary').allInnerTexts()).resolves.toEqual([`Review ${count} grants`]);
-      const text = await card(page, job).innerText();
+      expect(await actions.locator('.primary').allInnerTexts()).toEqual([`Review ${count} grants`]);
+      const text = await card(page, revokeDatabricks).innerText();
       expect(text.match(/Safety stop: /g)).toHaveLength(1);
       expect(text).not.toContain('dryRun');
       await actions.getByText(`Review ${count} grants`).click();
-      await expect(panel(page).locator('.outcome').innerText()).resolves.toContain(
+      expect(await panel(page).locator('.outcome').innerText()).toContain(
         `A run now would be blocked by the safety stop: ${count} grants are due.`,
       );
-      await expect(panel(page).locator('.alert').innerText()).resolves.toMatch(
+      expect(await panel(page).locator('.alert').innerText()).toMatch(
         /^Safety stop: these are more than the ceiling of 5 \(REVOCATION_CEILING\)\. .* revoke them here\./,
       );
       await panel(page)
@@ -432,30 +413,29 @@ describeInChromium('The status page in Chromium', () => {
         .click();
       const dialog = page.getByRole('dialog', { name: `Revoke all ${count} Databricks grants?` });
       const confirm = dialog.getByRole('button', { name: 'Revoke all' });
-      await expect(confirm.isDisabled()).resolves.toBe(true);
+      expect(await confirm.isDisabled()).toBe(true);
       await dialog.getByLabel(`Type ${count} to confirm`).fill('4');
-      await expect(confirm.isDisabled()).resolves.toBe(true);
+      expect(await confirm.isDisabled()).toBe(true);
       await dialog.getByLabel(`Type ${count} to confirm`).fill(String(count));
       await confirm.click();
       await panel(page).getByText(`Completed: ${count} revoked`).waitFor();
-      await expect(panel(page).locator('.message').first().innerText()).resolves.toMatch(
+      expect(await panel(page).locator('.message').first().innerText()).toMatch(
         /Started by hand\. Run without the safety limit\./,
       );
-      const [run] = await storedRuns(job);
+      const [run] = await storedRuns(revokeDatabricks);
       expect(run).toMatchObject({ Status: 'Completed', Processed_Count: count });
       expect(new URL(page.url()).searchParams.get('run')).toBe(run?.Job_Id);
-      await expect(cells(panel(page).locator('tbody tr'))).resolves.toHaveLength(count);
+      expect(await cells(panel(page).locator('tbody tr'))).toHaveLength(count);
     });
   });
 
   describe('is safe', () => {
     test('nothing is asked of another origin, and the key goes on as a header only', async () => {
-      const job = 'RevokeExpiredPalantirRequests';
       const page = await open();
-      await preview(page, job);
-      await press(page, 'Run', job);
-      await result(page, job).getByText('Completed').waitFor();
-      await card(page, job).getByText('The last run, just now').waitFor();
+      await preview(page, revokePalantir);
+      await press(page, 'Run', revokePalantir);
+      await result(page, revokePalantir).getByText('Completed').waitFor();
+      await card(page, revokePalantir).getByText('The last run, just now').waitFor();
       expect(new Set(requests.map(({ url }) => url.origin))).toEqual(new Set([served.url]));
       const [opening, ...later] = requests;
       expect(opening?.url.search).toBe('?code=the-key');
@@ -468,9 +448,9 @@ describeInChromium('The status page in Chromium', () => {
           ]),
       ).toEqual(
         expect.arrayContaining([
-          [`GET /api/status?job=${job}&preview=soonest`, 'the-key'],
-          [`POST /api/jobs/${job}/runs`, 'the-key'],
-          [`GET /api/status?job=${job}&preview=soonest`, 'the-key'],
+          [`GET /api/status?job=${revokePalantir}&preview=soonest`, 'the-key'],
+          [`POST /api/jobs/${revokePalantir}/runs`, 'the-key'],
+          [`GET /api/status?job=${revokePalantir}&preview=soonest`, 'the-key'],
         ]) as unknown,
       );
       for (const { url, headers } of later) {
@@ -482,30 +462,25 @@ describeInChromium('The status page in Chromium', () => {
 
     test('markup in the database is shown as text', async () => {
       const markup = `<img src="x" onerror="document.title='broken'"> & "it's"`;
-      const job = 'RevokeExpiredDatabricksRequests';
-      await addRuns(job, [
-        { ago: lately, took: 500, Status: 'Failed', Error_Message: markup, Started_By: '<b>machine</b>' },
+      await addRuns(revokeDatabricks, [
+        { ago: lately, Status: 'Failed', Error_Message: markup, Started_By: '<b>machine</b>' },
       ]);
-      const page = await open(`&job=${job}`);
-      expect(await card(page, job).locator('.reason').innerText()).toContain(markup);
-      expect(await card(page, job).locator('dd').first().innerText()).toContain('on <b>machine</b>');
+      const page = await open(`&job=${revokeDatabricks}`);
+      expect(await card(page, revokeDatabricks).locator('.reason').innerText()).toContain(markup);
+      expect(await card(page, revokeDatabricks).locator('dd').first().innerText()).toContain(
+        'on <b>machine</b>',
+      );
       expect(await panel(page).innerText()).toContain(markup);
-      await expect(page.locator('main img, main b').count()).resolves.toBe(0);
+      expect(await page.locator('main img, main b').count()).toBe(0);
       expect(complaints).toEqual([]);
     });
 
     test('only its own style and script run; its first view is below 110 kB with a full history', async () => {
-      for (const job of [
-        'RevokeExpiredDatabricksRequests',
-        'RevokeExpiredPalantirRequests',
-        'ExpiryNotificationDatabricksRequests',
-        'ExpiryNotificationPalantirRequests',
-      ] as const)
+      for (const job of [revokeDatabricks, revokePalantir, notifyDatabricks, notifyPalantir] as const)
         await addRuns(
           job,
           Array.from({ length: 30 }, (_, index) => ({
             ago: (30 - index) * hour,
-            took: 500,
             Processed_Count: 1234,
             Failed_Count: 12,
             Error_Message: 'x'.repeat(500),

@@ -1,9 +1,7 @@
 /** What happened to a request, found and acted on in a browser. */
 import type { Page } from 'playwright-core';
 import { describeInChromium } from '../../support/browser';
-import { cells, panel, press, serveStatusPage } from './support';
-
-const notification = 'ExpiryNotificationDatabricksRequests';
+import { cells, panel, press, serveStatusPage, notifyDatabricks, revokeDatabricks } from './support';
 
 describeInChromium('A request on the status page', () => {
   const served = serveStatusPage();
@@ -26,10 +24,10 @@ WHERE g.ExpiresAt > DATEADD(DAY, 30, GETUTCDATE()) AND g.RequesterName = 'Emma J
 
   test('is found by its holder, and shows what was sent and revoked, and why nothing was', async () => {
     const page = await open();
-    await press(page, 'Run', notification);
-    await press(page, 'Run', 'RevokeExpiredDatabricksRequests');
+    await press(page, 'Run', notifyDatabricks);
+    await press(page, 'Run', revokeDatabricks);
     await page.locator('#result-RevokeExpiredDatabricksRequests').getByText('Completed').waitFor();
-    await page.locator(`#result-${notification}`).getByText('Completed').waitFor();
+    await page.locator(`#result-${notifyDatabricks}`).getByText('Completed').waitFor();
     await search(page, 'Grace Hopper');
     const rows = await cells(panel(page).locator('tbody tr'));
     expect(rows.map(([, holder]) => holder)).toEqual(['Grace Hopper', 'Grace Hopper']);
@@ -40,23 +38,23 @@ WHERE g.ExpiresAt > DATEADD(DAY, 30, GETUTCDATE()) AND g.RequesterName = 'Emma J
       .getByRole('link', { name: covered?.Number as string, exact: true })
       .click();
     await panel(page).getByText('What comes next').waitFor();
-    await expect(panel(page).locator('.next').innerText()).resolves.toMatch(
+    expect(await panel(page).locator('.next').innerText()).toMatch(
       /^Nothing while request DBX-\d+ for the same access ends later: it covers this one until /,
     );
-    await expect(panel(page).getByRole('button', { name: 'Send reminder' }).count()).resolves.toBe(0);
+    expect(await panel(page).getByRole('button', { name: 'Send reminder' }).count()).toBe(0);
 
     const [reminded] = await query(
       'SELECT TOP (1) n.DeltaRequestId AS Id, n.Notification_Sent_To AS SentTo FROM dbo.ExpiryNotification_Databricks AS n ORDER BY n.Id;',
     );
     await page.goto(`${served.url}/api/status?code=the-key&request=databricks/${reminded?.Id as number}`);
-    await expect(panel(page).locator('.timeline').innerText()).resolves.toContain(
+    expect(await panel(page).locator('.timeline').innerText()).toContain(
       `Message sent to ${reminded?.SentTo as string}`,
     );
     const [revoked] = await query(
       'SELECT TOP (1) r.DeltaRequestId AS Id FROM dbo.RevokedAccess_Databricks AS r ORDER BY r.Id DESC;',
     );
     await page.goto(`${served.url}/api/status?code=the-key&request=databricks/${revoked?.Id as number}`);
-    await expect(panel(page).locator('.timeline').innerText()).resolves.toContain('Revocation recorded');
+    expect(await panel(page).locator('.timeline').innerText()).toContain('Revocation recorded');
     await panel(page).getByRole('link', { name: 'a run of RevokeExpiredDatabricksRequests' }).click();
     await panel(page).getByText('Grants revoked').waitFor();
   });
@@ -81,25 +79,25 @@ WHERE g.ExpiresAt > DATEADD(DAY, 30, GETUTCDATE()) AND g.RequesterName = 'Emma J
     const { Id, Number: number, Email } = await quietRequest();
     const page = await open(`&request=databricks/${Id}`);
     const other = await open(`&request=databricks/${Id}`);
-    await expect(panel(page).locator('.next').innerText()).resolves.toMatch(/^No reminder is due yet/);
-    await expect(panel(page).innerText()).resolves.toContain('Nothing was sent');
+    expect(await panel(page).locator('.next').innerText()).toMatch(/^No reminder is due yet/);
+    expect(await panel(page).innerText()).toContain('Nothing was sent');
     await panel(page).getByRole('button', { name: 'Send reminder' }).click();
     const dialog = page.getByRole('dialog');
-    await expect(dialog.innerText()).resolves.toContain(`Send the reminder of ${number}?`);
-    await expect(dialog.innerText()).resolves.toContain(Email.toLowerCase());
+    expect(await dialog.innerText()).toContain(`Send the reminder of ${number}?`);
+    expect(await dialog.innerText()).toContain(Email.toLowerCase());
     await dialog.getByRole('button', { name: 'Go back' }).click();
     expect(served.standIns.email.messages).toEqual([]);
     await panel(page).getByRole('button', { name: 'Send reminder' }).click();
     await dialog.getByRole('button', { name: 'Send', exact: true }).click();
     await panel(page).getByText(`Sent to ${Email.toLowerCase()}, and recorded.`).waitFor();
     await panel(page).locator('.timeline li').waitFor();
-    await expect(panel(page).locator('.timeline').innerText()).resolves.toMatch(
+    expect(await panel(page).locator('.timeline').innerText()).toMatch(
       /Message sent to emma\.johansson@example\.com, by Operator/,
     );
     // Here no other can be sent now; on a page that was read before, it is refused.
     const button = panel(page).getByRole('button', { name: 'Send reminder' });
-    await expect(button.getAttribute('aria-disabled')).resolves.toBe('true');
-    await expect(panel(page).innerText()).resolves.toMatch(
+    expect(await button.getAttribute('aria-disabled')).toBe('true');
+    expect(await panel(page).innerText()).toMatch(
       /A message about it went out at .* UTC\. Another can be sent by hand from .* UTC: refresh this page then\./,
     );
     await panel(other).getByRole('button', { name: 'Send reminder' }).click();
@@ -117,15 +115,15 @@ WHERE g.ExpiresAt > DATEADD(DAY, 30, GETUTCDATE()) AND g.RequesterName = 'Emma J
     await page.getByRole('searchbox', { name: 'Find a request' }).fill(number);
     await page.getByRole('button', { name: 'Search' }).click();
     await panel(page).getByRole('link', { name: number, exact: true }).click();
-    await expect(panel(page).locator('.next').innerText()).resolves.toMatch(/^No reminder is due yet/);
-    await expect(panel(page).getByRole('button').count()).resolves.toBe(0);
+    expect(await panel(page).locator('.next').innerText()).toMatch(/^No reminder is due yet/);
+    expect(await panel(page).getByRole('button').count()).toBe(0);
   });
 
   test('whose search finds nothing, or more than fifty, says so', async () => {
     const page = await open();
     await search(page, 'Nobody At All');
-    await expect(panel(page).innerText()).resolves.toContain('is this or begins with it');
+    expect(await panel(page).innerText()).toContain('is this or begins with it');
     await search(page, 'DBX-1');
-    await expect(panel(page).innerText()).resolves.toContain('There are more than these 50');
+    expect(await panel(page).innerText()).toContain('There are more than these 50');
   });
 });

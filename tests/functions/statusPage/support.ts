@@ -11,13 +11,18 @@ export interface RunSpec {
   readonly Status?: JobRun['status'];
   /** In ms. */
   readonly ago: number;
-  /** In ms; absent while in progress. */
+  /** In ms; 500 unless it is in progress. */
   readonly took?: number;
   readonly Started_By?: string;
   readonly Processed_Count?: number;
   readonly Failed_Count?: number;
   readonly Error_Message?: string;
 }
+
+export const revokeDatabricks = 'RevokeExpiredDatabricksRequests';
+export const revokePalantir = 'RevokeExpiredPalantirRequests';
+export const notifyDatabricks = 'ExpiryNotificationDatabricksRequests';
+export const notifyPalantir = 'ExpiryNotificationPalantirRequests';
 
 export const second = 1000;
 export const minute = 60 * second;
@@ -92,13 +97,13 @@ export function serveStatusPage() {
       sample.query(`SELECT * FROM dbo.JobRun WHERE Job_Type = '${job}' ORDER BY Started_At DESC, Id DESC;`),
     addRuns: async (Job_Type: JobType, specs: readonly RunSpec[]) => {
       const now = Date.now();
-      const rows = specs.map(({ ago, took, ...rest }) => ({
+      const rows = specs.map(({ ago, took = 500, Status = 'Completed', ...rest }) => ({
         Job_Id: randomUUID(),
         Job_Type,
-        Status: 'Completed',
+        Status,
         Started_At: new Date(now - ago),
         Started_By: 'machine-1',
-        Completed_At: took === undefined ? null : new Date(now - ago + took),
+        Completed_At: Status === 'InProgress' ? null : new Date(now - ago + took),
         Processed_Count: null,
         Failed_Count: null,
         Error_Message: null,
@@ -156,6 +161,12 @@ export async function press(page: Page, action: 'Run' | 'Cancel', job: JobType):
 export async function preview(page: Page, job: JobType): Promise<void> {
   await page.getByRole('link', { name: `Preview ${job}` }).click();
   await panel(page).getByText('A run now would').waitFor();
+}
+
+/** What a run of the job would do now, as the API says it. */
+export async function dryRun(url: string, job: JobType): Promise<unknown> {
+  const answer = await fetch(`${url}/api/jobs/${job}/runs?dryRun=true`, { method: 'POST' });
+  return answer.json();
 }
 
 /** The cells' text, a list for each row. */
