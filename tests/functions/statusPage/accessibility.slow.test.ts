@@ -9,7 +9,6 @@ import {
   lately,
   minute,
   panel,
-  preview,
   serveStatusPage,
   notifyDatabricks,
   revokeDatabricks,
@@ -36,32 +35,6 @@ describeInChromium('The status page in Chromium', () => {
       expect(await page.getByRole('button').allInnerTexts()).toEqual(['Search']);
     });
 
-    test.each(['light', 'dark'] as const)(
-      'text has a contrast of at least 4.5 to 1, and nothing is wider than a phone (%s)',
-      async (colorScheme) => {
-        await addRuns(revokeDatabricks, [{ ago: lately, Status: 'Failed', Error_Message: 'x'.repeat(500) }]);
-        await addRuns(notifyDatabricks, [
-          { ago: 2 * hour, Processed_Count: 3, Failed_Count: 1 },
-          { ago: minute, Status: 'InProgress', Started_By: 'y'.repeat(100) },
-        ]);
-        const page = await open('', { colorScheme, viewport: { width: 320, height: 640 } });
-        const check = async (): Promise<number> => {
-          expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(320);
-          const { measured, tooLow } = await page.evaluate<Contrasts>(measureContrasts);
-          expect(tooLow).toEqual([]);
-          return measured;
-        };
-        expect(await check()).toBeGreaterThan(50);
-        await page.getByRole('link', { name: 'All runs of RevokeExpiredDatabricksRequests' }).click();
-        await panel(page).waitFor();
-        await check();
-        await panel(page).getByRole('link', { name: 'Close' }).click();
-        await panel(page).waitFor({ state: 'detached' });
-        await preview(page, revokeDatabricks);
-        await check();
-      },
-    );
-
     describe('in any colours, on any screen', () => {
       // Opened once for all: what differs is how they are shown. They rest, so that they stay as they were opened.
       const pages: Page[] = [];
@@ -69,31 +42,34 @@ describeInChromium('The status page in Chromium', () => {
       beforeAll(async () => {
         const Job_Id = randomUUID();
         await addRuns(revokeDatabricks, [
-          { ago: 3 * day, Status: 'Failed', Error_Message: 'Broken.', Processed_Count: 640 },
+          { ago: 3 * day, Status: 'Failed', Error_Message: 'x'.repeat(500), Processed_Count: 640 },
         ]);
-        await addRuns(revokePalantir, [{ ago: minute, Status: 'InProgress', Processed_Count: 5 }]);
+        await addRuns(revokePalantir, [
+          { ago: minute, Status: 'InProgress', Started_By: 'y'.repeat(100), Processed_Count: 5 },
+        ]);
         await addRuns(notifyDatabricks, [
           { ago: hour, Processed_Count: 3, Failed_Count: 0 },
           {
             Job_Id,
             ago: lately,
-            Processed_Count: 3,
+            took: 70_000,
+            Processed_Count: 1240,
             Failed_Count: 2,
             Started_By: 'SandboxHost-639012345678901234',
             Error_Message:
-              'Failed: 2 without an email address. Started by hand.\nhttp addressMissing=2:17,21',
+              'Failed: 2 without an email address. Started by hand.\nhttp=augusta.ada.lovelace@department.example.com addressMissing=2:17,21',
           },
         ]);
         for (const address of [
           '',
           `&job=${notifyDatabricks}`,
-          '&runs=all&trigger=http',
+          '&runs=all',
           `&run=${Job_Id}`,
           `&job=${notifyDatabricks}&preview=soonest`,
           '&search=Emma',
           '&request=databricks/17',
         ]) {
-          const page = await open(address);
+          const page = await open(address, { timezoneId: 'Europe/Berlin' });
           await page.getByRole('button', { name: 'Stop updates' }).click();
           pages.push(page);
         }
@@ -106,11 +82,11 @@ describeInChromium('The status page in Chromium', () => {
       ] as const;
       const screens = [
         { width: 1280, height: 900 },
-        { width: 390, height: 844 },
+        { width: 320, height: 640 },
       ];
 
       test.each(colours.flatMap((media) => screens.map((viewport) => [media, viewport] as const)))(
-        'axe-core finds nothing, and no column is cut (%j, %j)',
+        'axe-core finds nothing, low contrasts among it, and nothing is cut or wider than the screen (%j, %j)',
         async (media, viewport) => {
           for (const page of pages) {
             await page.emulateMedia(media);
@@ -120,6 +96,8 @@ describeInChromium('The status page in Chromium', () => {
               `[...document.querySelectorAll('.scroll')].filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.ariaLabel)`,
             );
             expect(cut).toEqual([]);
+            // axe-core looks at no text in SVG: it has the colour of the legend, which axe-core has checked.
+            expect(await page.evaluate(chartTextColours)).toEqual(await page.evaluate(legendColours));
             expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(viewport.width);
           }
         },
@@ -141,24 +119,6 @@ describeInChromium('The status page in Chromium', () => {
           );
           expect(measured).toBeGreaterThan(500);
           expect(broken).toEqual([]);
-        }
-      });
-
-      test('a history of all jobs is read whole, with names and local times', async () => {
-        const Error_Message = 'Started by hand.\nhttp=augusta.ada.lovelace@department.example.com';
-        await addRuns(notifyDatabricks, [
-          { ago: hour, took: 70_000, Processed_Count: 1240, Failed_Count: 12, Error_Message },
-        ]);
-        await addRuns(revokePalantir, [{ ago: minute, Status: 'InProgress', Processed_Count: 5 }]);
-        for (const width of [390, 1280]) {
-          const page = await open('&runs=all', {
-            timezoneId: 'Europe/Berlin',
-            viewport: { width, height: 900 },
-          });
-          const [content, shown] = await page.evaluate<[number, number]>(
-            `[document.querySelector('.scroll').scrollWidth, document.querySelector('.scroll').clientWidth]`,
-          );
-          expect(content).toBeLessThanOrEqual(shown);
         }
       });
 
@@ -235,34 +195,6 @@ const findBroken = String.raw`(() => {
   return { measured: parts.length, broken: broken.map(({ data }) => data) };
 })()`;
 
-interface Contrasts {
-  /** How many elements. */
-  readonly measured: number;
-  /** The text and the contrast of those below 4.5 to 1. */
-  readonly tooLow: readonly [string, number][];
-}
-
-/** In the page: the contrast of each visible element that has text (WCAG 2.2, 1.4.3). */
-const measureContrasts = String.raw`(() => {
-  const parse = (color) => color.match(/[\d.]+/g).map(Number);
-  const luminance = ([r, g, b]) => {
-    const [R, G, B] = [r, g, b].map((value) => value / 255).map((value) => value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4);
-    return 0.2126 * R + 0.7152 * G + 0.0722 * B;
-  };
-  const background = (element) => {
-    for (let at = element; at; at = at.parentElement) {
-      const color = parse(getComputedStyle(at).backgroundColor);
-      if (color[3] !== 0) return color;
-    }
-    throw new Error('There is no background');
-  };
-  const textColor = (element) =>
-    element instanceof SVGElement ? getComputedStyle(element).fill : getComputedStyle(element).color;
-  const contrasts = [...document.querySelectorAll('body *')]
-    .filter((element) => element.tagName !== 'title' && element.checkVisibility() && [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim()))
-    .map((element) => {
-      const [one, other] = [parse(textColor(element)), background(element)].map(luminance).sort((a, b) => b - a);
-      return [element.textContent.slice(0, 40), (one + 0.05) / (other + 0.05)];
-    });
-  return { measured: contrasts.length, tooLow: contrasts.filter(([, contrast]) => contrast < 4.5) };
-})()`;
+/** In the page: the colours that its charts' texts, and the legends, have. */
+const chartTextColours = `[...new Set([...document.querySelectorAll('svg text')].map((one) => getComputedStyle(one).fill))]`;
+const legendColours = `[...new Set([...document.querySelectorAll('figcaption')].map((one) => getComputedStyle(one).color))]`;
