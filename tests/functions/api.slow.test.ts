@@ -10,13 +10,7 @@ import { formatUtc } from '../../src/format';
 import { jobs, type Job } from '../../src/jobs/catalogue';
 import type { JobType } from '../../src/jobRun/jobRun';
 import { closedPort } from '../support/closedPort';
-import {
-  registeredFunctions,
-  startSample,
-  type App,
-  type RegisteredFunction,
-  type Sample,
-} from '../support/app';
+import { registeredFunctions, useSample, type App, type RegisteredFunction } from '../support/app';
 import { jobOf } from '../support/environment';
 import { sendRaw, type RawRequest } from '../support/rawRequest';
 
@@ -34,25 +28,19 @@ interface Answer {
   readonly body: Body;
 }
 
-let sample: Sample;
-let app: App;
+const { sample, app } = useSample();
 /** Its pauses pass at once. */
 let hurried: App;
 const preload = `--require ${join(__dirname, '../support/fastPauses.js')}`;
 
 beforeAll(async () => {
-  sample = await startSample();
   // More than a preview lists.
   await sample.query(
     `UPDATE dbo.DataAccessDeltaRequests SET access_end_dt = DATEADD(DAY, -2, GETUTCDATE()) WHERE id <= 150 AND request_status = 'Approved';`,
   );
-  [app, hurried] = await Promise.all([sample.startApp(), sample.startApp({ NODE_OPTIONS: preload })]);
+  hurried = await sample.startApp({ NODE_OPTIONS: preload });
 });
-beforeEach(async () => {
-  await sample.reset();
-  hurried.forgetLines();
-});
-afterAll(() => sample.close());
+beforeEach(() => hurried.forgetLines());
 
 async function call(path: string, method = 'GET', theApp = app, init: RequestInit = {}): Promise<Answer> {
   const response = await theApp.call(path, { ...init, method });

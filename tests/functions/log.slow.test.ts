@@ -1,25 +1,14 @@
 /** What the app logs, and how: levels, lengths, and nothing that the data says. */
 import { randomUUID } from 'node:crypto';
 import { insertRows } from '../../local/insertRows';
-import { startSample, type App, type Sample } from '../support/app';
+import { useSample } from '../support/app';
 import { jobOf } from '../support/environment';
 
 const day = 24 * 60 * 60 * 1000;
 const revoke = jobOf('revocation', 'Databricks').type;
 const notify = jobOf('notification', 'Palantir').type;
 
-let sample: Sample;
-let app: App;
-
-beforeAll(async () => {
-  sample = await startSample();
-  app = await sample.startApp();
-});
-beforeEach(async () => {
-  await sample.reset();
-  app.forgetLines();
-});
-afterAll(() => sample.close());
+const { sample, app } = useSample();
 
 const post = (job: string, theApp = app): Promise<Response> =>
   theApp.call(`/api/jobs/${job}/runs`, { method: 'POST' });

@@ -1,11 +1,13 @@
 /** A request over HTTP: finding it, its story. */
 import { randomUUID } from 'node:crypto';
 import { createDatabase } from '../../local/sampleDatabase';
+import type { Job } from '../../src/jobs/catalogue';
 import type { JobRun } from '../../src/jobRun/jobRun';
-import { getJson, useSample } from '../support/app';
+import { readJson, useSample } from '../support/app';
 import { jobOf } from '../support/environment';
 
 const notification = jobOf('notification', 'Databricks');
+const revocation = jobOf('revocation', 'Databricks');
 
 interface Found {
   readonly platform: string;
@@ -24,7 +26,10 @@ interface Search {
 
 const { sample, app } = useSample();
 
-const get = (path: string, status?: number): Promise<unknown> => getJson(app, `/api/requests${path}`, status);
+const get = (path: string, status = 200): Promise<unknown> =>
+  readJson(app, `/api/requests${path}`, { status });
+const run = async ({ type }: Job, query = ''): Promise<unknown> =>
+  readJson(app, `/api/jobs/${type}/runs${query}`, { method: 'POST' });
 const search = async (q: string): Promise<Search> => (await get(`?q=${encodeURIComponent(q)}`)) as Search;
 
 describe('a search', () => {
@@ -125,9 +130,7 @@ UNION ALL SELECT q.RequestNumber FROM dbo.AccessRequest_Palantir AS q WHERE q.Re
 
 describe('a story', () => {
   test('has the request, what was sent by which run, and what comes next', async () => {
-    const run = (await (
-      await app.call(`/api/jobs/${notification.type}/runs`, { method: 'POST' })
-    ).json()) as JobRun;
+    const { jobId } = (await run(notification)) as JobRun;
     const [sent] = await sample.query(
       'SELECT TOP (1) n.DeltaRequestId AS Id, n.Notification_Sent_To AS SentTo FROM dbo.ExpiryNotification_Databricks AS n ORDER BY n.Id;',
     );
@@ -138,7 +141,7 @@ describe('a story', () => {
       request: { requestNumber: `DBX-${10_000 + (sent?.Id as number)}`, status: 'Approved' },
       granted: true,
       next: { code: 'reminderSent', message: expect.stringMatching(/^No reminder is due: /) as string },
-      notifications: [{ jobId: run.jobId, by: notification.type, sentTo: sent?.SentTo }],
+      notifications: [{ jobId, by: notification.type, sentTo: sent?.SentTo }],
       revocations: [],
       requestsAdvice: null,
     });
@@ -160,10 +163,9 @@ FROM dbo.DataAccessDeltaRequests AS r WHERE r.request_status = 'Approved' AND r.
         granted: true,
         requestsAdvice: expect.stringMatching(advice) as string,
       });
-      const run = `/api/jobs/${jobOf('revocation', 'Databricks').type}/runs`;
-      const ran = (await (await app.call(run, { method: 'POST' })).json()) as JobRun;
-      expect(ran.status).toBe('Completed');
-      const details: unknown = await (await app.call(`${run}/${ran.jobId}`)).json();
+      const { status, jobId } = (await run(revocation)) as JobRun;
+      expect(status).toBe('Completed');
+      const details = await readJson(app, `/api/jobs/${revocation.type}/runs/${jobId}`);
       expect(details).toMatchObject({ requestsAdvice: expect.stringMatching(advice) as string });
       const { rows } = details as { rows: { requestId: unknown; request: unknown }[] };
       expect(rows.length).toBeGreaterThan(0);
@@ -214,8 +216,9 @@ describe('a reminder by hand', () => {
   const email = () => sample.standIns.email;
   /** Of a Databricks request whose reminder is due, with a usable address. */
   async function dueRequest(): Promise<number> {
-    const answer = await app.call(`/api/jobs/${notification.type}/runs?dryRun=true`, { method: 'POST' });
-    const { grants } = (await answer.json()) as { grants: { requestId: number; failure: string | null }[] };
+    const { grants } = (await run(notification, '?dryRun=true')) as {
+      grants: { requestId: number; failure: string | null }[];
+    };
     return grants.find(({ failure }) => failure === null)?.requestId ?? 0;
   }
 
@@ -318,7 +321,7 @@ describe('a reminder by hand', () => {
   });
 
   test('of one whose revocation is recorded is refused, and says when that was', async () => {
-    await app.call(`/api/jobs/${jobOf('revocation', 'Databricks').type}/runs`, { method: 'POST' });
+    await run(revocation);
     const [row] = await sample.query(
       'SELECT TOP (1) r.DeltaRequestId AS Id FROM dbo.RevokedAccess_Databricks AS r ORDER BY r.Id DESC;',
     );

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Row } from '../../src/database/session';
 import type { JobRun } from '../../src/jobRun/jobRun';
-import { getJson, useSample } from '../support/app';
+import { readJson, useSample } from '../support/app';
 import { jobOf } from '../support/environment';
 
 const revocation = jobOf('revocation', 'Databricks');
@@ -30,11 +30,11 @@ interface Details {
 
 const { sample, app } = useSample();
 
-const get = (path: string, status?: number): Promise<unknown> => getJson(app, `/api/jobs/${path}`, status);
+const get = (path: string, status = 200): Promise<unknown> => readJson(app, `/api/jobs/${path}`, { status });
 const details = async (type: string, jobId: string, query = ''): Promise<Details> =>
   (await get(`${type}/runs/${jobId}${query}`)) as Details;
 const run = async (type: string): Promise<JobRun> =>
-  (await (await app.call(`/api/jobs/${type}/runs`, { method: 'POST' })).json()) as JobRun;
+  (await readJson(app, `/api/jobs/${type}/runs`, { method: 'POST' })) as JobRun;
 /** Makes approved Databricks requests with these ids end now. */
 const expire = (from: number, to: number): Promise<Row[]> =>
   sample.query(

@@ -1,5 +1,5 @@
 /** Who is signed in by App Service authentication: believed where the platform vouches for it, and nowhere else. */
-import { registeredFunctions, startSample, type App, type Sample } from '../support/app';
+import { readJson, registeredFunctions, useSample, type App } from '../support/app';
 import { jobOf } from '../support/environment';
 import { sendRaw } from '../support/rawRequest';
 
@@ -25,20 +25,11 @@ const bob = { 'x-ms-client-principal-name': 'bob@example.com' };
 const reader = { ...bob, 'x-ms-client-principal': principal(['Reader']) };
 const signIn = { HTTP_AUTHORIZATION: 'signIn', WEBSITE_AUTH_ENABLED: 'True' };
 
-let sample: Sample;
-/** Answers only people who are signed in. */
-let app: App;
-beforeAll(async () => {
-  sample = await startSample();
-  app = await sample.startApp(signIn);
-});
-beforeEach(() => sample.reset());
-afterAll(() => sample.close());
+/** The app answers only people who are signed in. */
+const { sample, app } = useSample(signIn);
 
 async function messageOfRun(theApp: App, headers: Record<string, string> = ada): Promise<string> {
-  const answer = await theApp.call(runs, { method: 'POST', headers });
-  expect(answer.status).toBe(200);
-  return ((await answer.json()) as { message: string }).message;
+  return ((await readJson(theApp, runs, { method: 'POST', headers })) as { message: string }).message;
 }
 
 test('a signed-in operator is named in the run’s message and in the log, and with a cancelled run', async () => {
@@ -49,7 +40,7 @@ test('a signed-in operator is named in the run’s message and in the log, and w
   const running = app.call(runs, { method: 'POST', headers: ada });
   let activeRun: { jobId: string } | null = null;
   while (!activeRun) {
-    const { jobs } = (await (await app.call('/api/jobs', { headers: ada })).json()) as {
+    const { jobs } = (await readJson(app, '/api/jobs', { headers: ada })) as {
       jobs: { activeRun: { jobId: string } | null }[];
     };
     activeRun = jobs[0]?.activeRun ?? null;

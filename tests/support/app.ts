@@ -87,22 +87,35 @@ export async function startSample() {
   };
 }
 
-/** The sample and the app of a test file, started before its tests. Before each, what runs have written is forgotten. */
-export function useSample(): { readonly sample: Sample; readonly app: App } {
+/**
+ * The sample and the app of a test file, started before its tests. Before each, what runs have written is forgotten.
+ * @param settings of the app, as for `startApp`
+ */
+export function useSample(settings: Readonly<Record<string, string>> = {}): {
+  readonly sample: Sample;
+  readonly app: App;
+} {
   const sample = {} as Sample;
   const app = {} as App;
   beforeAll(async () => {
     Object.assign(sample, await startSample());
-    Object.assign(app, await sample.startApp());
+    Object.assign(app, await sample.startApp(settings));
   });
-  beforeEach(() => sample.reset());
+  beforeEach(async () => {
+    await sample.reset();
+    app.forgetLines();
+  });
   afterAll(() => sample.close());
   return { sample, app };
 }
 
 /** The body of an answer, which has the given status. */
-export async function getJson(app: App, path: string, status = 200): Promise<unknown> {
-  const answer = await app.call(path);
+export async function readJson(
+  app: App,
+  path: string,
+  { status = 200, ...init }: RequestInit & { readonly status?: number } = {},
+): Promise<unknown> {
+  const answer = await app.call(path, init);
   const body: unknown = await answer.json();
   expect({ path, status: answer.status, body }).toMatchObject({ path, status });
   return body;
