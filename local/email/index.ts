@@ -3,7 +3,7 @@
  * as in Azure, over TLS (https://learn.microsoft.com/rest/api/communication/email). Nothing leaves the machine: what
  * was accepted can be read on a page.
  */
-import { createHash, randomUUID } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import http, { type IncomingMessage, type OutgoingHttpHeaders, type ServerResponse } from 'node:http';
 import https from 'node:https';
 import { buffer } from 'node:stream/consumers';
@@ -65,7 +65,6 @@ interface Operation {
   readonly failure: { readonly code: string; readonly message?: string } | undefined;
 }
 
-const largestRequest = 10 * 1024 * 1024;
 const uuid = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/;
 const usualCodes: Readonly<Record<number, string>> = {
   400: 'InvalidEmailAddress',
@@ -168,12 +167,11 @@ export class EmailService {
   }
 
   #send(entry: EmailRequest, body: Buffer, search: string): Reaction {
-    if (body.length > largestRequest) throw new Refusal(413, 'RequestEntityTooLarge', 'At most 10 MB');
     const given = readSendRequest(body);
     entry.to = given.to;
     const hits = this.#faults.take('send', given.to);
     return underFault(hits, () => {
-      const id = entry.operationId ?? randomUUID();
+      const id = entry.operationId ?? '';
       if (!uuid.test(id)) throw new Refusal(400, 'BadRequest', 'Operation-Id has to be a UUID');
       const digest = createHash('sha256').update(body).digest('base64');
       const known = this.#operations.get(id);

@@ -2,7 +2,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { deployScripts } from '../../cli/deployScripts';
-import { createDatabase, openSession } from '../../local/sampleDatabase';
+import { createRequestTables, openSession } from '../../local/sampleDatabase';
 import { startStandIns, type StandIns } from '../../local/standIns';
 import { deadlineIn } from '../../src/clock';
 import { DatabaseConnection } from '../../src/database/database';
@@ -21,7 +21,7 @@ useCommands();
 beforeAll(async () => {
   standIns = await startStandIns();
   session = await openSession(standIns);
-  await createDatabase(session);
+  await createRequestTables(session);
   directory = mkdtempSync(join(tmpdir(), 'deploy-'));
 });
 afterAll(async () => {
@@ -35,6 +35,45 @@ const run = (text: string) => session.query({ name: 'test', sql: text });
 describe('npm run db:deploy', () => {
   const deploy = (...options: string[]): Promise<Ended> =>
     runCommand('cli/deployDatabase.ts', options, { cwd: directory, environment: standIns.environment });
+
+  test('prints what it did to each object, and the second time that nothing changed', async () => {
+    const platforms = ['Databricks', 'Palantir'];
+    const objects = [
+      ...platforms.flatMap((name) => [
+        `table dbo.ExpiryNotification_${name}`,
+        `table dbo.RevokedAccess_${name}`,
+      ]),
+      'table dbo.JobRun',
+      'index UX_JobRun_Job_Type_InProgress',
+      'index IX_JobRun_Job_Type_Started_At',
+      'role AccessExpiryJobs',
+    ];
+    const views = platforms.flatMap((name) => [
+      `view dbo.AccessRequest_${name}`,
+      `view dbo.AccessGrant_${name}`,
+    ]);
+    const first = await deploy();
+    expect([first.code, first.stderr]).toEqual([0, '']);
+    for (const object of [...objects, ...views]) expect(first.stdout).toContain(`  ${object}: created\n`);
+    const second = await deploy();
+    expect(second.code).toBe(0);
+    for (const object of objects) expect(second.stdout).toContain(`  ${object}: exists, unchanged\n`);
+    expect(second.stdout).not.toContain('created');
+  });
+
+  test('with a SQL login that is refused says so, and not its password', async () => {
+    // In Azure a SQL login is refused at once, and a build machine may have what tells Azure.
+    const login = {
+      SQL_USER: 'deployer',
+      SQL_PASSWORD: 'swordfish',
+      CONTAINER_NAME: '',
+      WEBSITE_INSTANCE_ID: '',
+    };
+    const environment = { ...standIns.environment, ...login };
+    const { code, stderr } = await runCommand('cli/deployDatabase.ts', [], { environment });
+    expect([code, stderr]).toEqual([1, expect.stringContaining('Login failed')]);
+    expect(stderr).not.toContain(login.SQL_PASSWORD);
+  });
 
   test('applies the scripts, and grants the role to an identity', async () => {
     const { code, output } = await deploy('--grant', 'func-access', '--client-id', clientId);

@@ -1,20 +1,18 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import { EmailClient, type EmailClientOptions, type EmailMessage } from '@azure/communication-email';
+import { EmailClient, type EmailMessage } from '@azure/communication-email';
 import { createCertificates, trustAuthority, type Certificates } from '../../local/certificates';
 import { startEmailService, type EmailService } from '../../local/email';
 import { sendRaw } from '../support/rawRequest';
 
 const goodToken = 'good-token';
-const suppressed = 'EmailDroppedAllRecipientsSuppressed';
 let certificates: Certificates;
 let service: EmailService;
 
-function client(token = goodToken, options: EmailClientOptions = {}): EmailClient {
-  const credential = {
-    getToken: () => Promise.resolve({ token, expiresOnTimestamp: Date.now() + 3_600_000 }),
-  };
-  return new EmailClient(service.endpoint, credential, { retryOptions: { maxRetries: 0 }, ...options });
+function client(): EmailClient {
+  const token = { token: goodToken, expiresOnTimestamp: Date.now() + 3_600_000 };
+  const credential = { getToken: () => Promise.resolve(token) };
+  return new EmailClient(service.endpoint, credential, { retryOptions: { maxRetries: 0 } });
 }
 
 function messageTo(address: string, change: Partial<EmailMessage> = {}): EmailMessage {
@@ -33,14 +31,18 @@ function messageTo(address: string, change: Partial<EmailMessage> = {}): EmailMe
 }
 
 const ana = messageTo('ana@example.com');
-const send = (address = 'ana@example.com', operationId?: string) =>
-  client().beginSend(messageTo(address), operationId === undefined ? {} : { operationId });
+const send = (address = 'ana@example.com', operationId: string = randomUUID()) =>
+  client().beginSend(messageTo(address), { operationId });
 
 /** Sends by hand, where the test needs what the client hides. */
-async function post(body: unknown, headers: Record<string, string> = {}): Promise<Response> {
+async function post(
+  body: unknown,
+  operationId = randomUUID() as string,
+  token = goodToken,
+): Promise<Response> {
   return fetch(`${service.endpoint}/emails:send?api-version=2025-09-01`, {
     method: 'POST',
-    headers: { Authorization: `Bearer ${goodToken}`, 'Content-Type': 'application/json', ...headers },
+    headers: { Authorization: `Bearer ${token}`, 'Operation-Id': operationId },
     body: typeof body === 'string' ? body : JSON.stringify(body),
   });
 }
@@ -86,18 +88,13 @@ describe('an accepted message', () => {
 
   test('is answered with 202, where to read its status, and Running', async () => {
     const operationId = randomUUID();
-    const answer = await post(ana, { 'Operation-Id': operationId });
+    const answer = await post(ana, operationId);
     expect(answer.status).toBe(202);
     expect(await answer.json()).toEqual({ id: operationId, status: 'Running' });
     expect(answer.headers.get('operation-location')).toBe(
       `${service.endpoint}/emails/operations/${operationId}?api-version=2025-09-01`,
     );
     expect(answer.headers.get('retry-after')).toBe('0');
-  });
-
-  test('gets an operation id from the service if the client gives none', async () => {
-    await send();
-    expect(service.messages[0]?.operationId).toMatch(/^[\da-f-]{36}$/);
   });
 
   test('is not delivered twice under its operation id, which no other message can use', async () => {
@@ -118,7 +115,7 @@ describe('an accepted message', () => {
     const started = performance.now();
     await fetch(`${other.endpoint}/emails:send`, {
       method: 'POST',
-      headers: { Authorization: 'Bearer any' },
+      headers: { Authorization: 'Bearer any', 'Operation-Id': randomUUID() },
       body: JSON.stringify(ana),
     });
     await other.close();
@@ -131,7 +128,7 @@ describe('an accepted message', () => {
 const to = (...addresses: string[]) => ({ recipients: { to: addresses.map((address) => ({ address })) } });
 const withSubject = (subject: string) => ({ content: { subject, plainText: 'x' } });
 
-test.each<[string, unknown, string, ...{ 'Operation-Id': string }[]]>([
+test.each<[string, unknown, string, ...string[]]>([
   ['a recipient without @', to('ana.example.com'), 'InvalidEmailAddress'],
   ['an empty recipient', to(''), 'InvalidEmailAddress'],
   ['a line break in a recipient', to('a@b.example\r\nBcc: c@d.example'), 'InvalidEmailAddress'],
@@ -143,13 +140,13 @@ test.each<[string, unknown, string, ...{ 'Operation-Id': string }[]]>([
   ['a line break in the subject', withSubject('a\r\nBcc: c@d.example'), 'BadRequest'],
   ['no body text', { content: { subject: 'x' } }, 'BadRequest'],
   ['a body that is not JSON', 'subject=x', 'BadRequest'],
-  ['an operation id that is not a UUID', {}, 'BadRequest', { 'Operation-Id': '42' }],
+  ['an operation id that is not a UUID', {}, 'BadRequest', '42'],
 ])(
   'a message with %s is refused with 400, its code in header and body',
-  async (_, change, code, ...[headers]) => {
+  async (_, change, code, ...[operationId]) => {
     const answer = await post(
       typeof change === 'string' ? change : { ...ana, ...(change as object) },
-      headers,
+      operationId,
     );
     expect([answer.status, codeOf(answer)]).toEqual([400, code]);
     expect(await answer.json()).toMatchObject({ error: { code } });
@@ -157,13 +154,8 @@ test.each<[string, unknown, string, ...{ 'Operation-Id': string }[]]>([
   },
 );
 
-test('a message larger than 10 MB is refused with 413', async () => {
-  expect((await post('x'.repeat(10 * 1024 * 1024 + 1))).status).toBe(413);
-});
-
 test('a token that is not accepted, or none, is refused with 401', async () => {
-  await expect(client('stolen').beginSend(ana)).rejects.toMatchObject({ statusCode: 401 });
-  expect((await post(ana, { Authorization: '' })).status).toBe(401);
+  for (const token of ['stolen', '']) expect((await post(ana, randomUUID(), token)).status).toBe(401);
   expect(service.messages).toEqual([]);
 });
 
@@ -200,72 +192,16 @@ describe('an ordered fault', () => {
     }
   });
 
-  test.each([
-    [429, 'TooManyRequests'],
-    [503, 'ServiceUnavailable'],
-  ])('answers %i with its Retry-After', async (status, code) => {
-    service.order({ kind: 'error', status, retryAfter: 7 });
-    const answer = await post(ana);
-    expect([answer.status, answer.headers.get('retry-after'), codeOf(answer)]).toEqual([status, '7', code]);
-  });
-
   test('never answers, until the client gives up', async () => {
     service.order({ kind: 'hang' });
     const givingUp = new AbortController();
-    const sent = client().beginSend(ana, { abortSignal: givingUp.signal });
+    const sent = client().beginSend(ana, { operationId: randomUUID(), abortSignal: givingUp.signal });
     while (service.requests.every((request) => request.to === undefined)) await delay(10);
     givingUp.abort();
     await expect(sent).rejects.toThrow(/abort/i);
     expect(statuses()).toEqual(['POST none']);
     expect(service.messages).toEqual([]);
   });
-
-  test('drops the connection before the message is accepted', async () => {
-    service.order({ kind: 'dropBefore' });
-    await expect(send()).rejects.toMatchObject({ code: 'ECONNRESET' });
-    expect(service.messages).toEqual([]);
-  });
-
-  test('loses the answer to an accepted message, whose status can be read', async () => {
-    service.order({ kind: 'dropAfter' });
-    const id = randomUUID();
-    await expect(send('ana@example.com', id)).rejects.toMatchObject({ code: 'ECONNRESET' });
-    expect(await (await get(`/emails/operations/${id}`)).json()).toEqual({ id, status: 'Succeeded' });
-  });
-
-  test('that loses an answer does not deliver twice when the client itself sends again', async () => {
-    service.order({ kind: 'dropAfter' });
-    const retrying = client(goodToken, { retryOptions: { maxRetries: 1, retryDelayInMs: 1 } });
-    await retrying.beginSend(ana, { operationId: randomUUID() });
-    expect(statuses()).toEqual(['POST none', 'POST 202', 'GET 200']);
-    expect(service.messages).toHaveLength(1);
-  });
-
-  test('keeps a message Running for as many reads as it says', async () => {
-    service.order({ kind: 'outcome', runningReads: 3 });
-    const poller = await client().beginSend(ana, { updateIntervalInMs: 1 });
-    expect(service.messages[0]?.status).toBe('Running');
-    expect((await poller.pollUntilDone()).status).toBe('Succeeded');
-    expect(statuses()).toEqual(['POST 202', 'GET 200', 'GET 200', 'GET 200', 'GET 200']);
-    expect(service.messages[0]?.status).toBe('Succeeded');
-  });
-
-  test('lets a message fail with its code', async () => {
-    service.order({ kind: 'outcome', failure: { code: suppressed } });
-    await expect(send()).rejects.toThrow();
-    const error = { code: suppressed, message: expect.any(String) as string };
-    expect(service.messages[0]).toMatchObject({ status: 'Failed', error });
-  });
-
-  test.each([404, 429])(
-    'answers a status read with %i once, though the message was accepted',
-    async (status) => {
-      service.order({ kind: 'error', on: 'status', status });
-      await expect(send()).rejects.toMatchObject({ statusCode: status });
-      expect(service.messages).toHaveLength(1);
-      expect(await (await send()).pollUntilDone()).toMatchObject({ status: 'Succeeded' });
-    },
-  );
 });
 
 describe('the mailbox', () => {
@@ -278,15 +214,12 @@ describe('the mailbox', () => {
     for (const name of names) await post(messageTo(`${name}@example.com`));
   };
 
-  test.each(['//', '//messages', '/other', `/messages/${randomUUID()}`])('has no page %s', async (path) => {
-    expect((await open(path)).status).toBe(404);
-  });
-
-  test('answers 404 to an address that is none, and goes on', async () => {
-    const { status } = await sendRaw(service.mailbox, { path: '*:99999' });
-    expect(status).toBe(404);
-    expect((await open('/')).status).toBe(200);
-  });
+  test.each(['//', '//messages', '/other', `/messages/${randomUUID()}`, '*:99999'])(
+    'has no page %s',
+    async (path) => {
+      expect((await sendRaw(service.mailbox, { path })).status).toBe(404);
+    },
+  );
 
   test('gives the messages as JSON in the order of acceptance, and lists the newest first', async () => {
     expect(await recipients('/messages')).toEqual([]);

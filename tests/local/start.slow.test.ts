@@ -1,17 +1,11 @@
-/** The commands that people type: npm start, npm run job, npm run db:deploy. */
-import { randomUUID } from 'node:crypto';
+/** The commands that people type: npm start, npm run job. */
 import { on, once } from 'node:events';
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { createCertificates, trustAuthority } from '../../local/certificates';
-import { startSqlServer } from '../../local/sqlServer';
 import { startStandIns } from '../../local/standIns';
-import { readDatabaseSettings } from '../../src/config/settings';
-import { createRequestTables } from '../../local/sampleDatabase';
-import { Session } from '../../src/database/session';
 import { jobs } from '../../src/jobs/catalogue';
 import { startSample, type Sample } from '../support/app';
 import {
@@ -313,60 +307,4 @@ describe('npm run job', () => {
     expect(code).toBe(1);
     for (const name of missing) expect(stderr).toContain(`${name}: missing: expected`);
   });
-});
-
-test('npm run db:deploy prints what it did to each object, and the second time that nothing changed', async () => {
-  const { authority, ...tls } = await createCertificates();
-  trustAuthority(authority);
-  const directory = mkdtempSync(join(tmpdir(), 'deploy-'));
-  writeFileSync(join(directory, 'authority.pem'), authority);
-  // The login that a CI server has.
-  const login = { user: 'deployer', password: randomUUID() };
-  const server = await startSqlServer({ tls, logins: { [login.user]: login.password } });
-  const environment = {
-    NODE_EXTRA_CA_CERTS: join(directory, 'authority.pem'),
-    SQL_SERVER: 'localhost',
-    SQL_PORT: String(server.port),
-    SQL_DATABASE: 'access',
-    SQL_USER: login.user,
-    SQL_PASSWORD: login.password,
-    // A SQL login is refused in Azure, and a build machine may have what tells Azure.
-    CONTAINER_NAME: '',
-    WEBSITE_INSTANCE_ID: '',
-  };
-  try {
-    const { database } = readDatabaseSettings(environment);
-    const unused = { getToken: () => Promise.resolve(null) };
-    const session = await Session.open(database, unused, 10_000);
-    await createRequestTables(session);
-    session.close();
-    const objects = [
-      ...['Databricks', 'Palantir'].flatMap((platform) => [
-        `table dbo.ExpiryNotification_${platform}`,
-        `table dbo.RevokedAccess_${platform}`,
-      ]),
-      'table dbo.JobRun',
-      'index UX_JobRun_Job_Type_InProgress',
-      'index IX_JobRun_Job_Type_Started_At',
-      'role AccessExpiryJobs',
-    ];
-    const first = await runCommand('cli/deployDatabase.ts', [], { environment });
-    expect([first.code, first.stderr]).toEqual([0, '']);
-    for (const object of objects) expect(first.stdout).toContain(`  ${object}: created\n`);
-    for (const platform of ['Databricks', 'Palantir'])
-      for (const view of ['AccessRequest', 'AccessGrant'])
-        expect(first.stdout).toContain(`  view dbo.${view}_${platform}: created\n`);
-    const second = await runCommand('cli/deployDatabase.ts', [], { environment });
-    expect(second.code).toBe(0);
-    for (const object of objects) expect(second.stdout).toContain(`  ${object}: exists, unchanged\n`);
-    expect(second.stdout).not.toContain('created');
-    const refused = await runCommand('cli/deployDatabase.ts', [], {
-      environment: { ...environment, SQL_PASSWORD: 'wrong' },
-    });
-    expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining('Login failed')]);
-    expect(refused.stderr).not.toContain(login.password);
-  } finally {
-    await server.close();
-    rmSync(directory, { recursive: true });
-  }
 });
