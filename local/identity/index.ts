@@ -6,10 +6,15 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage } from 'node:http';
 import { close, listen, requestUrl } from '../loopback';
 
-/** The next `times` (1 by default) requests that carry the right header are answered with this HTTP status. */
+/** Requests that carry the right header are answered with this HTTP status. */
 export interface IdentityFault {
   readonly kind: 'error';
   readonly status: number;
+  /** Only requests for a resource whose address contains this; for any by default. */
+  readonly resource?: string;
+  /** The first request hit, counted from now; 1 by default. */
+  readonly at?: number;
+  /** How many requests in a row are hit; 1 by default. */
   readonly times?: number;
 }
 
@@ -50,7 +55,7 @@ export class Identity {
   readonly requests: IdentityRequest[] = [];
 
   readonly #resources = new Map<string, string>();
-  #faults: { readonly status: number; left: number }[] = [];
+  #faults: { readonly fault: IdentityFault; seen: number }[] = [];
   readonly #server = createServer((request, response) => {
     const url = requestUrl(request);
     const { status, body } = this.#answer(request, url);
@@ -70,8 +75,8 @@ export class Identity {
     return this.#resources.get(token) === withoutSlash(resource);
   }
 
-  order({ status, times = 1 }: IdentityFault): void {
-    this.#faults.push({ status, left: times });
+  order(fault: IdentityFault): void {
+    this.#faults.push({ fault, seen: 0 });
   }
 
   clearFaults(): void {
@@ -87,19 +92,26 @@ export class Identity {
       return refuse(404, `There is no ${method} ${pathname}`);
     if (headers['x-identity-header'] !== this.environment.IDENTITY_HEADER)
       return refuse(401, 'The header X-IDENTITY-HEADER is missing or not that of this endpoint');
-    const fault = this.#faults.find(({ left }) => left > 0);
-    if (fault) {
-      fault.left -= 1;
-      return refuse(fault.status, 'An ordered fault');
-    }
+    const resource = searchParams.get('resource') ?? '';
+    const fault = this.#takeFault(resource);
+    if (fault) return refuse(fault.status, 'An ordered fault');
     if (searchParams.get('api-version') !== apiVersion)
       return refuse(400, `api-version has to be ${apiVersion}`);
-    const resource = searchParams.get('resource');
-    if (!resource) return refuse(400, 'The parameter resource is missing');
+    if (resource === '') return refuse(400, 'The parameter resource is missing');
     const access_token = randomBytes(32).toString('base64url');
     this.#resources.set(access_token, withoutSlash(resource));
     const expires_on = String(Math.floor(Date.now() / 1000) + tokenLifetime);
     return { status: 200, body: { access_token, expires_on, resource, token_type: 'Bearer' } };
+  }
+
+  /** The first fault ordered that hits a request for this resource. */
+  #takeFault(resource: string): IdentityFault | undefined {
+    const hit = this.#faults.find((entry) => {
+      const { resource: wanted = '', at = 1, times = 1 } = entry.fault;
+      if (!resource.includes(wanted) || entry.seen >= at + times - 1) return false;
+      return ++entry.seen >= at;
+    });
+    return hit?.fault;
   }
 }
 

@@ -5,20 +5,21 @@
 import type { EmailFault, EmailService } from '../../local/email';
 import type { CallFault } from '../../local/email/faults';
 import type { Fault, SqlServer } from '../../local/sqlServer';
-import type { Job } from '../../src/jobs/catalogue';
+import { jobs, type Job } from '../../src/jobs/catalogue';
+import { useEnvironment } from '../support/arrange';
 import { beforeEachStatement, type TestEnvironment } from '../support/environment';
 import { findBreaches, findBreachesAtEnd, findUnrecorded, observe } from './invariants';
-import { attempt, cleanBreaches, WatchedCredential, standInOf, type Attempt } from './run';
+import { attempt, cleanBreaches, standInOf, type Attempt } from './run';
 import { createStart, type Start } from './start';
 
 /** What a clean run did, in order. */
 interface Recording {
   /** The names of its statements. */
   readonly statements: readonly string[];
-  /** Its messages by address and operation id, which is the same whenever one starts from the same data. */
-  readonly messages: readonly { readonly recipient: string; readonly operationId: string }[];
-  /** The address of the message of each status read. */
-  readonly statusReads: readonly string[];
+  /** The addresses of its messages. */
+  readonly recipients: readonly string[];
+  /** How often it read the status of a message. */
+  readonly statusReads: number;
 }
 
 /** What a fault can do to a run beyond delaying it. */
@@ -36,42 +37,12 @@ interface FaultCase extends Effects {
   /** For example `statement 4 (revokeBatch)`. */
   readonly position: string;
   readonly fault: string;
-  readonly order: (setup: FaultSetup) => void;
-  /** Whether the run got as far as the fault. */
-  readonly isMet: (setup: FaultSetup) => boolean;
+  /** Orders it. @returns whether the run has got as far as the fault */
+  readonly order: (servers: Servers) => () => boolean;
 }
 
-/** Where a case orders its fault. */
-interface FaultSetup {
+interface Servers extends Pick<TestEnvironment, 'email' | 'identity'> {
   readonly standIn: SqlServer;
-  readonly email: EmailService;
-  /** No token is given at the nth request for one: for SQL at each login, for email at the first message. */
-  readonly refuseToken: (service: keyof typeof scopes, nth: number) => void;
-  /** The nth login is refused, so many times in a row. */
-  readonly refuseLogin: (nth: number, number: number, times?: number) => void;
-  /** How many orders of refuseToken and refuseLogin have come due. */
-  readonly dueCount: () => number;
-}
-
-const scopes = { sql: /database\.windows\.net/, email: /communication\.azure\.com/ };
-
-function createSetup(environment: TestEnvironment, credential: WatchedCredential): FaultSetup {
-  const { email, identity } = environment;
-  const standIn = standInOf(environment);
-  let due = 0;
-  const before = (service: keyof typeof scopes, nth: number, action: () => void): void =>
-    credential.before(scopes[service], nth, () => {
-      due++;
-      action();
-    });
-  return {
-    standIn,
-    email,
-    refuseToken: (service, nth) => before(service, nth, () => identity.order({ kind: 'error', status: 400 })),
-    refuseLogin: (nth, number, times = 1) =>
-      before('sql', nth, () => standIn.order({ kind: 'refuseLogin', number, times })),
-    dueCount: () => due,
-  };
 }
 
 /** Its status is not known to the service at once, so that it is read more than once. */
@@ -90,31 +61,26 @@ export async function record(environment: TestEnvironment, start: Start): Promis
   const { result, breaches } = await attempt(environment, start.job);
   spy.mockRestore();
   const statements = standIn.statements.map(({ text }) => names.get(text) ?? text);
-  const recipients = new Map(email.messages.map(({ operationId, to }) => [operationId, to[0] ?? '']));
-  const calls = (wanted: string) =>
-    email.requests
-      .filter(({ method }) => method === wanted)
-      .map(({ operationId = '' }) => ({ recipient: recipients.get(operationId) ?? '', operationId }));
-  const messages = calls('POST');
-  const statusReads = calls('GET').map(({ recipient }) => recipient);
+  const sends = email.requests.filter(({ method }) => method === 'POST');
   breaches.push(...cleanBreaches(result, start), ...findBreachesAtEnd(await observe(environment, start)));
   if (breaches.length > 0) throw new Error(`Without a fault: ${breaches.join('; ')}`);
-  return { statements, messages, statusReads };
+  return {
+    statements,
+    recipients: sends.flatMap(({ to = [] }) => to),
+    statusReads: email.requests.length - sends.length,
+  };
 }
 
 /** Starts again, runs with the fault, then clean; returns what did not hold, in words. */
 async function runCase(environment: TestEnvironment, start: Start, one: FaultCase): Promise<string[]> {
+  const { email, identity } = environment;
   const standIn = standInOf(environment);
   await start.reset();
-  const credential = new WatchedCredential(environment.environment);
-  const setup = createSetup(environment, credential);
-  one.order(setup);
+  const isMet = one.order({ standIn, email, identity });
   slowDownMessage(environment);
-  const { result, breaches } = await attempt(environment, start.job, credential, one.hangs);
-  if (!one.isMet(setup)) breaches.push('the run did not get as far as the fault');
-  standIn.clearFaults();
-  environment.email.clearFaults();
-  environment.identity.clearFaults();
+  const { result, breaches } = await attempt(environment, start.job, one);
+  if (!isMet()) breaches.push('the run did not get as far as the fault');
+  for (const server of [standIn, email, identity]) server.clearFaults();
   const seen = await observe(environment, start);
   breaches.push(
     ...findBreaches(seen),
@@ -123,15 +89,11 @@ async function runCase(environment: TestEnvironment, start: Start, one: FaultCas
   );
   // A row that could not be finished is closed by the next run once it is stale.
   if (result.kind === 'error' || result.kind === 'hanging') standIn.clock.advance(11 * 60_000);
-  return [...breaches, ...(await cleanRunBreaches(environment, start))];
-}
-
-/** A clean run, and what does not hold in it and after it. */
-async function cleanRunBreaches(environment: TestEnvironment, start: Start): Promise<string[]> {
-  const { result, breaches } = await attempt(environment, start.job);
+  const clean = await attempt(environment, start.job);
   return [
-    ...breaches.map((breach) => `clean run: ${breach}`),
-    ...cleanBreaches(result, start),
+    ...breaches,
+    ...clean.breaches.map((breach) => `clean run: ${breach}`),
+    ...cleanBreaches(clean.result, start),
     ...findBreachesAtEnd(await observe(environment, start)),
   ];
 }
@@ -150,84 +112,95 @@ function resultBreaches(result: Attempt['result'], { grants }: Start, { costsMes
   ];
 }
 
-/** A fault of a statement, or of the login that has to follow it. */
+/** What a login meets: it is refused, or there is no token for it. */
+type LoginFault = Pick<Fault, 'number' | 'times'> | 'noToken';
+
+/** A fault of a statement, and of the login that has to follow it. */
 interface SqlFault extends Effects {
   readonly fault: string;
-  readonly order: (setup: FaultSetup, at: number) => void;
-  readonly onLogin?: true;
+  readonly statement: Fault;
+  readonly login?: LoginFault;
 }
 
-const ofStatement = (fault: string, order: Fault, effects: Effects = {}): SqlFault => ({
-  fault,
-  ...effects,
-  order: ({ standIn }, at) => standIn.order({ ...order, at }),
-});
-
-const ofLogin = (fault: string, order: SqlFault['order'], effects: Effects = {}): SqlFault => ({
-  fault,
-  ...effects,
-  order,
-  onLogin: true,
-});
-
 const sqlFaults: readonly SqlFault[] = [
-  ofStatement('connection dropped before it', { kind: 'dropBefore' }),
-  ofStatement('connection dropped after it', { kind: 'dropAfter' }),
-  ofStatement('executed, and committed only after its retry has begun', { kind: 'answerLate', drop: true }),
-  ...[1205, 40501, 40613, 49918, 10928].map((number) =>
-    ofStatement(`error ${number}`, { kind: 'error', number }),
-  ),
-  ofStatement('no answer', { kind: 'hang' }, { hangs: true }),
-  ...[18456, 40613].map((number) =>
-    ofLogin(
-      `connection dropped after it, and the next login refused with ${number}`,
-      ({ standIn, refuseLogin }, at) => {
-        standIn.order({ kind: 'dropAfter', at });
-        refuseLogin(2, number);
-      },
-      { losesRecords: number === 18456 },
-    ),
-  ),
-  ofLogin('connection dropped before it, and no token for the next login', ({ standIn, refuseToken }, at) => {
-    standIn.order({ kind: 'dropBefore', at });
-    refuseToken('sql', 2);
-  }),
-  ofLogin(
-    'connection dropped after it, and the database away from then on',
-    ({ standIn, refuseLogin }, at) => {
-      standIn.order({ kind: 'dropAfter', at, times: Infinity });
-      refuseLogin(2, 40613, Infinity);
-    },
-    { losesRecords: true },
-  ),
+  { fault: 'connection dropped before it', statement: { kind: 'dropBefore' } },
+  { fault: 'connection dropped after it', statement: { kind: 'dropAfter' } },
+  {
+    fault: 'executed, and committed only after its retry has begun',
+    statement: { kind: 'answerLate', drop: true },
+  },
+  ...[1205, 40501, 40613, 49918, 10928].map((number): SqlFault => ({
+    fault: `error ${number}`,
+    statement: { kind: 'error', number },
+  })),
+  { fault: 'no answer', statement: { kind: 'hang' }, hangs: true },
+  ...[18456, 40613].map((number): SqlFault => ({
+    fault: `connection dropped after it, and the next login refused with ${number}`,
+    statement: { kind: 'dropAfter' },
+    login: { number },
+    losesRecords: number === 18456,
+  })),
+  {
+    fault: 'connection dropped before it, and no token for the next login',
+    statement: { kind: 'dropBefore' },
+    login: 'noToken',
+  },
+  {
+    fault: 'connection dropped after it, and the database away from then on',
+    statement: { kind: 'dropAfter', times: Infinity },
+    login: { number: 40613, times: Infinity },
+    losesRecords: true,
+  },
 ];
 
-const loginCases: readonly FaultCase[] = [
-  ofLogin('refused with 18456', ({ refuseLogin }) => refuseLogin(1, 18456)),
-  ofLogin('refused with 40613', ({ refuseLogin }) => refuseLogin(1, 40613)),
-  ofLogin('refused with 40613 from then on', ({ refuseLogin }) => refuseLogin(1, 40613, Infinity)),
-  ofLogin('no token', ({ refuseToken }) => refuseToken('sql', 1)),
-].map(({ fault, order }) => ({
+/** Orders a fault of the nth login. @returns whether the run has got so far */
+function orderLogin({ standIn, identity }: Servers, login: LoginFault, at: number): () => boolean {
+  const resource = 'database.windows.net';
+  if (login === 'noToken') identity.order({ kind: 'error', status: 400, resource, at });
+  else standIn.order({ kind: 'refuseLogin', ...login, at });
+  return tokensAsked(identity, resource, at);
+}
+
+/** Whether so many tokens for a resource have been asked for since now; each login asks for one. */
+function tokensAsked({ requests }: Servers['identity'], resource: string, count: number): () => boolean {
+  const { length: before } = requests;
+  return () => requests.slice(before).filter((one) => one.resource.includes(resource)).length >= count;
+}
+
+const loginCase = (fault: string, login: LoginFault): FaultCase => ({
   position: 'first login',
   fault,
-  order: (setup) => order(setup, 1),
-  isMet: ({ dueCount }) => dueCount() > 0,
-}));
+  order: (servers) => orderLogin(servers, login, 1),
+});
+
+const loginCases = [
+  loginCase('refused with 18456', { number: 18456 }),
+  loginCase('refused with 40613', { number: 40613 }),
+  loginCase('refused with 40613 from then on', { number: 40613, times: Infinity }),
+  loginCase('no token', 'noToken'),
+];
 
 const statementCases = (name: string, index: number): FaultCase[] =>
-  sqlFaults.map(({ order, onLogin, ...fault }) => ({
+  sqlFaults.map(({ statement, login, ...fault }) => ({
     position: `statement ${index + 1} (${name})`,
     ...fault,
-    order: (setup) => order(setup, index + 1),
-    isMet: ({ standIn, dueCount }) => standIn.statements.length > index && (!onLogin || dueCount() > 0),
+    order: (servers) => {
+      const { standIn } = servers;
+      standIn.order({ ...statement, at: index + 1 });
+      const isNextLoginMet = login ? orderLogin(servers, login, 2) : () => true;
+      return () => standIn.statements.length > index && isNextLoginMet();
+    },
   }));
 
 const tokenCase: FaultCase = {
   position: 'first token for email',
   fault: 'no token',
   costsMessages: true,
-  order: ({ refuseToken }) => refuseToken('email', 1),
-  isMet: ({ dueCount }) => dueCount() > 0,
+  order: ({ identity }) => {
+    const resource = 'communication.azure.com';
+    identity.order({ kind: 'error', status: 400, resource });
+    return tokensAsked(identity, resource, 1);
+  },
 };
 
 /** What can happen to one call of the email service. */
@@ -247,29 +220,32 @@ const callCase = (
   position: string,
   fault: string,
   faults: readonly EmailFault[],
-  isMet: (requests: EmailService['requests']) => boolean,
+  isMet: IsMet,
 ): FaultCase => ({
   position,
   fault,
   costsMessages: true,
   hangs: faults.some(({ kind }) => kind === 'hang' || kind === 'stall'),
-  order: ({ email }) => faults.forEach((one) => email.order(one)),
-  isMet: ({ email }) => isMet(email.requests),
+  order: ({ email }) => {
+    for (const one of faults) email.order(one);
+    return () => isMet(email.requests);
+  },
 });
 
-const isReached =
-  (method: string, nth: number) =>
-  (requests: EmailService['requests']): boolean =>
-    requests.filter((request) => request.method === method).length >= nth;
+type IsMet = (requests: EmailService['requests']) => boolean;
 
-function sendCases({ recipient, operationId }: Recording['messages'][number], index: number): FaultCase[] {
-  const nth = index + 1;
-  const position = `send ${nth} (to ${recipient})`;
-  const isSent = (requests: EmailService['requests']): boolean =>
-    requests.some((request) => request.method === 'POST' && request.operationId === operationId);
+const isReached =
+  (wanted: string, nth: number): IsMet =>
+  (requests) =>
+    requests.filter(({ method }) => method === wanted).length >= nth;
+
+function sendCases(recipient: string, index: number): FaultCase[] {
+  const at = index + 1;
+  const position = `send ${at} (to ${recipient})`;
+  const isSent: IsMet = (requests) => requests.some(({ to = [] }) => to.includes(recipient));
   return callFaults.flatMap(([fault, call]) => [
     callCase(position, fault, [{ ...call, recipient }], isSent),
-    // A message that the service fails is left until the next day, which tests/email/emailClient.test.ts has.
+    // A message that the service fails is left until the next day: tests/email/emailClient.test.ts has that.
     {
       ...callCase(
         position,
@@ -282,56 +258,60 @@ function sendCases({ recipient, operationId }: Recording['messages'][number], in
       ),
       losesRecords: true,
     },
-    callCase(
-      position,
-      `${fault} from then on`,
-      [{ ...call, at: nth, times: Infinity }],
-      isReached('POST', nth),
-    ),
+    callCase(position, `${fault} from then on`, [{ ...call, at, times: Infinity }], isReached('POST', at)),
   ]);
 }
 
-function statusCases(recipient: string, index: number): FaultCase[] {
-  const at = index + 1;
-  const position = `status read ${at} (of the message to ${recipient})`;
-  return callFaults.flatMap(([fault, call]) =>
-    [1, Infinity].map((times) =>
-      callCase(
-        position,
-        times === 1 ? fault : `${fault} from then on`,
-        [{ ...call, on: 'status', at, times }],
-        isReached('GET', at),
-      ),
-    ),
-  );
+function statusCases(at: number): FaultCase[] {
+  const on = 'status';
+  const position = `status read ${at}`;
+  const isRead = isReached('GET', at);
+  return callFaults.flatMap(([fault, call]) => [
+    callCase(position, fault, [{ ...call, on, at }], isRead),
+    callCase(position, `${fault} from then on`, [{ ...call, on, at, times: Infinity }], isRead),
+  ]);
 }
 
 /** All cases of a job, by position. */
-function casesOf({ job }: Start, { statements, messages, statusReads }: Recording): (readonly FaultCase[])[] {
+function casesOf(
+  { job }: Start,
+  { statements, recipients, statusReads }: Recording,
+): (readonly FaultCase[])[] {
   const bySql = [loginCases, ...statements.map(statementCases)];
   return job.kind === 'revocation'
     ? bySql
-    : [...bySql, [tokenCase], ...messages.map(sendCases), ...statusReads.map(statusCases)];
+    : [
+        ...bySql,
+        [tokenCase],
+        ...recipients.map(sendCases),
+        ...Array.from({ length: statusReads }, (_, index) => statusCases(index + 1)),
+      ];
 }
+
+type Choose = <T>(positions: readonly (readonly T[])[], job: Job) => readonly T[];
 
 /** Every position once, each with another fault. */
-export function sampleOf<T>(positions: readonly (readonly T[])[], seed: number): T[] {
-  return positions.flatMap((cases, index) => cases[(seed + index) % cases.length] ?? []);
-}
+export const onePerPosition: Choose = (positions, job) =>
+  positions.flatMap((cases, index) => cases[(jobs.indexOf(job) * 3 + index) % cases.length] ?? []);
 
-/** Runs the chosen cases of a job, and prints how many held. Returns which did not. */
-export async function runMatrix(
-  environment: TestEnvironment,
-  job: Job,
-  choose: <T>(positions: readonly (readonly T[])[]) => readonly T[],
-): Promise<{ cases: number; broken: string[] }> {
-  const start = await createStart(environment, job);
-  const cases = choose(casesOf(start, await record(environment, start)));
-  const broken: string[] = [];
-  for (const one of cases) {
-    const breaches = await runCase(environment, start, one);
-    if (breaches.length > 0) broken.push(`${one.position}, ${one.fault}: ${breaches.slice(0, 4).join('; ')}`);
-  }
-  process.stdout.write(`${job.type}: ${cases.length} cases, ${cases.length - broken.length} held\n`);
-  return { cases: cases.length, broken };
+/**
+ * Defines a test for each job, which runs the chosen cases and prints how many held.
+ * @param least how many cases there are at least
+ */
+export function defineMatrixTests(choose: Choose, least: number): void {
+  const environment = useEnvironment();
+
+  test.each(jobs)('$type keeps every invariant under faults at every position', async (job) => {
+    const start = await createStart(environment, job);
+    const cases = choose(casesOf(start, await record(environment, start)), job);
+    const broken: string[] = [];
+    for (const one of cases) {
+      const breaches = await runCase(environment, start, one);
+      if (breaches.length > 0)
+        broken.push(`${one.position}, ${one.fault}: ${breaches.slice(0, 4).join('; ')}`);
+    }
+    process.stdout.write(`${job.type}: ${cases.length} cases, ${cases.length - broken.length} held\n`);
+    expect(cases.length).toBeGreaterThanOrEqual(least);
+    expect(broken).toEqual([]);
+  });
 }

@@ -1,7 +1,8 @@
 /** Random histories of each job, and those that have found something. `npm run test:histories` plays more of them. */
 import { jobs, type Job } from '../../src/jobs/catalogue';
-import { jobOf, realServer, startTestEnvironment, type TestEnvironment } from '../support/environment';
-import { replaceView, restoreViews } from '../support/views';
+import { useEnvironment } from '../support/arrange';
+import { jobOf, realServer } from '../support/environment';
+import { replaceView } from '../support/views';
 import type { Step } from './history';
 import { play, search } from './steps';
 
@@ -12,15 +13,9 @@ const { seed, runs } = histories ?? { seed: 2, runs: 16 };
 // Takeovers are many small histories.
 jest.setTimeout(300_000);
 
-let environment: TestEnvironment;
-
-beforeAll(async () => {
-  environment = await startTestEnvironment();
+const environment = useEnvironment();
+beforeEach(async () => {
   for (const job of jobs) await replaceView(environment, job, {});
-});
-afterAll(async () => {
-  await restoreViews(environment);
-  await environment.close();
 });
 
 test.each(jobs)(

@@ -5,12 +5,11 @@ import type { EmailFault } from '../../local/email';
 import type { Fault } from '../../local/sqlServer';
 import { deadlineIn } from '../../src/clock';
 import { DatabaseError } from '../../src/database/errors';
-import { Session } from '../../src/database/session';
+import type { Session } from '../../src/database/session';
 import { EmailClient } from '../../src/email/emailClient';
 import { cancelRun } from '../../src/jobRun/cancel';
 import type { Job } from '../../src/jobs/catalogue';
 import { remind } from '../../src/jobs/reminder';
-import { createCredential } from '../../src/services';
 import {
   findBreaches,
   findBreachesAtEnd,
@@ -318,9 +317,8 @@ export class History implements Subject {
   }
 
   #services(): ReturnType<typeof servicesFor> {
-    const services = servicesFor(this.environment, { setBackMs: () => this.#setBackMs });
-    const email = { ...services.settings.email, contactText: this.#contactText };
-    return { ...services, settings: { ...services.settings, email } };
+    const email = { ...this.environment.settings.email, contactText: this.#contactText };
+    return servicesFor(this.environment, { settings: { email }, setBackMs: () => this.#setBackMs });
   }
 
   #run(step: RunStep): void {
@@ -352,7 +350,7 @@ export class History implements Subject {
     );
     if (!active) return;
     // It may wait for a commit, and the environment's session is for looking.
-    const operator = await (this.#operator ??= openSession(environment));
+    const operator = await (this.#operator ??= environment.openSession());
     this.#begin(new Activity(), () => cancelRun(operator, job.type, active.Job_Id as string, false));
   }
 
@@ -452,8 +450,4 @@ export class History implements Subject {
     const [row] = await this.environment.query('SELECT SYSUTCDATETIME() AS Now;');
     return row?.Now as Date;
   }
-}
-
-async function openSession({ settings, environment }: TestEnvironment): Promise<Session> {
-  return Session.open(settings.database, await createCredential(environment, undefined), 30_000);
 }

@@ -11,7 +11,7 @@ export interface Fault {
    * commits nothing is answered.
    */
   readonly kind: 'dropBefore' | 'dropAfter' | 'error' | 'delay' | 'hang' | 'refuseLogin' | Holding;
-  /** 1 (the default) is the next statement received after ordering, over all sessions. */
+  /** 1 (the default) is the next statement, or login, after ordering, over all sessions. */
   readonly at?: number;
   /** Instead of `at`: the first statement whose text matches. */
   readonly match?: RegExp;
@@ -89,7 +89,10 @@ export class Faults {
 
   /** The error for a login, where one is ordered. */
   login(): SqlError | undefined {
-    const fault = this.take(this.orders.find((order) => order.fault.kind === 'refuseLogin'))?.fault;
+    const [due] = this.orders.filter(
+      (order) => order.fault.kind === 'refuseLogin' && ++order.seen >= (order.fault.at ?? 1),
+    );
+    const fault = this.take(due)?.fault;
     return fault && errorOf(fault, 18456);
   }
 
