@@ -1,16 +1,11 @@
 /** Only on the stand-in: a plain SQL Server has no users of Microsoft Entra ID. */
 import { grantRole } from '../../cli/grantRole';
-import { startTestEnvironment, type TestEnvironment } from '../support/environment';
+import { useEnvironment } from '../support/arrange';
 
 const role = 'AccessExpiryJobs';
 const clientId = '00112233-4455-6677-8899-aabbccddeeff';
 const otherId = '7c9e6679-7425-40de-944b-e07fc1f90ae7';
-let environment: TestEnvironment;
-
-beforeAll(async () => {
-  environment = await startTestEnvironment();
-});
-afterAll(() => environment.close());
+const environment = useEnvironment();
 
 async function grant(name: string, id = clientId): Promise<string[]> {
   const lines: string[] = [];

@@ -110,9 +110,7 @@ async function runEachWay(job: Job): Promise<void> {
     acquire,
     () => environment.run(job),
   );
-  await environment.query(
-    "UPDATE dbo.JobRun SET Started_At = DATEADD(MINUTE, -11, Started_At) WHERE Status = 'InProgress';",
-  );
+  await environment.ageRuns(11);
   await record(run);
   // A recipient list that continues after a lost connection.
   await add({ endsIn: -hour }, { endsIn: 30 * hour });

@@ -8,8 +8,9 @@ import { createDigests } from '../../src/email/message';
 import { ParameterError, readCount, readFlag, readQuery } from '../../src/functions/parameters';
 import { jobs } from '../../src/jobs/catalogue';
 import { singleLine } from '../../src/singleLine';
+import { day, useEnvironment } from '../support/arrange';
+import { finished, type GrantSpec } from '../support/environment';
 import { nasty, text } from '../support/hostileInput';
-import { finished, startTestEnvironment, type GrantSpec, type TestEnvironment } from '../support/environment';
 
 /** What may not stand in a mail's line: it would break it, reorder it or hide text in it. Letters that are invisible may. */
 const disturbing =
@@ -210,7 +211,6 @@ describe('A message', () => {
 });
 
 describe('Column values', () => {
-  const day = 24 * 60 * 60 * 1000;
   const cut = (value: string): string => value.replaceAll('\u0000', '').slice(0, 100);
   const evilGrants: GrantSpec[] = nasty.flatMap((value, index) => [
     { endsIn: 2 * day, email: `person${index}@example.com`, name: cut(value), resource: cut(value) },
@@ -224,11 +224,7 @@ describe('Column values', () => {
     { endsIn: -day },
   ];
 
-  let environment: TestEnvironment;
-  beforeAll(async () => {
-    environment = await startTestEnvironment();
-  });
-  afterAll(() => environment.close());
+  const environment = useEnvironment();
 
   /** Runs each job over these grants; the texts of all statements, and what was logged. */
   async function runOver(grants: readonly GrantSpec[]): Promise<{ sql: string[]; logged: string[] }> {

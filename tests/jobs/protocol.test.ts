@@ -4,32 +4,14 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { SqlServer } from '../../local/sqlServer';
-import { Session } from '../../src/database/session';
 import { acquireLock } from '../../src/jobRun/acquire';
 import { cancelRun } from '../../src/jobRun/cancel';
 import { finishRun } from '../../src/jobRun/finish';
 import { jobs } from '../../src/jobs/catalogue';
-import { createCredential } from '../../src/services';
-import {
-  beforeStatement,
-  finished,
-  newGuid,
-  startTestEnvironment,
-  type GrantSpec,
-  type TestEnvironment,
-} from '../support/environment';
+import { hour, repeat, useEnvironment } from '../support/arrange';
+import { beforeStatement, finished, newGuid } from '../support/environment';
 
-const hour = 60 * 60 * 1000;
-let environment: TestEnvironment;
-
-beforeAll(async () => {
-  environment = await startTestEnvironment();
-});
-afterEach(() => {
-  jest.restoreAllMocks();
-  return environment.reset();
-});
-afterAll(() => environment.close());
+const environment = useEnvironment();
 
 function standIn(): SqlServer {
   if (!environment.standIn) throw new Error('The orders of events are those of the stand-in');
@@ -43,8 +25,7 @@ describe.each(jobs)('$type', (job) => {
   const [statement, nth] =
     job.kind === 'revocation' ? (['revokeBatch', 1] as const) : (['recordNotification', 2] as const);
   const endsIn = job.kind === 'revocation' ? -hour : 30 * hour;
-  const addThreeDue = () =>
-    environment.addGrants(job, Array(3).fill({ endsIn, email: 'ada@example.com' }) as GrantSpec[]);
+  const addThreeDue = () => environment.addGrants(job, repeat(3, { endsIn, email: 'ada@example.com' }));
   const written = () => environment.query(`SELECT Id FROM ${table};`);
   const received = () => standIn().statements.filter(({ text }) => insert.test(text)).length;
 
@@ -62,7 +43,7 @@ describe.each(jobs)('$type', (job) => {
 
   test('keeps and counts what it had begun to write when it is cancelled, and the cancel waits for that', async () => {
     await addThreeDue();
-    const other = await openSession();
+    const other = await environment.openSession();
     let commit: { held: Promise<void>; release: () => void } | undefined;
     beforeStatement(statement, nth, () => (commit = standIn().order({ kind: 'holdCommit', match: insert })));
     const running = environment.run(job);
@@ -80,7 +61,7 @@ describe.each(jobs)('$type', (job) => {
 
   test('writes nothing once its row is being closed, even where it begins before that is committed', async () => {
     await addThreeDue();
-    const other = await openSession();
+    const other = await environment.openSession();
     const commit = standIn().order({ kind: 'holdCommit', match: /'closed by a test'/ });
     let closing: Promise<unknown> | undefined;
     beforeStatement(job.kind === 'revocation' ? 'revokeBatch' : 'checkLease', 1, async () => {
@@ -131,11 +112,3 @@ describe('a run that is cancelled', () => {
     );
   });
 });
-
-async function openSession(): Promise<Session> {
-  return Session.open(
-    environment.settings.database,
-    await createCredential(environment.environment, undefined),
-    30_000,
-  );
-}

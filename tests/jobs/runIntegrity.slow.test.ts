@@ -5,16 +5,10 @@ import { join } from 'node:path';
 import { deployScripts } from '../../cli/deployScripts';
 import { acquireLock } from '../../src/jobRun/acquire';
 import { jobs } from '../../src/jobs/catalogue';
-import { finished, jobOf, newGuid, startTestEnvironment, type TestEnvironment } from '../support/environment';
+import { dueFor, useEnvironment } from '../support/arrange';
+import { finished, jobOf, newGuid } from '../support/environment';
 
-const hour = 60 * 60 * 1000;
-let environment: TestEnvironment;
-
-beforeAll(async () => {
-  environment = await startTestEnvironment();
-});
-afterEach(() => environment.reset());
-afterAll(() => environment.close());
+const environment = useEnvironment();
 
 describe('where the database refuses to count what a run has written', () => {
   /** The script's own table, with a constraint more: it fails the last statement of a batch that writes rows. */
@@ -33,7 +27,7 @@ describe('where the database refuses to count what a run has written', () => {
   afterAll(() => createTable(''));
 
   test.each(jobs)('$type keeps no row either', async (job) => {
-    await environment.addGrants(job, [{ endsIn: job.kind === 'revocation' ? -hour : 24 * hour }]);
+    await environment.addGrants(job, [dueFor(job)]);
     const run = finished(await environment.run(job));
     expect(run).toMatchObject({ status: 'Failed', processedCount: 0 });
     expect(run.message).toContain('CK_JobRun_Nothing');
@@ -63,7 +57,7 @@ describe('a race for the lock that only the index has decided (2601)', () => {
 test.each([jobOf('revocation', 'Databricks'), jobOf('notification', 'Palantir')])(
   '$type fails when what is due cannot be found in time on a second try either',
   async (job) => {
-    await environment.addGrants(job, [{ endsIn: job.kind === 'revocation' ? -hour : 24 * hour }]);
+    await environment.addGrants(job, [dueFor(job)]);
     const { standIn } = environment;
     standIn?.order({ kind: 'hang', match: /INSERT INTO #Due/, times: Infinity });
     standIn?.clearStatements();

@@ -1,13 +1,10 @@
 /** Runs of an app whose settings are partly wrong. */
 import { readSettings, SettingsError } from '../../src/config/settings';
 import { jobs } from '../../src/jobs/catalogue';
-import { finished, startTestEnvironment, type TestEnvironment } from '../support/environment';
+import { useEnvironment } from '../support/arrange';
+import { finished } from '../support/environment';
 
-let environment: TestEnvironment;
-beforeAll(async () => {
-  environment = await startTestEnvironment();
-});
-afterAll(() => environment.close());
+const environment = useEnvironment();
 
 test.each([
   ['EMAIL_SENDER_ADDRESS', 'notification'],
@@ -33,6 +30,5 @@ test.each([
       expect(services.telemetry.flushes).toBe(1);
       expect(await environment.runs(job)).toEqual([]);
     }
-    await environment.reset();
   },
 );

@@ -11,11 +11,6 @@ import { newGuid } from '../support/environment';
 const revoke = 'RevokeExpiredDatabricksRequests';
 const environment = useEnvironment();
 
-/** Makes every run in progress look older. */
-const age = (minutes: number) =>
-  environment.query(
-    `UPDATE dbo.JobRun SET Started_At = DATEADD(MINUTE, ${-minutes}, Started_At) WHERE Status = 'InProgress';`,
-  );
 const attempt = (jobId = newGuid(), startedBy = 'machine-1', type: (typeof jobs)[number]['type'] = revoke) =>
   acquireLock(environment.session, type, jobId, startedBy);
 
@@ -73,10 +68,10 @@ test('acquiring again with the same Job_Id finds its own row: acquired, and stil
 test('a lock is held for 10 minutes; after that it can be taken, and the dead run is closed as abandoned', async () => {
   await earlyInMinute();
   const dead = await acquire();
-  await age(10);
+  await environment.ageRuns(10);
   expect(await attempt()).toMatchObject({ kind: 'held' });
   expect(await isLeaseFresh(environment.session, dead)).toBe(true);
-  await age(1);
+  await environment.ageRuns(1);
   expect(await isLeaseFresh(environment.session, dead)).toBe(false);
   const successor = newGuid();
   expect(await attempt(successor, 'machine-2')).toMatchObject({
@@ -102,11 +97,11 @@ test('a lock is held for 10 minutes; after that it can be taken, and the dead ru
 
 test('a row dated in the future holds the lock for a minute of clock skew and no longer', async () => {
   await acquire();
-  await age(-1);
+  await environment.ageRuns(-1);
   // DATETIME has steps of 1/300 s: a moment less than a minute ahead.
   await environment.query('UPDATE dbo.JobRun SET Started_At = DATEADD(SECOND, -5, Started_At);');
   expect(await attempt()).toMatchObject({ kind: 'held' });
-  await age(-2);
+  await environment.ageRuns(-2);
   expect(await attempt()).toMatchObject({ kind: 'acquired' });
   const statuses = (await listRuns(environment.session, revoke, 2)).map(({ status }) => status);
   expect(statuses.sort()).toEqual(['Failed', 'InProgress']);

@@ -342,7 +342,9 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
     jest.restoreAllMocks();
     await createDatabase(environment.session);
     expect(messages().length).toBeGreaterThan(0);
-    await environment.query(`UPDATE ${site.requestTable} SET ${site.requester} = N'Renamed';`);
+    await environment.query(
+      `UPDATE ${site.requestTable} SET ${site.tableColumns.RequesterName} = N'Renamed';`,
+    );
     const email = { ...environment.settings.email, contactText: 'Ask the data team.' };
     expect(await run(environment.services({ email }))).toMatchObject({
       status: 'Completed',

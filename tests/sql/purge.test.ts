@@ -38,7 +38,7 @@ describe.each(platforms.map((platform) => [platform.name, platform] as const))('
   const revoke = jobOf('revocation', name);
   const site = arrange(environment, revoke);
   const notification = arrange(environment, jobOf('notification', name));
-  const { add, addOne, requestTable, key } = site;
+  const { add, addOne, requestTable, tableColumns } = site;
   const ends = [-2 * day, -400 * day, 5 * hour, 6 * day, 30 * hour].map((endsIn) => ({ endsIn }));
 
   /** What a run of the revocation and one of the notification handle. */
@@ -110,7 +110,7 @@ DELETE FROM ${revocationTable} WHERE Revoked_Dt < GETUTCDATE();`);
     expect(await environment.deleteRequest(revoke, id)).toBe(false);
     await purge();
     expect(await environment.deleteRequest(revoke, id)).toBe(true);
-    expect(await count(requestTable, `${key} = '${id}'`)).toBe(0);
+    expect(await count(requestTable, `${tableColumns.RequestId} = '${id}'`)).toBe(0);
   });
 
   test('nothing is deleted where the view yields nothing', async () => {

@@ -8,8 +8,7 @@ import { fencedSql, isLeaseFresh } from '../../src/jobRun/lease';
 import { Session, type Row } from '../../src/database/session';
 import { int, type Statement } from '../../src/database/statement';
 import { jobs, withoutSafetyStop } from '../../src/jobs/catalogue';
-import { createCredential } from '../../src/services';
-import { arrange, day, hour, repeat, useEnvironment } from '../support/arrange';
+import { arrange, dueFor, hour, repeat, useEnvironment } from '../support/arrange';
 import { finished, jobOf, newGuid, revocations } from '../support/environment';
 import { testOnRealServer } from '../support/realServer';
 
@@ -26,16 +25,10 @@ const environment = useEnvironment();
 
 /** A session of its own, closed after the test. */
 async function open(): Promise<Session> {
-  const credential = await createCredential(environment.environment, undefined);
-  const one = await Session.open(environment.settings.database, credential, 30_000);
+  const one = await environment.openSession();
   opened.push(one);
   return one;
 }
-
-const age = (minutes: number): Promise<Row[]> =>
-  environment.query(
-    `UPDATE dbo.JobRun SET Started_At = DATEADD(MINUTE, -${minutes}, Started_At) WHERE Status = 'InProgress';`,
-  );
 
 async function acquire(one: Session, jobType: JobType): Promise<ActiveRun> {
   const acquisition = await acquireLock(one, jobType, newGuid(), 'machine-1');
@@ -74,7 +67,7 @@ describe('Job types do not wait for each other, on a JobRun of a few rows', () =
       const held = await acquire(holding, holder.type);
       await openBatch(holding, held);
       for (const job of jobs.filter(({ type }) => type !== holder.type)) {
-        await environment.addGrants(job, [{ endsIn: job.kind === 'revocation' ? -hour : day }]);
+        await environment.addGrants(job, [dueFor(job)]);
         const services = environment.services();
         const run = finished(await environment.run(job, services));
         // No statement had to be tried again.
@@ -113,7 +106,7 @@ describe('Of 8 sessions for each job type at once exactly one acquires', () => {
     for (let round = 0; round < 10; round++) {
       if (dead) {
         for (const { type } of jobs) await acquire(environment.session, type);
-        await age(11);
+        await environment.ageRuns(11);
       }
       const results = await Promise.all(
         contenders.map(async ({ type, one }) => ({
@@ -135,7 +128,7 @@ describe('A takeover and a batch of the run that it takes over', () => {
     const [slow, successor] = [await open(), await open()];
     const run = await acquire(slow, revoke.type);
     expect(await batch(slow, run)).toEqual([{ Written: 0 }]);
-    await age(11);
+    await environment.ageRuns(11);
     await openBatch(slow, run);
     const takeover = acquireLock(successor, revoke.type, newGuid(), 'machine-2');
     expect(await isWaiting(takeover)).toBe(true);
@@ -280,10 +273,10 @@ describe('The plans of the statements on JobRun', () => {
 
   testOnRealServer('those that lock or update seek, on a table of a few rows too', otherPlans, async () => {
     for (const { type } of jobs) await acquire(environment.session, type);
-    await age(11);
+    await environment.ageRuns(11);
     const accesses = recordAccesses();
     for (const job of jobs) {
-      await environment.addGrants(job, [{ endsIn: job.kind === 'revocation' ? -hour : day }]);
+      await environment.addGrants(job, [dueFor(job)]);
       expect(await arrange(environment, job).run()).toMatchObject({ processedCount: 1 });
     }
     expect(accesses.filter(({ seek }) => !seek)).toEqual([]);

@@ -7,6 +7,7 @@ import { searchRequests } from '../../src/jobs/requestSearch';
 import { readStory, type RequestStory } from '../../src/jobs/requestStory';
 import { ago, arrange, day, hour, pauseBefore, useEnvironment } from '../support/arrange';
 import { jobOf, realServer, type GrantSpec } from '../support/environment';
+import type { ViewPart } from '../support/views';
 
 const environment = useEnvironment();
 
@@ -44,7 +45,7 @@ describe.each(platforms.map((platform) => [platform.name, platform] as const))(
     interface Case {
       readonly what: string;
       readonly grant: () => GrantSpec;
-      readonly view?: Parameters<typeof mapView>;
+      readonly view?: readonly ViewPart[];
       readonly next: (story: RequestStory) => object;
       readonly words: RegExp;
     }

@@ -7,7 +7,7 @@ import { jobs } from '../../src/jobs/catalogue';
 import { previewJob } from '../../src/jobs/previewJob';
 import { cancelRun } from '../../src/jobRun/cancel';
 import { findRuns, listRuns } from '../../src/jobRun/history';
-import { day, hour, useEnvironment } from '../support/arrange';
+import { dueFor, hour, useEnvironment } from '../support/arrange';
 import { finished, type TestServices } from '../support/environment';
 import { realServer, testOnRealServer } from '../support/realServer';
 
@@ -50,7 +50,7 @@ if (realServer) beforeAll(createMember);
 
 describe.each(jobs.map((job) => [job.type, job] as const))('%s', (_, job) => {
   testOnRealServer('runs, and is previewed, listed and cancelled', standIn, async () => {
-    await environment.addGrants(job, [{ endsIn: job.kind === 'revocation' ? -hour : day }]);
+    await environment.addGrants(job, [dueFor(job)]);
     const member = services();
     await previewJob(member, job);
     expect(finished(await environment.run(job, member))).toMatchObject({

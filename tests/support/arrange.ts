@@ -11,7 +11,7 @@ import {
   type GrantSpec,
   type TestEnvironment,
 } from './environment';
-import { replaceView, restoreViews, viewColumns } from './views';
+import { replaceView, restoreViews, siteTable, viewColumns, type ViewPart } from './views';
 
 export const minute = 60_000;
 export const hour = 60 * minute;
@@ -36,6 +36,9 @@ export function useEnvironment(): TestEnvironment {
 export const repeat = (count: number, grant: GrantSpec | ((index: number) => GrantSpec)): GrantSpec[] =>
   Array.from({ length: count }, (_, index) => (typeof grant === 'function' ? grant(index) : grant));
 
+/** A grant that is due for a job. */
+export const dueFor = ({ kind }: Job): GrantSpec => ({ endsIn: kind === 'revocation' ? -hour : day });
+
 /** Lets time pass before each statement of that name: two reads of a server's clock, one on each side, differ. */
 export const pauseBefore = (statement: string): jest.SpyInstance =>
   beforeEachStatement(({ name }) => (name === statement ? delay(20) : undefined));
@@ -45,18 +48,14 @@ export const texts = (ids: readonly unknown[]): string[] => ids.map(String);
 
 /** A job, and its platform's tables as a test fills and reads them. `at` and `end` are SQL of type DATETIME. */
 export function arrange(environment: TestEnvironment, job: Job) {
-  const { name, notificationTable, revocationTable, requestColumn } = job.platform;
-  const [requestTable, key, end, requester] =
-    name === 'Databricks'
-      ? ['dbo.DataAccessDeltaRequests', 'id', 'access_end_dt', 'requested_by']
-      : ['dbo.DataAccessPalantirRequests', 'RequestId', 'AccessEndDate', 'RequestedBy'];
+  const { notificationTable, revocationTable, requestColumn } = job.platform;
+  const { table: requestTable, columns: tableColumns } = siteTable(job);
   const add = (...grants: GrantSpec[]): Promise<RequestId[]> => environment.addGrants(job, grants);
   const rowsOf = (table: string): Promise<Row[]> =>
     environment.query(`SELECT *, ${requestColumn} AS RequestId FROM ${table} ORDER BY Id;`);
   return {
     requestTable,
-    key,
-    requester,
+    tableColumns,
     columns: viewColumns(job),
     add,
     addOne: async (grant: GrantSpec): Promise<RequestId> => {
@@ -66,7 +65,7 @@ export function arrange(environment: TestEnvironment, job: Job) {
     },
     moveEnd: (to: string, id?: RequestId) =>
       environment.query(
-        `UPDATE ${requestTable} SET ${end} = ${to}${id === undefined ? '' : ` WHERE ${key} = '${id}'`};`,
+        `UPDATE ${requestTable} SET ${tableColumns.ExpiresAt} = ${to}${id === undefined ? '' : ` WHERE ${tableColumns.RequestId} = '${id}'`};`,
       ),
     run: async (
       ...[services, options]: Parameters<TestEnvironment['run']> extends [Job, ...infer R] ? R : never
@@ -85,9 +84,7 @@ export function arrange(environment: TestEnvironment, job: Job) {
       ),
     notifications: () => rowsOf(notificationTable),
     revocations: () => rowsOf(revocationTable),
-    mapView: (
-      ...parts: Parameters<typeof replaceView> extends [unknown, unknown, ...infer Parts] ? Parts : never
-    ) => replaceView(environment, job, ...parts),
+    mapView: (...parts: readonly ViewPart[]) => replaceView(environment, job, ...parts),
   };
 }
 

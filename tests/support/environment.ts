@@ -12,7 +12,7 @@ import { Database } from '../../src/database/database';
 import { SqlError, sqlErrors } from '../../src/database/errors';
 import { Session, type Row } from '../../src/database/session';
 import type { Statement } from '../../src/database/statement';
-import { EmailClient, type EmailTimings } from '../../src/email/emailClient';
+import { EmailClient } from '../../src/email/emailClient';
 import { jobs, type Job } from '../../src/jobs/catalogue';
 import { runJob, type RunOptions, type RunResult } from '../../src/jobs/runJob';
 import type { JobRun } from '../../src/jobRun/jobRun';
@@ -20,6 +20,7 @@ import { createCredential, type Services } from '../../src/services';
 import type { JobRunEvent } from '../../src/telemetry/names';
 import type { Telemetry } from '../../src/telemetry/telemetry';
 import { realServer } from './realServer';
+import { siteTable } from './views';
 
 export { realServer };
 
@@ -87,6 +88,13 @@ export interface TestServices extends Services {
   readonly telemetry: RecordingTelemetry;
 }
 
+interface ServiceOptions {
+  /** In ms. */
+  readonly statementTimeout?: number;
+  /** The app's identity by default. */
+  readonly credential?: TokenCredential;
+}
+
 /** A grant as a test needs it; times are in ms from now. */
 export interface GrantSpec {
   readonly endsIn: number | null;
@@ -146,25 +154,22 @@ export async function startTestEnvironment() {
   const settings = readSettings(environment);
   // @azure/identity reads its environment from the process.
   if (!developerSignIn) Object.assign(process.env, identity.environment);
-  const credential = await createCredential(environment, undefined);
-  const session = started.adopt(await Session.open(settings.database, credential, 60_000), (open) =>
+  const appCredential = await createCredential(environment, undefined);
+  const session = started.adopt(await Session.open(settings.database, appCredential, 60_000), (open) =>
     open.close(),
   );
-  if (realServer) {
-    await claimDatabase(session);
-    // What a run that was cut short left.
-    await dropDatabase(session);
-  }
-  await createDatabase(session);
-  if (realServer) started.defer(() => dropDatabase(session));
+  await makeDatabase(session, started);
   const running = started.move();
 
-  const query = (sql: string): Promise<Row[]> => session.query({ name: 'test', sql });
+  const query: Query = (sql) => session.query({ name: 'test', sql });
   /** New services on a new clock. */
   const services = (
     overrides: Partial<Settings> = {},
-    options: { statementTimeout?: number; timings?: Partial<EmailTimings> } = {},
-  ): TestServices => createServices({ ...settings, ...overrides }, settings, credential, options);
+    { statementTimeout = 10_000, credential = appCredential }: ServiceOptions = {},
+  ): TestServices => ({
+    ...createServices(settings, credential, statementTimeout),
+    settings: { ...settings, ...overrides },
+  });
 
   return {
     ...servers,
@@ -173,12 +178,13 @@ export async function startTestEnvironment() {
     settings,
     query,
     services,
-    ...requestsOf(session, () => standIn?.clock.now().getTime() ?? Date.now()),
+    ...runsOf(query),
+    ...requestsOf(session, query, () => standIn?.clock.now().getTime() ?? Date.now()),
+    /** Another session, for the test to close. */
+    openSession: () => Session.open(settings.database, appCredential, 30_000),
     /** Runs a job in this process, by hand over HTTP unless the options say otherwise. */
     run: (job: Job, theServices = services(), options: Partial<RunOptions> = {}): Promise<RunResult> =>
       runJob(theServices, job, { trigger: 'http', log: () => undefined, ...options }),
-    /** The rows of JobRun of a type, newest first. */
-    runs: ({ type }: Job) => query(`SELECT * FROM dbo.JobRun WHERE Job_Type = '${type}' ORDER BY Id DESC;`),
     /** Empties all tables, mailbox and faults. */
     async reset(): Promise<void> {
       standIn?.clearFaults();
@@ -188,6 +194,16 @@ export async function startTestEnvironment() {
     },
     close: () => running.disposeAsync(),
   };
+}
+
+async function makeDatabase(session: Session, started: AsyncDisposableStack): Promise<void> {
+  if (realServer) {
+    await claimDatabase(session);
+    // What a run that was cut short left.
+    await dropDatabase(session);
+  }
+  await createDatabase(session);
+  if (realServer) started.defer(() => dropDatabase(session));
 }
 
 /** The developer's tokens are not the stand-in's to judge. */
@@ -223,68 +239,61 @@ async function startServers(started: AsyncDisposableStack) {
 
 function createServices(
   settings: Settings,
-  { database, email }: Settings,
   credential: TokenCredential,
-  { statementTimeout = 10_000, timings }: { statementTimeout?: number; timings?: Partial<EmailTimings> },
+  statementTimeout: number,
 ): TestServices {
   return {
     settings,
-    database: new Database(database, credential, statementTimeout),
-    emailClient: new EmailClient(email, credential, {
+    database: new Database(settings.database, credential, statementTimeout),
+    emailClient: new EmailClient(settings.email, credential, {
       callMs: 1_000,
       watchMs: 15_000,
       statusIntervalMs: 5_000,
       retryDelaysMs: [1_000, 4_000],
-      ...timings,
     }),
     telemetry: new RecordingTelemetry(),
     clock: new FastClock(),
   };
 }
 
+type Query = (sql: string) => Promise<Row[]>;
+
+const runsOf = (query: Query) => ({
+  /** The rows of JobRun of a type, newest first. */
+  runs: ({ type }: Job) => query(`SELECT * FROM dbo.JobRun WHERE Job_Type = '${type}' ORDER BY Id DESC;`),
+  /** Makes every run in progress look older. */
+  ageRuns: (minutes: number) =>
+    query(
+      `UPDATE dbo.JobRun SET Started_At = DATEADD(MINUTE, ${-minutes}, Started_At) WHERE Status = 'InProgress';`,
+    ),
+});
+
 /** Changes the existing tables as the site's own system would. */
-function requestsOf(session: Session, now: () => number) {
+function requestsOf(session: Session, query: Query, now: () => number) {
   let ids = 0;
-  const query = (sql: string): Promise<Row[]> => session.query({ name: 'test', sql });
-  const sources = {
-    Databricks: {
-      table: 'dbo.DataAccessDeltaRequests',
-      key: 'id',
-      end: 'access_end_dt',
-      status: 'request_status',
-      row: deltaRow,
-    },
-    Palantir: {
-      table: 'dbo.DataAccessPalantirRequests',
-      key: 'RequestId',
-      end: 'AccessEndDate',
-      status: 'Status',
-      row: palantirRow,
-    },
-  };
   return {
     /** Adds grants to a platform's table; returns their request ids. */
-    async addGrants({ platform }: Job, grants: readonly GrantSpec[]): Promise<(number | string)[]> {
-      const { table, row } = sources[platform.name];
-      const rows = grants.map((grant) => row(++ids, now(), grant));
+    async addGrants(job: Job, grants: readonly GrantSpec[]): Promise<(number | string)[]> {
+      const { table, columns } = siteTable(job);
+      const rows = grants.map((grant) => toRow(job, ++ids, now(), grant));
       await insertRows(session, table, rows);
-      return rows.map((added) => ('id' in added ? added.id : added.RequestId));
+      return rows.map((row) => row[columns.RequestId] as number | string);
     },
     async changeGrant(
-      { platform }: Job,
+      job: Job,
       id: number | string,
       { endsAt, granted }: { readonly endsAt: Date; readonly granted: boolean },
     ): Promise<void> {
-      const { table, key, end, status } = sources[platform.name];
-      await query(
-        `UPDATE ${table} SET ${end} = '${endsAt.toISOString().slice(0, -1)}', ${status} = '${granted ? 'Approved' : 'Withdrawn'}' WHERE ${key} = '${id}';`,
-      );
+      const { table, columns } = siteTable(job);
+      await query(`UPDATE ${table}
+SET ${columns.ExpiresAt} = '${endsAt.toISOString().slice(0, -1)}', ${columns.RequestStatus} = '${granted ? 'Approved' : 'Withdrawn'}'
+WHERE ${columns.RequestId} = '${id}';`);
     },
     /** Returns false where a row refers to the request. */
-    async deleteRequest({ platform }: Job, id: number | string): Promise<boolean> {
-      const { table, key } = sources[platform.name];
+    async deleteRequest(job: Job, id: number | string): Promise<boolean> {
+      const { table, columns } = siteTable(job);
       try {
-        await query(`DELETE FROM ${table} WHERE ${key} = '${id}';`);
+        await query(`DELETE FROM ${table} WHERE ${columns.RequestId} = '${id}';`);
         return true;
       } catch (error) {
         if (!(error instanceof SqlError) || error.number !== sqlErrors.constraintConflict) throw error;
@@ -294,43 +303,38 @@ function requestsOf(session: Session, now: () => number) {
   };
 }
 
-function deltaRow(id: number, now: number, { endsIn, email, name, resource, status, accessKey }: GrantSpec) {
-  return {
-    id,
-    request_number: `DBX-${id}`,
+/** What else the tables need, which the views do not show. */
+const otherColumns = {
+  Databricks: (now: number) => ({
     request_type: 'Read',
-    request_status: status ?? 'Approved',
-    requested_by_ad_id: `user${id}`,
-    requested_by_email: email === undefined ? `person${id}@example.com` : email,
-    requested_by: name ?? `Person ${id}`,
+    requested_by_ad_id: 'user',
     catalog_name: 'sales',
     schema_name: 'gold',
-    table_name: resource ?? `table_${id}`,
-    justification: accessKey ?? 'test',
     access_start_dt: new Date(now - 90 * day),
-    access_end_dt: endsIn === null ? null : new Date(now + endsIn),
     created_dt: new Date(now - 91 * day),
-  };
-}
-
-function palantirRow(
-  id: number,
-  now: number,
-  { endsIn, email, name, resource, status, accessKey }: GrantSpec,
-) {
-  return {
-    RequestId: newGuid(),
-    RequestNumber: `PAL-${id}`,
-    ProjectId: `P-${id}`,
-    ProjectRid: `ri.compass.main.folder.${id}`,
-    ProjectName: resource ?? `Project ${id}`,
+  }),
+  Palantir: (now: number) => ({
+    ProjectId: 'P-1',
+    ProjectRid: 'ri.compass.main.folder.1',
     RequestType: 'Read',
-    Status: status ?? 'Approved',
-    Justification: accessKey ?? 'test',
-    RequestedBy: name ?? `Person ${id}`,
-    RequestedByEmail: email === undefined ? `person${id}@example.com` : email,
     AccessStartDate: new Date(now - 90 * day),
-    AccessEndDate: endsIn === null ? null : new Date(now + endsIn),
     CreatedAt: new Date(now - 91 * day),
+  }),
+};
+
+function toRow(job: Job, id: number, now: number, grant: GrantSpec): Record<string, unknown> {
+  const { name } = job.platform;
+  const { columns } = siteTable(job);
+  const { endsIn, email, status = 'Approved', accessKey = 'test' } = grant;
+  return {
+    ...otherColumns[name](now),
+    [columns.RequestId]: name === 'Databricks' ? id : newGuid(),
+    [columns.RequestNumber]: `${name.slice(0, 3)}-${id}`,
+    [columns.RequesterName]: grant.name ?? `Person ${id}`,
+    [columns.RequesterEmail]: email === undefined ? `person${id}@example.com` : email,
+    [columns.Resource]: grant.resource ?? `resource_${id}`,
+    [columns.ExpiresAt]: endsIn === null ? null : new Date(now + endsIn),
+    [columns.AccessKey]: accessKey,
+    [columns.RequestStatus]: status,
   };
 }

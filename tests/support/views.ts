@@ -1,4 +1,4 @@
-/** The views of a platform as a site may have mapped them, for good or ill. */
+/** The tables of a site, and the views over them as a site may have mapped them. */
 import { createDatabase } from '../../local/sampleDatabase';
 import type { Job } from '../../src/jobs/catalogue';
 import type { TestEnvironment } from './environment';
@@ -13,61 +13,79 @@ type Column =
   | 'AccessKey'
   | 'RequestStatus';
 
-const sources: Readonly<Record<Job['platform']['name'], { columns: Record<Column, string>; from: string }>> =
-  {
-    Databricks: {
-      columns: {
-        RequestId: 'r.id',
-        RequestNumber: 'r.request_number',
-        RequesterName: 'r.requested_by',
-        RequesterEmail: 'r.requested_by_email',
-        Resource: 'r.table_name',
-        ExpiresAt: 'r.access_end_dt',
-        AccessKey: "NULLIF(r.justification, 'test')",
-        RequestStatus: 'r.request_status',
-      },
-      from: 'dbo.DataAccessDeltaRequests AS r',
-    },
-    Palantir: {
-      columns: {
-        RequestId: 'r.RequestId',
-        RequestNumber: 'r.RequestNumber',
-        RequesterName: 'r.RequestedBy',
-        RequesterEmail: 'r.RequestedByEmail',
-        Resource: 'r.ProjectName',
-        ExpiresAt: 'r.AccessEndDate',
-        AccessKey: "NULLIF(r.Justification, 'test')",
-        RequestStatus: 'r.Status',
-      },
-      from: 'dbo.DataAccessPalantirRequests AS r',
-    },
-  };
-
-/** The columns of a platform's view of requests over its table under the alias `r`, as they are mapped unless a test says otherwise. */
-export function viewColumns({ platform }: Job): Readonly<Record<Column, string>> {
-  return sources[platform.name].columns;
+interface SiteTable {
+  readonly table: string;
+  /** The table's columns, by the views' names for them. */
+  readonly columns: Readonly<Record<Column, string>>;
 }
 
-/**
- * Replaces the view of requests of a job's platform, and with it what its view of grants yields. Each part becomes a SELECT over its table, and the view is all of them:
- * its `columns` replace how some are mapped, its `where` leaves out rows. Access keys are the grants' `accessKey`.
- */
+const siteTables: Readonly<Record<Job['platform']['name'], SiteTable>> = {
+  Databricks: {
+    table: 'dbo.DataAccessDeltaRequests',
+    columns: {
+      RequestId: 'id',
+      RequestNumber: 'request_number',
+      RequesterName: 'requested_by',
+      RequesterEmail: 'requested_by_email',
+      Resource: 'table_name',
+      ExpiresAt: 'access_end_dt',
+      AccessKey: 'justification',
+      RequestStatus: 'request_status',
+    },
+  },
+  Palantir: {
+    table: 'dbo.DataAccessPalantirRequests',
+    columns: {
+      RequestId: 'RequestId',
+      RequestNumber: 'RequestNumber',
+      RequesterName: 'RequestedBy',
+      RequesterEmail: 'RequestedByEmail',
+      Resource: 'ProjectName',
+      ExpiresAt: 'AccessEndDate',
+      AccessKey: 'Justification',
+      RequestStatus: 'Status',
+    },
+  },
+};
+
+export const siteTable = ({ platform }: Job): SiteTable => siteTables[platform.name];
+
+/** The SQL of the view's columns over the table's alias `r`. Access keys are the grants' `accessKey`. */
+export function viewColumns(job: Job): Readonly<Record<Column, string>> {
+  const { columns } = siteTable(job);
+  const mapped = Object.entries(columns).map(([name, column]) => [name, `r.${column}`]);
+  return {
+    ...(Object.fromEntries(mapped) as Record<Column, string>),
+    AccessKey: `NULLIF(r.${columns.AccessKey}, 'test')`,
+  };
+}
+
+/** One SELECT of a view. */
+export interface ViewPart {
+  /** Columns that are mapped otherwise. */
+  readonly columns?: Partial<Record<Column, string>>;
+  /** The rows to yield; all by default. */
+  readonly where?: string;
+}
+
+/** Replaces the view of requests of a job's platform, and with it the view of grants, which is over it. */
 export async function replaceView(
   environment: TestEnvironment,
   job: Job,
-  ...parts: readonly { readonly columns?: Partial<Record<Column, string>>; readonly where?: string }[]
+  ...parts: readonly ViewPart[]
 ): Promise<void> {
-  const { columns, from } = sources[job.platform.name];
-  const selects = parts.map(({ columns: replaced, where }) => {
-    const list = Object.entries({ ...columns, ...replaced }).map(([name, sql]) => `${sql} AS ${name}`);
-    return `SELECT ${list.join(', ')} FROM ${from}${where === undefined ? '' : ` WHERE ${where}`}`;
+  const selects = parts.map(({ columns, where = '1 = 1' }) => {
+    const list = Object.entries({ ...viewColumns(job), ...columns }).map(
+      ([name, sql]) => `${sql} AS ${name}`,
+    );
+    return `SELECT ${list.join(', ')} FROM ${siteTable(job).table} AS r WHERE ${where}`;
   });
   await environment.query(
     `CREATE OR ALTER VIEW ${job.platform.requestView} AS ${selects.join(' UNION ALL ')};`,
   );
 }
 
-/** Restores the view, and whatever else of the scripts was dropped. */
+/** Restores the views, and whatever else of the scripts was dropped. */
 export async function restoreViews(environment: TestEnvironment): Promise<void> {
   await createDatabase(environment.session);
 }
