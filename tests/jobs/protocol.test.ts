@@ -1,6 +1,6 @@
 /**
  * Orders of events that the model of the protocol (docs/protocol.md) found to break it without one of its safeguards, on
- * real sessions of the stand-in, which ignores lock hints. The other safeguards have their tests where the rule is.
+ * real sessions of the stand-in, which ignores lock hints. The tests of the other safeguards are where the rule is.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { SqlServer } from '../../local/sqlServer';
