@@ -169,17 +169,18 @@ function describeSample(sample: readonly PlatformSummary[]): string {
 
 /** Runs the four jobs one after the other and prints a line each as it ends. */
 async function runJobs(url: string, signal: AbortSignal): Promise<boolean> {
-  say(row('Job', 'Status', 'Processed', 'Failed', 'Duration'));
+  say('Job'.padEnd(38) + cells('Status', 'Processed', 'Failed', 'Duration'));
   say('-'.repeat(80));
   let completed = 0;
   for (const { type } of jobs) {
     if (signal.aborted) break;
-    const { seconds, end } = stopwatch((elapsed) => row(type, 'running', '', '', elapsed));
-    const answer = await fetch(`${url}/api/jobs/${type}/runs`, { method: 'POST' }).finally(end);
+    const startedAt = performance.now();
+    process.stdout.write(type.padEnd(38));
+    const answer = await fetch(`${url}/api/jobs/${type}/runs`, { method: 'POST' });
     const body = (await answer.json()) as JobRun & { run?: JobRun; detail?: string };
     const run = answer.ok ? body : body.run;
     const { status = `HTTP ${answer.status}`, processedCount, failedCount } = run ?? {};
-    say(row(type, status, processedCount ?? '', failedCount ?? '', seconds(2)));
+    say(cells(status, processedCount ?? '', failedCount ?? '', `${secondsSince(startedAt).toFixed(2)} s`));
     if (!answer.ok) say(`    ${body.detail ?? ''}`);
     if (status === 'Completed') completed++;
   }
@@ -187,11 +188,8 @@ async function runJobs(url: string, signal: AbortSignal): Promise<boolean> {
   return completed === jobs.length;
 }
 
-function row(job: string, ...cells: (string | number)[]): string {
-  return (
-    job.padEnd(38) +
-    cells.map((cell, index) => (index === 0 ? String(cell).padEnd(12) : String(cell).padStart(10))).join('')
-  );
+function cells(status: string, ...others: (string | number)[]): string {
+  return status.padEnd(12) + others.map((cell) => String(cell).padStart(10)).join('');
 }
 
 function describeAddresses(url: string, mailbox: string, environment: StandIns['environment']): string {
@@ -219,28 +217,17 @@ The jobs run by schedule. Ctrl-C ends everything. What follows is the log of the
 }
 
 async function step<T>(what: string, work: () => Promise<T>): Promise<T> {
-  const { seconds, end } = stopwatch((elapsed) => `${what} … ${elapsed}`);
-  const result = await work().finally(end);
-  say(`${what}: done in ${seconds()}`);
-  return result;
+  const startedAt = performance.now();
+  process.stdout.write(`${what} … `);
+  try {
+    return await work();
+  } finally {
+    say(`${secondsSince(startedAt).toFixed(1)} s`);
+  }
 }
 
-/** Measures a piece of work. In a terminal it shows the line meanwhile, with the seconds so far. */
-function stopwatch(line: (elapsed: string) => string): {
-  readonly seconds: (digits?: number) => string;
-  readonly end: () => void;
-} {
-  const startedAt = performance.now();
-  const seconds = (digits = 1): string => `${((performance.now() - startedAt) / 1000).toFixed(digits)} s`;
-  if (!process.stdout.isTTY) return { seconds, end: () => undefined };
-  const timer = setInterval(() => void process.stdout.write(`\r${line(seconds())}`), 100);
-  return {
-    seconds,
-    end: () => {
-      clearInterval(timer);
-      process.stdout.write('\r\u001B[K');
-    },
-  };
+function secondsSince(startedAt: number): number {
+  return (performance.now() - startedAt) / 1000;
 }
 
 function say(text: string): void {

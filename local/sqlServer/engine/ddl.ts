@@ -6,7 +6,7 @@ import { isInteger, isString } from '../sqlTypes';
 import { findColumn, integerKey, invalidColumn, isNamed } from './catalogue';
 import type { Catalogue, Column, Constraint, Index, Principal, Stored, Table } from './catalogue';
 import type { Connection } from './connection';
-import { isSqliteError } from './sqliteErrors';
+import { isSqliteError, toSqlError } from './sqliteErrors';
 
 /** Changes the catalogue and SQLite's schema with it. Every method throws SqlError. */
 export class Definitions {
@@ -103,28 +103,10 @@ export class Definitions {
   /** Adds columns, and constraints that are checks. */
   addToTable(name: Name, columns: readonly Column[], checks: readonly Constraint[]): void {
     const table = this.catalogue.table(name);
-    const { sqlite } = this.connection;
+    const second = columns.find((column) => findColumn(table, column.name));
+    if (second !== undefined) throw notServed(`a second column ${second.name}`);
     const constraints = [...table.constraints, ...checks];
-    const altered = { ...table, columns: [...table.columns, ...columns], constraints };
-    const sql = tableSql(table.name);
-    for (const column of columns) {
-      if (findColumn(table, column.name)) throw notServed(`a second column ${column.name}`);
-      sqlite.exec(`ALTER TABLE ${sql} ADD COLUMN ${quote(column.name)} ${storage(column)}`);
-      if (column.nullable) continue;
-      if (!column.default && sqlite.prepare(`SELECT 1 FROM ${sql} LIMIT 1`).get())
-        throw notServed(`adding the NOT NULL column ${column.name} to rows without a default`);
-      const text = column.default?.text ?? 'NULL';
-      const value = compileValue(parseExpression(text), () => column.type)(this.context);
-      if (value.bindings.length > 0) throw notServed('adding a column with a value of the session', text);
-      sqlite.exec(`UPDATE ${sql} SET ${quote(column.name)} = (${value.sql})`);
-    }
-    for (const check of checks) {
-      const met = compileOwn('text' in check ? check.text : '', altered, this.context);
-      if (sqlite.prepare(`SELECT 1 FROM ${sql} WHERE NOT (${met}) LIMIT 1`).get())
-        throw sqlError(547, 'ALTER TABLE', 'CHECK', check.name, table.name);
-    }
-    this.redefine(altered);
-    this.catalogue.replace(altered);
+    this.rebuild(table, { ...table, columns: [...table.columns, ...columns], constraints });
   }
 
   dropFromTable(
@@ -133,54 +115,41 @@ export class Definitions {
     what: 'column' | 'constraint',
     ifExists: boolean,
   ): void {
-    let table = this.catalogue.table(name);
+    const table = this.catalogue.table(name);
+    let altered = table;
     for (const one of names) {
-      const altered = what === 'column' ? this.dropColumn(table, one) : this.dropConstraint(table, one);
-      if (!altered && !ifExists) throw notServed(`dropping the ${what} ${one}, which ${table.name} lacks`);
-      table = altered ?? table;
+      const before = altered;
+      altered = what === 'column' ? withoutColumn(altered, one) : withoutConstraint(altered, one);
+      if (altered === before && !ifExists)
+        throw notServed(`dropping the ${what} ${one}, which ${table.name} lacks`);
     }
-    this.catalogue.replace(table);
+    if (altered !== table) this.rebuild(table, altered);
   }
 
-  private dropColumn(table: Stored<Table>, name: string): Stored<Table> | undefined {
-    const column = findColumn(table, name);
-    if (column === undefined) return undefined;
-    const mentions = (part: object): boolean => new RegExp(`\\b${name}\\b`, 'i').test(JSON.stringify(part));
-    const dependent = [...table.constraints, ...table.indexes].find(mentions) ?? column.default;
-    if (dependent !== undefined) throw notServed(`dropping ${name}, which ${dependent.name} uses`);
-    const columns = table.columns.filter((candidate) => candidate !== column);
-    // Checks of its length would keep SQLite from dropping it.
-    const plain = { ...column, type: isString(column.type) ? { ...column.type, length: -1 } : column.type };
-    this.redefine({ ...table, columns: table.columns.map((one) => (one === column ? plain : one)) });
-    this.connection.exec(`ALTER TABLE ${tableSql(table.name)} DROP COLUMN ${quote(column.name)}`);
-    return { ...table, columns };
+  /** Moves a table's rows into one of another definition. */
+  private rebuild(table: Stored<Table>, altered: Stored<Table>): void {
+    const values = altered.columns.map((column) =>
+      findColumn(table, column.name) ? quote(column.name) : this.valueOfNew(column),
+    );
+    const [old, next] = [tableSql(table.name), quote(`${table.name}.next`)];
+    try {
+      this.connection.exec(`CREATE TABLE ${next} ${this.body(altered)};
+        INSERT INTO ${next} SELECT ${values.join(', ')} FROM ${old};
+        DROP TABLE ${old}; ALTER TABLE ${next} RENAME TO ${quote(table.name)}`);
+    } catch (error) {
+      throw toSqlError(error, altered, 'ALTER TABLE', this.catalogue);
+    }
+    for (const index of [...uniqueKeys(altered), ...altered.indexes]) this.index(altered, index);
+    this.catalogue.replace(altered);
   }
 
-  private dropConstraint(table: Stored<Table>, name: string): Stored<Table> | undefined {
-    const columns = table.columns.map((column) => {
-      const { default: own, ...rest } = column;
-      return own && isNamed(name)(own) ? rest : column;
-    });
-    if (columns.some((column, i) => column !== table.columns[i])) return { ...table, columns };
-    const constraint = table.constraints.find(isNamed(name));
-    if (constraint === undefined) return undefined;
-    const altered = { ...table, constraints: table.constraints.filter((one) => one !== constraint) };
-    if (uniqueKeys(table).some(isNamed(name)))
-      this.connection.exec(`DROP INDEX ${quote(indexName(table, constraint.name))}`);
-    else if (constraint.kind === 'primary') throw notServed('dropping an integer primary key');
-    else this.redefine(altered);
-    return altered;
-  }
-
-  /** Replaces a table's definition where its storage stays the same (sqlite.org, "Making Other Kinds Of Table Schema Changes"). */
-  private redefine(table: Table): void {
-    const { sqlite } = this.connection;
-    const version = Number(sqlite.prepare('PRAGMA schema_version').get()?.schema_version ?? 0);
-    sqlite.exec('PRAGMA writable_schema = ON');
-    sqlite
-      .prepare(`UPDATE sqlite_schema SET sql = ? WHERE type = 'table' AND name = ?`)
-      .run(`CREATE TABLE ${quote(table.name)} ${this.body(table)}`, table.name);
-    sqlite.exec(`PRAGMA schema_version = ${version + 1}; PRAGMA writable_schema = OFF`);
+  /** What the rows that exist have in a new column: its default where it cannot be NULL. */
+  private valueOfNew(column: Column): string {
+    if (column.nullable || !column.default) return 'NULL';
+    const { text } = column.default;
+    const { sql, bindings } = compileValue(parseExpression(text), () => column.type)(this.context);
+    if (bindings.length > 0) throw notServed('adding a column with a value of the session', text);
+    return `(${sql})`;
   }
 
   // --- indexes and views -------------------------------------------------------------------------------------------
@@ -246,6 +215,26 @@ export class Definitions {
     }
     this.catalogue.remove(found);
   }
+}
+
+function withoutColumn(table: Stored<Table>, name: string): Stored<Table> {
+  const column = findColumn(table, name);
+  if (column === undefined) return table;
+  const mentions = (part: object): boolean => new RegExp(`\\b${name}\\b`, 'i').test(JSON.stringify(part));
+  const dependent = [...table.constraints, ...table.indexes].find(mentions) ?? column.default;
+  if (dependent !== undefined) throw notServed(`dropping ${name}, which ${dependent.name} uses`);
+  return { ...table, columns: table.columns.filter((one) => one !== column) };
+}
+
+/** Defaults are constraints too. */
+function withoutConstraint(table: Stored<Table>, name: string): Stored<Table> {
+  const isIt = isNamed(name);
+  if (table.constraints.some(isIt))
+    return { ...table, constraints: table.constraints.filter((one) => !isIt(one)) };
+  const column = table.columns.find((one) => one.default && isIt(one.default));
+  if (column === undefined) return table;
+  const columns = table.columns.map((one) => (one === column ? { ...one, default: undefined } : one));
+  return { ...table, columns };
 }
 
 /** How SQLite keeps a column. */
