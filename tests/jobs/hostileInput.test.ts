@@ -1,82 +1,23 @@
-/** Input as an enemy writes it: on the way into parameters, settings, SQL, email and logs. */
-import { HttpRequest } from '@azure/functions';
+/** Hostile values of settings and columns; tests/functions/hostileRequests.slow.test.ts has hostile requests. */
 import fc from 'fast-check';
 import { readSettings, settingNames } from '../../src/config/settings';
 import { isEmailAddress } from '../../src/email/address';
 import type { DueGrant } from '../../src/email/digest';
 import { createDigests } from '../../src/email/message';
-import { ParameterError, readCount, readFlag, readQuery } from '../../src/functions/parameters';
 import { jobs } from '../../src/jobs/catalogue';
 import { singleLine } from '../../src/singleLine';
 import { day, useEnvironment } from '../support/arrange';
 import { finished, type GrantSpec } from '../support/environment';
 import { nasty, text } from '../support/hostileInput';
 
-/** What may not stand in a mail's line: it would break it, reorder it or hide text in it. Letters that are invisible may. */
+/** Characters that break a mail's line, reorder it or hide text in it. Invisible letters do none of that. */
 const disturbing =
   /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\u202A-\u202E\u2066\u2067\u206A-\u206F\uFFF9-\uFFFB\u{E0000}-\u{E007F}]/u;
-/** Isolates that are not in pairs. */
+/** Unpaired isolates. */
 const openIsolate = /\u2068(?![^\u2068\u2069]*\u2069)|(?<!\u2068[^\u2068\u2069]*)\u2069/;
 
 /** Control and format characters, line and paragraph separators, halves of surrogate pairs. */
 const unprintable = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u;
-
-/** The error by which a parameter is refused; undefined if it is taken. */
-function refusal(read: () => unknown): ParameterError | undefined {
-  try {
-    read();
-    return undefined;
-  } catch (error) {
-    if (error instanceof ParameterError) return error;
-    throw error;
-  }
-}
-
-describe('Parameters', () => {
-  test('a query is taken whole or refused with one short line that says why', () => {
-    const known = ['dryRun', 'limit'];
-    const name = fc.oneof(text, fc.constantFrom(...known, 'code', 'DRYRUN', 'constructor'));
-    fc.assert(
-      fc.property(fc.array(fc.tuple(name, text), { maxLength: 4 }), (pairs) => {
-        let query: ReadonlyMap<string, string> = new Map();
-        const url = `http://localhost/api?${new URLSearchParams(pairs).toString()}`;
-        const error = refusal(() => (query = readQuery(new HttpRequest({ method: 'GET', url }), known)));
-        expect([...query.keys()].filter((given) => !known.includes(given))).toEqual([]);
-        const names = pairs.map(([given]) => given).filter((given) => given !== 'code');
-        const wellFormed =
-          names.every((given) => known.includes(given)) && new Set(names).size === names.length;
-        expect(error === undefined).toBe(wellFormed);
-        if (error) {
-          expect(error.message).not.toMatch(/[\p{Cc}]/u);
-          expect(error.message.length).toBeLessThan(1_000);
-        }
-      }),
-    );
-  });
-
-  test('a flag is true or false, and nothing else', () => {
-    fc.assert(
-      fc.property(fc.oneof(text, fc.constantFrom('true', 'false')), (value) => {
-        const error = refusal(() => readFlag(new Map([['dryRun', value]]), 'dryRun'));
-        expect(error === undefined).toBe(value === 'true' || value === 'false');
-      }),
-    );
-  });
-
-  test('a count is a whole number in plain digits within its bounds, and nothing else', () => {
-    const written = fc.oneof(fc.integer().map(String), fc.double().map(String));
-    const numbers = fc.oneof(text, written, fc.constantFrom('١٢', '0x10', ' 7', '+7'));
-    fc.assert(
-      fc.property(numbers, (value) => {
-        let count = 20;
-        const error = refusal(() => (count = readCount(new Map([['limit', value]]), 'limit', 500, 20)));
-        if (error) expect(/^[1-9]\d{0,2}$/.test(value) && Number(value) <= 500).toBe(false);
-        else expect(value).toMatch(/^\d{1,6}$/);
-        expect(Number.isInteger(count) && count >= 1 && count <= 500).toBe(true);
-      }),
-    );
-  });
-});
 
 describe('Settings', () => {
   const minimal = {
@@ -91,8 +32,8 @@ describe('Settings', () => {
     fc.constantFrom('7,1', '0 0 * * * *', 'https://a.b/{requestNumber}'),
   );
 
-  test('are taken valid, or refused with an error that names each malformed one', () => {
-    // A login takes both of its settings.
+  test('are valid, or refused with an error that names each malformed one', () => {
+    // The two settings of a login are required together.
     const names = settingNames.filter((name) => !['SQL_USER', 'SQL_PASSWORD'].includes(name));
     const environment = fc.dictionary(fc.constantFrom(...names), value, { maxKeys: 5 });
     fc.assert(
@@ -112,7 +53,7 @@ describe('Settings', () => {
     );
   });
 
-  test('a password is in no error message', () => {
+  test('no error message contains a password', () => {
     fc.assert(
       fc.property(fc.string({ minLength: 12, unit: 'grapheme-ascii' }), (password) => {
         fc.pre(password.trim() !== '');
@@ -149,18 +90,18 @@ describe('A message', () => {
     if (!message) throw new Error('There is no message');
     return message;
   };
-  /** The markup without what stands in it: tags with their attributes, links without their address. */
+  /** The tags with their attributes; links without their address. */
   const tags = (html: string): string[] =>
     (html.match(/<[^>]*>/g) ?? []).map((tag) => tag.replace(/^<a\s+href="[^"<>]*"/, '<a'));
   const isBlank = (value: string): boolean => singleLine(value) === '';
-  /** The harmless grant; without a request number, and so without a link, or a name if the other has none. */
+  /** The harmless grant, without a request number (and so without a link) or a name where the other has none. */
   const harmlessLike = ({ requestNumber, requesterName }: DueGrant): DueGrant => ({
     ...harmless,
     ...(isBlank(requestNumber) && { requestNumber: '' }),
     ...(isBlank(requesterName) && { requesterName: '' }),
   });
 
-  test('has the same markup whatever the values are: none adds a tag or an attribute', () => {
+  test('has the same tags and attributes whatever the values are', () => {
     fc.assert(
       fc.property(evil, (grant) => {
         expect(tags(digest(grant).html)).toEqual(tags(digest(harmlessLike(grant)).html));
@@ -168,7 +109,7 @@ describe('A message', () => {
     );
   });
 
-  test('has a subject of one printable line, and as many lines of text as there are lines in the template', () => {
+  test('has a subject of one printable line, and as many lines of text as the template', () => {
     fc.assert(
       fc.property(evil, (grant) => {
         const { subject, plainText } = digest(grant);
@@ -195,7 +136,7 @@ describe('A message', () => {
     );
   });
 
-  test('goes to one plain address: none with a space, a control character, a bracket or a second address is taken', () => {
+  test('goes to one plain address, without spaces, control characters, brackets or a second address', () => {
     const around = fc
       .tuple(text, fc.constantFrom('', 'ada@example.com', '<ada@example.com>'), text)
       .map((parts) => parts.join(''));
@@ -226,7 +167,7 @@ describe('Column values', () => {
 
   const environment = useEnvironment();
 
-  /** Runs each job over these grants; the texts of all statements, and what was logged. */
+  /** Runs each job over these grants. @returns the texts of all statements, and what was logged */
   async function runOver(grants: readonly GrantSpec[]): Promise<{ sql: string[]; logged: string[] }> {
     const sql = new Set<string>();
     const logged: string[] = [];
@@ -251,7 +192,7 @@ describe('Column values', () => {
     return { sql: [...sql].sort(), logged };
   }
 
-  test('reach the database as parameters only, messages escaped, and no log', async () => {
+  test('reach the database only as parameters, messages only escaped, and no log', async () => {
     const { sql, logged } = await runOver(evilGrants);
     expect(sql).toEqual((await runOver(plainGrants)).sql);
     expect(sql.length).toBeGreaterThan(5);

@@ -1,11 +1,9 @@
 import { judgeJob, type JobState, type StateName } from '../../src/jobs/judgeJob';
 import type { JobRun } from '../../src/jobRun/jobRun';
+import { day, hour, minute } from '../support/arrange';
 import { jobOf } from '../support/environment';
 
-const minute = 60_000;
-const hour = 60 * minute;
-const day = 24 * hour;
-/** A time of the day on which it is 08:30. */
+/** A time of the day; now is 08:30. */
 const at = (time: string): Date => new Date(`2026-12-01T${time}Z`);
 const now = at('08:30:00');
 const before = (ms: number): Date => new Date(now.getTime() - ms);
@@ -32,10 +30,8 @@ const runFrom = (startedAt: Date, completedAt = new Date(startedAt.getTime() + 1
   run(0, { startedAt, completedAt });
 const failed = (ago: number, message: string | null = null): JobRun =>
   run(ago, { status: 'Failed', message });
-const safetyStop = (ago: number): JobRun => ({
-  ...failed(ago),
-  facts: { ended: 'safetyStop', failures: [] },
-});
+const safetyStop = (ago: number): JobRun =>
+  run(ago, { status: 'Failed', facts: { ended: 'safetyStop', failures: [] } });
 const early = (ago: number): JobRun => run(ago, { facts: { stopped: 'time', failures: [] } });
 const inProgress = (startedAt = before(minute)): JobRun => run(0, { status: 'InProgress', startedAt });
 
@@ -51,21 +47,16 @@ interface Circumstances {
   readonly firstRunAt?: Date;
 }
 
-function stateOf(runs: readonly JobRun[], circumstances: Circumstances = {}): JobState {
-  const { job = revocation, schedule = '0 0 * * * *', timeZone = 'UTC', off = false } = circumstances;
-  const { at: judgedAt = now, readAt = judgedAt, firstRunAt, problems = [] } = circumstances;
-  const timer = { expression: schedule, zone: { timeZone }, off, readAt };
-  return judgeJob(job, timer, runs, judgedAt, { firstRunAt, problems });
-}
-
 /** Expects a state, or parts of one, of a job with these runs. */
 function expectState(
   expected: StateName | Partial<JobState>,
   runs: readonly JobRun[],
-  circumstances?: Circumstances,
+  { job = revocation, at: judgedAt = now, firstRunAt, problems = [], ...given }: Circumstances = {},
 ): void {
+  const { schedule = '0 0 * * * *', timeZone = 'UTC', off = false, readAt = judgedAt } = given;
+  const timer = { expression: schedule, zone: { timeZone }, off, readAt };
   const parts = typeof expected === 'string' ? { state: expected } : expected;
-  expect(stateOf(runs, circumstances)).toMatchObject(parts);
+  expect(judgeJob(job, timer, runs, judgedAt, { firstRunAt, problems })).toMatchObject(parts);
 }
 const says = (pattern: RegExp): string => expect.stringMatching(pattern) as string;
 
@@ -117,7 +108,7 @@ test('Running until the minute in which the lock is stale, then Overdue', () => 
   });
 });
 
-test('Failed: says the message, counts the failures in a row, and since the first of them', () => {
+test('Failed: says the message, the number of failures in a row, and since when', () => {
   const stateReason = 'The last run, 30 min ago, failed: Safety stop: 4,000 due.';
   expectState({ state: 'Failed', stateReason }, [failed(30 * minute, 'Safety stop: 4,000 due.'), run(hour)]);
   const runs = [failed(30 * minute), failed(90 * minute), run(150 * minute), failed(210 * minute)];
@@ -139,19 +130,19 @@ test('keeps a safety stop until a run completes', () => {
 });
 
 describe('Overdue', () => {
-  test('ten minutes after a time of the schedule that no run served', () => {
+  test('ten minutes after a scheduled time without a run', () => {
     expectState('Healthy', [run(90 * minute)], { at: at('08:09:59') });
     expectState('Overdue', [run(90 * minute)], { at: at('08:10:00') });
     const stateReason = says(/^A run was due at 2026-12-01 08:00:00 UTC; the last one was 3 days ago\./);
     expectState({ state: 'Overdue', stateReason }, [run(3 * day)]);
   });
 
-  test('not where a run still held the lock at that time, or the clocks differ by some seconds', () => {
+  test('not while a run still held the lock, nor where clocks differ by some seconds', () => {
     expectState('Healthy', [runFrom(at('07:55:00'), at('08:02:00'))]);
     expectState('Healthy', [runFrom(at('07:59:58'), at('07:59:58'))]);
   });
 
-  test('not at night, where the schedule pauses then, by the clock of its zone', () => {
+  test('not while the schedule pauses at night, by the clock of its zone', () => {
     const schedule = '0 30 6-18 * * *';
     const last = [runFrom(new Date('2026-11-30T18:30:05Z'))];
     expectState('Healthy', last, { schedule, at: at('06:39:59') });
@@ -169,18 +160,18 @@ describe('Overdue', () => {
     ['hourly', '0 0 * * * *', 4 * hour, 3.5],
     ['every 12 hours', '0 0 */12 * * *', 21 * hour, 20.5],
     ['daily', '0 0 6 * * *', 27 * hour, 26.5],
-  ])('from the first time of its schedule that no run served: %s', (_, schedule, ago, hoursOverdue) =>
+  ])('since the first scheduled time without a run: %s', (_, schedule, ago, hoursOverdue) =>
     expectState({ state: 'Overdue', hoursOverdue }, [run(ago)], { schedule }),
   );
 
-  test('by no hour while it runs, fails or is switched off', () => {
+  test('for 0 hours while it runs, fails or is switched off', () => {
     expectState({ hoursOverdue: 0 }, [inProgress(), run(9 * hour)]);
     expectState({ hoursOverdue: 0 }, [failed(30 * minute)]);
     expectState({ hoursOverdue: 0 }, [run(9 * hour)], { off: true });
   });
 });
 
-test('NeverRun until another job has run and a time of its schedule has passed', () => {
+test('NeverRun until another job has run and a scheduled time has passed', () => {
   const stateReason = 'No run is recorded yet. The first is due at 2026-12-01 09:00:00 UTC.';
   expectState({ state: 'NeverRun', stateReason, nextRunAt: at('09:00:00') }, []);
   expectState('NeverRun', [], { firstRunAt: before(20 * minute) });
@@ -213,7 +204,7 @@ describe('Misconfigured', () => {
     }),
   );
 
-  test('its own settings are wrong, whatever its last run was; how late it is still counts', () => {
+  test('its own settings are wrong, whatever its last run did; it is still late', () => {
     const message = 'expected a whole number of grants from 0, for example 1000';
     const problems = [
       { setting: 'REVOCATION_CEILING', group: 'revocation', fault: 'malformed', message },
@@ -234,7 +225,7 @@ describe('a schedule that was just changed', () => {
   const daily = [run(2.5 * hour), run(26.5 * hour), run(50.5 * hour)];
   const readAt = at('08:20:00');
 
-  test('is not overdue for a time of before the process had it', () => {
+  test('is not overdue for a time before the process started with it', () => {
     expectState('Healthy', daily, { readAt });
     // From :00 to :30, and from one hour of the day to another.
     const halfPast = { schedule: '0 30 * * * *', readAt, at: at('08:29:00') };
@@ -245,7 +236,7 @@ describe('a schedule that was just changed', () => {
   test('is overdue for the first time after that', () =>
     expectState({ state: 'Overdue', since: at('09:00:00') }, daily, { readAt, at: at('09:11:00') }));
 
-  test('differs from an outage by its runs: where they kept the schedule, all times count', () => {
+  test('counts all times where the runs have kept the schedule: that was an outage', () => {
     const [newer, older] = [run(2.5 * hour), run(3.5 * hour)];
     expectState({ state: 'Overdue', since: at('07:00:00') }, [newer, older], { readAt });
     // A run by hand says nothing about the schedule.
