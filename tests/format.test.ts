@@ -4,7 +4,7 @@ const second = 1000;
 const minute = 60 * second;
 const hour = 60 * minute;
 
-test('numbers have thousands separators, and their noun agrees', () => {
+test('numbers have thousands separators, and nouns agree with them', () => {
   expect([formatNumber(0), formatNumber(1240), formatNumber(1_000_000)]).toEqual(['0', '1,240', '1,000,000']);
   expect([formatCount(1, 'grant'), formatCount(1240, 'grant'), formatCount(0, 'reply', 'replies')]).toEqual([
     '1 grant',
@@ -44,7 +44,7 @@ test.each([
   expect(formatSpan(ms)).toBe(words);
 });
 
-test('what has just been is said so, in the middle of a sentence too', () => {
+test('a time less than a minute ago is just now', () => {
   expect([-1, 59_999, 60_000, 3 * 3_600_000].map(formatAgo)).toEqual([
     'just now',
     'just now',

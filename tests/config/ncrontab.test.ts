@@ -5,7 +5,7 @@ import { NcrontabError, nextRuns, parseNcrontab, previousRun } from '../../src/c
 /** A Tuesday. */
 const from = new Date('2026-11-24T05:42:10Z');
 
-/** What the host's own parser makes of 426 expressions: see the file's first lines. */
+/** The results of the host's own parser: see the file's first lines. */
 const answers = readFileSync(join(__dirname, 'ncrontab.tsv'), 'utf8')
   .split('\n')
   .filter((line) => line !== '' && !line.startsWith('#'))
@@ -14,7 +14,7 @@ const answers = readFileSync(join(__dirname, 'ncrontab.tsv'), 'utf8')
     return { expression: expression.replaceAll('\\t', '\t'), verdict, result };
   });
 
-/** The same of ours, in the words of that file. */
+/** The result of our parser, in the same form. */
 function answer(expression: string): { expression: string; verdict: string; result?: string } {
   try {
     const end = new Date(from);
@@ -29,7 +29,7 @@ function answer(expression: string): { expression: string; verdict: string; resu
   }
 }
 
-test('every expression is taken or refused as by the host, and comes at the same times', () => {
+test('accepts and refuses the same expressions as the host, with the same times', () => {
   expect(answers).toHaveLength(426);
   expect(answers.map(({ expression }) => answer(expression))).toEqual(
     answers.map(({ expression, verdict, result }) => ({
@@ -60,7 +60,7 @@ describe('a refusal says why', () => {
     );
   });
 
-  test('a time span is refused, since Azure takes it on an App Service plan only', () => {
+  test('a time span is refused: Azure supports it only on an App Service plan', () => {
     expect(() => parseNcrontab('01:00:00')).toThrow(
       '"01:00:00" is a time span, which counts from the start of the host; Azure supports it on an App Service plan only; expected',
     );
@@ -83,7 +83,7 @@ test.each([
   ['0 0 0 13 * FRI', ['The day of the month and the day of the week must both match.']],
   ['0 0 6-18/2 * * Monday-Fri', []],
   ['59/1 0 0 31 * *', []],
-])('%s: what most people would not expect is said', (expression, remarks) => {
+])('%s has remarks on what may surprise', (expression, remarks) => {
   expect(parseNcrontab(expression).remarks).toEqual(remarks);
 });
 
@@ -93,7 +93,7 @@ describe('in a zone with summer time', () => {
       time.toISOString().slice(0, 16),
     );
 
-  test('a schedule names the clock of the zone', () => {
+  test('a schedule is in the zone’s local time', () => {
     expect(times('0 30 6 * * *', '2026-03-28T00:00Z', 2)).toEqual(['2026-03-28T05:30', '2026-03-29T04:30']);
   });
 
@@ -108,7 +108,7 @@ describe('in a zone with summer time', () => {
   });
 });
 
-test('the last time at or before another is found', () => {
+test('previousRun finds the last time at or before a moment', () => {
   const hourly = parseNcrontab('0 0 * * * *');
   for (const at of ['2026-11-24T05:00:00.000Z', '2026-11-24T05:59:59.999Z'])
     expect(previousRun(hourly, new Date(at))).toEqual(new Date('2026-11-24T05:00:00Z'));

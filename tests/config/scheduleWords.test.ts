@@ -27,7 +27,7 @@ test.each([
   expect(describeSchedule(parseNcrontab(expression))).toBe(words);
 });
 
-test('the words name the zone in which the host reads the schedule', () => {
+test('the words name the time zone of the schedule', () => {
   expect(describeSchedule(parseNcrontab('0 30 6-18 * * *', 'Europe/Berlin'))).toBe(
     'hourly from 06:30 to 18:30 Europe/Berlin',
   );

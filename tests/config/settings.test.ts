@@ -20,14 +20,14 @@ const clientId = '7c9e6679-7425-40de-944b-e07fc1f90ae7';
 
 const read = (change: Environment): Settings => readSettings({ ...minimal, ...change });
 
-/** What is wrong, by setting. */
+/** The problems, by setting. */
 function problems(environment: Environment): Record<string, string> {
   return Object.fromEntries(
     readSettings(environment).problems.map(({ setting, message }) => [setting, message]),
   );
 }
 
-test('four settings suffice; the others have the documented defaults', () => {
+test('four settings are required; the others have the documented defaults', () => {
   expect(readSettings(minimal)).toEqual({
     database: {
       server: 'my-server.database.windows.net',
@@ -102,7 +102,7 @@ describe('valid values', () => {
     expect(read({ APPLICATIONINSIGHTS_AUTHENTICATION_STRING: text }).telemetryNeedsToken).toBe(true);
   });
 
-  test('lead days are sorted, each once; a line of text is trimmed; an empty value is the default', () => {
+  test('lead days are sorted and unique, text is trimmed, and an empty value means the default', () => {
     expect(read({ NOTIFICATION_LEAD_DAYS: '30, 7,7,1' }).leadDays).toEqual([1, 7, 30]);
     expect(read({ NOTIFICATION_LEAD_DAYS: '' }).leadDays).toEqual([1, 7, 14]);
     expect(read({ ORGANISATION_NAME: 'Contoso ' }).email.organisationName).toBe('Contoso');
@@ -144,7 +144,7 @@ test.each(
     ORGANISATION_NAME: ['x'.repeat(101), 'Contoso\u202E'],
     SCHEDULE_NOTIFY_DATABRICKS: ['0 0 * *', 'x', '0 0 25 * * *', '@hourly'],
   }),
-)('a malformed %s is refused, and not shown: %j', (setting, texts) => {
+)('a malformed %s is refused and not shown: %j', (setting, texts) => {
   for (const text of texts) {
     const given = { ...minimal, [setting]: text };
     const found = problems(given);
@@ -169,7 +169,7 @@ const wrong = {
   SQL_USER: 'sa',
 };
 
-test('every missing and malformed setting is named, with what it expects and an example', () => {
+test('names every missing and malformed setting, with what is expected', () => {
   const missing = ['SQL_SERVER', 'SQL_DATABASE', 'SQL_PASSWORD'];
   const found = problems(wrong);
   const own = Object.keys(wrong).filter((name) => name !== 'SQL_USER');
@@ -178,7 +178,7 @@ test('every missing and malformed setting is named, with what it expects and an 
   expect(found.SQL_SERVER).toMatch(/^missing: expected .* for example /);
 });
 
-describe('a wrong setting stops only what needs it', () => {
+describe('a wrong setting affects only what needs it', () => {
   const parts = ['database', 'email', 'leadDays', 'revocationCeiling'] as const;
   test.each([
     ['SQL_PORT', 'database'],
@@ -195,12 +195,12 @@ describe('a wrong setting stops only what needs it', () => {
     if (stopped) expect(() => settings[stopped]).toThrow(name);
   });
 
-  test('the error names all that is wrong, needed or not', () => {
+  test('the error names all wrong settings, needed or not', () => {
     const settings = readSettings(wrong);
     expect(() => settings.revocationCeiling).toThrow(new SettingsError(settings.problems));
   });
 
-  test('the settings of the database are read without the others, and name only their own problems', () => {
+  test('the settings of the database are read without the others', () => {
     const { SQL_SERVER, SQL_DATABASE } = minimal;
     expect(
       readDatabaseSettings({ SQL_SERVER, SQL_DATABASE, AZURE_CLIENT_ID: clientId, EMAIL_ENDPOINT: 'x' }),
@@ -222,7 +222,7 @@ test.each([
   ['in a container, on its host', { SQL_SERVER: 'host.docker.internal' }, 'taken'],
   ['on a workstation, for a server in Azure', { SQL_SERVER: 'access.database.windows.net' }, 'refused'],
   ['on a workstation, for another machine', { SQL_SERVER: 'localhost.example.com' }, 'refused'],
-  ['in a container that has a name for reasons of its own', { CONTAINER_NAME: 'dev' }, 'taken'],
+  ['in a container with CONTAINER_NAME', { CONTAINER_NAME: 'dev' }, 'taken'],
   ['on an App Service plan', { WEBSITE_INSTANCE_ID: 'a1' }, 'refused'],
   ['on a consumption plan', { CONTAINER_NAME: 'b2', WEBSITE_SITE_NAME: 'access' }, 'refused'],
   ['on Flex Consumption', { WEBSITE_POD_NAME: 'c3', WEBSITE_SITE_NAME: 'access' }, 'refused'],
@@ -237,7 +237,7 @@ test.each([
     });
 });
 
-test('the settings in force say what was given and what is a default, never a secret or a malformed value', () => {
+test('the settings in force mark defaults, and show no secret and no malformed value', () => {
   const inForce = settingsInForce({
     ...minimal,
     SQL_SERVER: 'localhost',
@@ -271,7 +271,7 @@ test.each([
   expect([zone, none]).toEqual([scheduleZone, []]);
 });
 
-test('a zone that is not an IANA name is a problem: the times of the schedules are unknown', () => {
+test('a time zone that is not an IANA name is a problem', () => {
   expect(problems({ ...minimal, WEBSITE_TIME_ZONE: 'W. Europe Standard Time' })).toEqual({
     WEBSITE_TIME_ZONE: expect.stringMatching(
       /^"W\. Europe Standard Time" is not the IANA name of a time zone, .* for example Europe\/Berlin$/,
@@ -279,7 +279,7 @@ test('a zone that is not an IANA name is a problem: the times of the schedules a
   });
 });
 
-test('what App Service says of the app is read: name, authentication, functions that are switched off', () => {
+test('reads name, authentication and disabled functions from the settings of App Service', () => {
   const { appService } = read({
     WEBSITE_SITE_NAME: 'func-access',
     WEBSITE_AUTH_ENABLED: 'True',

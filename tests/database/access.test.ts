@@ -1,4 +1,4 @@
-/** The database role of sql/07 against every statement that the app sends: enough, and nothing beyond. */
+/** The database role of sql/07 has exactly the permissions that the statements of the app need. */
 import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -25,7 +25,7 @@ import { restoreViews } from '../support/views';
 const root = join(__dirname, '../..');
 const script = readFileSync(join(root, 'sql/07_AccessExpiryJobs_role.sql'), 'utf8').replace(/--.*$/gm, '');
 
-/** What the script grants, each as "SELECT dbo.JobRun" or "UPDATE dbo.JobRun.Status". */
+/** The script's grants, each as "SELECT dbo.JobRun" or "UPDATE dbo.JobRun.Status". */
 function granted(): Set<string> {
   const grants = script.matchAll(
     /^GRANT ([A-Z, ]+?)(?: \(([\w, ]+)\))? ON (dbo\.\w+) TO AccessExpiryJobs;$/gm,
@@ -42,7 +42,7 @@ function granted(): Set<string> {
   );
 }
 
-/** Objects that need no permission: temporary tables, rows made of a parameter, subqueries; steps of a WITH neither. */
+/** Objects that need no permission: temporary tables, OPENJSON, subqueries. */
 const free = /^(#\w+|OPENJSON\b.*|\()$/;
 
 /**
@@ -83,11 +83,11 @@ function needed(text: string): string[] {
 }
 
 const environment = useEnvironment();
-/** Every statement that the app sent, with the texts of its plain batches, and what they are called in the code. */
+/** The texts of all statements that the app sent, and their names in the code. */
 const statements: string[] = [];
 const names = new Set<string>();
 
-/** Keeps the statements that the app sends for an action. */
+/** Records what the app sends in these actions. */
 async function record(...actions: (() => Promise<unknown>)[]): Promise<void> {
   for (const action of actions) {
     environment.standIn?.clearStatements();
@@ -96,7 +96,7 @@ async function record(...actions: (() => Promise<unknown>)[]): Promise<void> {
   }
 }
 
-/** A run, and what can come to it: a held lock, a dead run, a lost connection, a safety stop, a row closed meanwhile. */
+/** Runs, also with a held lock, a dead run, a lost connection, a safety stop and a row that is closed meanwhile. */
 async function runEachWay(job: Job): Promise<void> {
   const { session } = environment;
   const { add, run } = arrange(environment, job);
@@ -112,7 +112,7 @@ async function runEachWay(job: Job): Promise<void> {
   );
   await environment.ageRuns(11);
   await record(run);
-  // A recipient list that continues after a lost connection.
+  // The list of recipients is resumed after a lost connection.
   await add({ endsIn: -hour }, { endsIn: 30 * hour });
   environment.standIn?.order({ kind: 'dropAfter', match: /FROM #Due AS d/ });
   await record(run);
@@ -129,7 +129,7 @@ async function runEachWay(job: Job): Promise<void> {
   );
 }
 
-/** What comes of other sessions, of views that are not as they should be, and of an operator. */
+/** Races, locked rows, wrong views, reminders by hand and cancels. */
 async function doWhatIsRare(job: Job): Promise<void> {
   const { session, standIn } = environment;
   const { addOne, add, mapView, run } = arrange(environment, job);
@@ -143,12 +143,12 @@ async function doWhatIsRare(job: Job): Promise<void> {
   await addThree();
   standIn?.order({ kind: 'error', match: /INSERT INTO dbo\.JobRun/, number: 2601 });
   await record(() => environment.run(job));
-  // Every row that would be written is locked.
+  // All rows are locked.
   await addThree();
   standIn?.order({ kind: 'error', match: /INSERT INTO dbo\.RevokedAccess/, number: 1222, times: Infinity });
   await record(run);
   standIn?.clearFaults();
-  // Access that continues by another request.
+  // Covered grants.
   const [covered = 0] = await addThree();
   await mapView({});
   const services = environment.services();
@@ -156,7 +156,7 @@ async function doWhatIsRare(job: Job): Promise<void> {
     () => previewJob(services, job),
     () => readStory(services, deadlineIn(services.clock, hour), job.platform, covered),
   );
-  // Each request twice, and ends that are not comparable.
+  // Duplicated requests, and ends that are not comparable.
   await mapView({}, {});
   await record(run);
   await mapView({ columns: { ExpiresAt: `DATEADD(HOUR, ${ahead}, SYSUTCDATETIME())` } });
@@ -178,7 +178,7 @@ async function doWhatIsRare(job: Job): Promise<void> {
 beforeAll(async () => {
   const recording = beforeEachStatement(({ name }) => {
     names.add(name);
-    // An end that is not comparable differs from the one that was collected.
+    // Lets an end that is not comparable change.
     return ['revokeBatch', 'readDueReminders'].includes(name) ? delay(20) : undefined;
   });
   const { session } = environment;
@@ -197,7 +197,7 @@ beforeAll(async () => {
   recording.mockRestore();
 });
 
-test('each statement in the code was recorded', () => {
+test('every statement of the code was recorded', () => {
   const inCode = globSync('src/{jobs,jobRun}/**/*.ts', { cwd: root }).flatMap((file) =>
     [...readFileSync(join(root, file), 'utf8').matchAll(/\bname: '([a-z]\w+)'/g)].map(
       ([, name = '']) => name,
@@ -207,11 +207,11 @@ test('each statement in the code was recorded', () => {
   expect(inCode.filter((name) => !names.has(name))).toEqual([]);
 });
 
-test('the role of sql/07 may do everything that the app does, and nothing beyond', () => {
+test('the role has exactly the permissions that the app needs', () => {
   expect(new Set(statements.flatMap(needed))).toEqual(granted());
 });
 
-test('the role has its permissions only from the grants read here', () => {
+test('the role gets permissions only by these grants', () => {
   const permissions = script.match(/\b(GRANT|DENY|REVOKE|ADD MEMBER|AUTHORIZATION|EXEC(UTE)?)\b[^;]*/g) ?? [];
   const others = permissions.filter(
     (text) => !/^GRANT [A-Z, ]+( \([\w, ]+\))? ON dbo\.\w+ TO AccessExpiryJobs$/.test(text),
@@ -222,11 +222,11 @@ test('the role has its permissions only from the grants read here', () => {
   ]);
 });
 
-test('the two tables that exist already are in no statement of the app', () => {
+test('no statement names a site’s tables', () => {
   expect(statements.filter((text) => /DataAccess(Delta|Palantir)Requests/i.test(text))).toEqual([]);
 });
 
-test('the app creates, alters and drops nothing but temporary tables, and deletes no row', () => {
+test('the app creates and drops only temporary tables, and deletes no row', () => {
   const objects = statements.flatMap((text) =>
     [...text.matchAll(/\b(?:CREATE|ALTER|DROP)\s+\w+\s+(?:IF EXISTS\s+)?(\S+)/g)].flatMap(
       ([, object = '']) => object,
@@ -239,11 +239,11 @@ test('the app creates, alters and drops nothing but temporary tables, and delete
   );
 });
 
-test('every object is named with its schema, so that none is found elsewhere', () => {
+test('every object is named with its schema', () => {
   for (const need of new Set(statements.flatMap(needed)))
     expect(need).toMatch(/^((SELECT|INSERT) dbo\.\w+|UPDATE dbo\.\w+\.\w+)$/);
 });
 
-test('no statement has an OUTPUT clause: a table that a site gave a trigger would refuse it (error 334)', () => {
+test('no statement has an OUTPUT clause, which a table with a trigger refuses (error 334)', () => {
   expect(statements.filter((text) => /\bOUTPUT\b/i.test(text))).toEqual([]);
 });

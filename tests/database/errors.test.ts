@@ -12,7 +12,7 @@ test.each([
 ])('error %d is transient', (number) => expect(error(number).transient).toBe(true));
 
 test.each([
-  [1222, 'a lock time-out, for which somebody has set how long to wait'],
+  [1222, 'a lock time-out'],
   [208, 'a missing object'],
   [229, 'a missing permission'],
   [2601, 'a duplicate key'],
@@ -28,7 +28,7 @@ test.each([
     'OPENJSON',
     'It needs compatibility level 130 or higher: ALTER DATABASE CURRENT SET COMPATIBILITY_LEVEL = 130.',
   ],
-])('an error says what to do where %s is missing', (name, advice) => {
+])('an error says what to do if %s is missing', (name, advice) => {
   const message = `Invalid object name '${name}'.`;
   expect(error(208, message).message).toBe(`${message} ${advice} (SQL error 208 in revokeBatch)`);
 });

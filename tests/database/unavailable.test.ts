@@ -1,4 +1,4 @@
-/** A database that is away for a moment. */
+/** A database that is unavailable for a moment. */
 import { randomUUID } from 'node:crypto';
 import { Database, type RetryOptions } from '../../src/database/database';
 import { createCredential } from '../../src/services';
@@ -10,7 +10,7 @@ const environment = useEnvironment();
 const { add, run } = arrange(environment, jobOf('revocation', 'Databricks'));
 beforeEach(() => add({ endsIn: -hour }));
 
-/** Services whose database has other settings until the first pause, and an identity of its own. */
+/** Services with their own identity; until the first pause their database has other settings. */
 async function services(
   awayAs: { readonly server?: string; readonly port?: number; readonly retryOptions?: RetryOptions } = {},
 ): Promise<TestServices> {
@@ -26,7 +26,7 @@ async function services(
       return away().port ?? database.port;
     },
   };
-  // Tokens are kept by client id for the life of the process.
+  // The library caches tokens by client id.
   const credential = await createCredential(environment.environment, randomUUID());
   return { ...usual, database: new Database(settings, credential, undefined, awayAs.retryOptions) };
 }
@@ -57,13 +57,13 @@ test.each([
       return services();
     },
   ],
-])('a job continues after a moment of %s', async (_, unavailable) => {
+])('a job continues after %s', async (_, unavailable) => {
   const arranged = await unavailable();
   expect(await run(arranged)).toMatchObject({ status: 'Completed', processedCount: 1 });
   expect(arranged.clock.slept).toEqual([5_000]);
 });
 
-test('a database that stays away is reported within the time budget of the run', async () => {
+test('a run fails within its time budget if the database stays unavailable', async () => {
   environment.standIn?.order({ ...readOnly, times: Infinity });
   const arranged = await services();
   expect(await run(arranged)).toMatchObject({
@@ -73,7 +73,7 @@ test('a database that stays away is reported within the time budget of the run',
   expect(arranged.clock.slept).toEqual([5_000, 10_000, 20_000, 30_000, 60_000]);
 });
 
-test('a database that is moved while a command uses it is waited for', async () => {
+test('a command waits for a database that is moved while it runs', async () => {
   const { standIn } = environment;
   const arranged = await services({ retryOptions: { interactive: true } });
   const { clock } = arranged;

@@ -21,7 +21,7 @@ function standIn(): SqlServer {
 describe.each(jobs)('$type', (job) => {
   const { table } = job.writes;
   const insert = new RegExp(`INSERT INTO ${table}`);
-  // The first record of a run is its empty trial; the second is that of the message.
+  // The first record of a run is an empty trial, the second that of the message.
   const [statement, nth] =
     job.kind === 'revocation' ? (['revokeBatch', 1] as const) : (['recordNotification', 2] as const);
   const endsIn = job.kind === 'revocation' ? -hour : 30 * hour;
@@ -41,7 +41,7 @@ describe.each(jobs)('$type', (job) => {
     expect(await environment.runs(job)).toHaveLength(1);
   });
 
-  test('keeps and counts what it had begun to write when it is cancelled, and the cancel waits for that', async () => {
+  test('keeps and counts a write that a cancel interrupts; the cancel waits for it', async () => {
     await addThreeDue();
     const other = await environment.openSession();
     let commit: { held: Promise<void>; release: () => void } | undefined;
@@ -59,7 +59,7 @@ describe.each(jobs)('$type', (job) => {
     expect(await written()).toHaveLength(3);
   });
 
-  test('writes nothing once its row is being closed, even where it begins before that is committed', async () => {
+  test('writes nothing once its row is being closed, even before that is committed', async () => {
     await addThreeDue();
     const other = await environment.openSession();
     const commit = standIn().order({ kind: 'holdCommit', match: /'closed by a test'/ });
@@ -70,7 +70,7 @@ describe.each(jobs)('$type', (job) => {
         sql: "UPDATE dbo.JobRun SET Status = 'Failed', Error_Message = 'closed by a test' WHERE Status = 'InProgress';",
       });
       await commit.held;
-      // The row is closed for all to see once the batch, or the record after the check of the lease, has been received.
+      // The close is committed once the batch, or the record after the check of the lease, has been received.
       const before = received();
       void (async () => {
         while (received() === before) await delay(1);
@@ -91,7 +91,7 @@ describe('a run that is cancelled', () => {
   const type = 'RevokeExpiredDatabricksRequests';
   const acquire = (jobId: string) => acquireLock(environment.session, type, jobId, 'machine-1');
 
-  test('before it hears that it has its lock gives up after five attempts', async () => {
+  test('before it has received its lock gives up after five attempts', async () => {
     const jobId = newGuid();
     await acquire(jobId);
     await cancelRun(environment.session, type, jobId, false);
@@ -101,7 +101,7 @@ describe('a run that is cancelled', () => {
     expect(attempts).toHaveLength(5);
   });
 
-  test('finishes as the cancel left it', async () => {
+  test('keeps the end that the cancel wrote', async () => {
     const acquisition = await acquire(newGuid());
     if (acquisition.kind === 'held') throw new Error('The lock is held');
     const cancellation = await cancelRun(environment.session, type, acquisition.run.jobId, false);

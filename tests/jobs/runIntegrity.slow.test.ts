@@ -1,4 +1,4 @@
-/** What no fault at a whole statement can show: a batch that fails half-way, and a race for the lock that is lost. */
+/** A batch that fails half-way, a lost race for the lock, and a search that times out. */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,8 +10,8 @@ import { finished, jobOf, newGuid } from '../support/environment';
 
 const environment = useEnvironment();
 
-describe('where the database refuses to count what a run has written', () => {
-  /** The script's own table, with a constraint more: it fails the last statement of a batch that writes rows. */
+describe('if the database refuses the count of what a run has written', () => {
+  /** The script's table with one more constraint, which fails the last statement of a batch that writes rows. */
   async function createTable(constraint: string): Promise<void> {
     const script = readFileSync(join(__dirname, '../../sql/05_JobRun.sql'), 'utf8');
     const directory = mkdtempSync(join(tmpdir(), 'script-'));
@@ -26,7 +26,7 @@ describe('where the database refuses to count what a run has written', () => {
   beforeAll(() => createTable(' CONSTRAINT CK_JobRun_Nothing CHECK (Processed_Count = 0)'));
   afterAll(() => createTable(''));
 
-  test.each(jobs)('$type keeps no row either', async (job) => {
+  test.each(jobs)('$type writes no rows', async (job) => {
     await environment.addGrants(job, [dueFor(job)]);
     const run = finished(await environment.run(job));
     expect(run).toMatchObject({ status: 'Failed', processedCount: 0 });
@@ -35,27 +35,27 @@ describe('where the database refuses to count what a run has written', () => {
   });
 });
 
-describe('a race for the lock that only the index has decided (2601)', () => {
+describe('a race for the lock that the index decides (2601)', () => {
   const type = 'RevokeExpiredDatabricksRequests';
   const acquire = (jobId: string) => acquireLock(environment.session, type, jobId, 'machine-2');
   const loseRace = () =>
     environment.standIn?.order({ kind: 'error', number: 2601, match: /INSERT INTO dbo\.JobRun/ });
 
-  test('is lost to the run that holds the lock', async () => {
+  test('reports the run that holds the lock', async () => {
     const winner = newGuid();
     await acquire(winner);
     loseRace();
     expect(await acquire(newGuid())).toMatchObject({ kind: 'held', activeRun: { jobId: winner } });
   });
 
-  test('is run again where the winner has ended meanwhile', async () => {
+  test('is repeated if the winner has ended meanwhile', async () => {
     loseRace();
     expect((await acquire(newGuid())).kind).toBe('acquired');
   });
 });
 
 test.each([jobOf('revocation', 'Databricks'), jobOf('notification', 'Palantir')])(
-  '$type fails when what is due cannot be found in time on a second try either',
+  '$type fails if the search for what is due times out twice',
   async (job) => {
     await environment.addGrants(job, [dueFor(job)]);
     const { standIn } = environment;

@@ -1,4 +1,4 @@
-/** A run that exceeds functionTimeout takes its whole worker with it: nothing that a run waits for may last so long. */
+/** A run that exceeds functionTimeout ends its whole worker: the waits of a run are shorter. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { defaultStatementTimeoutMs } from '../../src/database/database';
@@ -15,9 +15,9 @@ const { functionTimeout } = JSON.parse(readFileSync(join(__dirname, '../../host.
 const [hours = 0, minutes = 0, seconds = 0] = functionTimeout.split(':').map(Number);
 const functionTimeoutMs = (hours * 60 + minutes) * minute + seconds * 1000;
 
-/** A statement that is begun at the last moment, on a session that has to be opened first. */
+/** A statement that begins at the last moment, on a new session. */
 const lastStatementMs = connectTimeoutMs + defaultStatementTimeoutMs;
-/** Once the row is finished: the states of the jobs, and what is sent. */
+/** After the row is finished. */
 const telemetryMs = stateBudgetMs + lastStatementMs + flushTimeoutMs;
 const rowMs = finishingGraceMs + lastStatementMs;
 

@@ -1,4 +1,4 @@
-/** Whose message goes out when: hours with a quota, and addresses that fail. */
+/** The order of messages in hours with a quota, with addresses that fail. */
 import fc from 'fast-check';
 import { arrange, day, hour, repeat, useEnvironment } from '../support/arrange';
 import {
@@ -17,7 +17,7 @@ const calls = (): string[] =>
 const mailed = (): string[] =>
   environment.email.messages.flatMap(({ status, to }) => (status === 'Failed' ? [] : to));
 
-/** An hour in which the service takes so many messages; it refuses some addresses, and fails others later. */
+/** An hour in which the service accepts so many messages, refuses some addresses, and fails others later. */
 function beginHour(quota: number): void {
   const { email } = environment;
   email.clearFaults();
@@ -31,20 +31,20 @@ function beginHour(quota: number): void {
   });
 }
 
-/** Grants of people whose addresses begin with that word. */
+/** Grants of people with that word in their addresses. */
 const people = (word: string, count: number, endsIn: number): GrantSpec[] =>
   repeat(count, (index) => ({ email: `${word}${index}@example.com`, endsIn }));
 
 describe.each(notifications)('$platform.name', (job) => {
   const { add, revoked, run } = arrange(environment, job);
-  /** A run in an hour in which the service takes so many messages. */
+  /** A run in an hour with that quota. */
   const runHour = (quota: number, services?: TestServices) => {
     beginHour(quota);
     return run(services);
   };
 
-  describe.each(['failed', 'refused'])('where messages are %s', (word) => {
-    test('whoever comes after is reached, by a new process each hour too', async () => {
+  describe.each(['failed', 'refused'])('if messages are %s', (word) => {
+    test('others are reached, even by a new process each hour', async () => {
       await add(...people(word, 12, 30 * hour), ...people('good', 1, 30 * hour));
       for (let hours = 0; mailed().length === 0; hours++) {
         expect(hours).toBeLessThan(100);
@@ -53,7 +53,7 @@ describe.each(notifications)('$platform.name', (job) => {
       }
     });
 
-    test('a process sends one a day, so that later ends have their turn', async () => {
+    test('a process sends one a day, so that later ends get their turn', async () => {
       await add(...people(word, 12, 30 * hour), ...people('good', 1, 13 * day));
       const services = environment.services();
       await runHour(10, services);
@@ -71,7 +71,7 @@ describe.each(notifications)('$platform.name', (job) => {
     expect(mailed()).toContain('soon0@example.com');
   });
 
-  test('access that has ended is reported after the ends of the week', async () => {
+  test('ended access is announced after the ends of the week', async () => {
     const [ended] = await add(
       ...people('ended', 1, -hour),
       ...people('week', 10, 5 * day),
@@ -83,7 +83,7 @@ describe.each(notifications)('$platform.name', (job) => {
     expect(mailed().sort()).toEqual(['ended0@example.com', ...week].sort());
   });
 
-  test('within a day the order changes from run to run', async () => {
+  test('the order of ends within a day differs from run to run', async () => {
     await add(...people('person', 200, 30 * hour));
     const reachedFirst = async () => {
       environment.email.reset();
@@ -94,7 +94,7 @@ describe.each(notifications)('$platform.name', (job) => {
     expect(await reachedFirst()).not.toEqual(await reachedFirst());
   });
 
-  test('a new session resumes after the last recipient, and repeats nothing that failed', async () => {
+  test('a new session resumes after the last recipient and repeats nothing', async () => {
     await add(...['refused', 'failed', 'good'].flatMap((word) => people(word, 80, 30 * hour)));
     beforeStatement('readDueReminders', 2, () => environment.standIn?.order({ kind: 'dropBefore' }));
     const expected = { status: 'Completed', processedCount: 80, failedCount: 160 };
@@ -103,7 +103,7 @@ describe.each(notifications)('$platform.name', (job) => {
   });
 });
 
-/** Someone with one grant. */
+/** A person with one grant. */
 interface Person {
   readonly address: string;
   readonly fails: boolean;
@@ -111,7 +111,7 @@ interface Person {
   readonly endsAt: number;
 }
 
-/** A reminder of a person, of a lead that begins; who fails has one a day. */
+/** A reminder of a person; one a day where messages fail. */
 interface Reminder extends Person {
   readonly since: number;
   readonly until: number;
@@ -187,13 +187,13 @@ async function play({ quota, people: specs }: Scenario): Promise<{ persons: Pers
   return { persons, hours: played };
 }
 
-/** What breaks the two promises, in words. */
+/** Breaches of the promises, in words. */
 function findBreaches(quota: number, persons: readonly Person[], played: readonly Hour[]): string[] {
   const reminders = persons.flatMap(remindersOf);
   const byAddress = new Map(persons.map((person) => [person.address, person]));
   const isSent = ({ address, since, fails }: Reminder, { at, mailed: sent, calls: called }: Hour) =>
     at >= since && (fails ? called : sent).includes(address);
-  /** Hours from the reminder's beginning until it, or the one that takes its place, is sent, or the access ends. */
+  /** The hours until the reminder, or a later one instead, is sent. */
   const waitOf = (reminder: Reminder, until: number): Hour[] => {
     const window = played.filter(({ at }) => at >= reminder.since && at < until);
     const sent = window.findIndex((one) => isSent(reminder, one));
@@ -229,7 +229,7 @@ function findBreaches(quota: number, persons: readonly Person[], played: readonl
 }
 
 test(
-  'a hundred hourly runs mail everybody before the end, if the quota allows it, and let nobody wait',
+  'a hundred hourly runs reach everybody before the end and delay nobody, if the quota allows it',
   () =>
     fc.assert(
       fc.asyncProperty(scenarios, async (scenario) => {

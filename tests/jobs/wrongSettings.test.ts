@@ -1,4 +1,4 @@
-/** Runs of an app whose settings are partly wrong. */
+/** Runs with partly wrong settings. */
 import { readSettings, SettingsError } from '../../src/config/settings';
 import { jobs } from '../../src/jobs/catalogue';
 import { useEnvironment } from '../support/arrange';
@@ -11,7 +11,7 @@ test.each([
   ['NOTIFICATION_LEAD_DAYS', 'notification'],
   ['REVOCATION_CEILING', 'revocation'],
 ])(
-  'with a wrong %s each %s emits its JobRun event as Failed and leaves no row; the other jobs run',
+  'with a wrong %s each %s emits a Failed JobRun event and inserts no row; the other jobs run',
   async (name, kind) => {
     for (const job of jobs) {
       const services = {

@@ -1,4 +1,4 @@
-/** Preview, count, story and run share one definition of what is due: compared with each other over generated data. */
+/** Preview, count, story and run agree on what is due, over generated data. */
 import fc from 'fast-check';
 import { deadlineIn } from '../../src/clock';
 import { readBacklog } from '../../src/jobs/backlog';
@@ -11,11 +11,11 @@ import { finished, jobOf } from '../support/environment';
 
 const environment = useEnvironment();
 
-/** Hours to the end: some tie, some lie on both sides of now; none is so near that it passes during the test. */
+/** Hours to the end, with ties; none is so near that it passes during the test. */
 const generated = fc.record({
   endsIn: fc.constantFrom(-30 * 24, -24, -24, -1, 20, 20, 30, 6 * 24, 13 * 24, 90 * 24),
   accessKey: fc.constantFrom(undefined, undefined, 'a', 'b'),
-  /** How the view yields it: as it is, twice, once more with a later end, without its id. */
+  /** How the view yields it: once, twice, again with a later end, without its id. */
   yielded: fc.constantFrom('once', 'once', 'once', 'once', 'once', 'twice', 'renewed', 'none'),
   email: fc.constantFrom('ada@example.com', 'bob@example.com', 'nobody', null),
   status: fc.constantFrom('Approved', 'Approved', 'Approved', 'Withdrawn'),
@@ -29,7 +29,7 @@ const codes = [
 ];
 
 test.each(platforms.map((platform) => [platform.name, platform] as const))(
-  '%s: what is previewed is what is counted, explained and done',
+  '%s: what is previewed is counted, explained and done',
   async (name, platform) => {
     const [revocation, notification] = [jobOf('revocation', name), jobOf('notification', name)];
     const site = arrange(environment, revocation);
@@ -41,7 +41,7 @@ test.each(platforms.map((platform) => [platform.name, platform] as const))(
     );
     const seen = new Set<string>();
 
-    /** What comes next for each request is what the previews show. */
+    /** Compares what comes next for each request with the previews. */
     async function compareStories(
       ids: readonly RequestId[],
       settings: Parameters<typeof environment.services>[0],
@@ -71,7 +71,7 @@ test.each(platforms.map((platform) => [platform.name, platform] as const))(
         addressMalformed: ids.filter((one) => failures.get(one) === 'addressMalformed').sort(),
       });
       expect(having(settings?.revocationCeiling === 0 ? 'revocationDue' : 'safetyStop')).toEqual([]);
-      // What is left alone or covered is named so before its time has come, too.
+      // Duplicated and covered requests are named before they are due, too.
       const previews = [expired, reminders];
       expect(having('duplicated')).toEqual(
         expect.arrayContaining(
@@ -107,7 +107,7 @@ test.each(platforms.map((platform) => [platform.name, platform] as const))(
           }
           await compareStories(ids, { notifyRevoked, ...(stopped && { revocationCeiling: 0 }) });
           const services = environment.services({ notifyRevoked });
-          // What is revoked becomes due for a message, so the notifications run first.
+          // Notifications run first: a revocation makes a message due.
           for (const job of [notification, revocation]) {
             const preview = await previewJob(services, job);
             const backlog = await readBacklog(environment.session, job.due(services.settings));
@@ -122,12 +122,12 @@ test.each(platforms.map((platform) => [platform.name, platform] as const))(
             expect(run.status).toBe(leftCount(unusable) > 0 ? 'Failed' : 'Completed');
             for (const { cause, count } of unusable)
               expect(run.facts.failures).toContainEqual(expect.objectContaining({ cause, count }));
-            // What failed is due still; nothing else is.
+            // Only what failed is still due.
             expect((await previewJob(services, job)).count).toBe(run.failedCount ?? 0);
           }
         },
       ),
-      // Every code comes up.
+      // With this seed every code comes up.
       { numRuns: 30, seed: 5 },
     );
     expect([...seen].sort()).toEqual(codes);

@@ -7,7 +7,7 @@ import { useEnvironment } from '../support/arrange';
 const sqlDirectory = join(__dirname, '../../sql');
 const environment = useEnvironment();
 
-/** Applies a directory's scripts and adds to `lines` what is printed. */
+/** Applies a directory's scripts. @returns what is printed, also in `lines` */
 async function deploy(
   keep?: KeepReplacedView,
   directory = sqlDirectory,
@@ -21,7 +21,7 @@ const objects = () =>
   environment.query(`SELECT o.name, o.type_desc FROM sys.objects AS o
 WHERE o.schema_id = (SELECT schema_id FROM sys.schemas WHERE name = 'dbo') AND o.is_ms_shipped = 0 ORDER BY o.name;`);
 
-test('a second run, in the order of the scripts’ names, changes nothing and says that each object exists', async () => {
+test('a second deployment changes nothing, and says so of each object in the order of the scripts', async () => {
   const before = await objects();
   expect(before.length).toBeGreaterThan(7);
   const lines = await deploy();
@@ -43,12 +43,12 @@ test('a second run, in the order of the scripts’ names, changes nothing and sa
 test.each([
   ['TABLE', 'RevokedAccess_Databricks'],
   ['VIEW', 'AccessGrant_Palantir'],
-])('a %s that was dropped is created again, and the run says so', async (kind, name) => {
+])('a %s that was dropped is created again, and that is printed', async (kind, name) => {
   await environment.query(`DROP ${kind} dbo.${name};`);
   expect(await deploy()).toContain(`${kind.toLowerCase()} dbo.${name}: created`);
 });
 
-test('a fault names the script, the batch, the line and what the server said', async () => {
+test('an error names the script, the batch, the line and the server’s message', async () => {
   const directory = mkdtempSync(join(tmpdir(), 'scripts-'));
   writeFileSync(join(directory, '01_good.sql'), "PRINT 'one';\nGO\n");
   writeFileSync(
@@ -79,11 +79,11 @@ FROM dbo.DataAccessPalantirRequests AS r WHERE r.Status = 'Granted' AND r.Access
     (name) => `view dbo.${name}: exists, unchanged`,
   );
 
-  test('and is that of the script is left as it is', async () => {
+  test('and equals the script is unchanged', async () => {
     expect(await viewLines()).toEqual([...others, `view ${view}: exists, unchanged`]);
   });
 
-  test('and differs is replaced only where that is asked for, after its text was kept', async () => {
+  test('and differs is replaced only on request, after its text was saved', async () => {
     await environment.query(edited);
     const before = await definition();
     expect(before).toContain("'Granted'");
@@ -107,7 +107,7 @@ FROM dbo.DataAccessPalantirRequests AS r WHERE r.Status = 'Granted' AND r.Access
     expect(await definition()).toContain("'Approved'");
   });
 
-  test('shows the types of the view below it, once that was replaced', async () => {
+  test('takes over the column types of the view below it, once that is replaced', async () => {
     const types = (name: string) =>
       environment.query(`SELECT t.name AS Type FROM sys.columns AS c JOIN sys.types AS t ON t.user_type_id = c.system_type_id
 WHERE c.object_id = OBJECT_ID('dbo.${name}') AND c.name = 'RequestNumber';`);
@@ -148,7 +148,7 @@ describe('two texts of a view', () => {
     expect(isSameView(text, other)).toBe(same);
   });
 
-  // Read again from each of them, a million took hours: the test would not end.
+  // In quadratic time this test would take hours.
   test.each(['[', '/*', "['", '"[/*'])('are compared in linear time: a million of %s', (opening) => {
     const open = text + opening.repeat(1_000_000);
     expect([isSameView(open, open), isSameView(open, `${open}x`)]).toEqual([true, false]);
@@ -156,7 +156,7 @@ describe('two texts of a view', () => {
 });
 
 describe('a JobRun table from before the scripts', () => {
-  // Only the definition: no index, no check.
+  // Without indexes and checks.
   beforeEach(() =>
     environment.query(`DROP TABLE dbo.JobRun;
 CREATE TABLE dbo.JobRun (Id INT IDENTITY(1, 1) NOT NULL CONSTRAINT PK_JobRun PRIMARY KEY,
@@ -169,7 +169,7 @@ CREATE TABLE dbo.JobRun (Id INT IDENTITY(1, 1) NOT NULL CONSTRAINT PK_JobRun PRI
   });
   const indexCreated = 'index UX_JobRun_Job_Type_InProgress: created';
 
-  test('with several runs in progress gets its index: only the newest of a type that may be alive stays open', async () => {
+  test('with several runs in progress gets its index; only the newest run of a type that may be alive stays open', async () => {
     const row = (type: string, status: string, minutesAgo: number): string =>
       `(NEWID(), '${type}', '${status}', DATEADD(MINUTE, ${-minutesAgo}, GETUTCDATE()), 'host')`;
     await environment.query(`INSERT INTO dbo.JobRun (Job_Id, Job_Type, Status, Started_At, Started_By) VALUES
@@ -197,7 +197,7 @@ CREATE TABLE dbo.JobRun (Id INT IDENTITY(1, 1) NOT NULL CONSTRAINT PK_JobRun PRI
     expect(await environment.query(sql)).toEqual([closed, closed, closed, open, completed, open, closed]);
   });
 
-  test('with nothing in progress gets its index without a word about runs', async () => {
+  test('with nothing in progress gets its index; no runs are mentioned', async () => {
     const lines = await deploy();
     expect(lines.filter((line) => /JobRun_Job_Type_InProgress|runs/.test(line))).toEqual([indexCreated]);
   });
@@ -206,24 +206,24 @@ CREATE TABLE dbo.JobRun (Id INT IDENTITY(1, 1) NOT NULL CONSTRAINT PK_JobRun PRI
 test.each([
   ['Status', "'RevokeExpiredDatabricksRequests', 'inprogress'"],
   ['Job_Type', "'revokeexpireddatabricksrequests', 'InProgress'"],
-])('a wrongly cased %s is refused in any collation', async (column, values) => {
+])('a %s in the wrong case is refused in any collation', async (column, values) => {
   await expect(
     environment.query(`INSERT INTO dbo.JobRun (Job_Id, Job_Type, Status, Started_At, Started_By)
 SELECT NEWID(), ${values}, GETUTCDATE(), 'host';`),
   ).rejects.toMatchObject({ number: 547, message: expect.stringContaining(`CK_JobRun_${column}`) as string });
 });
 
-test('every constraint and index that the scripts create has a name of its own', async () => {
+test('every constraint and index of the scripts is named by them', async () => {
   const rows = await environment.query(
     'SELECT i.name FROM sys.indexes AS i JOIN sys.tables AS t ON t.object_id = i.object_id UNION ALL SELECT o.name FROM sys.objects AS o;',
   );
   const names = rows.map(({ name }) => name as string | null);
   expect(names).toContain('UX_JobRun_Job_Type_InProgress');
-  // What the server names itself looks like PK__JobRun__3214EC07F2A1.
+  // The server's own names look like PK__JobRun__3214EC07F2A1.
   expect(names.filter((name) => name === null || /^[A-Z]{1,2}__/.test(name))).toEqual([]);
 });
 
-test('GO parts batches on a line of its own, in any case, and empty batches are left out', () => {
+test('GO in any case separates batches on a line of its own; empty batches are skipped', () => {
   expect(splitBatches("SELECT 1;\ngo\n\n-- only a comment\nGO\r\nSELECT 'GO';\n  GO  \n")).toEqual([
     { sql: 'SELECT 1;', firstLine: 1 },
     { sql: "SELECT 'GO';", firstLine: 6 },

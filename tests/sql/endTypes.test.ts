@@ -1,18 +1,15 @@
-/**
- * Ends of each type. What is due is said twice, by the day, which an index on an end of any type serves, and by the
- * moment: both select the same.
- */
+/** Ends of each type: the condition by day, which an index on any type serves, and the one by moment agree. */
 import { jobs, type Job } from '../../src/jobs/catalogue';
 import { arrange, day, minute, useEnvironment } from '../support/arrange';
 
 const environment = useEnvironment();
 const types = ['DATE', 'SMALLDATETIME', 'DATETIME', 'DATETIME2(7)'];
-/** Around the midnight that is next, and around that at which the window of the reminders closes. In ms. */
+/** Around the next midnight, and around the midnight at which the window of the reminders closes. In ms. */
 const ends = [-day, -minute, -3, 0, minute, day - 3, day, 14 * day, 15 * day - 3, 15 * day, 16 * day];
-/** When it is looked at; a real server has a clock of its own. In ms from that midnight. */
+/** The times of the previews, which a real server’s clock ignores. In ms from that midnight. */
 const moments = [-2_000, 0, day / 2];
 
-/** The ids of what the job would handle, by the moment only. */
+/** The ids of what is due, by the moment. */
 async function dueByMoment({ kind, platform }: Job): Promise<unknown[]> {
   const now = 'CAST(GETUTCDATE() AS DATETIME2(7))';
   const rows = await environment.query(
@@ -42,7 +39,7 @@ test.each(jobs.map((job) => [job.type, job] as const))('%s: both conditions agre
       const { grants } = await preview({ leadDays: [1, 7, 14] });
       const due = grants.map(({ requestId }) => requestId).sort();
       expect([type, moment, due]).toEqual([type, moment, expected]);
-      // Some are due and some are not, so that the comparison says something.
+      // Some are due and some are not.
       expect(expected.length).toBeGreaterThan(0);
       expect(expected.length).toBeLessThan(ends.length);
     }

@@ -14,21 +14,21 @@ const environment = useEnvironment();
 const attempt = (jobId = newGuid(), startedBy = 'machine-1', type: (typeof jobs)[number]['type'] = revoke) =>
   acquireLock(environment.session, type, jobId, startedBy);
 
-/** Takes the free lock. */
+/** @throws Error if the lock is held */
 async function acquire(jobId?: string): Promise<ActiveRun> {
   const acquisition = await attempt(jobId);
   if (acquisition.kind === 'held') throw new Error('The lock is held');
   return acquisition.run;
 }
 
-/** The lease counts minutes that begin: waits until none does for half a minute. */
+/** Makes sure that no minute begins for half a minute: the lease is measured in whole minutes. */
 async function earlyInMinute(): Promise<void> {
   const { standIn } = environment;
   if (standIn) standIn.clock.set(new Date(Math.floor(Date.now() / minute) * minute));
   else while (new Date().getUTCSeconds() >= 30) await delay(500);
 }
 
-test('acquiring leaves one row in progress with the start by the database’s clock', async () => {
+test('acquiring inserts one row in progress, dated by the database’s clock', async () => {
   const jobId = newGuid();
   const [{ Now: before } = {}] = await environment.query('SELECT GETUTCDATE() AS Now;');
   expect(await attempt(jobId)).toMatchObject({
@@ -52,20 +52,20 @@ test('acquiring leaves one row in progress with the start by the database’s cl
   expect(startedAt).toBeLessThanOrEqual(to ?? NaN);
 });
 
-test('a lock that is held is reported with the run that holds it; other job types have their own', async () => {
+test('a held lock is reported with its run; other job types have their own', async () => {
   const activeRun = await acquire();
   expect(await attempt(newGuid(), 'machine-2')).toEqual({ kind: 'held', activeRun });
   for (const { type } of jobs.filter((job) => job.type !== revoke))
     expect(await attempt(newGuid(), 'machine-1', type)).toMatchObject({ kind: 'acquired' });
 });
 
-test('acquiring again with the same Job_Id finds its own row: acquired, and still one row', async () => {
+test('acquiring again with the same Job_Id finds its own row', async () => {
   const { jobId } = await acquire();
   expect(await attempt(jobId)).toMatchObject({ kind: 'acquired' });
   expect(await environment.query('SELECT Id FROM dbo.JobRun;')).toHaveLength(1);
 });
 
-test('a lock is held for 10 minutes; after that it can be taken, and the dead run is closed as abandoned', async () => {
+test('a lease expires after 10 minutes; the next run closes the dead one as abandoned', async () => {
   await earlyInMinute();
   const dead = await acquire();
   await environment.ageRuns(10);
@@ -95,7 +95,7 @@ test('a lock is held for 10 minutes; after that it can be taken, and the dead ru
   ]);
 });
 
-test('a row dated in the future holds the lock for a minute of clock skew and no longer', async () => {
+test('a row dated more than a minute in the future holds no lock', async () => {
   await acquire();
   await environment.ageRuns(-1);
   // DATETIME has steps of 1/300 s: a moment less than a minute ahead.
@@ -107,7 +107,7 @@ test('a row dated in the future holds the lock for a minute of clock skew and no
   expect(statuses.sort()).toEqual(['Failed', 'InProgress']);
 });
 
-test('the lock of a run expires at the minute from which another run can take it', async () => {
+test('lockExpiresAt is the first minute in which another run can take the lock', async () => {
   const { startedAt } = await acquire();
   const expiresAt = lockExpiresAt(startedAt);
   const [from, to] = [startedAt, expiresAt].map((date) => `'${date.toISOString().slice(0, 23)}'`);
@@ -117,7 +117,7 @@ test('the lock of a run expires at the minute from which another run can take it
   expect(expiresAt.getTime() % minute).toBe(0);
 });
 
-test('a status in another case, which the database takes for the same, is read as what it means', async () => {
+test('a status is read in any case', async () => {
   await environment.query('ALTER TABLE dbo.JobRun DROP CONSTRAINT CK_JobRun_Status;');
   try {
     await acquire();
@@ -130,14 +130,14 @@ test('a status in another case, which the database takes for the same, is read a
   }
 });
 
-test('a lock that was finished can be taken at once, and closes no row', async () => {
+test('the lock of a finished run can be taken at once', async () => {
   await finishRun(environment.session, await acquire(), { status: 'Completed' });
   const acquisition = await attempt();
   expect(acquisition.kind).toBe('acquired');
   expect(acquisition).not.toHaveProperty('abandoned');
 });
 
-test('the database itself refuses a second run in progress, even if no session sees the first', async () => {
+test('the database refuses a second run in progress of a job type', async () => {
   const insert = () =>
     environment.query(
       `INSERT INTO dbo.JobRun (Job_Id, Job_Type, Status, Started_At, Started_By) VALUES ('${newGuid()}', '${revoke}', 'InProgress', GETUTCDATE(), 'x');`,
@@ -146,7 +146,7 @@ test('the database itself refuses a second run in progress, even if no session s
   await expect(insert()).rejects.toMatchObject({ number: 2601 });
 });
 
-test('only a duplicate means held: a missing table is an error that names it', async () => {
+test('a missing table is an error that names it', async () => {
   await environment.query('DROP TABLE dbo.JobRun;');
   const failing = attempt();
   await expect(failing).rejects.toMatchObject({
@@ -156,7 +156,7 @@ test('only a duplicate means held: a missing table is an error that names it', a
   });
 });
 
-test('finishing writes the end, the counts and the message once; a later finish changes nothing', async () => {
+test('finishing writes the counts and the message once; a second finish changes nothing', async () => {
   const acquired = await acquire();
   const finish = (status: 'Failed' | 'Completed', sentences: string) =>
     finishRun(environment.session, acquired, {
@@ -170,30 +170,27 @@ test('finishing writes the end, the counts and the message once; a later finish 
 });
 
 test.each([
-  ['plain', 'x'.repeat(2000)],
-  ['of several bytes a character', '\u00E9\u4E2D\u{1F600}'.repeat(300)],
-])(
-  'an error message of 2,000 characters, %s, is cut in its middle to what the column takes',
-  async (_, text) => {
-    const end = ' (SQL error 207 in revokeBatch)';
-    const { message } = await finishRun(environment.session, await acquire(), {
-      status: 'Failed',
-      message: { sentences: text + end, facts: { failures: [] } },
-    });
-    expect(message?.length).toBeLessThanOrEqual(500);
-    const [kept = '', rest = '', ...others] = message?.split(' ... ') ?? [];
-    expect(others).toEqual([]);
-    // A VARCHAR keeps what its code page lacks as question marks.
-    const asStored = (value: string): string =>
-      value.replace(/[^\u0020-\u00FF]/gu, (one) => '?'.repeat(one.length));
-    expect(asStored(text).startsWith(kept)).toBe(true);
-    expect(asStored(text + end).endsWith(rest)).toBe(true);
-    expect(rest.endsWith(end)).toBe(true);
-    expect(kept.length).toBeGreaterThan(100);
-  },
-);
+  ['in ASCII', 'x'.repeat(2000)],
+  ['with several bytes a character', '\u00E9\u4E2D\u{1F600}'.repeat(300)],
+])('an error message of 2,000 characters, %s, loses its middle to fit the column', async (_, text) => {
+  const end = ' (SQL error 207 in revokeBatch)';
+  const { message } = await finishRun(environment.session, await acquire(), {
+    status: 'Failed',
+    message: { sentences: text + end, facts: { failures: [] } },
+  });
+  expect(message?.length).toBeLessThanOrEqual(500);
+  const [kept = '', rest = '', ...others] = message?.split(' ... ') ?? [];
+  expect(others).toEqual([]);
+  // A VARCHAR keeps what its code page lacks as question marks.
+  const asStored = (value: string): string =>
+    value.replace(/[^\u0020-\u00FF]/gu, (one) => '?'.repeat(one.length));
+  expect(asStored(text).startsWith(kept)).toBe(true);
+  expect(asStored(text + end).endsWith(rest)).toBe(true);
+  expect(rest.endsWith(end)).toBe(true);
+  expect(kept.length).toBeGreaterThan(100);
+});
 
-test('the history is newest first and not longer than asked', async () => {
+test('the history is newest first, up to the limit', async () => {
   const ids = [newGuid(), newGuid(), newGuid()];
   for (const jobId of ids)
     await finishRun(environment.session, await acquire(jobId), { status: 'Completed' });

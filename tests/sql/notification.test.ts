@@ -20,7 +20,7 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
   const messages = () => environment.email.messages;
   const posts = () => environment.email.requests.filter(({ method }) => method === 'POST');
 
-  test('the reminder is that of the smallest lead that has begun, at 00:00 UTC of its day, and on every day since', async () => {
+  test('a reminder is due from 00:00 UTC of the day on which its lead begins, for the smallest lead that has begun', async () => {
     await add(
       { endsIn: inDays(15) }, // no lead has begun
       { endsIn: inDays(14, 23) },
@@ -30,7 +30,7 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
       { endsIn: inDays(5) },
       { endsIn: inDays(2) },
       { endsIn: inDays(1, 23) },
-      // None for what has ended, has no end, or is not granted.
+      // Ended, without an end, not granted: no reminder.
       { endsIn: -hour },
       { endsIn: null },
       { endsIn: inDays(5), status: 'Rejected' },
@@ -43,7 +43,7 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
     expect(await leads([3, 30])).toEqual([8, [3, 3, 30, 30, 30, 30, 30, 30]]);
   });
 
-  test('a notification since its lead began settles a reminder; an earlier one, of another lead or end, does not', async () => {
+  test('a notification settles a reminder only if it was sent after the lead began', async () => {
     const [before, since, renewed] = await add(
       { endsIn: inDays(7, 5) },
       { endsIn: inDays(7, 6) },
@@ -57,7 +57,7 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
     expect(await dueIds()).toEqual([before, renewed]);
   });
 
-  test('a reminder is sent and recorded: one row a grant, with the address and the job; a second run sends nothing', async () => {
+  test('a reminder is sent once and recorded with the address and the job', async () => {
     const id = await addOne({ endsIn: inDays(5), email: 'Ada@Example.com' });
     const counts = { processedCount: 1, failedCount: 0, message: 'Started by hand.' };
     expect(await run()).toMatchObject({ status: 'Completed', ...counts });
@@ -68,7 +68,7 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
     expect(messages()).toMatchObject([{ to: ['ada@example.com'] }]);
   });
 
-  test('a person gets one email with all grants that are due, soonest first, despite case and blanks in the address', async () => {
+  test('a person gets one email with all due grants, soonest first, whatever case and blanks the address has', async () => {
     const ids = await add(
       { endsIn: inDays(6), email: 'ada@example.com', resource: 'second' },
       { endsIn: inDays(2), email: ' ADA@example.com ', resource: 'first' },
@@ -100,13 +100,13 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
     }
   });
 
-  test('a recipient with 500 grants and more gets them in one email', async () => {
+  test('a recipient with 1,100 grants gets one email', async () => {
     await add(...repeat(1_100, (index) => ({ endsIn: inDays(2) + index, email: 'many@example.com' })));
     expect(await run()).toMatchObject({ processedCount: 1_100, failedCount: 0 });
     expect([messages().length, (await recorded()).length]).toEqual([1, 1_100]);
   });
 
-  test('grants too many for one message go out in several: one that is rejected fails only its own grants', async () => {
+  test('grants too many for one message go out in several; a rejected message fails only its own grants', async () => {
     await add(...repeat(4_500, (index) => ({ endsIn: inDays(2) + index, email: 'many@example.com' })));
     environment.email.order({ kind: 'error', status: 400, at: 2 });
     const { processedCount, failedCount } = await run();
@@ -122,7 +122,7 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
     expect(await recorded()).toHaveLength(4_500);
   });
 
-  test('grants without a usable address, or whose message is rejected, are counted and named, and affect no other', async () => {
+  test('grants without a usable address or with a rejected message are counted and named; the others are sent', async () => {
     const bad = (email: string | null) => ({ endsIn: inDays(2), email });
     const [missing, empty, ...others] = await add(
       ...[null, '', 'nobody', 'a@example.com\r\nBcc: b@example.com', `${'x'.repeat(300)}@example.com`].map(
@@ -162,7 +162,7 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
     expect(await recorded()).toHaveLength(2);
   });
 
-  test('a message that the service fails after accepting it is not recorded, and a run of the next day sends it again', async () => {
+  test('a message that fails after it was accepted is not recorded, and is sent again the next day', async () => {
     await add({ endsIn: inDays(2) });
     const failure = { code: 'EmailDroppedAllRecipientsSuppressed' };
     environment.email.order({ kind: 'outcome', failure, times: Infinity });
@@ -186,8 +186,8 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
   });
 
   test.each([
-    ['whose answer was lost is looked up by its operation id and not sent again', { kind: 'dropAfter' }, 1],
-    ['that was lost before the service had it is sent again under the same id', { kind: 'dropBefore' }, 2],
+    ['whose answer is lost is looked up by its operation id and not sent again', { kind: 'dropAfter' }, 1],
+    ['that is lost on its way is sent again under the same id', { kind: 'dropBefore' }, 2],
     ['whose call hangs is sent again under the same id', { kind: 'hang' }, 2],
     ['whose status is slow counts as accepted after a while', { kind: 'outcome', runningReads: 1_000 }, 1],
   ] as const)('a message %s', async (_case, fault, sends) => {
@@ -198,7 +198,7 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
     expect(new Set(posts().map(({ operationId }) => operationId)).size).toBe(1);
   });
 
-  test('a short Retry-After is waited for, and for no longer while the app’s clock is set back', async () => {
+  test('a run waits for a short Retry-After, and no longer if the app’s clock is set back', async () => {
     await add({ endsIn: inDays(2) });
     environment.email.order({ kind: 'error', status: 429, retryAfter: 30 });
     const services = environment.services();
@@ -218,7 +218,7 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
     expect(telemetry.events[0]?.durationMs).toBeGreaterThanOrEqual(30_000);
   });
 
-  test('a Retry-After beyond the time budget stops the run early, completed, and the next run goes on', async () => {
+  test('a Retry-After beyond the time budget stops the run early as Completed, and the next run goes on', async () => {
     await add({ endsIn: inDays(2) }, { endsIn: inDays(3) });
     environment.email.order({ kind: 'error', status: 429, retryAfter: 3_600, times: 2 });
     expect(await run()).toMatchObject({
@@ -248,7 +248,7 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
     expect((await run()).processedCount).toBe(count);
   });
 
-  test('nothing is sent if it could not be recorded', async () => {
+  test('nothing is sent if it cannot be recorded', async () => {
     await add({ endsIn: inDays(2) });
     // The search for what is due needs the table as well, so the table goes only after that.
     beforeStatement('readDueReminders', 1, () => environment.query(`DROP TABLE ${notificationTable};`));
@@ -261,29 +261,28 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
 
   test.each([
     [
-      'whose row another has closed',
+      'whose row was closed',
       "Status = 'Failed', Error_Message = 'Abandoned: by a test'",
       /^Abandoned: by a test$/,
     ],
-    [
-      'whose lease has run out, without a takeover,',
-      'Started_At = DATEADD(MINUTE, -11, Started_At)',
-      /^Lock lost/,
-    ],
-  ])('a run %s starts no message and fails; what was sent is recorded', async (_case, change, message) => {
-    await add(...repeat(40, { endsIn: inDays(2) }));
-    const services = environment.services();
-    beforeStatement('recordNotification', 1, () => environment.query(`UPDATE dbo.JobRun SET ${change};`));
-    const result = await run(services);
-    const sent = messages().length;
-    expect(sent).toBeLessThanOrEqual(10);
-    expect(result).toMatchObject({ status: 'Failed', processedCount: sent });
-    expect(result.message).toMatch(message);
-    expect(services.telemetry.exceptions[0]?.error.name).toBe('LockLostError');
-    expect(await recorded()).toHaveLength(sent);
-  });
+    ['whose lease has expired', 'Started_At = DATEADD(MINUTE, -11, Started_At)', /^Lock lost/],
+  ])(
+    'a run %s sends no further message and fails; what was sent is recorded',
+    async (_case, change, message) => {
+      await add(...repeat(40, { endsIn: inDays(2) }));
+      const services = environment.services();
+      beforeStatement('recordNotification', 1, () => environment.query(`UPDATE dbo.JobRun SET ${change};`));
+      const result = await run(services);
+      const sent = messages().length;
+      expect(sent).toBeLessThanOrEqual(10);
+      expect(result).toMatchObject({ status: 'Failed', processedCount: sent });
+      expect(result.message).toMatch(message);
+      expect(services.telemetry.exceptions[0]?.error.name).toBe('LockLostError');
+      expect(await recorded()).toHaveLength(sent);
+    },
+  );
 
-  test('a run whose time is spent stops early, and the next one goes on without sending twice', async () => {
+  test('a run at the end of its time budget stops early, and the next one sends the rest', async () => {
     await add(...repeat(40, { endsIn: inDays(2) }));
     const services = environment.services();
     beforeStatement('recordNotification', 5, () => services.clock.advance(200_000));
@@ -297,14 +296,14 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
     expect([messages().length, (await recorded()).length]).toEqual([40, 40]);
   });
 
-  test('a grant that is renewed between the search and the send gets no reminder for its old end', async () => {
+  test('a grant that is renewed between the search and the send gets no reminder', async () => {
     await add({ endsIn: inDays(2) });
     beforeStatement('readDueReminders', 1, () => site.moveEnd('DATEADD(DAY, 90, GETUTCDATE())'));
     expect(await run()).toMatchObject({ processedCount: 0, failedCount: 0 });
     expect(messages()).toEqual([]);
   });
 
-  test('a request that is deleted while its message is sent is left out of the record, and named', async () => {
+  test('a request that is deleted while its message is sent is not recorded, and named', async () => {
     const ids = await add(...repeat(5, { endsIn: inDays(2), email: 'ada@example.com' }));
     const [, deleted = 0, , alsoDeleted = 0] = ids;
     beforeStatement('recordNotification', 2, async () => {
@@ -335,7 +334,7 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
     });
   });
 
-  test('a reminder whose run died before its record is sent under the same id, even if its text has changed', async () => {
+  test('a reminder that was sent and not recorded is sent under the same id, even with another text', async () => {
     await add({ endsIn: inDays(2) }, { endsIn: inDays(3) });
     beforeStatement('recordNotification', 2, () => environment.query(`DROP TABLE ${notificationTable};`));
     expect((await run()).status).toBe('Failed');
@@ -354,7 +353,7 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
     expect(messages()).toHaveLength(2);
   });
 
-  test('duplicated requests, and rows without an id, are skipped, and the run fails and names them', async () => {
+  test('skips duplicated requests and rows without an id; the run fails and names them', async () => {
     const [twice, , only] = await add(
       { endsIn: inDays(2), resource: 'twice', email: 'a@example.com' },
       { endsIn: inDays(2), resource: 'none' },
@@ -396,7 +395,7 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
     expect(await recordedIds()).toEqual(new Set([only]));
   });
 
-  test('an end that is not comparable leaves reminders due: the run fails and says how many', async () => {
+  test('skips ends that are not comparable; the run fails and says how many', async () => {
     await add({ endsIn: inDays(2) }, { endsIn: inDays(3) });
     await site.mapView({ columns: { ExpiresAt: 'DATEADD(HOUR, 60, SYSUTCDATETIME())' } });
     pauseBefore('readDueReminders');
@@ -407,7 +406,7 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
     });
   });
 
-  test('access that continues by another request is not announced as ending', async () => {
+  test('access that continues through another request gets no reminder', async () => {
     const soon = inDays(2);
     const [old, ...others] = await add(
       { endsIn: soon, accessKey: 'a' },
@@ -420,7 +419,7 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
     expect(await recordedIds()).toEqual(new Set(others));
   });
 
-  test('access that has ended is announced if a site wants it: once, for 7 days, and not if it was renewed or is covered', async () => {
+  test('with notifyRevoked, ended access is announced once within 7 days, unless it was renewed or is covered', async () => {
     const ended = { endsIn: -4 * day };
     const [recent, long, notified, again, ending, renewed, covered] = await add(
       ended,

@@ -1,4 +1,4 @@
-/** The SQL in docs/database.md and docs/operating.md, done as it is written there. */
+/** The SQL of docs/database.md and docs/operating.md, run as it is written there. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { deadlineIn } from '../../src/clock';
@@ -23,7 +23,7 @@ function sqlIn(heading: string): string {
   return sql;
 }
 
-test('the rows to remove access by are read by their Id, and one that was renewed meanwhile says so', async () => {
+test('revocations are read by Id, with a mark on those that were renewed meanwhile', async () => {
   const sql = sqlIn('## From a row to removed access');
   const rowsAfter = (id: number) => environment.query(sql.replaceAll('@lastId', String(id)));
   const [first, second] = await add({ endsIn: -2 * hour }, { endsIn: -hour });
@@ -47,7 +47,7 @@ test('the rows to remove access by are read by their Id, and one that was renewe
   expect(await rowsAfter(last)).toMatchObject([{ DeltaRequestId: second, Renewed: 0 }]);
 });
 
-test('a reminder whose end was moved counts as sent, until it is sent by hand or the next lead begins', async () => {
+test('a reminder counts as sent after its end was moved, until it is sent by hand or the next lead begins', async () => {
   const inDays = (days: number) => `DATEADD(DAY, ${days}, CAST(CAST(GETUTCDATE() AS DATE) AS DATETIME))`;
   const id = await addOne({ endsIn: 7 * day });
   await moveEnd(inDays(7));

@@ -1,4 +1,4 @@
-/** What sql/purge.sql deletes, and that the jobs do nothing again for it. */
+/** sql/purge.sql: what it deletes, and that the jobs repeat nothing afterwards. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -10,14 +10,14 @@ import { jobOf, newGuid } from '../support/environment';
 const script = readFileSync(join(__dirname, '../../sql/purge.sql'), 'utf8');
 const environment = useEnvironment();
 
-/** Runs the script with its one knob set, in batches of 3 ids; returns what it prints. */
+/** Runs the script with @before set, in batches of 3 ids. @returns what it prints */
 async function purge(before = 'GETUTCDATE()'): Promise<string[]> {
   const lines: string[] = [];
   const text = script
     .replace('DECLARE @before DATETIME = NULL;', `DECLARE @before DATETIME = ${before};`)
     .replace('DECLARE @batch INT = 4000;', 'DECLARE @batch INT = 3;');
   expect(text).not.toBe(script);
-  // What was recorded last is before now.
+  // Now is later than the last record.
   await delay(20);
   await environment.session.onPrint(
     (line) => lines.push(line),
@@ -41,7 +41,7 @@ describe.each(platforms.map((platform) => [platform.name, platform] as const))('
   const { add, addOne, requestTable, tableColumns } = site;
   const ends = [-2 * day, -400 * day, 5 * hour, 6 * day, 30 * hour].map((endsIn) => ({ endsIn }));
 
-  /** What a run of the revocation and one of the notification handle. */
+  /** Runs both jobs. @returns what they processed */
   const processed = async () => {
     const { processedCount: revoked } = await site.run();
     const services = environment.services({ notifyRevoked: true });
@@ -67,7 +67,7 @@ SELECT g.RequestId, ${at}, 'x' FROM ${grantView} AS g;`,
     return ids;
   }
 
-  test('what the jobs need stays: none of it is mailed or revoked again, as it is if deleted by age', async () => {
+  test('rows that the jobs need stay: nothing is mailed or revoked again', async () => {
     await handled();
     expect(await purge()).toContain(`${notificationTable}: 0 deleted`);
     expect(await processed()).toEqual({ revoked: 0, notified: 0 });
@@ -77,7 +77,7 @@ DELETE FROM ${revocationTable} WHERE Revoked_Dt < GETUTCDATE();`);
     expect(await processed()).toEqual({ revoked: 2, notified: 5 });
   });
 
-  test('earlier rows of a grant go, in batches, and the newest stays', async () => {
+  test('all rows of a grant but the newest are deleted, in batches', async () => {
     await add(...ends);
     for (const days of [800, 20]) await record(ago(days, 'DAY'));
     // The grant that ended 400 days ago is settled.
@@ -88,7 +88,7 @@ DELETE FROM ${revocationTable} WHERE Revoked_Dt < GETUTCDATE();`);
     expect(await processed()).toEqual({ revoked: 0, notified: 0 });
   });
 
-  test('a date spares what was recorded since', async () => {
+  test('rows recorded after @before stay', async () => {
     await handled();
     await environment.query(`UPDATE ${revocationTable} SET Revoked_Dt = DATEADD(DAY, -1, Revoked_Dt);`);
     const withdrawn = await addOne({ endsIn: -hour });
@@ -98,13 +98,13 @@ DELETE FROM ${revocationTable} WHERE Revoked_Dt < GETUTCDATE();`);
     expect(await purge()).toContain(`${revocationTable}: 1 deleted`);
   });
 
-  test('the newest notification of a grant goes once no reminder depends on it', async () => {
+  test('the newest notification of a grant is deleted once no reminder depends on it', async () => {
     await add({ endsIn: -400 * day }, { endsIn: -300 * day });
     await record('g.ExpiresAt');
     expect(await purge()).toContain(`${notificationTable}: 1 deleted`);
   });
 
-  test('a request that is no longer granted can be deleted after it, and not before (547)', async () => {
+  test('a request that is no longer granted can be deleted only after a purge (547)', async () => {
     const [id = 0] = await handled();
     await environment.changeGrant(revoke, id, { endsAt: new Date(), granted: false });
     expect(await environment.deleteRequest(revoke, id)).toBe(false);
@@ -113,7 +113,7 @@ DELETE FROM ${revocationTable} WHERE Revoked_Dt < GETUTCDATE();`);
     expect(await count(requestTable, `${tableColumns.RequestId} = '${id}'`)).toBe(0);
   });
 
-  test('nothing is deleted where the view yields nothing', async () => {
+  test('nothing is deleted if the view is empty', async () => {
     await handled();
     await site.mapView({ where: '1 = 0' });
     expect(await purge()).toContain(`${name}: nothing is deleted, since ${grantView} yields no grant.`);
@@ -121,7 +121,7 @@ DELETE FROM ${revocationTable} WHERE Revoked_Dt < GETUTCDATE();`);
   });
 });
 
-test('the newest 30 runs of each job stay, and one in progress', async () => {
+test('the newest 30 runs of each job stay, and a run in progress', async () => {
   const run = (type: string, status: string, minutes: number) =>
     environment.query(
       `INSERT INTO dbo.JobRun (Job_Id, Job_Type, Status, Started_At, Started_By, Completed_At)
@@ -131,7 +131,7 @@ VALUES ('${newGuid()}', '${type}', '${status}', ${ago(minutes, 'MINUTE')}, 'mach
   await run(often, 'InProgress', 500);
   for (let minutes = 40; minutes > 0; minutes--) await run(often, 'Completed', minutes);
   for (let minutes = 4; minutes > 0; minutes--) await run(seldom, 'Failed', minutes);
-  // A view that yields nothing says nothing about the runs.
+  // Runs are purged even if the views are empty.
   expect(await purge()).toContain('dbo.JobRun: 10 deleted');
   expect(await count('dbo.JobRun', `Job_Type = '${often}' AND Status = 'Completed'`)).toBe(30);
   expect(await count('dbo.JobRun', "Status = 'InProgress'")).toBe(1);
@@ -139,7 +139,7 @@ VALUES ('${newGuid()}', '${type}', '${status}', ${ago(minutes, 'MINUTE')}, 'mach
 });
 
 test.each(['NULL', 'DATEADD(DAY, 1, GETUTCDATE())'])(
-  'with the date %s nothing is deleted',
+  'nothing is deleted with @before = %s',
   async (before) => {
     expect(await purge(before)).toEqual(['Nothing is deleted: set @before to a time in the past.']);
   },

@@ -1,4 +1,4 @@
-/** What rests on a server's locks and plans. The stand-in shows what it can; the rest is for npm run test:sqlserver. */
+/** Locks and plans of a server. On the stand-in some tests are skipped: npm run test:sqlserver runs them. */
 import { acquireLock } from '../../src/jobRun/acquire';
 import { cancelRun } from '../../src/jobRun/cancel';
 import { finishRun } from '../../src/jobRun/finish';
@@ -17,7 +17,7 @@ const otherPlans = 'the stand-in has the plans of SQLite';
 const revoke = jobOf('revocation', 'Databricks');
 
 const opened: Session[] = [];
-// Before the tables are emptied: what a session has locked would block that.
+// Before the tables are emptied, which locks would block.
 afterEach(() => {
   for (const one of opened.splice(0)) one.close();
 });
@@ -44,7 +44,7 @@ function openBatch(one: Session, { id }: ActiveRun): Promise<Row[]> {
 
 const commit = (one: Session): Promise<Row[]> => one.query({ name: 'commit', sql: 'COMMIT TRANSACTION;' });
 
-/** A batch as the product sends it, with nothing to write. Its row is absent once the lock is lost. */
+/** An empty batch as the product sends it. It returns no row once the lock is lost. */
 const batch = (one: Session, { id }: ActiveRun): Promise<Row[]> =>
   one.query({
     name: 'batch',
@@ -54,14 +54,14 @@ const batch = (one: Session, { id }: ActiveRun): Promise<Row[]> =>
     parameters: { runId: int(id) },
   });
 
-/** Whether work is still waiting after half a second. */
+/** Whether it still waits after half a second. */
 async function isWaiting(work: Promise<unknown>): Promise<boolean> {
   const timer = new Promise<true>((resolve) => setTimeout(() => resolve(true), 500));
   return Promise.race([work.then(() => false), timer]);
 }
 
-describe('Job types do not wait for each other, on a JobRun of a few rows', () => {
-  testOnRealServer('a job runs to its end while another type is in a batch', oneWriter, async () => {
+describe('Job types do not block each other, even if JobRun has few rows', () => {
+  testOnRealServer('a job completes while a job of another type is in a batch', oneWriter, async () => {
     for (const holder of jobs) {
       const holding = await open();
       const held = await acquire(holding, holder.type);
@@ -70,7 +70,7 @@ describe('Job types do not wait for each other, on a JobRun of a few rows', () =
         await environment.addGrants(job, [dueFor(job)]);
         const services = environment.services();
         const run = finished(await environment.run(job, services));
-        // No statement had to be tried again.
+        // Without a retry.
         expect({ ...run, slept: services.clock.slept }).toMatchObject({
           status: 'Completed',
           processedCount: 1,
@@ -95,11 +95,11 @@ describe('Job types do not wait for each other, on a JobRun of a few rows', () =
   });
 });
 
-describe('Of 8 sessions for each job type at once exactly one acquires', () => {
+describe('Of 8 sessions for each job type at once exactly one acquires the lock', () => {
   test.each([
-    ['where the lock is free', false],
-    ['where a dead run holds it', true],
-  ])('%s, in every round, and no session fails', async (_, dead) => {
+    ['when the lock is free', false],
+    ['when a dead run holds it', true],
+  ])('%s, in 10 rounds, and no session fails', async (_, dead) => {
     const contenders = await Promise.all(
       jobs.flatMap(({ type }) => Array.from({ length: 8 }, async () => ({ type, one: await open() }))),
     );
@@ -124,7 +124,7 @@ describe('Of 8 sessions for each job type at once exactly one acquires', () => {
 });
 
 describe('A takeover and a batch of the run that it takes over', () => {
-  test('the takeover waits for the batch, and after it the run writes nothing more', async () => {
+  test('the takeover waits for the batch; then the run writes nothing more', async () => {
     const [slow, successor] = [await open(), await open()];
     const run = await acquire(slow, revoke.type);
     expect(await batch(slow, run)).toEqual([{ Written: 0 }]);
@@ -138,7 +138,7 @@ describe('A takeover and a batch of the run that it takes over', () => {
     expect(await isLeaseFresh(slow, run)).toBe(false);
   });
 
-  test('a cancel waits for the batch too', async () => {
+  test('a cancel waits for the batch', async () => {
     const [running, operator] = [await open(), await open()];
     const run = await acquire(running, revoke.type);
     await openBatch(running, run);
@@ -151,7 +151,7 @@ describe('A takeover and a batch of the run that it takes over', () => {
 });
 
 testOnRealServer(
-  'a request that somebody’s transaction holds delays only itself where rows are versioned, and else the run, which the next one makes up for',
+  'a locked request delays only itself if rows are versioned, else the whole run; the next run does the rest',
   oneWriter,
   async () => {
     const [held] = await environment.addGrants(revoke, repeat(50, { endsIn: -hour }));
@@ -166,7 +166,7 @@ testOnRealServer(
     );
     const versioned = database?.Versioned === true;
     const message = expect.stringContaining('1 locked by another transaction') as string;
-    // Without versions the view itself cannot be read while the transaction is open.
+    // Without versions the view cannot be read while the transaction is open.
     expect(run).toMatchObject({
       status: 'Failed',
       ...(versioned ? { processedCount: 49, message } : { processedCount: 0 }),
@@ -271,7 +271,7 @@ describe('The plans of the statements on JobRun', () => {
   const indexesOf = (accesses: readonly Access[], statement: string): string[] =>
     [...new Set(accesses.filter((one) => one.statement === statement).map(({ index }) => index))].sort();
 
-  testOnRealServer('those that lock or update seek, on a table of a few rows too', otherPlans, async () => {
+  testOnRealServer('seek if they lock or update, even on a table of few rows', otherPlans, async () => {
     for (const { type } of jobs) await acquire(environment.session, type);
     await environment.ageRuns(11);
     const accesses = recordAccesses();
@@ -287,7 +287,7 @@ describe('The plans of the statements on JobRun', () => {
   });
 
   testOnRealServer(
-    'those that find one run or read the history seek too, once the table has grown',
+    'seek if they find a run or read the history, once the table has grown',
     otherPlans,
     async () => {
       for (const { type } of jobs)

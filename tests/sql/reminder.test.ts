@@ -1,4 +1,4 @@
-/** A reminder that is sent by hand, under every answer of the email service and every state of the grant. */
+/** Reminders sent by hand, for every answer of the email service and every state of a grant. */
 import { deadlineIn } from '../../src/clock';
 import { databricks, platforms, type RequestId } from '../../src/jobs/platforms';
 import { remind } from '../../src/jobs/reminder';
@@ -18,14 +18,14 @@ describe.each(platforms.map((platform) => [platform.name, platform] as const))(
       remind(services, deadlineIn(services.clock, minute), platform, id, {
         ...(operator !== undefined && { operator }),
       });
-    /** Moves what was recorded back in time. */
+    /** Backdates the records. */
     const recordedAgo = (minutes: number) =>
       environment.query(
         `UPDATE ${platform.notificationTable} SET Notification_Sent_Dt = ${ago(minutes, 'MINUTE')} WHERE Id > 0;`,
       );
     const mails = () => environment.email.messages;
     const posts = () => environment.email.requests.filter(({ method }) => method === 'POST').length;
-    /** How many messages and records there are, and how many identities the messages have. */
+    /** The numbers of messages, of their operation ids, and of records. */
     const left = async () => ({
       mails: mails().length,
       ids: new Set(mails().map(({ operationId }) => operationId)).size,
@@ -36,7 +36,7 @@ describe.each(platforms.map((platform) => [platform.name, platform] as const))(
     test.each([
       ['is due', 5],
       ['is not due yet', 60],
-    ])('is sent and recorded where the reminder %s: only that grant, and no run', async (_case, days) => {
+    ])('is sent and recorded for one grant, without a run, when the reminder %s', async (_case, days) => {
       const id = await add({ ...inDays(days), email: 'Ada@Example.com' });
       await add({ ...inDays(5), email: 'ada@example.com' });
       const services = environment.services();
@@ -49,7 +49,7 @@ describe.each(platforms.map((platform) => [platform.name, platform] as const))(
       expect([await environment.runs(notification), services.telemetry.events]).toEqual([[], []]);
     });
 
-    test('settles the reminder that is due: the next run sends none', async () => {
+    test('settles the reminder: the next run sends none', async () => {
       expect(await send(await add(inDays(5)))).toMatchObject({ kind: 'sent', sentBy: 'Operator' });
       expect(await run()).toMatchObject({ processedCount: 0 });
       expect(mails()).toHaveLength(1);
@@ -67,14 +67,14 @@ describe.each(platforms.map((platform) => [platform.name, platform] as const))(
       expect(await left()).toEqual({ mails: 2, ids: 2, records: 2 });
     });
 
-    test('is refused where a run sends one between the look and the send', async () => {
+    test('is refused if a run sends one between the check and the send', async () => {
       const id = await add(inDays(5));
       beforeStatement('readNotificationHistory', 2, run);
       expect(await send(id)).toMatchObject({ kind: 'justSent' });
       expect(mails()).toHaveLength(1);
     });
 
-    test('and a run that sends at the same moment are both recorded', async () => {
+    test('and one of a run at the same moment are both recorded', async () => {
       const id = await add(inDays(5));
       beforeStatement('recordReminder', 1, run);
       expect(await send(id)).toMatchObject({ kind: 'sent' });
@@ -85,7 +85,7 @@ describe.each(platforms.map((platform) => [platform.name, platform] as const))(
       expect(mails()).toHaveLength(2);
     });
 
-    test('several at once are one message to the service', async () => {
+    test('sent several times at once has one operation id', async () => {
       const id = await add(inDays(5));
       const results = await Promise.all(Array.from({ length: 4 }, () => send(id)));
       expect(results.map(({ kind }) => kind)).toContain('sent');
@@ -111,7 +111,7 @@ describe.each(platforms.map((platform) => [platform.name, platform] as const))(
       expect(await left()).toEqual(nothing);
     });
 
-    test('is not sent where the grant is covered, or the view yields it twice', async () => {
+    test('is not sent if the grant is covered or duplicated', async () => {
       await mapView({});
       const id = await add({ ...inDays(5), accessKey: 'a' });
       await add({ ...inDays(50), accessKey: 'a' });
@@ -121,7 +121,7 @@ describe.each(platforms.map((platform) => [platform.name, platform] as const))(
       expect(await left()).toEqual(nothing);
     });
 
-    test('of an unknown request is reported', async () => {
+    test('of an unknown request is refused', async () => {
       const unknown = platform === databricks ? 999_999 : '00000000-0000-4000-9000-000000000000';
       expect(await send(unknown)).toEqual({ kind: 'unknownRequest' });
     });
@@ -138,7 +138,7 @@ describe.each(platforms.map((platform) => [platform.name, platform] as const))(
       expect(await left()).toEqual({ mails: mailCount, ids: mailCount, records: 0 });
     });
 
-    test('waits as long as the service asks, where it has that time, and else says how long', async () => {
+    test('waits as long as the service asks if there is time, else says how long', async () => {
       const id = await add(inDays(5));
       environment.email.order({ kind: 'error', status: 429, retryAfter: 10 });
       expect(await send(id)).toMatchObject({ kind: 'sent' });
@@ -148,7 +148,7 @@ describe.each(platforms.map((platform) => [platform.name, platform] as const))(
       expect(await left()).toEqual({ mails: 1, ids: 1, records: 1 });
     });
 
-    test('shares the pause that the service has asked a run for', async () => {
+    test('keeps a pause that the service has asked a run for', async () => {
       const [id] = [await add(inDays(5)), await add(inDays(5))];
       const services = environment.services();
       environment.email.order({ kind: 'error', status: 429, retryAfter: 3_600, times: Infinity });
@@ -158,7 +158,7 @@ describe.each(platforms.map((platform) => [platform.name, platform] as const))(
       expect(posts()).toBe(before);
     });
 
-    test('whose answers are all lost is unknown, and another try is the same message, recorded once', async () => {
+    test('whose answers are all lost is unknown; another try sends the same message and records it once', async () => {
       const id = await add(inDays(5));
       environment.email.order({ kind: 'dropAfter', times: Infinity });
       environment.email.order({ kind: 'dropBefore', on: 'status', times: Infinity });
@@ -169,24 +169,21 @@ describe.each(platforms.map((platform) => [platform.name, platform] as const))(
       expect(await left()).toMatchObject({ ids: 1, records: 1 });
     });
 
-    withFaults(
-      'that was sent and cannot be recorded says so, and another try is the same message',
-      async () => {
-        const id = await add(inDays(5));
-        const match = /Notification_Sent_By = @sentBy/;
-        environment.standIn?.order({ kind: 'error', number: 229, match });
-        expect(await send(id)).toMatchObject({
-          kind: 'unrecorded',
-          reason: expect.stringMatching(/229/) as string,
-        });
-        // The answer of its record is lost: it is recorded once.
-        environment.standIn?.order({ kind: 'dropAfter', match });
-        expect(await send(id)).toMatchObject({ kind: 'sent' });
-        expect(await left()).toMatchObject({ ids: 1, records: 1 });
-      },
-    );
+    withFaults('that was sent and not recorded says so; another try sends the same message', async () => {
+      const id = await add(inDays(5));
+      const match = /Notification_Sent_By = @sentBy/;
+      environment.standIn?.order({ kind: 'error', number: 229, match });
+      expect(await send(id)).toMatchObject({
+        kind: 'unrecorded',
+        reason: expect.stringMatching(/229/) as string,
+      });
+      // The answer to the record is lost: it is recorded once.
+      environment.standIn?.order({ kind: 'dropAfter', match });
+      expect(await send(id)).toMatchObject({ kind: 'sent' });
+      expect(await left()).toMatchObject({ ids: 1, records: 1 });
+    });
 
-    test('names an operator whose name is long or that of a job as an operator', async () => {
+    test('is recorded as by an operator, even if the name is long or that of a job', async () => {
       const operator = notification.type.repeat(4);
       const id = await add(inDays(5));
       expect(await send(id, environment.services(), operator)).toMatchObject({ kind: 'sent' });

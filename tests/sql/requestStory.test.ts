@@ -1,4 +1,4 @@
-/** What comes next for a request, and why nothing does. agreement.test.ts compares it with what the jobs collect. */
+/** What comes next for a request. agreement.slow.test.ts compares it with what the jobs do. */
 import { deadlineIn } from '../../src/clock';
 import type { Settings } from '../../src/config/settings';
 import { databricks, platforms, type RequestId } from '../../src/jobs/platforms';
@@ -13,10 +13,10 @@ const environment = useEnvironment();
 
 const now = (): number => environment.standIn?.clock.now().getTime() ?? Date.now();
 
-/** 00:00 UTC of the day that lies so many days from today. */
+/** 00:00 UTC, so many days from today. */
 const midnight = (days: number): Date => new Date(Math.floor(now() / day) * day + days * day);
 
-/** The ms from now to five o'clock UTC of the day that lies so many days from today. */
+/** The ms from now to 05:00 UTC, so many days from today. */
 const inDays = (days: number): number => midnight(days).getTime() + 5 * hour - now();
 
 const anyDate = expect.any(Date) as Date;
@@ -115,7 +115,7 @@ describe.each(platforms.map((platform) => [platform.name, platform] as const))(
       expect(describeNext(story)).toMatch(words);
     });
 
-    test('has no reminder due before its lead begins', async () => {
+    test('has a reminder due once its lead begins', async () => {
       const { standIn } = environment;
       const id = await add({ endsIn: inDays(15) });
       expect(await nextOf(id)).toMatchObject({ code: 'reminderLater' });
@@ -123,7 +123,7 @@ describe.each(platforms.map((platform) => [platform.name, platform] as const))(
       if (standIn) expect(await nextOf(id)).toMatchObject({ code: 'reminderDue', since: midnight(0) });
     });
 
-    test('has no reminder due once it was sent: the next lead begins later, and after the last its revocation', async () => {
+    test('has no reminder due once it was sent; next is a later lead, and after the last its revocation', async () => {
       const [soon, later] = [await add({ endsIn: inDays(1) }), await add({ endsIn: inDays(5) })];
       await notify();
       const story = await storyOf(later);
@@ -140,7 +140,7 @@ describe.each(platforms.map((platform) => [platform.name, platform] as const))(
       expect(describeNext(last)).toMatch(/Next is its revocation, at /);
     });
 
-    test('is covered by another for the same access that ends later, even before its reminder would be due', async () => {
+    test('is covered by a later one for the same access, even before its reminder would be due', async () => {
       await mapView({});
       const ids: RequestId[] = [];
       for (const days of [5, -1, 90, 95]) ids.push(await add({ endsIn: inDays(days), accessKey: 'a' }));
@@ -165,7 +165,7 @@ describe.each(platforms.map((platform) => [platform.name, platform] as const))(
       expect(await nextOf(id, { revocationCeiling: 2 })).toMatchObject({ code: 'revocationDue' });
     });
 
-    test('has nothing to come once it was revoked at or after its end; an earlier revocation settles nothing', async () => {
+    test('has nothing to come once it was revoked after its end', async () => {
       const [revoked, renewed] = [await add({ endsIn: -hour }), await add({ endsIn: -hour })];
       await site.revoked(renewed, ago(2, 'HOUR'));
       expect(await nextOf(renewed)).toMatchObject({ code: 'revocationDue' });
@@ -175,7 +175,7 @@ describe.each(platforms.map((platform) => [platform.name, platform] as const))(
       expect(describeNext(story)).toMatch(/^Nothing: its revocation was recorded at /);
     });
 
-    test('that was revoked has a message to come if the site wants one, for seven days and once', async () => {
+    test('that was revoked has one message to come within seven days, with notifyRevoked', async () => {
       const announced = { notifyRevoked: true };
       const [id, long] = [await add({ endsIn: -hour }), await add({ endsIn: -30 * day })];
       await site.revoked(long, ago(8, 'DAY'));
@@ -205,7 +205,7 @@ describe.each(platforms.map((platform) => [platform.name, platform] as const))(
       await expectNothing();
     });
 
-    test('has what was sent and revoked, newest first, each with its run', async () => {
+    test('has its notifications and revocations, newest first, each with its run', async () => {
       const id = await add({ endsIn: inDays(5), email: 'Ada@Example.com' });
       const { jobId } = await notify();
       await site.notified(id, ago(9, 'DAY'), notification.type);
@@ -227,7 +227,7 @@ describe.each(platforms.map((platform) => [platform.name, platform] as const))(
       });
     });
 
-    test('without the view of requests keeps its records and what comes next', async () => {
+    test('has its records and what comes next without the view of requests', async () => {
       const id = await add({ endsIn: inDays(5) });
       const { grant } = await storyOf(id);
       await notify();
@@ -248,7 +248,7 @@ describe.each(platforms.map((platform) => [platform.name, platform] as const))(
       expect(story.notifications).toHaveLength(1);
     });
 
-    test('that nobody knows has no story', async () => {
+    test('that does not exist has no story', async () => {
       const unknown = platform === databricks ? 999_999 : '00000000-0000-4000-9000-000000000000';
       expect(await readStoryOf(unknown)).toBeUndefined();
     });
@@ -257,7 +257,7 @@ describe.each(platforms.map((platform) => [platform.name, platform] as const))(
 
 const testOnStandIn = realServer ? test.skip : test;
 
-testOnStandIn('a search that takes the database too long says so, and has what the id finds', async () => {
+testOnStandIn('a search that times out says so, and still finds a request by its id', async () => {
   const id = await arrange(environment, jobOf('revocation', 'Databricks')).addOne({ endsIn: hour });
   const services = environment.services({}, { statementTimeout: 2_000 });
   environment.standIn?.order({ kind: 'hang', match: /MatchRank/ });

@@ -12,7 +12,7 @@ import {
 
 const environment = useEnvironment();
 
-/** What SQL Server says of a request that is not there (547). */
+/** SQL Server's error for a request that does not exist (547). */
 const conflict = {
   kind: 'error',
   number: 547,
@@ -21,7 +21,7 @@ const conflict = {
 } as const;
 const expired = { endsIn: -hour };
 
-/** The request ids that a run's row names for a cause. */
+/** The request ids in a run's row for a cause. */
 const idsOf = (run: JobRun, cause: string): ReadonlySet<unknown> =>
   new Set(run.facts.failures.find((failure) => failure.cause === cause)?.requestIds);
 
@@ -35,7 +35,7 @@ describe.each(revocations.map((job) => [job.platform.name, job] as const))('%s',
   const { run: runWithoutCeiling } = arrange(environment, withoutSafetyStop(job));
   const revoked = async () => (await site.revocations()).map(({ RequestId }) => RequestId);
 
-  test('an expired grant is revoked once for each end, by the job and at the time of the database', async () => {
+  test('an expired grant is revoked once for each end, dated by the database’s clock', async () => {
     const [never, renewedAndExpired, renewed, settled] = await add(
       expired,
       expired,
@@ -62,7 +62,7 @@ describe.each(revocations.map((job) => [job.platform.name, job] as const))('%s',
     expect(await revoked()).toHaveLength(5);
   });
 
-  test('the safety stop: more than the ceiling are due, nothing is written, and the message says how to go on', async () => {
+  test('the safety stop revokes nothing if more than the ceiling are due, and says how to go on', async () => {
     await add(...repeat(6, expired));
     const services = environment.services({ revocationCeiling: 5 });
     expect(await run(services)).toMatchObject({
@@ -109,7 +109,7 @@ describe.each(revocations.map((job) => [job.platform.name, job] as const))('%s',
     expect([await revoked(), await environment.runs(job)]).toEqual([[], []]);
   });
 
-  test('a run that lost its lock writes nothing more and says so', async () => {
+  test('a run that has lost its lock writes nothing more and says so', async () => {
     await add(...repeat(4_100, expired));
     const services = environment.services();
     beforeStatement('revokeBatch', 2, () =>
@@ -127,7 +127,7 @@ describe.each(revocations.map((job) => [job.platform.name, job] as const))('%s',
     expect(count).toBeLessThan(4_100);
   });
 
-  test('a run whose time is spent finishes its row, says that more is left, and the next one goes on', async () => {
+  test('a run at the end of its time budget stops early and says that more is left; the next one goes on', async () => {
     await add(...repeat(4_100, (index) => ({ endsIn: -hour - index })));
     const services = environment.services();
     beforeStatement('revokeBatch', 1, () => services.clock.advance(200_000));
@@ -148,7 +148,7 @@ describe.each(revocations.map((job) => [job.platform.name, job] as const))('%s',
     expect([ids.length, new Set(ids).size]).toEqual([4_100, 4_100]);
   });
 
-  test('a run whose time is spent before it has revoked anything has failed', async () => {
+  test('a run fails if its time budget ends before it has revoked anything', async () => {
     await add(...repeat(3, expired));
     const services = environment.services();
     beforeStatement('collectDueRevocations', 1, () => services.clock.advance(200_000));
@@ -172,8 +172,8 @@ describe.each(revocations.map((job) => [job.platform.name, job] as const))('%s',
   const isLeft = `${columns.Resource} = 'left'`;
   test.each([
     {
-      what: 'that the view yields more than once',
-      // The other row of one of them is not due: nobody can know which of the two is right.
+      what: 'that is duplicated',
+      // One of the rows is not due: nobody can know which is right.
       parts: [
         {},
         { where: isLeft },
@@ -189,7 +189,7 @@ describe.each(revocations.map((job) => [job.platform.name, job] as const))('%s',
       words: '2 without a request id',
     },
     {
-      // As with a DATETIMEOFFSET or a masked column: what is read is not what the view compares.
+      // Like a DATETIMEOFFSET or a masked column: what is read differs from what the view compares.
       what: 'whose end is not comparable',
       parts: [
         {
@@ -216,7 +216,7 @@ describe.each(revocations.map((job) => [job.platform.name, job] as const))('%s',
     expect(await revoked()).toHaveLength(2);
   });
 
-  test('ends of type DATE are compared by day, also those before 1753, which a DATETIME has not', async () => {
+  test('ends of type DATE are compared by day, even those before 1753, which no DATETIME holds', async () => {
     const [old, yesterday] = await add(
       { ...expired, resource: 'old' },
       { endsIn: -day },
@@ -252,7 +252,7 @@ describe.each(revocations.map((job) => [job.platform.name, job] as const))('%s',
   const locked = { kind: 'error', number: 1222 } as const;
 
   withFaults.each([
-    ['that another transaction has locked', locked, 'locked'],
+    ['that another transaction locks', locked, 'locked'],
     ['that the foreign key refuses', conflict, 'refused'],
     ['that is not written in time', { kind: 'hang' }, 'timedOut'],
   ] as const)(
@@ -273,24 +273,21 @@ describe.each(revocations.map((job) => [job.platform.name, job] as const))('%s',
     },
   );
 
-  withFaults(
-    'many locked requests delay only themselves: what follows them is revoked, and they are named',
-    async () => {
-      await add(...repeat(4_600, expired));
-      const services = environment.services();
-      obstruct([1, 600], locked, services.clock);
-      const result = await runWithoutCeiling(services);
-      const count = result.processedCount ?? 0;
-      expect(result).toMatchObject({ status: 'Failed', stoppedEarly: false });
-      // There was no time to separate the last of them from the locked ones.
-      expect(count).toBeGreaterThan(3_950);
-      expect(result.facts.failures).toMatchObject([{ cause: 'locked', count: 4_600 - count }]);
-      expect(idsOf(result, 'locked').size).toBe(5);
-      expect(await revoked()).toHaveLength(count);
-    },
-  );
+  withFaults('many locked requests delay only themselves; they are named', async () => {
+    await add(...repeat(4_600, expired));
+    const services = environment.services();
+    obstruct([1, 600], locked, services.clock);
+    const result = await runWithoutCeiling(services);
+    const count = result.processedCount ?? 0;
+    expect(result).toMatchObject({ status: 'Failed', stoppedEarly: false });
+    // No time was left to separate the last of them from the locked ones.
+    expect(count).toBeGreaterThan(3_950);
+    expect(result.facts.failures).toMatchObject([{ cause: 'locked', count: 4_600 - count }]);
+    expect(idsOf(result, 'locked').size).toBe(5);
+    expect(await revoked()).toHaveLength(count);
+  });
 
-  withFaults('a run that finds every request locked has failed and says so', async () => {
+  withFaults('a run fails if every request is locked', async () => {
     await add(...repeat(540, expired));
     const services = environment.services();
     obstruct([1, 540], locked, services.clock);
@@ -304,7 +301,7 @@ describe.each(revocations.map((job) => [job.platform.name, job] as const))('%s',
     expect(services.telemetry.events).toMatchObject([{ status: 'Failed', dueCount: 540 }]);
   });
 
-  withFaults('a request that is deleted while its batch is written affects no other', async () => {
+  withFaults('a request that is deleted while its batch is written delays no other', async () => {
     const [deleted] = await add(...repeat(5, expired));
     beforeStatement('revokeBatch', 1, async () => {
       await environment.deleteRequest(job, deleted ?? 0);
@@ -314,7 +311,7 @@ describe.each(revocations.map((job) => [job.platform.name, job] as const))('%s',
     expect(await revoked()).toHaveLength(4);
   });
 
-  withFaults('a clock that is set back during the run revokes nothing before its end', async () => {
+  withFaults('nothing is revoked before its end if the clock is set back during the run', async () => {
     await add(expired, expired);
     beforeStatement('revokeBatch', 1, () => environment.standIn?.clock.advance(-2 * hour));
     expect(await run()).toMatchObject({ status: 'Completed', processedCount: 0 });
@@ -325,12 +322,12 @@ describe.each(revocations.map((job) => [job.platform.name, job] as const))('%s',
     expect(await revoked()).toHaveLength(2);
   });
 
-  test('a grant is not revoked while another of the same access ends later; once the last has ended, all are', async () => {
+  test('grants of the same access are revoked only after the last of them has ended', async () => {
     const [old, tied, tiedToo, other, empty, blank] = await add(
       { endsIn: -2 * hour, accessKey: 'a' },
       ...repeat(2, { ...expired, accessKey: 'b' }),
       expired,
-      // An empty or blank key is none.
+      // Blank keys are ignored.
       { ...expired, accessKey: '' },
       { ...expired, accessKey: '  ' },
       { endsIn: day, accessKey: '' },
@@ -347,7 +344,7 @@ describe.each(revocations.map((job) => [job.platform.name, job] as const))('%s',
     expect(new Set(await revoked())).toEqual(new Set([...first, old, renewed]));
   });
 
-  test('a view without a column, or none at all, fails the run with a message that names it', async () => {
+  test('a run fails and names the view or the column that is missing', async () => {
     await environment.query(`DROP VIEW ${grantView};`);
     expect((await run()).message).toContain(grantView);
     await environment.query(`CREATE VIEW ${grantView} AS SELECT 1 AS RequestId, 'x' AS RequestNumber;`);

@@ -1,4 +1,4 @@
-/** The jobs as a login that is a member of the role AccessExpiryJobs and nothing more. */
+/** The jobs with a login that is only a member of the role AccessExpiryJobs. */
 import { randomUUID } from 'node:crypto';
 import { deadlineIn } from '../../src/clock';
 import { Database } from '../../src/database/database';
@@ -24,7 +24,7 @@ afterAll(async () => {
 });
 const environment = useEnvironment();
 
-/** The services of a run that signs in as the member. */
+/** Signs in as the member. */
 function services(): TestServices {
   return {
     ...environment.services(),
@@ -36,7 +36,7 @@ async function createMember(): Promise<void> {
   const [server] = await environment.query(
     "SELECT CAST(SERVERPROPERTY('EngineEdition') AS INT) AS EngineEdition;",
   );
-  // 5: Azure SQL Database, where logins are made in master alone and a user can have a password of its own.
+  // 5: Azure SQL Database, where logins exist only in master, and users have passwords.
   const contained = server?.EngineEdition === 5;
   const creation = contained
     ? [`CREATE USER ${name} WITH PASSWORD = '${login.password}';`]
@@ -49,7 +49,7 @@ async function createMember(): Promise<void> {
 if (realServer) beforeAll(createMember);
 
 describe.each(jobs.map((job) => [job.type, job] as const))('%s', (_, job) => {
-  testOnRealServer('runs, and is previewed, listed and cancelled', standIn, async () => {
+  testOnRealServer('is run, previewed, listed and cancelled', standIn, async () => {
     await environment.addGrants(job, [dueFor(job)]);
     const member = services();
     await previewJob(member, job);
@@ -68,33 +68,37 @@ describe.each(jobs.map((job) => [job.type, job] as const))('%s', (_, job) => {
   });
 });
 
-testOnRealServer('reads no table of requests, and changes nothing that is recorded', standIn, async () => {
-  const session = await Session.open({ ...environment.settings.database, login }, noCredential, 30_000);
-  try {
-    for (const sql of [
-      'SELECT * FROM dbo.DataAccessDeltaRequests;',
-      'SELECT * FROM dbo.DataAccessPalantirRequests;',
-      "UPDATE dbo.DataAccessDeltaRequests SET justification = 'x';",
-      'DELETE FROM dbo.JobRun;',
-      'DELETE FROM dbo.RevokedAccess_Databricks;',
-      "UPDATE dbo.RevokedAccess_Palantir SET Revoked_By = 'x';",
-      'DELETE FROM dbo.ExpiryNotification_Databricks;',
-      "UPDATE dbo.ExpiryNotification_Palantir SET Notification_Sent_By = 'x';",
-    ])
-      // "The … permission was denied on the object".
-      await expect(session.query({ name: 'forbidden', sql })).rejects.toMatchObject({ number: 229 });
-    for (const change of [
-      "Started_By = 'x'",
-      'Started_At = GETUTCDATE()',
-      'Job_Id = NEWID()',
-      "Job_Type = 'RevokeExpiredDatabricksRequests'",
-      "Status = 'Failed', Started_By = 'x'",
-    ])
-      // "The UPDATE permission was denied on the column …".
-      await expect(
-        session.query({ name: 'forbidden', sql: `UPDATE dbo.JobRun SET ${change};` }),
-      ).rejects.toMatchObject({ number: 230 });
-  } finally {
-    session.close();
-  }
-});
+testOnRealServer(
+  'the member can neither read the tables of requests nor change records',
+  standIn,
+  async () => {
+    const session = await Session.open({ ...environment.settings.database, login }, noCredential, 30_000);
+    try {
+      for (const sql of [
+        'SELECT * FROM dbo.DataAccessDeltaRequests;',
+        'SELECT * FROM dbo.DataAccessPalantirRequests;',
+        "UPDATE dbo.DataAccessDeltaRequests SET justification = 'x';",
+        'DELETE FROM dbo.JobRun;',
+        'DELETE FROM dbo.RevokedAccess_Databricks;',
+        "UPDATE dbo.RevokedAccess_Palantir SET Revoked_By = 'x';",
+        'DELETE FROM dbo.ExpiryNotification_Databricks;',
+        "UPDATE dbo.ExpiryNotification_Palantir SET Notification_Sent_By = 'x';",
+      ])
+        // "The … permission was denied on the object".
+        await expect(session.query({ name: 'forbidden', sql })).rejects.toMatchObject({ number: 229 });
+      for (const change of [
+        "Started_By = 'x'",
+        'Started_At = GETUTCDATE()',
+        'Job_Id = NEWID()',
+        "Job_Type = 'RevokeExpiredDatabricksRequests'",
+        "Status = 'Failed', Started_By = 'x'",
+      ])
+        // "The UPDATE permission was denied on the column …".
+        await expect(
+          session.query({ name: 'forbidden', sql: `UPDATE dbo.JobRun SET ${change};` }),
+        ).rejects.toMatchObject({ number: 230 });
+    } finally {
+      session.close();
+    }
+  },
+);
