@@ -20,20 +20,18 @@ FROM ${platform.grantView} AS g;`,
     number,
   ];
   const [earliest, latest] = [row.Earliest, row.Latest] as (Date | null)[];
-  const fault = (count: number, what: string): Finding[] =>
-    count === 0
-      ? []
-      : [
-          failed(
-            subject,
-            `${count} of ${grants} rows ${what}: such a grant is neither revoked nor announced`,
-            `correct the join in ${viewScript}, then npm run db:deploy -- --replace-views`,
-          ),
-        ];
   const faults = [
-    ...fault(identified - requests, 'repeat a RequestId'),
-    ...fault(grants - identified, 'have no RequestId'),
-  ];
+    { count: identified - requests, what: 'repeat a RequestId' },
+    { count: grants - identified, what: 'have no RequestId' },
+  ]
+    .filter(({ count }) => count > 0)
+    .map(({ count, what }) =>
+      failed(
+        subject,
+        `${count} of ${grants} rows ${what}: such a grant is neither revoked nor announced`,
+        `correct the join in ${viewScript}, then npm run db:deploy -- --replace-views`,
+      ),
+    );
   if (faults.length > 0) return faults;
   if (!earliest || !latest)
     return [

@@ -71,25 +71,13 @@ ORDER BY r.Id DESC;`,
 
 /** Most collations ignore case: such a row takes part in the lock, and nothing recognises it. */
 function findMisspelt(row: Row, column: keyof typeof expectedValues): Finding[] {
-  const jobId = row.Job_Id as string;
   const value = row[column] as string;
   const expected = expectedValues[column];
   if (expected.includes(value)) return [];
-  const subject = `run ${jobId}`;
+  const jobId = row.Job_Id as string;
   const meant = expected.find((one) => one.toLowerCase() === value.toLowerCase());
-  if (meant === undefined)
-    return [
-      failed(
-        subject,
-        `${column} is '${value}', expected one of ${expected.join(', ')}`,
-        'correct or delete the row',
-      ),
-    ];
-  return [
-    failed(
-      subject,
-      `${column} is '${value}', expected '${meant}'`,
-      `UPDATE ${table} SET ${column} = '${meant}' WHERE Job_Id = '${jobId}'`,
-    ),
-  ];
+  const [wanted, advice] = meant
+    ? [`'${meant}'`, `UPDATE ${table} SET ${column} = '${meant}' WHERE Job_Id = '${jobId}'`]
+    : [`one of ${expected.join(', ')}`, 'correct or delete the row'];
+  return [failed(`run ${jobId}`, `${column} is '${value}', expected ${wanted}`, advice)];
 }

@@ -54,19 +54,13 @@ function describeOutcome(subject: string, operationId: string, outcome: SendOutc
           "look for it in the recipient's mailbox, or in the logs of the email service",
         );
   const { kind, reason } = outcome;
-  if (kind !== 'rejected')
-    return failed(
-      subject,
-      reason,
-      'check EMAIL_ENDPOINT, and that the identity has the role "Communication and Email Service Owner"',
-    );
-  return failed(
-    subject,
-    reason,
-    reason.includes('Suppressed')
-      ? 'the address bounced before: see "rejected-mails" in docs/operating.md'
-      : "check that EMAIL_SENDER_ADDRESS is a sender of the resource's linked domain, and the recipient's address",
-  );
+  const advice =
+    kind !== 'rejected'
+      ? 'check EMAIL_ENDPOINT, and that the identity has the role "Communication and Email Service Owner"'
+      : reason.includes('Suppressed')
+        ? 'the address bounced before: see "rejected-mails" in docs/operating.md'
+        : "check that EMAIL_SENDER_ADDRESS is a sender of the resource's linked domain, and the recipient's address";
+  return failed(subject, reason, advice);
 }
 
 /** A grant at each of the default reminders. Each says that it is a test, as the subject does. */
