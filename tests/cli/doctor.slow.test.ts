@@ -11,25 +11,21 @@ import {
   type DatabaseFacts,
   type ExaminedDatabase,
 } from '../../cli/doctor/database';
+import { databaseChecks } from '../../cli/doctor/databaseChecks';
 import { diagnose } from '../../cli/doctor/doctor';
 import { checkEmailEndpoint } from '../../cli/doctor/email';
-import { formatFinding, type Finding } from '../../cli/doctor/finding';
-import { checkGrants } from '../../cli/doctor/grants';
+import { formatFinding } from '../../cli/doctor/finding';
 import { checkToken, databaseScope } from '../../cli/doctor/identity';
-import { checkPermissions, checkRole } from '../../cli/doctor/permissions';
-import { checkColumns, checkRowLevelSecurity } from '../../cli/doctor/protection';
-import { checkRuns } from '../../cli/doctor/runs';
 import { checkJobSchedule } from '../../cli/doctor/schedules';
-import { grants, requestTables, tables, type ExpectedTable } from '../../cli/doctor/schema';
-import { checkTable, readTable } from '../../cli/doctor/tables';
-import { checkGrantView } from '../../cli/doctor/views';
+import { grants, tables } from '../../cli/doctor/schema';
+import { readTable } from '../../cli/doctor/tables';
 import { createDatabase, createSampleDatabase, openSession } from '../../local/sampleDatabase';
 import { startStandIns, type StandIns } from '../../local/standIns';
-import { settingNames } from '../../src/config/settings';
+import { readSettings, settingNames } from '../../src/config/settings';
 import type { Row, Session } from '../../src/database/session';
 import type { Statement } from '../../src/database/statement';
 import { isEmailAddress } from '../../src/email/address';
-import { palantir, platforms } from '../../src/jobs/platforms';
+import { platforms } from '../../src/jobs/platforms';
 import { closedPort } from '../support/closedPort';
 import { runCommand, useCommands, type Ended } from '../support/commands';
 import { jobOf } from '../support/environment';
@@ -83,7 +79,6 @@ async function redeploy(): Promise<void> {
 const withMark = (mark: string, lines: readonly string[]): string[] =>
   lines.filter((line) => line.startsWith(`${mark} `));
 const run = (sql: string): Promise<Row[]> => session.query({ name: 'test', sql });
-const textOf = (findings: readonly Finding[]): string[] => findings.map(formatFinding);
 /** The beginnings of the lines of a text, in which "…" stands for anything. */
 const linesOf = (text: string): string[] =>
   text
@@ -134,10 +129,11 @@ const withQuery = (
   query: (statement: Statement) => Promise<Row[]>,
 ): ExaminedDatabase => ({ ...database, ...differing, session: { query: query as Session['query'] } });
 
-function table(name: string): ExpectedTable {
-  const found = tables.find((candidate) => candidate.name === name);
-  if (!found) throw new Error(`There is no ${name}`);
-  return found;
+/** The findings of one check of the database. */
+async function examine(subject: string, one = database): Promise<string[]> {
+  const check = databaseChecks(readSettings(standIns.environment)).find((each) => each.subject === subject);
+  if (!check) throw new Error(`There is no check of the ${subject}`);
+  return (await check.check(one, new Map())).map(formatFinding);
 }
 
 describe('a sound environment', () => {
@@ -384,7 +380,7 @@ describe('in the database', () => {
     await run('ALTER TABLE dbo.JobRun DROP CONSTRAINT CK_JobRun_Status, CK_JobRun_Job_Type;');
     await run(insertRun('revokeexpiredpalantirrequests', 'inprogress', 0));
     await run(insertRun('RevokeExpiredDatabricksRequests', 'Done', 0, 'NEWID()'));
-    const [, ...lines] = textOf(await checkRuns(database));
+    const [, ...lines] = await examine('runs in dbo.JobRun');
     expect(lines).toEqual(
       beginningWith(`
         ✗ run …: Status is 'Done', expected one of InProgress, Completed, Failed → correct or delete
@@ -395,7 +391,7 @@ describe('in the database', () => {
       const [, statement] = / → (UPDATE .*)$/.exec(line) ?? [];
       if (statement) await run(statement);
     }
-    expect(textOf(await checkRuns(database))).toEqual(
+    expect(await examine('runs in dbo.JobRun')).toEqual(
       beginningWith(`
       ✓ runs in dbo.JobRun: 2, 1 in progress
       ✗ run …: Status is 'Done'`),
@@ -416,43 +412,8 @@ describe('in the database', () => {
 });
 
 describe('as SQL Server describes its objects', () => {
-  const jobRun = table('dbo.JobRun');
-
-  test('a filter with brackets and a check as a chain of OR are those of the script', async () => {
-    const kept = answering({
-      readIndexes: (row) => ({
-        ...row,
-        FilterDefinition: row.FilterDefinition === null ? null : "([Status]='InProgress')",
-      }),
-      readConstraints: (row) => ({
-        ...row,
-        Condition:
-          row.Name === 'CK_JobRun_Status'
-            ? "([Status]='Failed' OR [Status]='Completed' OR [Status]='InProgress')"
-            : row.Condition,
-      }),
-    });
-    expect(textOf(await checkTable(kept, jobRun))).toEqual(beginningWith('✓'));
-  });
-
-  test('a check that allows another value is named; so are a constraint and an index that are disabled', async () => {
-    const Condition = "([Status]='Failed' OR [Status]='Done')";
-    const other = answering({ readConstraints: (row) => ({ ...row, Condition }) });
-    expect(textOf(await checkTable(other, jobRun))).toContainEqual(
-      expect.stringContaining(
-        "CK_JobRun_Status: is CHECK 'Done', 'Failed', expected CHECK 'Completed', 'Failed'",
-      ),
-    );
-    const disabled = answering({
-      readIndexes: (row) => ({ ...row, IsDisabled: row.Name === 'IX_JobRun_Job_Type_Started_At' }),
-      readConstraints: (row) => ({ ...row, IsDisabled: row.Name === 'CK_JobRun_Status', Condition: null }),
-    });
-    expect(textOf(await checkTable(disabled, jobRun))).toEqual(
-      beginningWith(`
-        ✗ index IX_JobRun_Job_Type_Started_At: is INDEX …, DISABLED, expected
-        ✗ constraint CK_JobRun_Status: is …DISABLED, expected`),
-    );
-  });
+  const jobRun = 'table dbo.JobRun';
+  const grantView = 'view dbo.AccessGrant_Palantir';
 
   test('a plain member of the role, who sees neither conditions nor the request tables, finds all in order', async () => {
     const hidden = answering({
@@ -460,7 +421,7 @@ describe('as SQL Server describes its objects', () => {
       readConstraints: (row) => ({ ...row, Condition: null, Referenced: null }),
     });
     for (const expected of tables)
-      expect(textOf(await checkTable(hidden, expected))).toEqual(beginningWith('✓'));
+      expect(await examine(`table ${expected.name}`, hidden)).toEqual(beginningWith('✓'));
   });
 
   /** The database as an identity with these permissions sees it. */
@@ -473,25 +434,23 @@ describe('as SQL Server describes its objects', () => {
     });
 
   test('what an identity lacks is named, with how to grant it; the role suffices', async () => {
-    expect(textOf(await checkPermissions(permitting(grants), grants))).toEqual(
+    expect(await examine('permissions', permitting(grants))).toEqual(
       beginningWith('✓ permissions: func-access has all that … grants, on 9 objects'),
     );
     const lacking = { ...grants, 'dbo.JobRun': ['SELECT', 'INSERT'], 'dbo.AccessGrant_Palantir': [] };
-    expect(textOf(await checkPermissions(permitting(lacking), grants))).toEqual(
+    expect(await examine('permissions', permitting(lacking))).toEqual(
       beginningWith(`
         ✗ permissions on dbo.AccessGrant_Palantir: func-access lacks SELECT →
         ✗ permissions on dbo.JobRun: func-access lacks UPDATE (Status), …, UPDATE (Error_Message) → …ALTER ROLE AccessExpiryJobs ADD MEMBER`),
     );
   });
 
-  const [requestTable = ''] = requestTables;
-  const onColumns = (one: ExaminedDatabase): Promise<Finding[]> => checkColumns(one, requestTable);
-  const onTable = (one: ExaminedDatabase): Promise<Finding[]> => checkTable(one, jobRun);
-  const onView = (one: ExaminedDatabase): Promise<Finding[]> => checkGrantView(one, palantir);
-  const onRole = async (one: ExaminedDatabase): Promise<Finding[]> => [await checkRole(one, grants)];
+  const ofColumns = 'columns of dbo.DataAccessDeltaRequests';
+  const ofRows = 'row-level security';
+  const ofRole = 'role AccessExpiryJobs';
 
   const masked = { Name: 'access_end_dt', UnmasksAll: 0, Unmasks: 0, RoleUnmasks: 0 };
-  const maskedColumn = `! column ${requestTable}.access_end_dt: masked`;
+  const maskedColumn = '! column dbo.DataAccessDeltaRequests.access_end_dt: masked';
   const unmask =
     'if the view maps it, GRANT UNMASK ON dbo.DataAccessDeltaRequests (access_end_dt) TO AccessExpiryJobs ' +
     '(before SQL Server 2022: GRANT UNMASK TO AccessExpiryJobs)';
@@ -501,57 +460,93 @@ describe('as SQL Server describes its objects', () => {
     { Policy: 'RequestFilter', TableName: 'dbo.DataAccessPalantirRequests' },
     { Policy: 'HrFilter', TableName: 'hr.Person' },
   ];
-  type Check = (one: ExaminedDatabase) => Promise<Finding[]>;
 
-  test.each<[what: string, check: Check, answers: Answers, expected: string]>([
-    ['a masked column', onColumns, { readMaskedColumns: [masked] }, blind],
+  const changing =
+    (name: string, change: Row) =>
+    (row: Row): Row =>
+      row.Name === name ? { ...row, ...change } : row;
+  const [lock, history, check] = [
+    'UX_JobRun_Job_Type_InProgress',
+    'IX_JobRun_Job_Type_Started_At',
+    'CK_JobRun_Status',
+  ] as const;
+
+  test.each<[what: string, subject: string, answers: Answers, expected: string]>([
+    [
+      'a filter with brackets and a check as a chain of OR, which are those of the script',
+      jobRun,
+      {
+        readIndexes: changing(lock, { FilterDefinition: "([Status]='InProgress')" }),
+        readConstraints: changing(check, {
+          Condition: "([Status]='Failed' OR [Status]='Completed' OR [Status]='InProgress')",
+        }),
+      },
+      '✓',
+    ],
+    [
+      'a check that allows another value',
+      jobRun,
+      { readConstraints: changing(check, { Condition: "([Status]='Failed' OR [Status]='Done')" }) },
+      "✗ constraint CK_JobRun_Status: is CHECK 'Done', 'Failed', expected CHECK 'Completed', 'Failed'",
+    ],
+    [
+      'an index and a constraint that are disabled',
+      jobRun,
+      {
+        readIndexes: changing(history, { IsDisabled: true }),
+        readConstraints: changing(check, { IsDisabled: true, Condition: null }),
+      },
+      `✗ index IX_JobRun_Job_Type_Started_At: is INDEX …, DISABLED, expected
+       ✗ constraint CK_JobRun_Status: is …DISABLED, expected`,
+    ],
+    ['a masked column', ofColumns, { readMaskedColumns: [masked] }, blind],
     [
       'a masked column that the role sees',
-      onColumns,
+      ofColumns,
       { readMaskedColumns: [{ ...masked, Unmasks: null, RoleUnmasks: 1 }] },
       blind,
     ],
     [
       'a masked column that the role does not see',
-      onColumns,
+      ofColumns,
       { readMaskedColumns: [{ ...masked, UnmasksAll: 1, Unmasks: null }] },
       `${maskedColumn}: this identity sees through it (UNMASK), the role AccessExpiryJobs does not → ${unmask}`,
     ],
     [
       'a masked column that both see',
-      onColumns,
+      ofColumns,
       { readMaskedColumns: [{ ...masked, Unmasks: 1, RoleUnmasks: 1 }] },
       '',
     ],
     [
       'an encrypted column',
-      onColumns,
+      ofColumns,
       { readEncryptedColumns: [encrypted] },
       '! column dbo.DataAccessDeltaRequests.requested_by_email: Always Encrypted (RANDOMIZED), and the app holds no key: …RequesterEmail… → if the view maps it, map a column that is not encrypted',
     ],
     [
       'tables that row-level security filters, read by a view or not',
-      checkRowLevelSecurity,
+      ofRows,
       { readSecurityPolicies: policies },
       `! row-level security of dbo.DataAccessPalantirRequests: the policy RequestFilter filters it: rows that it keeps from the app are missing without an error → let its predicate pass the app: OR IS_ROLEMEMBER(N'AccessExpiryJobs') = 1
        ! row-level security of hr.Person: the policy HrFilter filters it, which matters if a view reads it: `,
     ],
-    ['no filter', checkRowLevelSecurity, {}, '✓ row-level security: filters no table'],
+    ['no filter', ofRows, {}, '✓ row-level security: filters no table'],
     [
       'a trigger on JobRun, which is part of taking the lock',
-      checkRuns,
+      'runs in dbo.JobRun',
       { readTriggers: [{ Name: 'TR_Audit' }] },
       `✓ runs in dbo.JobRun
        ! trigger TR_Audit on dbo.JobRun: … → if jobs fail, DISABLE TRIGGER TR_Audit ON dbo.JobRun`,
     ],
     [
       'a missing role',
-      onRole,
+      ofRole,
       { readRolePermissions: [] },
       '✗ role AccessExpiryJobs: missing, or granted nothing → npm run',
     ],
-  ])('%s', async (_, check, answers, expected) => {
-    expect(textOf(await check(answering(answers)))).toEqual(beginningWith(expected));
+  ])('%s', async (_, subject, answers, expected) => {
+    expect(await examine(subject, answering(answers))).toEqual(beginningWith(expected));
   });
 
   const unseen = 'cannot be seen by this identity';
@@ -560,23 +555,23 @@ describe('as SQL Server describes its objects', () => {
     ['readColumns', 'readIndexes', 'readConstraints', 'readRolePermissions'].map((name) => [name, []]),
   );
 
-  test.each<[what: string, check: Check, answers: Answers, expected: string]>([
-    ['filters', checkRowLevelSecurity, {}, `– row-level security: ${unseen}`],
-    ['a role', onRole, nothing, `– role AccessExpiryJobs: ${unseen}`],
-    ['a table', onTable, nothing, `– table dbo.JobRun: ${unseenOrMissing}`],
-    ['a view', onView, nothing, `– view dbo.AccessGrant_Palantir: ${unseenOrMissing}`],
+  test.each<[what: string, subject: string, answers: Answers, expected: string]>([
+    ['filters', ofRows, {}, `– row-level security: ${unseen}`],
+    ['a role', ofRole, nothing, `– role AccessExpiryJobs: ${unseen}`],
+    ['a table', jobRun, nothing, `– table dbo.JobRun: ${unseenOrMissing}`],
+    ['a view', grantView, nothing, `– view dbo.AccessGrant_Palantir: ${unseenOrMissing}`],
     [
       'indexes and constraints',
-      (one) => checkTable(one, table('dbo.RevokedAccess_Palantir')),
+      'table dbo.RevokedAccess_Palantir',
       { readIndexes: [], readConstraints: [] },
       `– index PK_RevokedAccess_Palantir: ${unseen}
        – index IX_RevokedAccess_Palantir_PalantirRequestId_Revoked_Dt: ${unseen}
        – index IX_RevokedAccess_Palantir_Revoked_Dt: ${unseen}
        – constraint FK_RevokedAccess_Palantir_DataAccessPalantirRequests: ${unseen}`,
     ],
-  ])('%s that an identity may not see are skipped', async (_, check, answers, expected) => {
-    const found = await check(answering(answers, { seesDefinitions: false }));
-    expect(textOf(found)).toEqual(beginningWith(expected));
+  ])('%s that an identity may not see are skipped', async (_, subject, answers, expected) => {
+    const found = await examine(subject, answering(answers, { seesDefinitions: false }));
+    expect(found).toEqual(beginningWith(expected));
   });
 
   describe('names in another case', () => {
@@ -596,15 +591,15 @@ describe('as SQL Server describes its objects', () => {
       expect(facts.foldName('JobRun')).toBe('jobrun');
       const other = answering(changes);
       for (const expected of tables)
-        expect(textOf(await checkTable(other, expected))).toEqual(
+        expect(await examine(`table ${expected.name}`, other)).toEqual(
           beginningWith(`✓ table ${expected.name}: `),
         );
-      expect(textOf(await onView(other))).toEqual(beginningWith('✓ view'));
+      expect(await examine(grantView, other)).toEqual(beginningWith('✓ view'));
     });
 
     test('are unknown where it does not', async () => {
       const other = answering(changes, { foldName: (name) => name });
-      expect(textOf([...(await onView(other)), ...(await onTable(other))])).toEqual(
+      expect([...(await examine(grantView, other)), ...(await examine(jobRun, other))]).toEqual(
         expect.arrayContaining(
           beginningWith(`
             ✗ column dbo.AccessGrant_Palantir.RequestNumber: missing
@@ -626,7 +621,7 @@ describe('as SQL Server describes its objects', () => {
 
   test('a compatibility level that does not know OPENJSON is named', () => {
     const lines = (compatibilityLevel: number | null): string[] =>
-      textOf(describeDatabase({ ...facts, compatibilityLevel }, 'server:1433'));
+      describeDatabase({ ...facts, compatibilityLevel }, 'server:1433').map(formatFinding);
     expect(facts.compatibilityLevel).toBeGreaterThanOrEqual(130);
     const found = '✓ database: access on server:1433, Microsoft SQL Server';
     expect(lines(130)).toEqual(beginningWith(found));
@@ -643,7 +638,7 @@ test.each(platforms)('addresses of $name are counted by the rule of the app', as
   const addresses = rows.map(({ RequesterEmail }) => ((RequesterEmail ?? '') as string).trim());
   const missing = addresses.filter((address) => address === '').length;
   const malformed = addresses.filter((address) => address !== '' && !isEmailAddress(address)).length;
-  expect(textOf(await checkGrants(database, platform))).toEqual([
+  expect(await examine(`grants of ${platform.grantView}`)).toEqual([
     expect.stringContaining(`: ${rows.length}, ending from `),
     expect.stringMatching(
       `: ${missing} missing, ${malformed} malformed \\((\\d+ with [^,]+(, )?)+\\): no reminder`,
