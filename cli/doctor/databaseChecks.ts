@@ -27,51 +27,44 @@ const jobRun = 'table dbo.JobRun';
 const isNotFound = (found: Found): boolean =>
   found.get(jobRun)?.some(({ subject, status }) => subject === jobRun && status !== 'ok') === true;
 
+type Options = Pick<DatabaseCheck, 'skip' | 'advice'>;
+const checkOf = (subject: string, check: DatabaseCheck['check'], options: Options = {}): DatabaseCheck => ({
+  subject,
+  check,
+  ...options,
+});
+
 /** The checks of a database that can be reached, in order. */
 export const databaseChecks = (settings: Settings): readonly DatabaseCheck[] => [
-  ...tables.map((table) => ({
-    subject: `table ${table.name}`,
-    check: (database: ExaminedDatabase) => checkTable(database, table),
-  })),
+  ...tables.map((table) => checkOf(`table ${table.name}`, (database) => checkTable(database, table))),
   ...platforms.flatMap((platform) => [
-    {
-      subject: `view ${platform.requestView}`,
-      check: (database: ExaminedDatabase) => checkRequestView(database, platform),
-    },
-    {
-      subject: `view ${platform.grantView}`,
-      check: (database: ExaminedDatabase) => checkGrantView(database, platform),
-    },
+    checkOf(`view ${platform.requestView}`, (database) => checkRequestView(database, platform)),
+    checkOf(`view ${platform.grantView}`, (database) => checkGrantView(database, platform)),
   ]),
-  { subject: 'permissions', check: (database, found) => checkPermissions(database, grantsOn(found)) },
-  { subject: `role ${role}`, check: async (database, found) => [await checkRole(database, grantsOn(found))] },
-  ...requestTables.map((table) => ({
-    subject: `columns of ${table}`,
-    check: (database: ExaminedDatabase) => checkColumns(database, table),
-  })),
-  { subject: 'row-level security', check: checkRowLevelSecurity },
-  {
-    subject: 'runs in dbo.JobRun',
+  checkOf('permissions', (database, found) => checkPermissions(database, grantsOn(found))),
+  checkOf(`role ${role}`, async (database, found) => [await checkRole(database, grantsOn(found))]),
+  ...requestTables.map((table) =>
+    checkOf(`columns of ${table}`, (database) => checkColumns(database, table)),
+  ),
+  checkOf('row-level security', checkRowLevelSecurity),
+  checkOf('runs in dbo.JobRun', checkRuns, {
     skip: (found) => (isNotFound(found) ? 'the table was not found' : undefined),
-    check: checkRuns,
-  },
-  {
-    subject: 'states of the jobs',
+  }),
+  checkOf('states of the jobs', (database) => checkJobStates(database, settings), {
     skip: (found) =>
       isNotFound(found) || found.get(jobRun)?.some(({ status }) => status === 'failed')
         ? 'the table is not as the jobs need it'
         : undefined,
-    check: (database) => checkJobStates(database, settings),
-  },
-  ...platforms.map((platform) => ({
-    subject: `grants of ${platform.grantView}`,
-    skip: (found: Found) =>
-      found.get(`view ${platform.grantView}`)?.every(({ status }) => status === 'ok')
-        ? undefined
-        : 'the view is not as the jobs need it',
-    check: (database: ExaminedDatabase) => checkGrants(database, platform),
-    advice: `run the view's SELECT in ${viewScript} by hand; ExpiresAt must be a bare, indexed column`,
-  })),
+  }),
+  ...platforms.map((platform) =>
+    checkOf(`grants of ${platform.grantView}`, (database) => checkGrants(database, platform), {
+      skip: (found) =>
+        found.get(`view ${platform.grantView}`)?.every(({ status }) => status === 'ok')
+          ? undefined
+          : 'the view is not as the jobs need it',
+      advice: `run the view's SELECT in ${viewScript} by hand; ExpiresAt must be a bare, indexed column`,
+    }),
+  ),
 ];
 
 /** The role's grants, without those on a missing view of requests, which the jobs do not need. */

@@ -1,5 +1,5 @@
 /** What the scripts in sql/ create, to compare a database with. A test compares it with a database that they created. */
-import { platforms } from '../../src/jobs/platforms';
+import { platforms, type Platform } from '../../src/jobs/platforms';
 
 export interface ExpectedTable {
   readonly name: string;
@@ -20,41 +20,30 @@ const requestTableOf = { Databricks: 'DataAccessDeltaRequests', Palantir: 'DataA
 /** The tables that exist already. */
 export const requestTables = Object.values(requestTableOf).map((name) => `dbo.${name}`);
 
-/** The tables of a platform: notifications, revocations. */
-const platformTables = platforms.map(({ name, requestColumn, requestIdType }, index): ExpectedTable[] => {
-  const toRequests = `REFERENCES ${requestTableOf[name]}`;
-  const [notifications, revocations] = [`ExpiryNotification_${name}`, `RevokedAccess_${name}`];
-  return [
-    {
-      name: `dbo.${notifications}`,
-      script: `sql/0${1 + index}_${notifications}.sql`,
-      parts: {
-        'column Id': 'INT IDENTITY NOT NULL',
-        [`column ${requestColumn}`]: `${requestIdType} NOT NULL`,
-        'column Notification_Sent_Dt': 'DATETIME NOT NULL',
-        'column Notification_Sent_To': 'VARCHAR(320) NOT NULL',
-        'column Notification_Sent_By': 'VARCHAR(100) NOT NULL',
-        [`index PK_${notifications}`]: 'PRIMARY KEY (Id)',
-        [`index IX_${notifications}_${requestColumn}_Notification_Sent_Dt`]: `INDEX (${requestColumn}, Notification_Sent_Dt)`,
-        [`constraint FK_${notifications}_${requestTableOf[name]}`]: toRequests,
-      },
+/** A table that refers to the requests of a platform, and has an index by request and time. */
+function childTable(
+  kind: string,
+  { name, requestColumn, requestIdType }: Platform,
+  script: number,
+  time: string,
+  others: Readonly<Record<string, string>>,
+): ExpectedTable {
+  const table = `${kind}_${name}`;
+  const requests = requestTableOf[name];
+  return {
+    name: `dbo.${table}`,
+    script: `sql/0${script}_${table}.sql`,
+    parts: {
+      'column Id': 'INT IDENTITY NOT NULL',
+      [`column ${requestColumn}`]: `${requestIdType} NOT NULL`,
+      [`column ${time}`]: 'DATETIME NOT NULL',
+      [`index PK_${table}`]: 'PRIMARY KEY (Id)',
+      [`index IX_${table}_${requestColumn}_${time}`]: `INDEX (${requestColumn}, ${time})`,
+      [`constraint FK_${table}_${requests}`]: `REFERENCES ${requests}`,
+      ...others,
     },
-    {
-      name: `dbo.${revocations}`,
-      script: `sql/0${3 + index}_${revocations}.sql`,
-      parts: {
-        'column Id': 'INT IDENTITY NOT NULL',
-        [`column ${requestColumn}`]: `${requestIdType} NOT NULL`,
-        'column Revoked_Dt': 'DATETIME NOT NULL',
-        'column Revoked_By': 'VARCHAR(100) NOT NULL',
-        [`index PK_${revocations}`]: 'PRIMARY KEY (Id)',
-        [`index IX_${revocations}_${requestColumn}_Revoked_Dt`]: `INDEX (${requestColumn}, Revoked_Dt)`,
-        [`index IX_${revocations}_Revoked_Dt`]: `INDEX (Revoked_Dt) INCLUDE (${requestColumn})`,
-        [`constraint FK_${revocations}_${requestTableOf[name]}`]: toRequests,
-      },
-    },
-  ];
-});
+  };
+}
 
 const jobRun: ExpectedTable = {
   name: 'dbo.JobRun',
@@ -81,10 +70,21 @@ const jobRun: ExpectedTable = {
   },
 };
 
-/** In the order of their scripts. */
-export const tables: readonly ExpectedTable[] = [...platformTables.flat(), jobRun].sort((a, b) =>
-  a.script.localeCompare(b.script),
-);
+export const tables: readonly ExpectedTable[] = [
+  ...platforms.map((platform, index) =>
+    childTable('ExpiryNotification', platform, 1 + index, 'Notification_Sent_Dt', {
+      'column Notification_Sent_To': 'VARCHAR(320) NOT NULL',
+      'column Notification_Sent_By': 'VARCHAR(100) NOT NULL',
+    }),
+  ),
+  ...platforms.map((platform, index) =>
+    childTable('RevokedAccess', platform, 3 + index, 'Revoked_Dt', {
+      'column Revoked_By': 'VARCHAR(100) NOT NULL',
+      [`index IX_RevokedAccess_${platform.name}_Revoked_Dt`]: `INDEX (Revoked_Dt) INCLUDE (${platform.requestColumn})`,
+    }),
+  ),
+  jobRun,
+];
 
 /** The permissions that the role is granted, by object; on a column as "UPDATE (Status)". */
 export type Grants = Readonly<Record<string, readonly string[]>>;

@@ -566,8 +566,8 @@ describe('as SQL Server describes its objects', () => {
       { readIndexes: [], readConstraints: [] },
       `– index PK_RevokedAccess_Palantir: ${unseen}
        – index IX_RevokedAccess_Palantir_PalantirRequestId_Revoked_Dt: ${unseen}
-       – index IX_RevokedAccess_Palantir_Revoked_Dt: ${unseen}
-       – constraint FK_RevokedAccess_Palantir_DataAccessPalantirRequests: ${unseen}`,
+       – constraint FK_RevokedAccess_Palantir_DataAccessPalantirRequests: ${unseen}
+       – index IX_RevokedAccess_Palantir_Revoked_Dt: ${unseen}`,
     ],
   ])('%s that an identity may not see are skipped', async (_, subject, answers, expected) => {
     const found = await examine(subject, answering(answers, { seesDefinitions: false }));
