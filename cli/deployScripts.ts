@@ -58,20 +58,18 @@ export async function deployScripts(
         if (error instanceof DatabaseError && error.transient) indented(`interrupted: ${error.message}`);
         if (!(error instanceof SqlError) || error.transient) throw error;
         const line = batch.firstLine + (error.line ?? 1) - 1;
+        const advice =
+          error.number === sqlErrors.lockTimeout
+            ? 'another session holds a lock on the table: run this again at a quiet hour'
+            : 'correct the cause and run this again';
         throw new DeployError(
           `${script}, batch ${index + 1} of ${batches.length}, line ${line}: ${error.serverError}. ` +
-            `The batches before it are applied; ${adviceFor(error)}.`,
+            `The batches before it are applied; ${advice}.`,
           { cause: error },
         );
       }
     }
   }
-}
-
-function adviceFor({ number }: SqlError): string {
-  return number === sqlErrors.lockTimeout
-    ? 'another session holds a lock on the table: run this again at a quiet hour'
-    : 'correct the cause and run this again';
 }
 
 interface ViewSource {

@@ -116,12 +116,7 @@ async function tool(name: string, parameters: readonly string[], cwd: string): P
   } catch (error) {
     const { code, stdout, stderr } = error as { code: unknown; stdout: string; stderr: string };
     if (code === 'ENOENT')
-      throw new Error(
-        `${name} is not installed: "apt-get install spin gcc libc6-dev" on Debian and Ubuntu.`,
-        {
-          cause: error,
-        },
-      );
+      throw new Error(`${name} is not installed: apt-get install spin gcc libc6-dev`, { cause: error });
     if (name === 'gcc' || typeof code !== 'number') throw error;
     return stdout + stderr;
   }

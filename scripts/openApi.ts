@@ -56,23 +56,19 @@ function resolved(part: unknown): unknown {
   return resolved(target);
 }
 
-const methods = ['get', 'post', 'put', 'patch', 'delete'];
-
 /** Every operation of the document. */
 export const operations: readonly Operation[] = Object.entries(resolved(openApi.paths) as Json).flatMap(
   ([path, item]) => {
     const { parameters = [], ...rest } = item as { parameters?: Parameter[] } & Json;
-    return Object.entries(rest)
-      .filter(([name]) => methods.includes(name))
-      .map(([method, given]) => {
-        const operation = given as Omit<Operation, 'id'> & { operationId: string };
-        return {
-          ...operation,
-          id: operation.operationId,
-          method: method.toUpperCase(),
-          route: `/api${path}`,
-          parameters: [...parameters, ...((operation.parameters as Parameter[] | undefined) ?? [])],
-        };
-      });
+    return Object.entries(rest).map(([method, given]) => {
+      const operation = given as Omit<Operation, 'id'> & { operationId: string };
+      return {
+        ...operation,
+        id: operation.operationId,
+        method: method.toUpperCase(),
+        route: `/api${path}`,
+        parameters: [...parameters, ...((operation.parameters as Parameter[] | undefined) ?? [])],
+      };
+    });
   },
 );

@@ -31,21 +31,11 @@ const zip = zipSync(content, { level: 9 });
 const target = 'dist/access-expiry-jobs.zip';
 writeFileSync(join(root, target), zip);
 console.log(`${target}: ${Object.keys(content).length} files, ${Math.round(zip.length / 1024)} KiB`);
-for (const [file, what] of [
-  ['LICENSES.txt', 'licences'],
-  ['NOTICES.txt', 'notices'],
-] as const)
-  console.log(`  dist/${file}: the ${what} of ${countHeadings(read(`dist/${file}`).toString())} packages`);
 console.log(writeSbom('dist/sbom.cdx.json'));
 
-function countHeadings(text: string): number {
-  return text.split(`${'-'.repeat(80)}\n`).length;
-}
-
 /**
- * Writes what npm knows of the packages that the app depends on, and says how many they are. npm lists a folder's packages
- * under the folder's name, and with --omit=dev it leaves out what a package of the app and a tool have in common: so it is
- * asked in a folder of the app's name that knows no tools.
+ * Writes npm's list of the packages that the app depends on, and returns how many they are. npm uses the folder's name, and
+ * with --omit=dev it omits what the app and a tool have in common: so it runs in a folder of the app's name without tools.
  */
 function writeSbom(file: string): string {
   const parent = mkdtempSync(join(tmpdir(), 'access-expiry-jobs-sbom-'));

@@ -52,9 +52,7 @@ test('npm run package packs licences and notices, and lists in an SBOM what the 
     { cwd: root, encoding: 'utf8' },
   );
   expect(status).toBe(0);
-  expect(stdout).toMatch(
-    /dist\/LICENSES\.txt: the licences of \d+ packages\n.*dist\/NOTICES\.txt: the notices of \d+ packages\ndist\/sbom\.cdx\.json: SBOM \(CycloneDX [\d.]+\) of \d+ packages\n/,
-  );
+  expect(stdout).toMatch(/\ndist\/sbom\.cdx\.json: SBOM \(CycloneDX [\d.]+\) of \d+ packages\n/);
   const packed = Object.keys(unzipSync(readFileSync(join(root, 'dist/access-expiry-jobs.zip'))));
   expect(packed).toEqual(expect.arrayContaining(['dist/main.mjs', 'dist/LICENSES.txt', 'dist/NOTICES.txt']));
   const { metadata, components } = JSON.parse(readFileSync(join(root, 'dist/sbom.cdx.json'), 'utf8')) as {
