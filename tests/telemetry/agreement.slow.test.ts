@@ -1,13 +1,12 @@
-/** What the API, the status page, the doctor, the workbook and the alerts say of one table, over generated histories. */
+/** What the API, the status page, the doctor, the workbook and the alerts say of the same table of runs. */
 import { randomUUID } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import fc from 'fast-check';
 import { readFacts, type ExaminedDatabase } from '../../cli/doctor/database';
 import { checkJobStates } from '../../cli/doctor/jobStates';
 import { readSettings } from '../../src/config/settings';
-import { jobs, type Job } from '../../src/jobs/catalogue';
+import { jobs } from '../../src/jobs/catalogue';
 import { stateWords, type StateName } from '../../src/jobs/judgeJob';
 import { writeRunMessage, type RunFacts } from '../../src/jobRun/runMessage';
 import { ringing, storedEvent } from '../support/alerts';
@@ -33,33 +32,66 @@ const endings = {
 >;
 type Ending = keyof typeof endings;
 
-interface GeneratedRun {
-  /** Minutes between its start and that of the next run, or now. */
-  readonly gap: number;
-  readonly ending: Ending;
-}
+type Run = readonly [ending: Ending, minutesAgo: number];
+const hourly = (ending: Ending, count: number): Run[] =>
+  Array.from({ length: count }, (_, index) => [ending, 5 + 60 * index]);
+/** At times of the schedule of the first job, the full hours. */
+const longAgo = [3, 4].map((hours): Run => ['completed', new Date().getUTCMinutes() + 60 * hours]);
+const running: Run[] = [
+  ['inProgress', 1],
+  ['completed', 66],
+];
 
-const ended = fc.constantFrom<Ending>(
-  'completed',
-  'someFailed',
-  'early',
-  'failed',
-  'abandoned',
-  'safetyStop',
-);
-/** Newest first. Many in a row end alike: that is what rules count. */
-const runs = fc
-  .tuple(
-    fc.option(fc.integer({ min: 1, max: 130 }), { freq: 3 }),
-    fc.array(fc.tuple(ended, fc.integer({ min: 1, max: 4 }), fc.integer({ min: 5, max: 200 })), {
-      maxLength: 3,
-    }),
-  )
-  .map(([inProgress, groups]): GeneratedRun[] => [
-    ...(inProgress === null ? [] : [{ gap: inProgress, ending: 'inProgress' as const }]),
-    ...groups.flatMap(([ending, count, gap]) => Array.from({ length: count }, () => ({ gap, ending }))),
-  ]);
-const histories = fc.tuple(runs, runs, runs, runs);
+/** Of each job, in the order of the catalogue: its runs, newest first, its state, and the rules that ring for it. */
+type History = readonly (readonly [runs: readonly Run[], state: string, ...rules: string[]])[];
+// The settings of the two that send reminders are wrong.
+const histories: readonly (readonly [name: string, history: History])[] = [
+  [
+    'no run',
+    [
+      [[], 'Never run'],
+      [[], 'Never run'],
+      [[], 'Misconfigured'],
+      [[], 'Misconfigured'],
+    ],
+  ],
+  [
+    'a job in order and one that runs',
+    [
+      [hourly('completed', 2), 'Healthy'],
+      [running, 'Running'],
+      [hourly('early', 3), 'Misconfigured', 'stopped-early'],
+      [hourly('failed', 2), 'Misconfigured', 'failed-twice'],
+    ],
+  ],
+  [
+    'a safety stop that stands, and a job that no longer runs',
+    [
+      [longAgo, 'Overdue', 'overdue'],
+      [[...hourly('failed', 1), ['safetyStop', 65]], 'Failed', 'safety-stop'],
+      [hourly('early', 2), 'Misconfigured'],
+      [hourly('completed', 2), 'Misconfigured'],
+    ],
+  ],
+  [
+    'early stops, and dead runs of which one has held its lock for an hour too long',
+    [
+      [hourly('early', 3), 'Needs attention', 'stopped-early'],
+      [[['inProgress', 15]], 'Overdue'],
+      [[['inProgress', 130]], 'Overdue', 'overdue'],
+      [hourly('safetyStop', 1), 'Misconfigured'],
+    ],
+  ],
+  [
+    'failures, of a run or of most grants',
+    [
+      [[...hourly('abandoned', 1), ['failed', 65]], 'Failed', 'failed-twice'],
+      [hourly('someFailed', 1), 'Needs attention'],
+      [[...hourly('failed', 1), ['completed', 65]], 'Misconfigured'],
+      [[...hourly('completed', 1), ['failed', 65], ['failed', 125]], 'Misconfigured'],
+    ],
+  ],
+];
 
 jest.setTimeout(300_000);
 
@@ -74,13 +106,13 @@ beforeAll(async () => {
   sample = await startSample();
   ingestion = await startIngestion();
   directory = mkdtempSync(join(tmpdir(), 'agreement-'));
-  const hourly = {
+  const schedule = {
     SCHEDULE_NOTIFY_DATABRICKS: '0 30 * * * *',
     SCHEDULE_NOTIFY_PALANTIR: '0 45 * * * *',
   };
   const schedulesReadAt = new Date();
   app = await sample.startApp({
-    ...hourly,
+    ...schedule,
     ...telemetrySettings(ingestion, directory, sample.standIns.authority),
     // Reminders fail before they take their lock: the table stays as it is, and the states are sent.
     EMAIL_ENDPOINT: 'none',
@@ -88,7 +120,7 @@ beforeAll(async () => {
   database = { ...(await readFacts(sample.session)), session: sample.session };
   const { schedules, scheduleZone, appService, problems } = readSettings({
     ...sample.standIns.environment,
-    ...hourly,
+    ...schedule,
     EMAIL_ENDPOINT: 'none',
   });
   settings = { schedules, scheduleZone, appService, problems, schedulesReadAt };
@@ -100,24 +132,25 @@ afterAll(async () => {
 });
 
 /** Writes the rows of a history, oldest first, as the runs would have. */
-async function write(history: readonly (readonly GeneratedRun[])[], now: number): Promise<void> {
+async function write(history: History): Promise<void> {
+  const now = Date.now();
   const text = (time: number): string => `'${new Date(time).toISOString().slice(0, -1)}'`;
-  const rows = history.flatMap((ofJob, index) => {
-    let startedAt = now;
-    return ofJob.map(({ gap, ending }) => {
-      startedAt -= gap * minute;
+  const rows = history
+    .flatMap(([runs], index) =>
+      runs.map(([ending, ago]) => ({ ending, ago, jobType: jobs[index]?.type ?? '' })),
+    )
+    .sort((a, b) => b.ago - a.ago)
+    .map(({ ending, ago, jobType }) => {
       const { status, facts, failedCount = 0 } = { failedCount: undefined, ...endings[ending] };
-      const message = writeRunMessage({ sentences: ending, facts: { ...facts, failures: [] } }) ?? '';
+      const startedAt = now - ago * minute;
       const end = status === 'InProgress' ? 'NULL' : text(startedAt + 20_000);
-      const values = `'${randomUUID()}', '${jobs[index]?.type ?? ''}', '${status}', ${text(startedAt)}, 'machine-1', ${end}, 1, ${failedCount}, '${message}'`;
-      return { startedAt, values };
+      const message = writeRunMessage({ sentences: ending, facts: { ...facts, failures: [] } }) ?? '';
+      return `'${randomUUID()}', '${jobType}', '${status}', ${text(startedAt)}, 'machine-1', ${end}, 1, ${failedCount}, '${message}'`;
     });
-  });
-  rows.sort((a, b) => a.startedAt - b.startedAt);
   const columns =
     'Job_Id, Job_Type, Status, Started_At, Started_By, Completed_At, Processed_Count, Failed_Count, Error_Message';
   await sample.query(
-    `DELETE FROM dbo.JobRun;${rows.map(({ values }) => `\nINSERT INTO dbo.JobRun (${columns}) VALUES (${values});`).join('')}`,
+    `DELETE FROM dbo.JobRun;${rows.map((row) => `\nINSERT INTO dbo.JobRun (${columns}) VALUES (${row});`).join('')}`,
   );
 }
 
@@ -164,71 +197,20 @@ function askWorkbook(events: readonly Row[]): Words {
   );
 }
 
-/** How many of the newest runs that have ended pass. */
-function leading(ofJob: readonly Ending[], condition: (ending: Ending) => boolean): Ending[] {
-  const over = ofJob.filter((ending) => ending !== 'inProgress');
-  const end = over.findIndex((ending) => !condition(ending));
-  return end < 0 ? over : over.slice(0, end);
-}
-
-/** The jobs for which the rules that count runs ring, by docs/operating.md. */
-function expectedRings(history: readonly (readonly GeneratedRun[])[]): Record<string, string[]> {
-  const rings = (condition: (ofJob: readonly Ending[], kind: Job['kind']) => boolean): string[] =>
-    jobs
-      .filter(({ kind }, index) => condition(history[index]?.map(({ ending }) => ending) ?? [], kind))
-      .map(({ type }) => type);
-  const failed = (ofJob: readonly Ending[]) =>
-    leading(ofJob, (ending) => endings[ending].status === 'Failed');
-  const standing = (ofJob: readonly Ending[]) => failed(ofJob).includes('safetyStop');
-  return {
-    'safety-stop': rings((ofJob, kind) => kind === 'revocation' && standing(ofJob)),
-    'failed-twice': rings((ofJob) => failed(ofJob).length >= 2 && !standing(ofJob)),
-    'stopped-early': rings((ofJob) => leading(ofJob, (ending) => ending === 'early').length >= 3),
-    silence: [],
-  };
-}
-
-describeEvaluated('API, status page, doctor, workbook and alerts', () => {
-  test('say the same of the same table', async () => {
-    const seen = new Set<string>();
-    await fc.assert(
-      fc.asyncProperty(histories, async (history) => {
-        // Time goes on: a reading during which a state changed is repeated.
-        for (;;) {
-          await write(history, Date.now());
-          const before = await askApi();
-          const [page, doctor, events] = [await askPage(), await askDoctor(), await askRun()];
-          if (JSON.stringify(await askApi()) !== JSON.stringify(before)) continue;
-          expect({ page, doctor, workbook: askWorkbook(events) }).toEqual({
-            page: before,
-            doctor: before,
-            workbook: before,
-          });
-          const rung = (name: string): string[] => ringing(name, events, new Date());
-          const expected = expectedRings(history);
-          expect(Object.fromEntries(Object.keys(expected).map((name) => [name, rung(name)]))).toEqual(
-            expected,
-          );
-          // From an hour on; a job whose settings are wrong can be overdue too.
-          const overdue = rung('overdue');
-          expect(
-            overdue.filter((type) => !['Overdue', 'Misconfigured'].includes(before[type] ?? '')),
-          ).toEqual([]);
-          for (const word of Object.values(before)) seen.add(word);
-          for (const [name, types] of Object.entries({ ...expected, overdue }))
-            if (types.length > 0) seen.add(name);
-          return;
-        }
-      }),
-      // The first: an empty table.
-      { numRuns: 40, seed: 20_261_130, examples: [[[[], [], [], []]]] },
-    );
-    // They were histories of all kinds.
-    expect([...seen].sort()).toEqual(
-      [
-        ...['Failed', 'Healthy', 'Misconfigured', 'Needs attention', 'Never run', 'Overdue', 'Running'],
-        ...['failed-twice', 'overdue', 'safety-stop', 'stopped-early'],
-      ].sort(),
-    );
+describeEvaluated('API, status page, doctor, workbook and alerts say the same of', () => {
+  test.each(histories)('%s', async (_, history) => {
+    await write(history);
+    const [api, page, doctor, events] = [await askApi(), await askPage(), await askDoctor(), await askRun()];
+    const states = Object.fromEntries(jobs.map(({ type }, index) => [type, history[index]?.[1]]));
+    expect({ api, page, doctor, workbook: askWorkbook(events) }).toEqual({
+      api: states,
+      page: states,
+      doctor: states,
+      workbook: states,
+    });
+    for (const name of ['safety-stop', 'failed-twice', 'stopped-early', 'overdue', 'silence']) {
+      const expected = jobs.filter((_job, index) => history[index]?.includes(name)).map(({ type }) => type);
+      expect([name, ringing(name, events, new Date())]).toEqual([name, expected]);
+    }
   });
 });
