@@ -30,7 +30,7 @@ function answer(expression: string): { expression: string; verdict: string; resu
 }
 
 test('accepts and refuses the same expressions as the host, with the same times', () => {
-  expect(answers).toHaveLength(426);
+  expect(answers).toHaveLength(266);
   expect(answers.map(({ expression }) => answer(expression))).toEqual(
     answers.map(({ expression, verdict, result }) => ({
       expression,
