@@ -1,4 +1,4 @@
-/** What must hold under any fault. */
+/** The invariants under any fault. */
 import type { Row } from '../../src/database/session';
 import type { Job } from '../../src/jobs/catalogue';
 import type { TestEnvironment } from '../support/environment';
@@ -13,7 +13,7 @@ export interface Due {
   readonly until?: Date;
 }
 
-/** A grant, and what is due for it by the rules of the jobs, not by the product's own SQL. */
+/** A grant, and what is due for it by the rules of the jobs, independent of the product's SQL. */
 export interface KnownGrant {
   readonly id: number | string;
   readonly requestNumber: string;
@@ -24,7 +24,7 @@ export interface KnownGrant {
   readonly deleted?: boolean;
   /** How often its reminder was sent by hand. */
   readonly byHand?: number;
-  /** The result of one of those is unknown: the service may have it, and no run records it. */
+  /** The result of one of those is unknown, and no run records it. */
   readonly unsettled?: boolean;
 }
 
@@ -34,7 +34,7 @@ export interface Subject {
   readonly grants: ReadonlyMap<unknown, KnownGrant>;
   /** Rows in the job's table from before. */
   readonly earlier?: number;
-  /** A process died: what it had sent and not recorded is recorded only if it is still due in the next run. */
+  /** A process died: a message that it had not recorded is recorded only if it is still due in the next run. */
   readonly died?: boolean;
 }
 
@@ -78,7 +78,7 @@ export async function observe(environment: TestEnvironment, subject: Subject): P
 }
 
 /**
- * What is broken of what holds at every moment, in words:
+ * Breaches of the invariants of every moment, in words:
  * - at most one run of a type is in progress, and no two runs overlap (oneRunInProgress in model/);
  * - the counts of the runs are the number of rows that they wrote (countIsRows);
  * - a revocation was due when it was written: its grant had expired and had none for that end (oneRevocation);
@@ -135,9 +135,9 @@ function findUndue(dues: readonly Due[], rows: readonly Row[]): string[] {
 }
 
 /**
- * What is broken after a clean run, also of what holds at every moment: no run is in progress, what is due has its row,
- * and every accepted message is recorded (acceptedIsRecorded).
- * @param looked when the clean run looked: what became due later is left to the next one
+ * Breaches after a clean run. In addition no run is in progress, what is due has its row, and every accepted message is
+ * recorded (acceptedIsRecorded).
+ * @param looked the time of the clean run; what became due later is for the next one
  */
 export function findBreachesAtEnd(observation: Observation, looked?: Date): string[] {
   const { subject, runs, written } = observation;

@@ -1,6 +1,6 @@
 /**
- * The fault matrix: a clean run is recorded. For every position in it and every fault, a run starts from the same data and
- * meets that fault; then comes a clean run.
+ * The fault matrix: for every position of a recorded clean run and every fault, a run starts from the same data and
+ * meets the fault, and a clean run follows.
  */
 import type { EmailFault, EmailService } from '../../local/email';
 import type { CallFault } from '../../local/email/faults';
@@ -22,13 +22,13 @@ interface Recording {
   readonly statusReads: number;
 }
 
-/** What a fault can do to a run beyond delaying it. */
+/** What a fault may do to a run. */
 interface Effects {
-  /** The email service fails messages, or the run ends before it has tried all. */
+  /** Messages may fail, or not be tried. */
   readonly costsMessages?: boolean;
-  /** The run may end before it has recorded all that was accepted: nobody can know, or the database stays away. */
+  /** Accepted messages may not be recorded: their status is unknown, or the database stays unavailable. */
   readonly losesRecords?: boolean;
-  /** A server never answers: calls are given up after a moment. */
+  /** A server never answers: calls time out. */
   readonly hangs?: boolean;
 }
 
@@ -45,7 +45,7 @@ interface Servers extends Pick<TestEnvironment, 'email' | 'identity'> {
   readonly standIn: SqlServer;
 }
 
-/** Its status is not known to the service at once, so that it is read more than once. */
+/** Its status is Running at first, and so read more than once. */
 function slowDownMessage({ email }: TestEnvironment): void {
   email.order({ kind: 'outcome', recipient: 'bob@example.com', runningReads: 2 });
 }
@@ -71,7 +71,7 @@ export async function record(environment: TestEnvironment, start: Start): Promis
   };
 }
 
-/** Starts again, runs with the fault, then clean; returns what did not hold, in words. */
+/** Resets the data, runs with the fault, then without. @returns the breaches, in words */
 async function runCase(environment: TestEnvironment, start: Start, one: FaultCase): Promise<string[]> {
   const { email, identity } = environment;
   const standIn = standInOf(environment);
@@ -87,7 +87,7 @@ async function runCase(environment: TestEnvironment, start: Start, one: FaultCas
     ...(one.losesRecords ? [] : findUnrecorded(seen)),
     ...resultBreaches(result, start, one),
   );
-  // A row that could not be finished is closed by the next run once it is stale.
+  // The next run closes a row that was not finished once it is stale.
   if (result.kind === 'error' || result.kind === 'hanging') standIn.clock.advance(11 * 60_000);
   const clean = await attempt(environment, start.job);
   return [

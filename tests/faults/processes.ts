@@ -12,15 +12,16 @@ import { record } from './matrix';
 import { standInOf } from './run';
 import { createStart, manyDue, type Start } from './start';
 
-/** Instances that fire at once. */
+/** The number of instances. */
 const crowd = 8;
 /** In real time, in ms. */
 const longestRound = 60_000;
 
+/** Set by the tests of defineProcessTests. */
 let environment: TestEnvironment;
 let directory: string;
 const hosts: HostProcess[] = [];
-/** What the instances have logged, in order of arrival. */
+/** The instances' log. */
 const lines: string[] = [];
 
 const authorityFile = (): string => join(directory, 'authority.pem');
@@ -41,7 +42,7 @@ async function startInstance(): Promise<HostProcess> {
   return host;
 }
 
-/** Defines the tests of the built app in several processes, with so many rounds for each job type. */
+/** Defines the tests, with so many rounds for each job. */
 export function defineProcessTests({ fired, killed }: { fired: number; killed: number }): void {
   beforeAll(async () => {
     environment = await startTestEnvironment();
@@ -55,14 +56,14 @@ export function defineProcessTests({ fired, killed }: { fired: number; killed: n
     await environment.close();
   });
 
-  test.each(jobs)(`${crowd} instances fire $type at once: exactly one run does the work`, async (job) => {
+  test.each(jobs)(`exactly one of ${crowd} instances that fire $type at once does the work`, async (job) => {
     const start = await createRoundStart(job);
     for (let round = 1; round <= fired; round++)
       expect({ round, breaches: await fireAtOnce(start) }).toEqual({ round, breaches: [] });
   });
 
   test.each(jobs)(
-    'an instance that is killed during $type leaves nothing undone and repeats nothing once another has run',
+    'after an instance is killed during $type, another does the rest and repeats nothing',
     async (job) => {
       const start = await createRoundStart(job);
       const { statements } = await record(environment, start);
@@ -76,11 +77,11 @@ export function defineProcessTests({ fired, killed }: { fired: number; killed: n
   );
 }
 
-/** Enough data for runs at the same time to meet. */
+/** Enough data for runs to overlap. */
 const createRoundStart = (job: Job): Promise<Start> =>
   createStart(environment, job, manyDue(job, job.kind === 'revocation' ? 4_100 : 40));
 
-/** Fires a timer function of an instance, as the platform does. Returns before its run has ended. */
+/** Fires a timer function of an instance; does not wait for its run. */
 async function fire({ url }: HostProcess, { type }: Job): Promise<void> {
   const answer = await fetch(`${url}/admin/functions/${type}`, { method: 'POST', body: '{}' });
   if (answer.status !== 202) throw new Error(`${type} cannot be fired: ${answer.status}`);
@@ -95,8 +96,8 @@ async function until(what: string, isMet: () => boolean): Promise<void> {
 }
 
 /**
- * Fires the same timer in all instances at once and waits for all of them. Returns what did not hold: one run does all
- * the work, every other one finds the lock held or nothing to do, and none fails.
+ * Fires a timer in all instances at once: one run does all the work, the others find the lock held or nothing to do.
+ * @returns the breaches
  */
 async function fireAtOnce(start: Start): Promise<string[]> {
   const { job, grants } = start;
@@ -120,15 +121,15 @@ async function fireAtOnce(start: Start): Promise<string[]> {
 }
 
 /**
- * Kills an instance so many ms after its run has sent its nth statement; when the dead run is stale, another instance
- * runs. Returns what did not hold.
+ * Kills an instance so many ms after its run has sent its nth statement; another runs when the dead run is stale.
+ * @returns the breaches
  */
 async function kill(start: Start, nth: number, later: number): Promise<string[]> {
   const { job } = start;
   const standIn = standInOf(environment);
   const victim = await startInstance();
   await start.reset();
-  // So that the moment may be within a statement.
+  // The instance may be killed within a statement.
   standIn.order({ kind: 'delay', delayMs: 10, times: Infinity });
   await fire(victim, job);
   await until(`statement ${nth} is sent`, () => standIn.statements.length >= nth);
@@ -145,7 +146,7 @@ async function kill(start: Start, nth: number, later: number): Promise<string[]>
   return breaches.slice(0, 4);
 }
 
-/** Messages that went out more than once; at most those in flight when a process died may. */
+/** Repeated messages, if they are more than were in flight when a process died. */
 function findRepeated(most: number): string[] {
   const sent = environment.email.requests.flatMap(({ method, operationId }) =>
     method === 'POST' ? [operationId] : [],

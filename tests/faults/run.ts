@@ -1,4 +1,4 @@
-/** One run of a job in this process, on a clock on which pauses pass at once, and what every run must keep. */
+/** A run of a job in this process, on a clock on which pauses pass at once, and the invariants of every run. */
 import type { TokenCredential } from '@azure/identity';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { SqlServer } from '../../local/sqlServer';
@@ -10,7 +10,7 @@ import { createCredential, type Services } from '../../src/services';
 import { newGuid, type RecordingTelemetry, type TestEnvironment } from '../support/environment';
 import type { Subject } from './invariants';
 
-/** Real time that a run may take: its pauses pass at once. In ms. */
+/** The longest real time of a run. In ms. */
 const longestRun = 60_000;
 
 /** An HTTP answer has to come within 230 seconds ("Azure Functions HTTP trigger", limits). In ms. */
@@ -45,7 +45,7 @@ class SharedClock implements Clock {
   async sleep(ms: number, signal?: AbortSignal): Promise<void> {
     if (signal?.aborted) return;
     const until = this.elapsed() + ms;
-    // The event loop turns, as it would in a real pause; others may have slept meanwhile.
+    // Lets others run, as a real pause would; they may have slept meanwhile.
     await delay(2);
     this.standIn.clock.advance(Math.max(0, until - this.elapsed()));
   }
@@ -69,7 +69,7 @@ export function standInOf({ standIn }: TestEnvironment): SqlServer {
 export interface Attempt {
   readonly result:
     RunResult | { readonly kind: 'error'; readonly error: unknown } | { readonly kind: 'hanging' };
-  /** What did not hold, in words. */
+  /** In words. */
   readonly breaches: string[];
 }
 
@@ -110,7 +110,7 @@ export async function run(services: Services, job: Job): Promise<Attempt['result
   return result;
 }
 
-/** Runs the job while nobody else does, and looks at what every run must keep. */
+/** Runs the job alone, and checks the invariants of every run. */
 export async function attempt(
   environment: TestEnvironment,
   job: Job,
@@ -120,7 +120,7 @@ export async function attempt(
   const services = servicesFor(environment, options);
   const { clock, telemetry } = services;
   const breaches: string[] = [];
-  const rejected = (reason: unknown) => breaches.push(`a rejection that nobody handled: ${String(reason)}`);
+  const rejected = (reason: unknown) => breaches.push(`unhandled rejection: ${String(reason)}`);
   process.on('unhandledRejection', rejected);
   const startedAt = clock.elapsed();
   const result = await run(services, job);
@@ -141,7 +141,7 @@ export async function attempt(
   return { result, breaches };
 }
 
-/** What is broken of what holds for a run that meets no fault and leaves nothing. */
+/** Breaches of a run without faults that leaves nothing due. */
 export function cleanBreaches(result: Attempt['result'], { job, grants }: Subject): string[] {
   if (result.kind === 'error') return [`the clean run was rejected with ${String(result.error)}`];
   if (result.kind !== 'finished') return [`the clean run is ${result.kind}`];

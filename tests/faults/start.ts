@@ -1,4 +1,4 @@
-/** The data from which every faulty run starts. */
+/** The data with which every run under faults starts. */
 import type { Job } from '../../src/jobs/catalogue';
 import type { GrantSpec, TestEnvironment } from '../support/environment';
 import { earlierWriter, type KnownGrant, type Subject } from './invariants';
@@ -7,11 +7,11 @@ import { standInOf } from './run';
 const hour = 60 * 60 * 1000;
 const day = 24 * hour;
 
-/** When every case starts, by the database's clock: noon, so that no lead begins while it runs. */
+/** The database's time at the start of each case: noon, so that no lead begins during it. */
 export const startsAt = new Date('2030-01-15T12:00:00Z');
 
 export interface Start extends Subject {
-  /** Puts the database, the clock, the mailbox and the faults back to the start. */
+  /** Resets the database, the clock, the mailbox and the faults. */
   reset(): Promise<void>;
 }
 
@@ -20,7 +20,7 @@ export interface Plan extends GrantSpec {
   readonly endsIn: number;
   readonly due?: true;
   readonly undeliverable?: true;
-  /** It has a row from so many ms before the start. */
+  /** It was recorded so many ms before the start. */
   readonly recordedBefore?: number;
 }
 
@@ -51,7 +51,7 @@ export async function createStart(
   const columns = [requestColumn, at, by, ...(sentTo ? [sentTo] : [])];
   const earlier = plans.flatMap(({ recordedBefore }, index) => {
     if (recordedBefore === undefined) return [];
-    // T-SQL's DATETIME as text that no language setting changes.
+    // The form of DATETIME that no language setting changes.
     const date = new Date(+startsAt - recordedBefore).toISOString().slice(0, -1);
     const values = [String(ids[index]), date, earlierWriter, ...(sentTo ? ['x'] : [])];
     return `INSERT INTO ${table} (${columns.join()}) VALUES (${values.map((value) => `'${value}'`).join()});`;
@@ -72,12 +72,12 @@ export async function createStart(
   };
 }
 
-/** More than one batch of what is due, and of what is not: renewed, settled, not granted, not expired. */
+/** More than one batch that is due, and grants that are not: renewed, settled, not granted, not expired. */
 const revocationPlan: readonly Plan[] = [
   ...Array.from({ length: 4_003 }, (_, index): Plan => ({ endsIn: -hour - index * 60_000, due: true })),
   // Revoked for an earlier end, renewed, and expired again.
   { endsIn: -2 * hour, recordedBefore: 48 * hour, due: true },
-  // The clock goes on between its start and these rows.
+  // Just expired.
   { endsIn: -60_000, due: true },
   { endsIn: -3 * hour, recordedBefore: 2 * hour },
   { endsIn: day, recordedBefore: 48 * hour },
@@ -85,10 +85,7 @@ const revocationPlan: readonly Plan[] = [
   { endsIn: 2 * hour },
 ];
 
-/**
- * Several recipients, in the order in which they are read; the second has so many grants that they begin on one page
- * and end on the next.
- */
+/** Recipients in the order in which they are read; the grants of the second span two pages. */
 const notificationPlan: readonly Plan[] = [
   { endsIn: day, email: null, undeliverable: true },
   { endsIn: day, email: 'aaron@example.com', due: true },
@@ -100,7 +97,7 @@ const notificationPlan: readonly Plan[] = [
   { endsIn: day, email: 'bob@example.com', due: true },
   { endsIn: 6 * day, email: ' BOB@example.com', due: true },
   { endsIn: 13 * day, email: 'bob@example.com', due: true },
-  // Reminded when the lead of 14 days began; that of 7 days has begun since.
+  // Reminded for the lead of 14 days; that of 7 days has begun since.
   { endsIn: 6 * day, email: 'carla@example.com', recordedBefore: 5 * day, due: true },
   // Reminded, renewed, and about to end again.
   { endsIn: 3 * day, email: 'dora@example.com', recordedBefore: 90 * day, due: true },

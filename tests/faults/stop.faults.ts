@@ -1,16 +1,16 @@
 /**
- * The app is stopped as the Functions host stops it (10 s for its invocations, 5 s for appTerminate, then the end), while
- * the database or the email service is slow: the run's row is finished in time, and the next run repeats nothing.
+ * The app is stopped like by the Functions host (10 s for invocations, 5 s for appTerminate) while the database or the
+ * email service is slow: the run finishes its row in time, and the next run repeats nothing.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { jobs, type Job } from '../../src/jobs/catalogue';
 import type { Row } from '../../src/database/session';
 import { startSample, type App, type Sample } from '../support/app';
 
-/** From the signal on (docs: appTerminate), in ms. */
+/** After the signal, in ms. */
 const finishedWithin = 4_000;
 
-/** The connection breaks as the row is finished, too. */
+/** At this latency the connection also breaks when the row is finished. */
 const breaksAt = 5_000;
 
 const sampleJobs = jobs.filter(({ platform }) => platform.name === 'Databricks');
@@ -42,7 +42,7 @@ test.each(cases)(
     const { run, line } = await stopAndRead(app);
     expect(run.Status).toMatch(/^(Completed|Failed)$/);
     if (job.kind === 'notification') {
-      // The email service is not to blame for what a stop cuts short.
+      // A stop is no failure of the email service.
       expect(run.Status).toBe('Completed');
       if (!line.includes('; 0 invocations')) expect(run.Error_Message).toMatch(/\bstopped=shutdown\b/);
       await expectEachAcceptedIsRecordedOrUnknown(run.Error_Message);
@@ -56,7 +56,7 @@ test.each(cases)(
   },
 );
 
-test('a run that is stopped while it takes its lock finishes the row that it got after all', async () => {
+test('a run that is stopped while it takes its lock finishes its row', async () => {
   const app = await sample.startApp();
   sample.standIns.sql.order({ kind: 'holdCommit', match: /INSERT INTO dbo\.JobRun/, delayMs: 12_500 });
   await app.fireTimer('RevokeExpiredDatabricksRequests');
@@ -69,7 +69,7 @@ test('a run that is stopped while it takes its lock finishes the row that it got
   });
 });
 
-/** Stops the app, and reads the only run's row, which it has finished in time, and the host's line about the stop. */
+/** Stops the app. @returns the only run's row, finished in time, and the host's line about the stop */
 async function stopAndRead(app: App): Promise<{ run: Row; line: string }> {
   const stopped = app.stop('SIGTERM');
   const [line = ''] = await app.logged(/host: Stopping; \d+ invocations/);
@@ -101,13 +101,13 @@ function beSlow({ kind }: Job, latencyMs: number): void {
     });
 }
 
-/** Does not wait for the run: its answer is lost with the app. */
+/** Does not wait for the run, whose answer is lost with the app. */
 async function start(app: App, { type }: Job, trigger: 'http' | 'timer'): Promise<void> {
   if (trigger === 'timer') await app.fireTimer(type);
   else void fetch(`${app.url}/api/jobs/${type}/runs`, { method: 'POST' }).catch(() => undefined);
 }
 
-/** What the service had accepted by then has a row; of the rest that was under way the run says how many there are. */
+/** Every accepted message has a row, or is counted as unknown in the run. */
 async function expectEachAcceptedIsRecordedOrUnknown(message: unknown): Promise<void> {
   const rows = await sample.query(
     'SELECT Notification_Sent_To AS SentTo FROM dbo.ExpiryNotification_Databricks;',
@@ -127,7 +127,7 @@ async function expectNothingTwice(job: Job, latencyMs: number): Promise<void> {
   expect(twice).toEqual([]);
   const [left] = await sample.query(`SELECT COUNT(*) AS Written FROM ${table};`);
   expect(left?.Written).toBe(70);
-  // Messages that the stopped app was sending arrive at the service as late as it is slow.
+  // The last messages of the stopped app arrive late at the slow service.
   await delay(latencyMs);
   const recipients = sample.standIns.email.messages.map(({ to }) => to.join());
   expect(new Set(recipients).size).toBe(recipients.length);

@@ -6,14 +6,14 @@ const day = 24 * 60 * 60 * 1000;
 /** The default of NOTIFICATION_LEAD_DAYS. */
 const leadDays = [1, 7, 14];
 
-/** For how long a grant is, or was, as it is. */
+/** A state of a grant and its time span. */
 interface GrantState {
   readonly endsAt: Date;
   readonly from: Date;
   until?: Date;
 }
 
-/** A grant of a history, and what the rules of the jobs say is due for it at each moment. */
+/** A grant of a history, and what is due for it by the rules of the jobs. */
 export class HistoryGrant implements KnownGrant {
   byHand = 0;
   unsettled = false;
@@ -29,7 +29,7 @@ export class HistoryGrant implements KnownGrant {
     public endsAt: Date,
   ) {}
 
-  /** Its end, or how the view yields it, has changed between two times. */
+  /** Its end, or its row in the view, has changed between two times. */
   setState(yieldedOnce: boolean, before: Date, after: Date): void {
     const granted = yieldedOnce && this.granted;
     const last = this.#states.at(-1);
@@ -40,7 +40,7 @@ export class HistoryGrant implements KnownGrant {
     if (granted) this.#states.push({ endsAt: this.endsAt, from: before });
   }
 
-  /** Finds what has been due until now. */
+  /** Sets `dues`: what has been due until now. */
   findDues({ kind }: Job, now: Date): void {
     this.dues = this.#states.flatMap((state) => {
       const { endsAt } = state;
@@ -62,5 +62,5 @@ export class HistoryGrant implements KnownGrant {
   }
 }
 
-/** At 00:00 UTC of the day that lies so many days before the grant's last day. */
+/** 00:00 UTC, so many days before the grant's last day. */
 const leadBegins = (endsAt: Date, days: number): number => (Math.floor(+endsAt / day) - days) * day;

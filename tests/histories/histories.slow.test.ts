@@ -1,4 +1,4 @@
-/** Random histories of each job, and those that have found something. `npm run test:histories` plays more of them. */
+/** Random histories of each job, and those that once found a fault. `npm run test:histories` plays more. */
 import { jobs, type Job } from '../../src/jobs/catalogue';
 import { useEnvironment } from '../support/arrange';
 import { jobOf, realServer } from '../support/environment';
@@ -31,16 +31,16 @@ test.each(jobs)(
 const revocation = jobOf('revocation', 'Databricks');
 const notification = jobOf('notification', 'Palantir');
 
-/** Those with time, or with a commit that is held back or lost, need the stand-in. */
+/** The control of time, commits and connections needs the stand-in. */
 const found: readonly (readonly [string, Job, readonly Step[], 'stand-in'?])[] = [
   [
-    'a batch whose retry overtakes it revokes once, also with another run at the same time',
+    'a batch that its retry overtakes revokes once, even with another run at the same time',
     revocation,
     [{ do: 'run', at: 'revokeBatch', nth: 1, fault: 'commitHeldAndLost', twice: true }, { do: 'resume' }],
     'stand-in',
   ],
   [
-    'requests that are deleted while their messages are sent have no record, and nothing is due for them',
+    'requests that are deleted while their messages are sent are not recorded and no longer due',
     notification,
     [
       { do: 'run', at: 'recordNotification', nth: 2, fault: 'paused' },
@@ -49,7 +49,7 @@ const found: readonly (readonly [string, Job, readonly Step[], 'stand-in'?])[] =
     ],
   ],
   [
-    'a mail whose sender has died goes out under the same id when a setting has changed',
+    'a mail of a dead process is sent under the same id, even after a setting has changed',
     notification,
     [
       { do: 'run', at: 'recordNotification', nth: 2, fault: 'died' },
@@ -59,7 +59,7 @@ const found: readonly (readonly [string, Job, readonly Step[], 'stand-in'?])[] =
     ],
   ],
   [
-    'a run whose clock is set back while it sleeps, and whose quota is used up, goes on',
+    'a run goes on after its clock was set back while it slept and its quota was used up',
     notification,
     [
       { do: 'quota', sends: 1 },
@@ -74,14 +74,14 @@ const found: readonly (readonly [string, Job, readonly Step[], 'stand-in'?])[] =
 for (const [name, job, steps, needs] of found)
   (needs && realServer ? test.skip : test)(name, () => play(environment, job, steps));
 
-/** Where the run that takes over is while the first one continues: it has ended, or is about to write or to send. */
+/** Where the second run is when the first one continues: it has ended, or is about to write or to send. */
 const takeovers = {
   revocation: [undefined, 'revokeBatch', 'finishRun'],
   notification: [undefined, 'checkLease', 'send', 'recordNotification', 'finishRun'],
 } as const;
 
 (realServer ? test.skip : test).each(jobs)(
-  '$type changes nothing more after a sleep, before any step, in which another run has taken over',
+  '$type changes nothing after it slept before any step and another run took over',
   async (job) => {
     const [, ...steps] = await play(environment, job, [{ do: 'run' }]);
     for (const [index, at] of steps.entries()) {

@@ -1,4 +1,4 @@
-/** One history of a job: what happens, step by step, to the whole product with its real clients. */
+/** A history of a job: steps that happen to the whole product with its real clients. */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { EmailFault } from '../../local/email';
@@ -27,13 +27,13 @@ import { HistoryGrant } from './grant';
 
 const minute = 60_000;
 
-/** A run in progress for longer is presumed dead. In minutes. */
+/** Longer than a lease. In minutes. */
 export const longerThanTheLock = 11;
 
-/** While a commit is held back, a run that sends nothing for so long waits for it, in real time. In ms. */
+/** While a commit is held back, a run that sends nothing for this real time waits for it. In ms. */
 const quietMs = 80;
 
-/** What can happen to a run at a statement; before it sends a message, it can be paused or die. */
+/** Faults of a run at a statement; before a send, `paused` and `died`. */
 export const runFaults = {
   /** Its process sleeps until it is resumed. */
   paused: undefined,
@@ -64,7 +64,7 @@ const quotaFault = { kind: 'error', status: 429, retryAfter: 3_600, times: 10 } 
 
 interface RunStep {
   readonly do: 'run';
-  /** Its nth statement of that name, or its nth `send`, meets the fault, if it gets so far. */
+  /** The nth statement of that name, or the nth `send`, meets the fault, if there is one. */
   readonly at?: string;
   readonly nth?: number;
   readonly fault?: keyof typeof runFaults;
@@ -79,11 +79,11 @@ interface RemindStep extends Pick<RunStep, 'at' | 'nth'> {
   readonly fault?: 'paused';
 }
 
-/** What the site does to a grant or to the view. */
+/** A change of a grant or of the view by the site. */
 type Change =
-  /** Renews or shortens it: its end is so many minutes from now. One that was withdrawn is granted again. */
+  /** It ends so many minutes from now. A withdrawn one is granted again. */
   | { readonly do: 'setEnd'; readonly grant: number; readonly minutes: number }
-  /** Where a row refers to the request, `deleteRequest` does nothing; `duplicate`: the view yields the grant twice. */
+  /** `deleteRequest` does nothing if a row refers to the request; `duplicate`: the view yields the grant twice. */
   | { readonly do: 'withdraw' | 'deleteRequest' | 'duplicate'; readonly grant: number }
   | { readonly do: 'breakView' }
   | { readonly do: 'mendView' };
@@ -92,15 +92,15 @@ export type Step =
   | RunStep
   | RemindStep
   | Change
-  /** What was paused or held back first continues. */
+  /** The first that was paused or held back continues. */
   | { readonly do: 'resume' }
   | { readonly do: 'cancel' }
-  /** Mails look different from then on. */
+  /** Mails have another text from then on. */
   | { readonly do: 'changeSetting' }
   /** Time passes, or the app's clock is set back. */
   | { readonly do: 'advance' | 'clockBack'; readonly minutes: number }
   | { readonly do: 'mails'; readonly fault: keyof typeof mailFaults; readonly times: number }
-  /** The service takes so many messages, and then refuses some for an hour. */
+  /** The service accepts so many messages, then throttles some for an hour. */
   | { readonly do: 'quota'; readonly sends: number };
 
 /** When the grants of a history end, in minutes from its start. */
@@ -111,7 +111,7 @@ class Activity {
   /** The names of its statements and sends, in order. */
   readonly steps: string[] = [];
   dead = false;
-  /** All that it does waits for this. */
+  /** Its statements and sends wait for this. */
   awake: Promise<unknown> = Promise.resolve();
   #rest = Promise.withResolvers<undefined>();
   constructor(readonly step: Pick<RunStep, 'at' | 'nth' | 'fault'> = {}) {}
@@ -127,7 +127,7 @@ class Activity {
   }
 }
 
-/** Ends what a process does that has died. */
+/** Ends the activities of a dead process. */
 class ProcessDiedError extends Error {
   override readonly name = 'ProcessDiedError';
 }
@@ -164,7 +164,7 @@ export class History implements Subject {
     this.#spies = [sends, beforeEachStatement(({ name, sql }) => before(name, sql))];
   }
 
-  /** Begins with a few grants, some of them due. Close it before the next one begins. */
+  /** Begins with a few grants, some of them due. To be closed before the next one begins. */
   static async begin(environment: TestEnvironment, job: Job): Promise<History> {
     const history = new History(environment, job);
     await environment.reset();
@@ -189,7 +189,7 @@ export class History implements Subject {
     return this.#stopped.length;
   }
 
-  /** Whoever else writes waits for it. */
+  /** All other writers wait for it. */
   get commitHeld(): boolean {
     return this.#stopped.some(({ commit }) => commit);
   }
@@ -204,7 +204,7 @@ export class History implements Subject {
   }
 
   /**
-   * Takes a step, and waits until all that is under way has ended or been stopped.
+   * Takes a step, and waits until all activities have ended or are stopped.
    * @throws Error that says what does not hold
    */
   async take(step: Step): Promise<void> {
@@ -219,7 +219,7 @@ export class History implements Subject {
   }
 
   /**
-   * All that was stopped continues, every fault ends, time passes, and a clean run follows.
+   * Resumes what was stopped, clears all faults, lets time pass, and makes a clean run.
    * @throws Error that says what does not hold
    */
   async end(): Promise<void> {
@@ -349,7 +349,7 @@ export class History implements Subject {
       `SELECT Job_Id FROM dbo.JobRun WHERE Job_Type = '${job.type}' AND Status = 'InProgress';`,
     );
     if (!active) return;
-    // It may wait for a commit, and the environment's session is for looking.
+    // It may wait for a commit: not on the environment's session.
     const operator = await (this.#operator ??= environment.openSession());
     this.#begin(new Activity(), () => cancelRun(operator, job.type, active.Job_Id as string, false));
   }
@@ -391,7 +391,7 @@ export class History implements Subject {
     const fault = runFaults[name];
     if (!fault) throw new ProcessDiedError();
     const standIn = standInOf(this.environment);
-    // Others send statements meanwhile, and those for looking must not fail.
+    // Other statements must not meet the fault.
     const match = new RegExp(sql.replace(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`));
     if (fault.kind !== 'holdCommit') {
       standIn.order({ ...fault, match });
@@ -400,7 +400,7 @@ export class History implements Subject {
     const commit = standIn.order({ ...fault, match });
     void commit.held.then(() => {
       this.#stop(activity, true, () => commit.release());
-      // One that has lost its connection goes on until it waits for the commit.
+      // Without its connection it goes on until it waits for the commit.
       if (!('drop' in fault)) activity.rest();
     });
   }
@@ -413,7 +413,7 @@ export class History implements Subject {
     this.#stopped.push({ commit, resume });
   }
 
-  /** Waits until all that is under way has ended, is stopped, or waits for a commit that is held back. */
+  /** Waits until all activities have ended, are stopped, or wait for a commit that is held back. */
   async #settle(): Promise<void> {
     let received = this.environment.standIn?.statements.length;
     for (;;) {
@@ -425,7 +425,7 @@ export class History implements Subject {
     }
   }
 
-  /** Lets all that is under way end, and mends the view. */
+  /** Lets all activities end, and mends the view. */
   async #calm(): Promise<void> {
     this.environment.standIn?.clearFaults();
     this.environment.email.clearFaults();

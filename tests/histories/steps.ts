@@ -1,4 +1,4 @@
-/** The steps of a history as commands of fast-check, and the search for a history that breaks an invariant. */
+/** Steps as commands of fast-check, and the search for a history that breaks an invariant. */
 import fc from 'fast-check';
 import { inspect } from 'node:util';
 import type { Job } from '../../src/jobs/catalogue';
@@ -7,7 +7,7 @@ import { History, longerThanTheLock, mailFaults, runFaults, type Step } from './
 
 const maxSteps = 12;
 
-/** Steps that make no sense while a commit is held back: the stand-in has one writer, so the site would wait for it. */
+/** Steps that would wait for a commit that is held back: the stand-in has one writer. */
 const needsWriter = new Set<Step['do']>([
   ...(['setEnd', 'withdraw', 'deleteRequest'] as const),
   ...(['breakView', 'mendView', 'duplicate'] as const),
@@ -33,7 +33,7 @@ class Command implements fc.AsyncCommand<History, History> {
   }
 }
 
-/** The statements that faults meet: those that write, what the job is for twice, or that decide what is written. */
+/** The statements with faults: they write, or decide what is written; the central one counts twice. */
 const statements = {
   revocation: ['acquireLock', 'collectDueRevocations', 'revokeBatch', 'revokeBatch', 'finishRun'],
   notification: [
@@ -42,10 +42,10 @@ const statements = {
   ],
 } as const;
 
-/** Faults that need others to meet them are tried more often. */
+/** Faults that matter only with others are tried more often. */
 const contended = ['committedLate', 'commitHeldAndLost', 'diedCommitting', 'paused'] as const;
 
-/** New ends of grants, in minutes from the step: some that the jobs are waiting for, some that they leave alone. */
+/** New ends of grants, in minutes from the step: some due, some not. */
 const newEnds = { revocation: [-90, -5, 5, 600], notification: [300, 2_000, 9_000, 30_000] } as const;
 
 const is = <T extends string | number | true>(value: T): fc.Arbitrary<T> => fc.constant(value);
@@ -53,12 +53,12 @@ const keyOf = <T extends object>(values: T): fc.Arbitrary<keyof T> =>
   fc.constantFrom(...(Object.keys(values) as (keyof T)[]));
 const grant = fc.nat({ max: 2 });
 
-/** A real server's clock and connections cannot be changed: there a process sleeps or dies. */
+/** On a real server, whose clock and connections cannot be controlled, a process sleeps or dies. */
 function runsOf({ kind }: Job, onStandIn: boolean): fc.Arbitrary<Step>[] {
   const met = {
     do: is('run'),
     at: fc.constantFrom(...statements[kind]),
-    // The first record of a run is its empty trial; then come the two reminders that are due.
+    // The first record of a run is an empty trial; the next are the two due reminders.
     nth: fc.integer({ min: 1, max: kind === 'revocation' ? 1 : 3 }),
     fault: onStandIn
       ? fc.oneof(keyOf(runFaults), fc.constantFrom(...contended))
@@ -108,7 +108,7 @@ const mailSteps: readonly fc.Arbitrary<Step>[] = [
   fc.record({ do: is('mails'), fault: keyOf(mailFaults), times: fc.integer({ min: 1, max: 4 }) }),
 ];
 
-/** Lets a history happen and end. Returns the steps of its first run. */
+/** @returns the steps of the history's first run */
 async function complete(
   environment: TestEnvironment,
   job: Job,
@@ -164,7 +164,7 @@ export async function search(
   });
   const result = await fc.check(property, { seed, numRuns: runs });
   if (!result.failed) return;
-  // It prints the steps that were taken, and no others.
+  // Prints only the steps that were taken.
   const [taken] = result.counterexample as [{ toString(): string }];
   throw new Error(`${String(result.errorInstance)}
 

@@ -1,4 +1,4 @@
-/** The alert rules as they are deployed, evaluated over telemetry as Azure does it. */
+/** The deployed alert rules, evaluated over telemetry as in Azure. */
 import type { abandonedRunEvent, jobRunEvent, jobStateEvent } from '../../src/telemetry/names';
 import { ofType, readDeployment } from './deployments';
 import { runQuery, type Row } from './kusto';
@@ -17,7 +17,7 @@ export function storedEvent(
   return { timestamp, name, customDimensions };
 }
 
-/** A length of time in minutes, from ISO 8601. */
+/** An ISO 8601 duration in minutes. */
 export function minutesOf(duration: string): number {
   const [, days = 0, hours = 0, rest = 0] = /^P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?)?$/.exec(duration) ?? [];
   return (Number(days) * 24 + Number(hours)) * 60 + Number(rest);
@@ -56,7 +56,7 @@ export const alertRules = (site = 'leastParameters'): ReadonlyMap<string, AlertR
     ]),
   );
 
-/** The jobs for which a rule rings: its query over its window, its measure above its threshold, split by job. */
+/** The jobs for which a rule rings: its measure over its window is above its threshold. */
 export function ringing(name: string, events: readonly Row[], now: Date, site?: string): string[] {
   const rule = alertRules(site).get(name);
   if (!rule) throw new Error(`There is no rule ${name}`);

@@ -1,4 +1,4 @@
-/** The built app in the local host's process, on the stand-ins with the sample database. */
+/** The built app in a process of the local host, on the stand-ins with the sample database. */
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -13,17 +13,17 @@ import { expectDocumented } from './openApi';
 export const appDirectory = join(__dirname, '../..');
 
 export interface App extends HostProcess {
-  /** What the host's process has written to stdout and stderr since the start or the last forgetLines. */
+  /** The lines of stdout and stderr since the start or the last forgetLines. */
   readonly lines: readonly string[];
   forgetLines(): void;
-  /** Every answer is held against docs/openapi.yaml. */
+  /** Checks every answer against docs/openapi.yaml. */
   call(path: string, init?: RequestInit): Promise<Response>;
-  /** Starts a timer function now; its run goes on after this. */
+  /** Starts a timer function; does not wait for its run. */
   fireTimer(name: string): Promise<void>;
   readonly logged: LogLines['logged'];
 }
 
-/** Everything that one test file runs on. */
+/** What startSample returns. */
 export type Sample = Awaited<ReturnType<typeof startSample>>;
 
 export interface RegisteredFunction {
@@ -59,19 +59,19 @@ export async function startSample() {
   const query = (sql: string): Promise<Row[]> => session.query({ name: 'test', sql });
   return {
     standIns,
-    /** For arranging and looking. */
+    /** For arranging and checking. */
     session,
     query,
     /**
      * Starts the app.
-     * @param settings beside and above those of the stand-ins; an empty value is an absent setting
+     * @param settings in addition to those of the stand-ins; an empty value is an absent setting
      */
     async startApp(settings: Readonly<Record<string, string>> = {}, { timers = false } = {}): Promise<App> {
       const app = await startApp({ ...standIns.environment, ...settings }, timers);
       apps.push(app);
       return app;
     },
-    /** Forgets runs, reminders, revocations, messages and faults: all of the sample is due again. */
+    /** Clears runs, reminders, revocations, messages and faults: all of the sample is due again. */
     async reset(): Promise<void> {
       standIns.sql.clearFaults();
       standIns.email.reset();
@@ -109,7 +109,7 @@ export function useSample(settings: Readonly<Record<string, string>> = {}): {
   return { sample, app };
 }
 
-/** The body of an answer, which has the given status. */
+/** @returns the body of an answer with the given status */
 export async function readJson(
   app: App,
   path: string,

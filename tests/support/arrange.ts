@@ -1,4 +1,4 @@
-/** What tests over the database share: one environment a file, and a job with the tables that it works on. */
+/** The environment of a test file, and a job with its tables. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Job } from '../../src/jobs/catalogue';
 import type { RequestId } from '../../src/jobs/platforms';
@@ -43,10 +43,10 @@ export const dueFor = ({ kind }: Job): GrantSpec => ({ endsIn: kind === 'revocat
 export const pauseBefore = (statement: string): jest.SpyInstance =>
   beforeEachStatement(({ name }) => (name === statement ? delay(20) : undefined));
 
-/** An id as messages show it. */
+/** Ids as in messages. */
 export const texts = (ids: readonly unknown[]): string[] => ids.map(String);
 
-/** A job, and its platform's tables as a test fills and reads them. `at` and `end` are SQL of type DATETIME. */
+/** A job and its platform's tables. `at` and `to` are SQL of type DATETIME. */
 export function arrange(environment: TestEnvironment, job: Job) {
   const { notificationTable, revocationTable, requestColumn } = job.platform;
   const { table: requestTable, columns: tableColumns } = siteTable(job);
@@ -88,6 +88,6 @@ export function arrange(environment: TestEnvironment, job: Job) {
   };
 }
 
-/** SQL: so long before the database's now. */
+/** SQL of a time before now. */
 export const ago = (count: number, unit: 'DAY' | 'HOUR' | 'MINUTE'): string =>
   `DATEADD(${unit}, -${count}, GETUTCDATE())`;

@@ -40,11 +40,11 @@ export type Command = ChildProcessByStdio<null, Readable, Readable>;
 export interface CommandOptions {
   /** A directory without local.settings.json, unless it is given. */
   readonly cwd?: string;
-  /** Beside and above the environment of this process. */
+  /** In addition to the environment of this process. */
   readonly environment?: Readonly<Record<string, string>>;
 }
 
-/** A file of ours finds what lies around it as if it were not bundled. */
+/** `__dirname` is as if a file were not bundled. */
 const ownDirectories: Plugin = {
   name: 'own directories',
   setup(bundler) {
@@ -55,14 +55,11 @@ const ownDirectories: Plugin = {
   },
 };
 
-/**
- * Before the tests of a file that start commands: the first such file bundles all of them, the others wait for it. If
- * that fails, it fails there, and the others find no command.
- */
+/** The first test file bundles all commands, the others wait for it. If that fails, the others find no command. */
 export function useCommands(): void {
   beforeAll(async () => {
     const done = join(directory, 'bundled');
-    // Gives what it has made, which is nothing where another file has come first.
+    // undefined if another file was first.
     if (mkdirSync(join(directory, 'bundling'), { recursive: true }) === undefined) {
       while (!existsSync(done)) await delay(20);
       return;
@@ -81,11 +78,11 @@ async function bundle(): Promise<void> {
     entryPoints: [...entryPoints],
     outdir: directory,
     outbase: root,
-    // What a command loads only when it needs it stays in files of its own.
+    // What a command imports dynamically stays in its own file.
     splitting: true,
-    // CommonJS, of which import() gives no names out of such a bundle.
+    // CommonJS: import() in a bundle finds no names in it.
     external: [...bundleOptions.external, 'selfsigned'],
-    // Takes longer than it saves.
+    // Slower than it saves.
     minify: false,
     plugins: [...bundleOptions.plugins, ownDirectories],
     banner: {
@@ -99,7 +96,7 @@ const require = createRequireForBundle(${JSON.stringify(join(root, 'package.json
   symlinkSync(join(root, 'node_modules'), join(directory, 'node_modules'));
 }
 
-/** The npm scripts of package.json, which start the bundled commands; the app is built already. */
+/** The npm scripts of package.json, with the bundled commands and without the build. */
 function bundledScripts(): Record<string, string> {
   const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
     scripts: Record<string, string>;
@@ -112,7 +109,7 @@ function bundledScripts(): Record<string, string> {
   );
 }
 
-/** Starts a line in a shell, where `npm` runs the scripts of package.json with the bundled commands. */
+/** Starts a line in a shell, where `npm run` starts the bundled commands. */
 export function startLine(line: string, environment: CommandOptions['environment'] = {}): Command {
   return startProgram('sh', ['-c', line], { cwd: directory, environment });
 }
@@ -122,7 +119,7 @@ export function startCommand(file: File, args: readonly string[] = [], options?:
   return startProgram(process.execPath, [join(directory, file.replace(/\.ts$/, '.mjs')), ...args], options);
 }
 
-/** Runs a TypeScript file of the project to its end. */
+/** Runs a TypeScript file of the project. */
 export function runCommand(
   file: File,
   args: readonly string[] = [],
@@ -131,7 +128,7 @@ export function runCommand(
   return ended(startCommand(file, args, options));
 }
 
-/** Starts a program with what it writes piped to this process, and without what npm has set for the tests. */
+/** Starts a program with piped output, without the environment variables of npm. */
 export function startProgram(
   program: string,
   args: readonly string[],

@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { evaluations, fingerprint, fingerprintFile } from '../../scripts/evaluations';
 
-/** What Azure Resource Manager would be given. What is known at run time only is an expression in brackets. */
+/** A resource for Azure Resource Manager. Values known only at run time are expressions in brackets. */
 export interface Resource {
   readonly type: string;
   readonly name: string;
@@ -17,7 +17,7 @@ interface Evaluation {
   readonly diagnostics: readonly unknown[];
 }
 
-/** As far as the tests look into it. */
+/** The parts that tests read. */
 export interface Template {
   readonly parameters: Readonly<
     Record<string, { readonly defaultValue?: unknown; readonly allowedValues?: readonly unknown[] }>
@@ -25,12 +25,12 @@ export interface Template {
   readonly resources: readonly { readonly name: string; readonly dependsOn?: readonly string[] }[];
 }
 
-/** Whether there are evaluations; without Bicep's compiler there are none. */
+/** False without Bicep's compiler. */
 const evaluated = existsSync(fingerprintFile);
 if (evaluated && readFileSync(fingerprintFile, 'utf8') !== fingerprint())
   throw new Error('infra/ has changed since it was evaluated: npm run check:infra');
 
-/** A `describe` whose tests are skipped without evaluations; `npm run check:infra` says why there are none. */
+/** Skips the tests without evaluations; `npm run check:infra` says why there are none. */
 export const describeEvaluated = (name: string, tests: () => void): void => {
   if (evaluated) describe(name, tests);
   else describe.skip(`${name} (needs Bicep's compiler: npm run check:infra)`, tests);

@@ -26,7 +26,7 @@ export { realServer };
 
 const day = 24 * 60 * 60 * 1000;
 
-/** Time that passes when somebody sleeps, and not otherwise than in real time. */
+/** Real time, on which sleeps pass at once. */
 export class FastClock implements Clock {
   #ahead = 0;
   #setBack = 0;
@@ -41,7 +41,7 @@ export class FastClock implements Clock {
   setBack(ms: number): void {
     this.#setBack += ms;
   }
-  /** Time passes without anybody's sleep. */
+  /** Time passes without a sleep. */
   advance(ms: number): void {
     this.#ahead += ms;
   }
@@ -49,12 +49,12 @@ export class FastClock implements Clock {
     if (signal?.aborted) return;
     this.slept.push(ms);
     this.#ahead += ms;
-    // The event loop turns, as it would in a real pause.
+    // Lets others run, as a real pause would.
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }
 
-/** Keeps what was emitted. */
+/** Records what is emitted. */
 export class RecordingTelemetry implements Telemetry {
   readonly events: JobRunEvent[] = [];
   readonly exceptions: { error: Error; properties: object }[] = [];
@@ -102,14 +102,14 @@ export interface GrantSpec {
   readonly name?: string;
   readonly resource?: string;
   readonly status?: string;
-  /** Kept in the request's justification, where the views of tests/support/views.ts look for it. */
+  /** Kept in the request's justification, where the views of tests/support/views.ts read it. */
   readonly accessKey?: string;
 }
 
 /** The database (a stand-in, or the real server that TEST_SQL_* name), the email service and the identity. */
 export type TestEnvironment = Awaited<ReturnType<typeof startTestEnvironment>>;
 
-/** Does something right before each statement is sent; until the spy, or all mocks, are restored. */
+/** Does something before each statement, until the spy or all mocks are restored. */
 export function beforeEachStatement(action: (statement: Statement) => unknown): jest.SpyInstance {
   // eslint-disable-next-line @typescript-eslint/unbound-method -- called with its own `this` below
   const { query } = Session.prototype;
@@ -119,13 +119,13 @@ export function beforeEachStatement(action: (statement: Statement) => unknown): 
   });
 }
 
-/** Does something right before the nth statement of that name is sent; until jest.restoreAllMocks(). */
+/** Does something before the nth statement of that name, until jest.restoreAllMocks(). */
 export function beforeStatement(name: string, nth: number, action: () => unknown): void {
   let count = 0;
   beforeEachStatement((statement) => (statement.name === name && ++count === nth ? action() : undefined));
 }
 
-/** What a run that got the lock left, or an error where it was held. */
+/** The run's row. @throws Error if the lock was held */
 export function finished(result: RunResult): JobRun & { stoppedEarly: boolean } {
   if (result.kind !== 'finished') throw new Error(`The lock was held by ${result.activeRun.jobId}`);
   return { ...result.run, stoppedEarly: result.stoppedEarly };
@@ -173,7 +173,7 @@ export async function startTestEnvironment() {
 
   return {
     ...servers,
-    /** For arranging and looking. */
+    /** For arranging and checking. */
     session,
     settings,
     query,
@@ -199,14 +199,14 @@ export async function startTestEnvironment() {
 async function makeDatabase(session: Session, started: AsyncDisposableStack): Promise<void> {
   if (realServer) {
     await claimDatabase(session);
-    // What a run that was cut short left.
+    // An interrupted run may have left tables.
     await dropDatabase(session);
   }
   await createDatabase(session);
   if (realServer) started.defer(() => dropDatabase(session));
 }
 
-/** The developer's tokens are not the stand-in's to judge. */
+/** The stand-in cannot check a developer's tokens. */
 const developerSignIn = realServer && usesDeveloperSignIn(process.env);
 
 async function startServers(started: AsyncDisposableStack) {
@@ -233,7 +233,7 @@ async function startServers(started: AsyncDisposableStack) {
     EMAIL_SENDER_ADDRESS: 'access@example.com',
     RENEWAL_URL_TEMPLATE: 'https://portal.example.com/requests/{requestNumber}/renew',
   };
-  // The certificate authority is for other processes, in PEM.
+  // `authority` (PEM) is for other processes.
   return { authority, identity, email, standIn, environment };
 }
 
@@ -268,7 +268,7 @@ const runsOf = (query: Query) => ({
     ),
 });
 
-/** Changes the existing tables as the site's own system would. */
+/** Changes the site's tables, as its own system would. */
 function requestsOf(session: Session, query: Query, now: () => number) {
   let ids = 0;
   return {
@@ -303,7 +303,7 @@ WHERE ${columns.RequestId} = '${id}';`);
   };
 }
 
-/** What else the tables need, which the views do not show. */
+/** The columns that the views do not read. */
 const otherColumns = {
   Databricks: (now: number) => ({
     request_type: 'Read',

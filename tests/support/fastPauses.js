@@ -1,4 +1,4 @@
-/** Loaded into the app's process: a pause is told on stdout and passes at once, and the clocks move on by it. */
+/** Loaded into the app's process: pauses are logged to stdout and pass at once, and the clocks advance. */
 const { syncBuiltinESMExports } = require('node:module');
 const { performance } = require('node:perf_hooks');
 const timers = require('node:timers/promises');
@@ -11,7 +11,7 @@ Date.now = () => now() + ahead;
 performance.now = () => elapsed() + ahead;
 timers.setTimeout = async (ms, ...rest) => {
   process.stdout.write(`PAUSE OF ${ms} ms\n`);
-  // The event loop turns, as it would in a real pause.
+  // Lets others run, as a real pause would.
   const result = await pause(5, ...rest);
   ahead += ms;
   return result;

@@ -1,4 +1,4 @@
-/** Before all test files: what an operator's shell holds reaches no test; what they share has its place (commands.ts). */
+/** Before all test files: removes the app settings of the shell, and creates the directory of commands.ts. */
 import { mkdirSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,6 +9,6 @@ export default (_: unknown, { globals }: { globals: { realServer?: boolean } }):
   const directory = mkdtempSync(join(tmpdir(), 'commands-'));
   mkdirSync(join(directory, 'empty'));
   process.env.TEST_COMMANDS = directory;
-  // Tests start some 150 processes that load the same packages: Node.js keeps what it has compiled.
+  // Some 150 processes load the same packages: Node.js caches their compiled code.
   process.env.NODE_COMPILE_CACHE ??= join(tmpdir(), 'node-compile-cache');
 };

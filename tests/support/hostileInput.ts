@@ -1,10 +1,10 @@
-/** Text as an enemy writes it, for property tests. */
+/** Hostile text for property tests. */
 import fc from 'fast-check';
 
-// The seed of a property that fails is printed; give it here to run it again.
+// A failing property prints its seed: set it here to repeat it.
 fc.configureGlobal({ numRuns: 300, seed: 20_261_124 });
 
-/** What breaks programs that put text together. */
+/** Breaks programs that concatenate text. */
 export const nasty = [
   '',
   ' ',
@@ -35,7 +35,7 @@ export const nasty = [
   'x'.repeat(5_000),
 ];
 
-/** Any UTF-16 text, halves of surrogate pairs and control characters included, and what is nasty. */
+/** Any UTF-16 text, with lone surrogates and control characters, and the nasty ones. */
 export const text = fc.oneof(
   fc.constantFrom(...nasty),
   fc.string({ unit: 'binary' }),

@@ -1,4 +1,4 @@
-/** The ingestion endpoint of Application Insights on loopback: what the app's telemetry sends arrives here. */
+/** The ingestion endpoint of Application Insights on loopback. */
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
@@ -38,18 +38,18 @@ export async function startIngestion(): Promise<Ingestion> {
 export class Ingestion {
   /** All items in the order of their arrival. */
   readonly envelopes: Envelope[] = [];
-  /** All bodies as they came, for reading them as text. */
+  /** All bodies, as text. */
   readonly bodies: string[] = [];
-  /** Paths called that are none of the ingestion; never forgotten. */
+  /** Paths of other requests; kept by `forget`. */
   readonly strayPaths: string[] = [];
   /** How many requests were refused, with 401, for lack of a valid token. */
   refused = 0;
-  /** How it answers: as the service does, with an error, or never. */
+  /** How it answers: like the service, with an error, or never. */
   mode: 'accept' | 'fail' | 'hang' = 'accept';
-  /** Where set, as at a resource without local authentication: only a bearer token that passes is let in. */
+  /** If set, only these bearer tokens are accepted, like by a resource without local authentication. */
   acceptsToken: ((token: string) => boolean) | undefined;
 
-  /** @param authority the one to trust, in PEM */
+  /** @param authority to trust, in PEM */
   constructor(
     private readonly server: https.Server,
     readonly authority: string,
@@ -107,7 +107,7 @@ export class Ingestion {
 
 /**
  * The settings of an app that sends its telemetry there.
- * @param directory of the test: for the authorities to trust, and what the library could not send
+ * @param directory for the authorities to trust, and for what the library could not send
  * @param authority of the stand-ins, in PEM
  */
 export function telemetrySettings(
@@ -121,7 +121,7 @@ export function telemetrySettings(
     NODE_EXTRA_CA_CERTS: authorities,
     APPLICATIONINSIGHTS_CONNECTION_STRING: connectionString,
     TMPDIR: directory,
-    // As in Azure: else the library asks whether it runs on a virtual machine.
+    // As in Azure, else the library checks whether it runs on a virtual machine.
     FUNCTIONS_EXTENSION_VERSION: '~4',
     WEBSITE_SITE_NAME: 'func-access-expiry-jobs',
   };

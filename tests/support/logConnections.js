@@ -1,4 +1,4 @@
-/** Loaded into the app's process: tells each connection that leaves this machine. */
+/** Loaded into the app's process: logs each connection to another machine. */
 const net = require('node:net');
 
 const connect = net.Socket.prototype.connect;

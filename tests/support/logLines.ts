@@ -1,6 +1,6 @@
 import { EventEmitter, once } from 'node:events';
 
-/** The lines of a log as they come. */
+/** The lines of a log. */
 export class LogLines {
   readonly lines: string[] = [];
   readonly #arrivals = new EventEmitter();
@@ -13,7 +13,7 @@ export class LogLines {
     this.#arrivals.emit('line');
   };
 
-  /** Waits until as many lines match, or hold the text, and gives them. */
+  /** Waits for so many lines that match or contain the text. @returns them */
   readonly logged = async (pattern: RegExp | string, times = 1): Promise<string[]> => {
     const signal = AbortSignal.timeout(this.longestWait);
     const found = (): string[] =>

@@ -1,9 +1,9 @@
-/** Holds the answers of the app against docs/openapi.yaml. */
+/** Checks the answers of the app against docs/openapi.yaml. */
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020';
 import addFormats from 'ajv-formats';
 import { operations, type Json, type MediaType, type Operation } from '../../scripts/openApi';
 
-/** A schema that takes no member that it does not name: clients are told of each. */
+/** The schema without undocumented members. */
 function closed(schema: unknown, branch = false): unknown {
   if (Array.isArray(schema)) return schema.map((item) => closed(item, branch));
   if (typeof schema !== 'object' || schema === null) return schema;
@@ -49,7 +49,7 @@ export function validateExamples({ id, requestBody, responses }: Operation): num
   return count;
 }
 
-/** As the host finds a function: case and a slash at the end do not count. */
+/** Like the host, regardless of case and of a trailing slash. */
 function findOperation(method: string, path: string): Operation | undefined {
   const segments = path.toLowerCase().replace(/\/$/, '').split('/');
   return operations.find(({ method: documented, route }) => {
@@ -63,14 +63,14 @@ function findOperation(method: string, path: string): Operation | undefined {
 }
 
 /**
- * Holds an answer of the app against the document: its route, status, headers, media type and every member.
+ * Checks an answer's route, status, headers, media type and every member.
  * @param target path and query
  * @throws Error for what is undocumented
  */
 export async function expectDocumented(method: string, target: string, response: Response): Promise<void> {
   const { pathname } = new URL(target, 'http://host');
   const mediaType = response.headers.get('content-type')?.split(';')[0] ?? 'none';
-  // The host answers in plain text for what reaches no function.
+  // The host answers in plain text if no function does.
   if (!/^\/api\//i.test(pathname) || mediaType === 'text/plain') return;
   const subject = `The answer ${response.status} (${mediaType}) to ${method} ${pathname}`;
   const operation = findOperation(method, pathname);

@@ -1,10 +1,10 @@
-/** Requests as fetch would not send them. */
+/** Requests that fetch would not send. */
 import { request, type IncomingHttpHeaders, type OutgoingHttpHeaders } from 'node:http';
 import { text } from 'node:stream/consumers';
 
 export interface RawRequest {
   readonly method?: string;
-  /** Instead of the URL's own, as it is. */
+  /** Sent as it is instead of the URL's path. */
   readonly path?: string;
   /** Sent as it is. */
   readonly headers?: OutgoingHttpHeaders;

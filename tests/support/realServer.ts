@@ -1,8 +1,8 @@
-/** Whether `npm run test:sqlserver` runs the tests: on the server that TEST_SQL_* name. */
+/** Whether the tests run on the server of TEST_SQL_* (`npm run test:sqlserver`). */
 export const realServer = (globalThis as { realServer?: boolean }).realServer === true;
 
 /**
- * A test that only a real server can pass; on the stand-in it is skipped under a name that says why.
+ * A test for a real server; on the stand-in it is skipped, with the reason.
  * @param standIn what the stand-in does instead
  */
 export function testOnRealServer(name: string, standIn: string, work: () => Promise<void>): void {
