@@ -18,19 +18,13 @@ console.warn = () => undefined;
 const functions = new Map();
 let model;
 const core = {
-  version: '3.0.0',
-  hostVersion: '4.1000.0',
-  Disposable: class {},
   setProgrammingModel: (given) => {
     model = given;
   },
   getProgrammingModel: () => model,
   log: () => undefined,
-  registerHook: () => new core.Disposable(),
-  registerFunction: ({ name }, callback) => {
-    functions.set(name, callback);
-    return new core.Disposable();
-  },
+  registerHook: () => undefined,
+  registerFunction: ({ name }, callback) => functions.set(name, callback),
 };
 const load = Module.prototype.require;
 Module.prototype.require = function (id) {

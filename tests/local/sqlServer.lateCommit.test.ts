@@ -63,12 +63,9 @@ describe('a commit that is held back', () => {
 
   test('that of a statement outside a transaction is held as well', async () => {
     const [client, reader] = [await open(), await open()];
-    const commit = server.order({ kind: 'holdCommit', match: /INSERT/ });
-    const answer = send(client, insertOnce);
-    await commit.held;
-    expect(await revokedBy(reader)).toEqual([]);
-    commit.release();
-    await answer;
+    const commit = server.order({ kind: 'holdCommit', match: /INSERT/, delayMs: 30 });
+    const [before] = await Promise.all([commit.held.then(() => revokedBy(reader)), send(client, insertOnce)]);
+    expect(before).toEqual([]);
     expect(await revokedBy(reader)).toEqual([7]);
   });
 

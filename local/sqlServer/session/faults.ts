@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { SqlError, sqlError } from '../errors';
 
 /** What shall go wrong, and when. */
@@ -6,7 +7,7 @@ export interface Fault {
    * `dropBefore`: the connection is lost before the statement runs. `dropAfter`: after it ran, before the answer.
    * `error`: answered with `number` instead of running. `delay`: it runs `delayMs` later; `hold`: when it is released.
    * `hang`: no answer until the client gives up. `refuseLogin`: logins are refused with `number` (18456 by default).
-   * `holdCommit`: it runs, and its commit comes late, when it is released; `answerLate`: when another
+   * `holdCommit`: it runs, and its commit comes late, after `delayMs` or when it is released; `answerLate`: when another
    * session waits to write. The client gets no answer before the commit, which comes even if the client has gone. What
    * commits nothing is answered.
    */
@@ -48,8 +49,11 @@ export class Order implements Held {
 
   /** Resolves when the statement, or its commit, may go on. */
   async hold(...others: Promise<void>[]): Promise<void> {
+    const { delayMs } = this.fault;
+    const ends = [this.released.promise, ...others];
+    if (delayMs !== undefined) ends.push(delay(delayMs, undefined, { ref: false }));
     this.holding.resolve(undefined);
-    await Promise.race([this.released.promise, ...others]);
+    await Promise.race(ends);
   }
 }
 
