@@ -4,7 +4,8 @@ import { html, SafeHtml } from '../../src/html';
 import { requestUrl } from '../loopback';
 import type { AcceptedMessage } from '.';
 
-const pageSize = 50;
+/** The newest that the list shows; the filter finds the others. */
+const listed = 200;
 
 /** Width of the frame that shows a message as on a phone, in px. */
 const phoneWidth = 390;
@@ -44,7 +45,7 @@ const messagePolicy = `${inlineOnly}; sandbox allow-same-origin`;
 
 /**
  * Serves the accepted messages:
- * - `/`: the list, newest first, 50 a page; `?q=` keeps those whose recipient or subject contains the text;
+ * - `/`: the list of the newest, newest first; `?q=` keeps those whose recipient or subject contains the text;
  * - `/messages`: a JSON array in the order of acceptance; filtered likewise;
  * - `/messages/{operationId}`: a message as it looks on a desktop, on a phone and as plain text;
  * - `/messages/{operationId}/html`: its HTML.
@@ -57,8 +58,7 @@ export function createMailbox(messages: readonly AcceptedMessage[]): RequestList
     const [, operationId, part] = /^\/messages\/([^/]+)(\/html)?$/.exec(pathname) ?? [];
     const message = messages.find((one) => one.operationId === operationId);
     if (request.method !== 'GET') answer(response, 405, 'text/plain', 'Only GET\n');
-    else if (pathname === '/')
-      answerPage(response, renderList(find(), text, Number(searchParams.get('before'))));
+    else if (pathname === '/') answerPage(response, renderList(find(), text));
     else if (pathname === '/messages') answer(response, 200, 'application/json', JSON.stringify(find()));
     else if (message && part === undefined) answerPage(response, renderMessage(message));
     else if (message?.html !== undefined) answer(response, 200, 'text/html', message.html, messagePolicy);
@@ -85,16 +85,12 @@ function answer(
   response.writeHead(status, headers).end(body);
 }
 
-/** @param before the number of messages up to the newest that is shown; all of them if it is none of 1, 2, … */
-function renderList(messages: readonly AcceptedMessage[], text: string, before: number): SafeHtml {
+function renderList(messages: readonly AcceptedMessage[], text: string): SafeHtml {
   const { length } = messages;
-  const last = before >= 1 ? Math.min(Math.floor(before), length) : length;
-  const first = Math.max(0, last - pageSize);
   const count = length === 1 ? '1 message' : `${length} messages`;
   const empty = text
     ? 'No message matches the filter.'
     : 'No message yet. Run a notification job: its messages appear here.';
-  const search = new URLSearchParams(text ? { q: text } : {});
   return renderPage(
     `Mailbox: ${count}`,
     html`<header>
@@ -107,16 +103,12 @@ function renderList(messages: readonly AcceptedMessage[], text: string, before: 
       <main id="list">
         <p role="status">
           ${count}${text ? ` with “${text}”` : ''} accepted by the local email service.
-          ${length > pageSize ? `This page shows ${last - first} of them. ` : ''}None has left this machine.
+          ${length > listed ? `The newest ${listed} are shown. ` : ''}None has left this machine.
         </p>
         ${length === 0 ? html`<p>${empty}</p>` : null}
         <ul>
-          ${messages.slice(first, last).reverse().map(renderListItem)}
+          ${messages.slice(-listed).reverse().map(renderListItem)}
         </ul>
-        <nav aria-label="Pages">
-          ${last === length ? null : html`<a href="/?${search.toString()}">Newest</a>`}
-          ${first === 0 ? null : html`<a href="/?${search.toString()}&before=${first}" rel="next">Older</a>`}
-        </nav>
       </main>`,
   );
 }
@@ -215,7 +207,7 @@ body { margin: 0 auto; max-width: 82rem; padding: 1.5rem 1rem; background: light
 a { color: var(--link); }
 h1 { margin: 0; font-size: 1.5rem; }
 h2, dt, .to, time { font-size: .875rem; color: var(--soft); }
-form, nav { display: flex; flex-wrap: wrap; gap: .5rem 1rem; align-items: center; margin: 1rem 0; }
+form { display: flex; flex-wrap: wrap; gap: .5rem 1rem; align-items: center; margin: 1rem 0; }
 input, button { font: inherit; padding: .25rem .5rem; }
 ul { margin: 0; padding: 0; list-style: none; }
 li { display: grid; grid-template-columns: 1fr auto; gap: .125rem 1rem; padding: .75rem 0; border-top: 1px solid var(--soft); }
