@@ -159,7 +159,7 @@ function withDeadline(client: HttpClient, ms: number): HttpClient {
   return {
     async sendRequest(request) {
       const late = AbortSignal.timeout(ms);
-      // Ours, which the library's type is wider than.
+      // The app passes only an AbortSignal; the library's type is wider.
       const abort = request.abortSignal as AbortSignal | undefined;
       const either = abort ? AbortSignal.any([abort, late]) : late;
       const response = await client.sendRequest({ ...request, abortSignal: either });
@@ -173,7 +173,7 @@ function withDeadline(client: HttpClient, ms: number): HttpClient {
 function withTimeLimit(credential: TokenCredential, ms: number): TokenCredential {
   return {
     getToken(scopes, options) {
-      // As above.
+      // Only an AbortSignal is passed; the library's type is wider.
       const signal = options?.abortSignal as AbortSignal | undefined;
       const late = delay(ms, undefined, { ref: false, ...(signal && { signal }) }).then(() => {
         throw Object.assign(new Error(`No token within ${ms} ms`), { name: 'TokenTimeoutError' });

@@ -9,7 +9,7 @@ const isolated = new RegExp(`${start}([^${start}${end}]*)${end}`, 'g');
 /** Blocks of right-to-left scripts (DerivedBidiClass.txt), and the marks U+061C and U+200F. */
 const rightToLeft = /[\u0590-\u08FF\u200F\uFB1D-\uFDFF\uFE70-\uFEFE\u{10800}-\u{10FFF}\u{1E800}-\u{1EFFF}]/u;
 
-/** A value as a unit of its own direction. It contains no isolate itself (singleLine). */
+/** A value in its own direction. It contains no isolate itself (singleLine). */
 export function isolate(value: string): string {
   return `${start}${value}${end}`;
 }

@@ -3,7 +3,7 @@
  * "data.world.com", or "sign in at https://…". A mail links to none of these.
  */
 
-/** Invisible, no place for a line break, and in no address (UTS #46: ignored). */
+/** Invisible, not a place for a line break, and not part of an address (UTS #46: ignored). */
 const wordJoiner = '\u2060';
 
 /**

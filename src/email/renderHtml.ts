@@ -36,7 +36,7 @@ const outlookTable = new SafeHtml(
 );
 const outlookTableEnd = new SafeHtml('<!--[if mso]></td></tr></table><![endif]-->');
 
-/** Keeps what follows out of the preview. */
+/** Keeps the text after it out of a mail list's preview. */
 const previewEnd = new SafeHtml('&#847;&zwnj;&nbsp;'.repeat(60));
 
 /** Attributes of a layout table. A long name breaks instead of widening it. */

@@ -5,7 +5,7 @@ import { getServices, inInvocation } from './runner';
 
 export type Handler = (request: HttpRequest, context: InvocationContext) => Promise<HttpResponseInit>;
 
-/** Answers a caller who may not ask. */
+/** Answers a caller who is refused. */
 export type RefusalHandler = (request: HttpRequest, refusal: RequestError) => Promise<HttpResponseInit>;
 
 type Route = readonly [
@@ -16,7 +16,7 @@ type Route = readonly [
   loadRefusal?: () => Promise<RefusalHandler>,
 ];
 
-/** What answers is loaded with the first request. */
+/** A handler is loaded with the first request. */
 const routes: readonly Route[] = [
   ['RunJob', 'POST', 'jobs/{jobType}/runs', async () => (await import('./api')).postRun],
   ['ListJobRuns', 'GET', 'jobs/{jobType}/runs', async () => (await import('./api')).getRuns],

@@ -56,7 +56,7 @@ export async function readParameters(request: HttpRequest, known: readonly strin
   return new Map([...query, ...body]);
 }
 
-/** For people whose client sends a body without being asked. */
+/** For clients that send a body of their own. */
 const emptyBodyAdvice = "If the portal's Test/Run filled in this body, empty it.";
 
 async function readBody(request: HttpRequest, known: readonly string[]): Promise<Parameters> {
@@ -89,7 +89,7 @@ async function readBody(request: HttpRequest, known: readonly string[]): Promise
   }
 }
 
-/** The alternative to such a body. */
+/** What to do instead of sending such a body. */
 function adviceWithout(known: readonly string[]): string {
   if (known.length === 0) return 'No parameter is taken here: send no body.';
   const example = known.includes('dryRun') ? ', such as ?dryRun=true' : '';
@@ -224,7 +224,7 @@ export function readRequestId(
   );
 }
 
-/** What was given, fit to be read in a message. */
+/** A given value, quoted and shortened for a message. */
 export function quote(text: string): string {
   return JSON.stringify(text.length > 100 ? `${text.slice(0, 100)}…` : text);
 }

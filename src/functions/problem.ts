@@ -99,7 +99,7 @@ export class RequestError extends Error {
   }
 }
 
-/** What a handler's error means to its caller. */
+/** The problem to report for what a handler threw. */
 export function toProblem(error: unknown): Problem {
   if (error instanceof RequestError) return problem(error.code, error.message, error.options);
   if (error instanceof DatabaseBusyError) return problem('busy', error.message, { retryAfter: 5 });

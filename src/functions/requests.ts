@@ -35,7 +35,7 @@ export const getRequests = withErrorResponses(async (request) => {
 });
 
 /**
- * What is looked for, without the blanks around it.
+ * The trimmed query of a search.
  * @param name of the parameter
  * @throws ParameterError
  */

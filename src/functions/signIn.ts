@@ -3,10 +3,10 @@ import { z } from 'zod';
 import { signInRequired, type AppServiceSettings } from '../config/appService';
 import { RequestError } from './problem';
 
-/** The app role that a caller needs who runs and cancels. docs/deploying.md creates it. */
+/** The app role for running and cancelling. docs/deploying.md creates it. */
 const operatorRole = 'Operator';
 
-/** Names in a run's message leave room for the rest of its 500 characters. */
+/** The longest name in a run's message, which has 500 characters. */
 const maxNameLength = 100;
 
 /**
@@ -71,7 +71,7 @@ function rolesOf(request: HttpRequest): string[] {
   return data.claims.filter(({ typ }) => typ === 'roles' || typ === data.role_typ).map(({ val }) => val);
 }
 
-/** JSON in Base64; undefined if it is none. */
+/** JSON in Base64; undefined if it is malformed. */
 function decode(header: string): unknown {
   try {
     return JSON.parse(Buffer.from(header, 'base64').toString());

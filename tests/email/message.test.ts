@@ -422,7 +422,7 @@ describe('the operation id', () => {
     salt?: string,
   ): string => create([change], email, salt).operationId;
 
-  test('is a UUID, that of the reminder, whatever the message looks like', () => {
+  test('is a UUID that depends on the reminder and not on its wording', () => {
     expect(id()).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
     const looks = [
       id({ requesterName: 'Ada King', resource: 'finance.payroll', requestNumber: 'R-1' }),
@@ -433,7 +433,7 @@ describe('the operation id', () => {
     expect(new Set([id(), ...looks]).size).toBe(1);
   });
 
-  test('is another for another request, end, lead, recipient, platform or salt', () => {
+  test('differs for another request, end, lead, recipient, platform or salt', () => {
     const [other] = createDigests({ ...digest, recipient: 'bob@example.com' }, options);
     const [palantir] = createDigests(digest, { ...options, platformName: 'Palantir' });
     const ids = [

@@ -551,7 +551,7 @@ test.each([
   ['POST', `${runPath(notifyDatabricks.type)}?dryRun=true`],
   ['POST', `${runPath(revokeDatabricks.type)}?when=now`],
   ['GET', '/api/jobs/unknown/runs'],
-])('what %s %s answers is kept nowhere, and read as what it is', async (method, path) => {
+])('the answer to %s %s is not cached, and its media type is not guessed', async (method, path) => {
   const { headers } = await app.call(path, { method });
   expect([headers.get('cache-control'), headers.get('x-content-type-options')]).toEqual([
     'no-store',

@@ -82,7 +82,7 @@ describe('An answer that is not documented is refused:', () => {
     new Response(JSON.stringify(body), { status, headers: { 'Content-Type': type, ...headers } });
   const problem = { title: 'Busy', status: 503, code: 'busy', detail: 'Wait.' };
 
-  test('none of these is', async () => {
+  test('but documented ones are accepted', async () => {
     await expectDocumented('POST', runs, json(finished));
     await expectDocumented(
       'POST',

@@ -112,8 +112,8 @@ function renderProgress(job: Job, run: JobRun, due: DueCount | undefined, view: 
 }
 
 /**
- * Run is not offered while the job runs, unless the run has lost its lock; Cancel is. Nor is it where a setting is wrong.
- * Neither is to who may only read. The script shows the buttons.
+ * Run, unless a run holds the lock or a setting is wrong; Cancel while a run is in progress. A reader without the role gets
+ * neither. The script shows the buttons.
  */
 function renderActions(
   { job, activeRun, problems, safetyStop }: JobState,

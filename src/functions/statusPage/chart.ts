@@ -146,7 +146,7 @@ const dayMs = 24 * hourMs;
 const tickHours = [1 / 12, 1 / 4, 1, 3, 6, 12, 24, 2 * 24, 7 * 24, 28 * 24, 364 * 24];
 const maxTicks = 6;
 
-/** Round times (UTC) within the span, with their labels: the day at midnight, the time else. */
+/** Round times (UTC) within the span, with their labels: the day at midnight, otherwise the time. */
 function timeTicks(start: number, span: number): Tick[] {
   const step = tickHours.map((hours) => hours * hourMs).find((candidate) => span / candidate <= maxTicks);
   if (step === undefined) return [];

@@ -60,7 +60,7 @@ export async function readDueCounts(
   return new Map(
     states.flatMap(({ job, activeRun }) => {
       const { count, jobId } = entries.get(job.type) ?? {};
-      // Of a run that has just begun nothing is known from before.
+      // A count from before the run in progress began says nothing of its progress.
       return count && (!activeRun || jobId === activeRun.jobId) ? [[job.type, count] as const] : [];
     }),
   );

@@ -36,7 +36,7 @@ export type PanelAddress =
   | { readonly kind: 'request'; readonly platform: Platform; readonly requestId: RequestId }
   | { readonly kind: 'search'; readonly query: string };
 
-/** The parameters that open a panel, each with those that go with it; the first of them that is given does. */
+/** The parameters that open a panel, each with those that go with it. Of several, the first is meant. */
 const panelParameters: Readonly<Record<string, readonly string[]>> = {
   request: [],
   search: [],
@@ -53,7 +53,7 @@ export const pageParameters = [
 
 /**
  * The panel that the address names; undefined: none.
- * @throws ParameterError where a parameter is malformed, or is given without what it belongs to or with what it excludes
+ * @throws ParameterError where a parameter is malformed, or does not go with the others
  * @throws RequestError 404 where the address names what does not exist
  */
 export function readPanelAddress(query: Parameters): PanelAddress | undefined {

@@ -15,7 +15,7 @@ export interface Address {
   readonly preview?: 'soonest' | 'latest';
   /** The runs of all jobs. */
   readonly runs?: 'all';
-  /** Only runs that went so, or were started so. */
+  /** The filters of a history. */
   readonly outcome?: Outcome;
   readonly trigger?: RunTrigger;
   /** A platform in lower case and a request's id, for example "databricks/17". */
@@ -35,7 +35,7 @@ export interface View {
   readonly documentationUrl: string | undefined;
   /** The function key that the page was opened with. */
   readonly key: string | null;
-  /** Gives the key on. */
+  /** A link that keeps ?code=. */
   readonly link: (address: Address) => string;
 }
 
@@ -109,7 +109,7 @@ export function hostTag(name: string): SafeHtml {
 export const outcomes = ['done', 'attention', 'failed', 'running'] as const;
 export type Outcome = (typeof outcomes)[number];
 
-/** How a run was started, with what that is called. */
+/** How a run was started. */
 export const triggers = ['timer', 'http', 'cli'] as const;
 export type RunTrigger = (typeof triggers)[number];
 export const triggerWords: Readonly<Record<RunTrigger, string>> = {
@@ -118,7 +118,7 @@ export const triggerWords: Readonly<Record<RunTrigger, string>> = {
   cli: 'command line',
 };
 
-/** Undefined: not known, as a run says it at its own end. */
+/** Undefined: unknown, since a run records it at its end. */
 export function triggerOf({ status, facts }: JobRun): RunTrigger | undefined {
   if (facts.manual) return facts.manual.trigger;
   const saidNothing = status === 'InProgress' || facts.ended === 'abandoned' || facts.ended === 'cancelled';
@@ -178,7 +178,7 @@ function compareDurations(run: JobRun, previous: JobRun, readAt: Date): string |
   return `${ratio >= 10 ? formatNumber(Math.round(ratio)) : ratio.toFixed(1)} times as long`;
 }
 
-/** How a run compares with the previous one, in words; empty: alike. */
+/** How a run compares with the previous one, in words; empty if there is no difference. */
 export function compareRuns(job: Job, run: JobRun, previous: JobRun, readAt: Date): string[] {
   const words = (now: number | null, then: number | null, what: string): string[] => {
     const count = (now ?? 0) - (then ?? 0);

@@ -100,7 +100,7 @@ function renderCovered({ coveredCount, covered }: Preview): SafeHtml | null {
   </details>`;
 }
 
-/** How the ends lie in time: a mapping gone wrong shows as ends long past, an ordinary day as recent ones. */
+/** How the ends lie in time: a wrong mapping shows as ends long past, an ordinary day as recent ones. */
 function renderEnds({ ends, readAt }: Preview): SafeHtml | null {
   if (!ends) return null;
   const most = Math.max(...ends.spread.map(({ count }) => count), 1);

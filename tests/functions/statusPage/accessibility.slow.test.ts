@@ -20,7 +20,7 @@ describeInChromium('The status page in Chromium', () => {
   const { open, addRuns } = served;
 
   describe('is open to everybody', () => {
-    test('without JavaScript everything is read, and no button is offered', async () => {
+    test('everything can be read without JavaScript, and no button is offered', async () => {
       await addRuns(revokePalantir, [{ ago: lately, Processed_Count: 3 }]);
       const page = await open('', { javaScriptEnabled: false });
       expect(await card(page, revokePalantir).innerText()).toContain('Completed: 3 revoked in 0.5 s');

@@ -180,7 +180,7 @@ describeInChromium('The status page in Chromium', () => {
       expect(texts[2]).toContain('hourly from 06:30 to 18:30 UTC');
     });
 
-    test('times are said in the reader’s zone too, with the day where it is another one', async () => {
+    test('times are shown in the reader’s zone too, with the date where it differs', async () => {
       await addRuns(revokeDatabricks, [{ ago: lately, Processed_Count: 3 }]);
       const [run] = await storedRuns(revokeDatabricks);
       const page = await open('', { timezoneId: 'Asia/Tokyo' });
@@ -298,7 +298,7 @@ describeInChromium('The status page in Chromium', () => {
       return rows.map((row) => columns.map((column) => row[column]));
     };
 
-    test('of all jobs is one list, each run compared with the one before of its job', async () => {
+    test('of all jobs is one list, each run compared with the previous one of its job', async () => {
       const page = await open();
       await page.getByRole('link', { name: 'Runs of all jobs' }).click();
       await panel(page).getByRole('heading', { name: 'All jobs: runs' }).waitFor();
@@ -585,7 +585,7 @@ describeInChromium('The status page in Chromium', () => {
       expect(new URL(page.url()).searchParams.get('job')).toBeNull();
     });
 
-    test('the history pages on beyond 30 runs, each compared with the one before it', async () => {
+    test('the history pages on beyond 30 runs, each compared with the previous one', async () => {
       await addRuns(
         revokePalantir,
         Array.from({ length: 65 }, (_, index) => ({

@@ -69,7 +69,7 @@ describeInChromium('The status page in Chromium', () => {
       expect(served.standIns.sql.statements.filter(({ text }) => text.includes('AS ReadAt'))).toEqual([]);
     });
 
-    test('it says how old what it shows is, and can be held', async () => {
+    test('it says when it was updated, and can be stopped', async () => {
       const page = await open('', { fakeClock: true });
       await page.clock.runFor(5000);
       expect(await page.locator('#age').innerText()).toBe('Updated 5 s ago');
@@ -100,7 +100,7 @@ describeInChromium('The status page in Chromium', () => {
       await seen;
     });
 
-    test('while the database is away it keeps what it showed and says so, and goes on when it is back', async () => {
+    test('while the database cannot be reached, the page stays as it was and says so, then refreshes again', async () => {
       await addRuns(revokeDatabricks, [{ ago: lately, Processed_Count: 77 }]);
       const page = await open('', { fakeClock: true });
       served.standIns.sql.order({ kind: 'refuseLogin', times: Infinity });
@@ -117,7 +117,7 @@ describeInChromium('The status page in Chromium', () => {
       expect(await page.locator('#announcer').innerText()).toBe('Refreshed again.');
     });
 
-    test('while the app is busy it says so, as no failure, and tries again', async () => {
+    test('while the app is busy, the page says so without reporting a failure, and tries again', async () => {
       const page = await open('', { fakeClock: true });
       await page.route(/\/api\//, (route) => route.fulfill({ status: 429 }));
       await page.clock.runFor(10_000);
@@ -134,7 +134,7 @@ describeInChromium('The status page in Chromium', () => {
       expect(await page.locator('#age').innerText()).toMatch(/^Updated \d+ s ago$/);
     });
 
-    test('a run in progress says how far it is, by a count that many readers share', async () => {
+    test('a run in progress shows its progress, by a count that many readers share', async () => {
       await addRuns(notifyDatabricks, [{ ago: minute, Status: 'InProgress', Processed_Count: 37 }]);
       const { count } = (await dryRun(served.url, notifyDatabricks)) as { count: number };
       served.standIns.sql.clearStatements();
@@ -157,7 +157,7 @@ describeInChromium('The status page in Chromium', () => {
       expect(counts.length).toBeLessThanOrEqual(1 + Math.floor((Date.now() - startedAt) / 10_000));
     });
 
-    test('what waits is on the card and in the dialog of Run, counted once for all readers until a run has ended', async () => {
+    test('what is due is on the card and in the dialog of Run, counted once for all readers until a run has ended', async () => {
       const counted = (): number =>
         served.standIns.sql.statements.filter(
           ({ text }) => text.includes('AS DueCount') && text.includes('ExpiryNotification_Databricks'),
@@ -251,7 +251,7 @@ describeInChromium('The status page in Chromium', () => {
       expect(await page.evaluate('document.activeElement.id')).toBe('history-RevokeExpiredPalantirRequests');
     });
 
-    test('what takes long to open says so where one looks', async () => {
+    test('a panel that takes long to open shows that it is loading', async () => {
       const page = await open();
       const held = served.standIns.sql.order({ kind: 'hold', match: /MIN\(CASE WHEN/ });
       await page.getByRole('link', { name: `Preview ${revokePalantir}` }).click();
@@ -264,7 +264,7 @@ describeInChromium('The status page in Chromium', () => {
       await page.locator('#loading').waitFor({ state: 'hidden' });
     });
 
-    test('while the app is away what is said ends, and Run comes back', async () => {
+    test('while the app cannot be reached, the page says that the answer was lost, and offers Run again', async () => {
       const page = await open();
       const before = await state(page, revokePalantir).innerText();
       await page.route(/\/api\//, (route) => route.abort());
@@ -284,7 +284,7 @@ describeInChromium('The status page in Chromium', () => {
       await result(page, revokePalantir).getByText('Completed').waitFor();
     });
 
-    test('a page that could not be made opens by itself once it can be', async () => {
+    test('a page that could not be loaded opens by itself as soon as it can', async () => {
       served.standIns.sql.order({ kind: 'refuseLogin', times: Infinity });
       const page = await open('', { fakeClock: true });
       await page.locator('.problem').getByText('This page tries again every').waitFor();
@@ -430,7 +430,7 @@ describeInChromium('The status page in Chromium', () => {
   });
 
   describe('is safe', () => {
-    test('nothing is asked of another origin, and the key goes on as a header only', async () => {
+    test('nothing is requested from another origin, and the key is sent only as a header', async () => {
       const page = await open();
       await preview(page, revokePalantir);
       await press(page, 'Run', revokePalantir);

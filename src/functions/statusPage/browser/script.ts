@@ -160,7 +160,7 @@ function endPending(job: string): void {
 /** When what is shown was read, in ms of performance.now(); and why the last attempt to refresh it failed. */
 let shownSince = performance.now();
 let refreshProblem = '';
-/** The last attempt was refused as one too many: what is shown is only a little older. */
+/** The last attempt was refused with 429: what is shown is only a little older. */
 let busy = false;
 let paused = false;
 let timer: number | undefined;
