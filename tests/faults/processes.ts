@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { startHostProcess, type HostProcess } from '../../local/functionsHost/process';
 import { jobs, type Job } from '../../src/jobs/catalogue';
 import { maxConcurrentSends } from '../../src/jobs/notification';
-import { startTestEnvironment, type TestEnvironment } from '../support/environment';
+import { useEnvironment } from '../support/arrange';
 import { findBreaches, findBreachesAtEnd, observe } from './invariants';
 import { record } from './matrix';
 import { standInOf } from './run';
@@ -17,10 +17,14 @@ const crowd = 8;
 /** In real time, in ms. */
 const longestRound = 60_000;
 
-/** Set by the tests of defineProcessTests. */
-let environment: TestEnvironment;
 let directory: string;
 const hosts: HostProcess[] = [];
+// Before the environment is closed.
+afterAll(async () => {
+  await Promise.all(hosts.map((host) => host.stop('SIGKILL')));
+  rmSync(directory, { recursive: true });
+});
+const environment = useEnvironment();
 /** The instances' log. */
 const lines: string[] = [];
 
@@ -45,15 +49,9 @@ async function startInstance(): Promise<HostProcess> {
 /** Defines the tests, with so many rounds for each job. */
 export function defineProcessTests({ fired, killed }: { fired: number; killed: number }): void {
   beforeAll(async () => {
-    environment = await startTestEnvironment();
     directory = mkdtempSync(join(tmpdir(), 'instances-'));
     writeFileSync(authorityFile(), environment.authority);
     await Promise.all(Array.from({ length: crowd }, startInstance));
-  });
-  afterAll(async () => {
-    await Promise.all(hosts.map((host) => host.stop('SIGKILL')));
-    rmSync(directory, { recursive: true });
-    await environment.close();
   });
 
   test.each(jobs)(`exactly one of ${crowd} instances that fire $type at once does the work`, async (job) => {

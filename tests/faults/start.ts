@@ -1,11 +1,9 @@
 /** The data with which every run under faults starts. */
 import type { Job } from '../../src/jobs/catalogue';
+import { day, hour } from '../support/arrange';
 import type { GrantSpec, TestEnvironment } from '../support/environment';
 import { earlierWriter, type KnownGrant, type Subject } from './invariants';
 import { standInOf } from './run';
-
-const hour = 60 * 60 * 1000;
-const day = 24 * hour;
 
 /** The database's time at the start of each case: noon, so that no lead begins during it. */
 export const startsAt = new Date('2030-01-15T12:00:00Z');

@@ -1,7 +1,6 @@
 import type { Job } from '../../src/jobs/catalogue';
 import type { Due, KnownGrant } from '../faults/invariants';
-
-const day = 24 * 60 * 60 * 1000;
+import { day } from '../support/arrange';
 
 /** The default of NOTIFICATION_LEAD_DAYS. */
 const leadDays = [1, 7, 14];

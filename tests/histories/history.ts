@@ -21,11 +21,10 @@ import {
 } from '../faults/invariants';
 import { cleanBreaches, run, servicesFor, standInOf } from '../faults/run';
 import { startsAt } from '../faults/start';
+import { minute } from '../support/arrange';
 import { beforeEachStatement, type TestEnvironment } from '../support/environment';
 import { replaceView, viewColumns } from '../support/views';
 import { HistoryGrant } from './grant';
-
-const minute = 60_000;
 
 /** Longer than a lease. In minutes. */
 export const longerThanTheLock = 11;

@@ -31,12 +31,9 @@ describe.each(platforms.map((platform) => [platform.name, platform] as const))(
     const { addOne: add, columns, mapView } = site;
     const notify = arrange(environment, notification).run;
 
-    async function readStoryOf(id: RequestId, settings?: Partial<Settings>) {
-      const services = environment.services(settings);
-      return readStory(services, deadlineIn(services.clock, hour), platform, id);
-    }
     async function storyOf(id: RequestId, settings?: Partial<Settings>): Promise<RequestStory> {
-      const story = await readStoryOf(id, settings);
+      const services = environment.services(settings);
+      const story = await readStory(services, deadlineIn(services.clock, hour), platform, id);
       if (!story) throw new Error(`There is no request ${id}`);
       return story;
     }
@@ -246,11 +243,6 @@ describe.each(platforms.map((platform) => [platform.name, platform] as const))(
         next: { code: 'reminderSent' },
       });
       expect(story.notifications).toHaveLength(1);
-    });
-
-    test('that does not exist has no story', async () => {
-      const unknown = platform === databricks ? 999_999 : '00000000-0000-4000-9000-000000000000';
-      expect(await readStoryOf(unknown)).toBeUndefined();
     });
   },
 );

@@ -89,21 +89,13 @@ describe.each(revocations.map((job) => [job.platform.name, job] as const))('%s',
     });
   });
 
-  test('a preview is read page by page in either order, shows how the ends are spread, and writes nothing', async () => {
+  test('a preview shows how the ends are spread, and writes nothing', async () => {
     await add(...repeat(130, (index) => ({ endsIn: -Math.floor(index / 2) * day - hour / 2 })));
-    for (const order of ['soonest', 'latest'] as const) {
-      const first = await preview({ revocationCeiling: 100 }, { order });
-      expect(first).toMatchObject({ jobType: job.type, count: 130, exceedsCeiling: true });
-      expect(first.grants).toHaveLength(100);
-      if (first.next === null) throw new Error('There is a second page');
-      const second = await preview({}, { order, after: first.next });
-      expect(second.next).toBeNull();
-      const grants = [...first.grants, ...second.grants];
-      expect(new Set(grants.map(({ requestId }) => requestId)).size).toBe(130);
-      const ends = grants.map(({ expiresAt }) => expiresAt.getTime());
-      expect(ends).toEqual([...ends].sort((a, b) => (order === 'soonest' ? a - b : b - a)));
-    }
-    const { spread = [] } = (await preview()).ends ?? {};
+    const { grants, ends, exceedsCeiling } = await preview({ revocationCeiling: 100 });
+    expect(exceedsCeiling).toBe(true);
+    const times = grants.map(({ expiresAt }) => expiresAt.getTime());
+    expect(times).toEqual(times.toSorted((a, b) => a - b));
+    const { spread = [] } = ends ?? {};
     expect(spread.map(({ count }) => count)).toEqual([0, 70, 46, 12, 0, 2]);
     expect([spread[0]?.from, spread.at(-1)?.to]).toEqual([null, null]);
     expect([await revoked(), await environment.runs(job)]).toEqual([[], []]);
