@@ -33,8 +33,15 @@ afterAll(async () => {
 const run = (text: string) => session.query({ name: 'test', sql: text });
 
 describe('npm run db:deploy', () => {
-  const deploy = (...options: string[]): Promise<Ended> =>
-    runCommand('cli/deployDatabase.ts', options, { cwd: directory, environment: standIns.environment });
+  const deploy = (
+    options: readonly string[] = [],
+    change: Readonly<Record<string, string>> = {},
+  ): Promise<Ended> =>
+    runCommand('cli/deployDatabase.ts', options, {
+      cwd: directory,
+      environment: { ...standIns.environment, ...change },
+    });
+  const toIdentity = ['--grant', 'func-access', '--client-id', clientId];
 
   test('prints what it did to each object, and the second time that nothing changed', async () => {
     const platforms = ['Databricks', 'Palantir'];
@@ -76,7 +83,7 @@ describe('npm run db:deploy', () => {
   });
 
   test('applies the scripts, and grants the role to an identity', async () => {
-    const { code, output } = await deploy('--grant', 'func-access', '--client-id', clientId);
+    const { code, output } = await deploy(toIdentity);
     expect(output).toContain('\n  table dbo.JobRun: exists, unchanged\n');
     expect(output).toMatch(
       /\nuser \[func-access\]: created for the client id .*\nrole AccessExpiryJobs: \[func-access\] added\n$/,
@@ -87,12 +94,7 @@ describe('npm run db:deploy', () => {
   test('--grant reads nothing from local.settings.json: its password is for a database on this machine', async () => {
     const file = join(directory, 'local.settings.json');
     writeFileSync(file, JSON.stringify({ Values: { SQL_USER: 'sa', SQL_PASSWORD: 'swordfish' } }));
-    const environment = { ...standIns.environment, AZURE_TOKEN_CREDENTIALS: '' };
-    const { code, output } = await runCommand(
-      'cli/deployDatabase.ts',
-      ['--grant', 'func-access', '--client-id', clientId],
-      { cwd: directory, environment },
-    );
+    const { code, output } = await deploy(toIdentity, { AZURE_TOKEN_CREDENTIALS: '' });
     rmSync(file);
     expect(output).toContain('local.settings.json is not read: --grant is for a database in Azure');
     expect(output).toContain('[func-access]');
@@ -100,25 +102,22 @@ describe('npm run db:deploy', () => {
   });
 
   test('signs in as AZURE_TOKEN_CREDENTIALS says, else as the developer, before a managed identity', async () => {
-    const { AZURE_TOKEN_CREDENTIALS, ...machine } = standIns.environment;
-    expect(AZURE_TOKEN_CREDENTIALS).toBe('ManagedIdentityCredential');
     const azure = mkdtempSync(join(tmpdir(), 'azure-'));
     writeFileSync(join(azure, 'az'), '#!/bin/sh\necho "$@" >> "$(dirname "$0")/calls"\nexit 1\n', {
       mode: 0o755,
     });
-    const signIns = async (named: Record<string, string>): Promise<[boolean, number]> => {
+    const signIns = async (named: string): Promise<[boolean, number]> => {
       const asked = standIns.identity.requests.length;
-      const environment = { ...machine, ...named, PATH: `${azure}:${process.env.PATH ?? ''}` };
-      await runCommand('cli/deployDatabase.ts', [], { cwd: directory, environment });
+      await deploy([], { AZURE_TOKEN_CREDENTIALS: named, PATH: `${azure}:${process.env.PATH ?? ''}` });
       const askedAz = existsSync(join(azure, 'calls'));
       rmSync(join(azure, 'calls'), { force: true });
       return [askedAz, standIns.identity.requests.length - asked];
     };
     try {
       // The sign-in fails; where nothing is named, what the machine has comes after it.
-      expect(await signIns({ AZURE_TOKEN_CREDENTIALS: 'AzureCliCredential' })).toEqual([true, 0]);
-      expect(await signIns({ AZURE_TOKEN_CREDENTIALS: 'ManagedIdentityCredential' })).toEqual([false, 1]);
-      const [askedAz, askedMachine] = await signIns({ AZURE_TOKEN_CREDENTIALS: '' });
+      expect(await signIns('AzureCliCredential')).toEqual([true, 0]);
+      expect(await signIns('ManagedIdentityCredential')).toEqual([false, 1]);
+      const [askedAz, askedMachine] = await signIns('');
       expect([askedAz, askedMachine > 0]).toEqual([true, true]);
     } finally {
       rmSync(azure, { recursive: true });
@@ -133,7 +132,7 @@ SELECT r.RequestId, r.RequestNumber FROM dbo.DataAccessPalantirRequests AS r;`);
     expect(left.output).toMatch(/\n✗ column dbo\.AccessGrant_Palantir\.RequesterEmail: missing → /);
     expect(left.output).toMatch(/\n✗ view dbo\.AccessGrant_Palantir: lacks the column AccessKey: add `CAST/);
     expect(left.code).toBe(1);
-    const replaced = await deploy('--replace-views');
+    const replaced = await deploy(['--replace-views']);
     const [, file = ''] =
       /AccessGrant_Palantir: changed; its earlier text is in (\S+)\n/.exec(replaced.output) ?? [];
     expect(file).toMatch(/^AccessGrant_Palantir\.\d{8}T\d{6}Z\.sql$/);
@@ -151,7 +150,7 @@ SELECT r.RequestId, r.RequestNumber FROM dbo.DataAccessPalantirRequests AS r;`);
     [['func'], /^Unexpected argument func: this command takes only options\./],
   ])('%j is refused before anything is done', async (options, message) => {
     standIns.sql.clearStatements();
-    const { code, output } = await deploy(...options);
+    const { code, output } = await deploy(options);
     expect(output).toMatch(message);
     expect(output).toContain('Usage: npm run db:deploy -- ');
     expect(code).toBe(1);
