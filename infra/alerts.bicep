@@ -121,9 +121,7 @@ resource alertRules 'Microsoft.Insights/scheduledQueryRules@2026-03-01' = [
       description: rule.description
       severity: rule.severity
       enabled: true
-      scopes: [
-        applicationInsightsId
-      ]
+      scopes: [applicationInsightsId]
       evaluationFrequency: rule.?every ?? 'PT15M'
       windowSize: rule.?window ?? longest
       criteria: {
@@ -149,9 +147,7 @@ resource alertRules 'Microsoft.Insights/scheduledQueryRules@2026-03-01' = [
       // Azure would run each query before the app has sent anything. The tests check them.
       skipQueryValidation: true
       actions: {
-        actionGroups: [
-          actionGroup.id
-        ]
+        actionGroups: [actionGroup.id]
         customProperties: {
           documentation: '${documentationUrl}#${rule.name}'
         }

@@ -118,9 +118,7 @@ resource functionApp 'Microsoft.Web/sites@2025-03-01' = {
       scmMinTlsVersion: '1.2'
       cors: {
         // The portal's Test/Run calls HTTP functions from the browser.
-        allowedOrigins: [
-          'https://portal.azure.com'
-        ]
+        allowedOrigins: ['https://portal.azure.com']
       }
       ipSecurityRestrictions: inboundRules
       ipSecurityRestrictionsDefaultAction: empty(inboundRules) ? 'Allow' : 'Deny'

@@ -13,7 +13,7 @@ param workspaceId string
 var useSenderDomain = !empty(senderDomain) && senderDomainVerified
 
 // Built-in role "Communication and Email Service Owner". There is none for sending alone.
-var communicationAndEmailServiceOwner = '09976791-48a7-449e-bb21-39d1a415f350'
+var emailServiceOwner = '09976791-48a7-449e-bb21-39d1a415f350'
 
 resource emailService 'Microsoft.Communication/emailServices@2025-05-01' = {
   name: 'email-${suffix}'
@@ -71,20 +71,15 @@ resource communicationService 'Microsoft.Communication/communicationServices@202
   properties: {
     dataLocation: dataLocation
     disableLocalAuth: true
-    linkedDomains: [
-      useSenderDomain ? siteDomain.id : azureDomain.id
-    ]
+    linkedDomains: [useSenderDomain ? siteDomain.id : azureDomain.id]
   }
 }
 
 resource senderRole 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
-  name: guid(communicationService.id, principalId, communicationAndEmailServiceOwner)
+  name: guid(communicationService.id, principalId, emailServiceOwner)
   scope: communicationService
   properties: {
-    roleDefinitionId: subscriptionResourceId(
-      'Microsoft.Authorization/roleDefinitions',
-      communicationAndEmailServiceOwner
-    )
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', emailServiceOwner)
     principalId: principalId
     principalType: 'ServicePrincipal'
   }

@@ -35,11 +35,7 @@ param functionAppName string = ''
 param subnetId string = ''
 
 @description('Memory of an instance in MB.')
-@allowed([
-  512
-  2048
-  4096
-])
+@allowed([512, 2048, 4096])
 param instanceMemoryMB int = 2048
 
 @description('The most instances. Each timer has instances of its own; HTTP requests share others.')
@@ -78,16 +74,7 @@ param inboundRanges string = ''
 param documentationUrl string = 'docs/operating.md'
 
 @description('For how many hours no run may report anything before an alert rings. More than the longest gap between two runs of whichever jobs; Azure allows no other lengths.')
-@allowed([
-  1
-  2
-  3
-  4
-  5
-  6
-  24
-  48
-])
+@allowed([1, 2, 3, 4, 5, 6, 24, 48])
 param silenceHours int = 3
 
 var suffix = toLower(uniqueString(subscription().id, environmentName, location))
@@ -191,9 +178,7 @@ module alerts 'alerts.bicep' = {
     silenceHours: silenceHours
   }
   // A rule that Azure refuses must not keep the app from being created.
-  dependsOn: [
-    functionApp
-  ]
+  dependsOn: [functionApp]
 }
 
 module workbook 'workbook.bicep' = {
