@@ -90,8 +90,10 @@ const linesOf = (text: string): string[] =>
         .replace(/[.*+?^${}()|[\]\\]/g, '\\$&')
         .replaceAll('…', '.*'),
     );
-const beginningWith = (text: string): string[] =>
-  linesOf(text).map((pattern) => expect.stringMatching(`^${pattern}`) as string);
+const beginningWith = (text: TemplateStringsArray, ...values: readonly (string | number)[]): string[] =>
+  linesOf(String.raw({ raw: text }, ...values)).map(
+    (pattern) => expect.stringMatching(`^${pattern}`) as string,
+  );
 
 /** Cases separated by empty lines: a name, what is given, and the beginnings of the findings. */
 function casesOf(text: string): (readonly [name: string, given: string[], expected: string])[] {
@@ -178,7 +180,7 @@ describe('a sound environment', () => {
       ...jobTypes.map((type) => `schedule of ${type}`),
       'Application Insights',
     ]);
-    expect(withMark('!', lines)).toEqual(beginningWith(ofSample));
+    expect(withMark('!', lines)).toEqual(beginningWith`${ofSample}`);
     expect(troubles(lines)).toEqual([]);
   });
 
@@ -340,7 +342,7 @@ describe('in the database', () => {
   test.each(casesOf(states))('%s is named, with what to do', async (_, statements, expected) => {
     try {
       for (const statement of statements) await run(statement);
-      expect(troubles(await examineWith())).toEqual(beginningWith(expected));
+      expect(troubles(await examineWith())).toEqual(beginningWith`${expected}`);
     } finally {
       // Tables and permissions that were changed are made anew.
       await redeploy();
@@ -381,21 +383,17 @@ describe('in the database', () => {
     await run(insertRun('revokeexpiredpalantirrequests', 'inprogress', 0));
     await run(insertRun('RevokeExpiredDatabricksRequests', 'Done', 0, 'NEWID()'));
     const [, ...lines] = await examine('runs in dbo.JobRun');
-    expect(lines).toEqual(
-      beginningWith(`
+    expect(lines).toEqual(beginningWith`
         ✗ run …: Status is 'Done', expected one of InProgress, Completed, Failed → correct or delete
         ✗ run ${runId}: Status is 'inprogress', expected 'InProgress' → UPDATE dbo.JobRun SET Status = 'InProgress' WHERE Job_Id = '${runId}'
-        ✗ run ${runId}: Job_Type is 'revokeexpiredpalantirrequests', expected 'RevokeExpiredPalantirRequests' → UPDATE`),
-    );
+        ✗ run ${runId}: Job_Type is 'revokeexpiredpalantirrequests', expected 'RevokeExpiredPalantirRequests' → UPDATE`);
     for (const line of lines) {
       const [, statement] = / → (UPDATE .*)$/.exec(line) ?? [];
       if (statement) await run(statement);
     }
-    expect(await examine('runs in dbo.JobRun')).toEqual(
-      beginningWith(`
+    expect(await examine('runs in dbo.JobRun')).toEqual(beginningWith`
       ✓ runs in dbo.JobRun: 2, 1 in progress
-      ✗ run …: Status is 'Done'`),
-    );
+      ✗ run …: Status is 'Done'`);
     await run('DROP TABLE dbo.JobRun;');
     await redeploy();
   });
@@ -405,7 +403,7 @@ describe('in the database', () => {
     const lines = await examineWith();
     standIns.sql.clearFaults();
     expect(withMark('✗', lines)).toEqual(
-      beginningWith("✗ grants of dbo.AccessGrant_Databricks: …SQL error 208 …→ run the view's SELECT"),
+      beginningWith`✗ grants of dbo.AccessGrant_Databricks: …SQL error 208 …→ run the view's SELECT`,
     );
     expect(lines).toContainEqual(expect.stringContaining('✓ grants of dbo.AccessGrant_Palantir'));
   });
@@ -421,7 +419,7 @@ describe('as SQL Server describes its objects', () => {
       readConstraints: (row) => ({ ...row, Condition: null, Referenced: null }),
     });
     for (const expected of tables)
-      expect(await examine(`table ${expected.name}`, hidden)).toEqual(beginningWith('✓'));
+      expect(await examine(`table ${expected.name}`, hidden)).toEqual(beginningWith`✓`);
   });
 
   /** The database as an identity with these permissions sees it. */
@@ -435,14 +433,12 @@ describe('as SQL Server describes its objects', () => {
 
   test('what an identity lacks is named, with how to grant it; the role suffices', async () => {
     expect(await examine('permissions', permitting(grants))).toEqual(
-      beginningWith('✓ permissions: func-access has all that … grants, on 9 objects'),
+      beginningWith`✓ permissions: func-access has all that … grants, on 9 objects`,
     );
     const lacking = { ...grants, 'dbo.JobRun': ['SELECT', 'INSERT'], 'dbo.AccessGrant_Palantir': [] };
-    expect(await examine('permissions', permitting(lacking))).toEqual(
-      beginningWith(`
+    expect(await examine('permissions', permitting(lacking))).toEqual(beginningWith`
         ✗ permissions on dbo.AccessGrant_Palantir: func-access lacks SELECT →
-        ✗ permissions on dbo.JobRun: func-access lacks UPDATE (Status), …, UPDATE (Error_Message) → …ALTER ROLE AccessExpiryJobs ADD MEMBER`),
-    );
+        ✗ permissions on dbo.JobRun: func-access lacks UPDATE (Status), …, UPDATE (Error_Message) → …ALTER ROLE AccessExpiryJobs ADD MEMBER`);
   });
 
   const ofColumns = 'columns of dbo.DataAccessDeltaRequests';
@@ -546,7 +542,7 @@ describe('as SQL Server describes its objects', () => {
       '✗ role AccessExpiryJobs: missing, or granted nothing → npm run',
     ],
   ])('%s', async (_, subject, answers, expected) => {
-    expect(await examine(subject, answering(answers))).toEqual(beginningWith(expected));
+    expect(await examine(subject, answering(answers))).toEqual(beginningWith`${expected}`);
   });
 
   const unseen = 'cannot be seen by this identity';
@@ -571,7 +567,7 @@ describe('as SQL Server describes its objects', () => {
     ],
   ])('%s that an identity may not see are skipped', async (_, subject, answers, expected) => {
     const found = await examine(subject, answering(answers, { seesDefinitions: false }));
-    expect(found).toEqual(beginningWith(expected));
+    expect(found).toEqual(beginningWith`${expected}`);
   });
 
   describe('names in another case', () => {
@@ -592,19 +588,17 @@ describe('as SQL Server describes its objects', () => {
       const other = answering(changes);
       for (const expected of tables)
         expect(await examine(`table ${expected.name}`, other)).toEqual(
-          beginningWith(`✓ table ${expected.name}: `),
+          beginningWith`✓ table ${expected.name}: `,
         );
-      expect(await examine(grantView, other)).toEqual(beginningWith('✓ view'));
+      expect(await examine(grantView, other)).toEqual(beginningWith`✓ view`);
     });
 
     test('are unknown where it does not', async () => {
       const other = answering(changes, { foldName: (name) => name });
       expect([...(await examine(grantView, other)), ...(await examine(jobRun, other))]).toEqual(
-        expect.arrayContaining(
-          beginningWith(`
+        expect.arrayContaining(beginningWith`
             ✗ column dbo.AccessGrant_Palantir.RequestNumber: missing
             ✗ column dbo.JobRun.Job_Type: missing`),
-        ),
       );
     });
 
@@ -624,12 +618,10 @@ describe('as SQL Server describes its objects', () => {
       describeDatabase({ ...facts, compatibilityLevel }, 'server:1433').map(formatFinding);
     expect(facts.compatibilityLevel).toBeGreaterThanOrEqual(130);
     const found = '✓ database: access on server:1433, Microsoft SQL Server';
-    expect(lines(130)).toEqual(beginningWith(found));
+    expect(lines(130)).toEqual(beginningWith`${found}`);
     expect(lines(null)).toHaveLength(1);
-    expect(lines(120)).toEqual(
-      beginningWith(`${found}
-        ✗ compatibility level: is 120, expected 130 or higher: the jobs read lists by OPENJSON → ALTER DATABASE CURRENT SET COMPATIBILITY_LEVEL = 130`),
-    );
+    expect(lines(120)).toEqual(beginningWith`${found}
+        ✗ compatibility level: is 120, expected 130 or higher: the jobs read lists by OPENJSON → ALTER DATABASE CURRENT SET COMPATIBILITY_LEVEL = 130`);
   });
 });
 
@@ -726,7 +718,7 @@ describe('settings', () => {
 
   test.each(casesOf(states))('%s', async (_, settings, expected) => {
     const change = Object.fromEntries(settings.map((setting) => setting.split('='))) as Change;
-    expect(troubles(await examineWith(change))).toEqual(beginningWith(expected));
+    expect(troubles(await examineWith(change))).toEqual(beginningWith`${expected}`);
   });
 });
 
@@ -749,13 +741,11 @@ describe('identity and reach', () => {
     // Tokens are cached by client id for the life of the process.
     const lines = await examineWith({ AZURE_CLIENT_ID: randomUUID() });
     standIns.identity.clearFaults();
-    expect(troubles(lines)).toEqual(
-      beginningWith(`
+    expect(troubles(lines)).toEqual(beginningWith`
         ✗ token for https://database.windows.net: could not get one: …→ assign the identity
         ✗ token for https://communication.azure.com: could not get one, for the same reason → …AZURE_CLIENT_ID
         – database: there is no token for it
-        – email endpoint: there is no token for it`),
-    );
+        – email endpoint: there is no token for it`);
   });
 
   test('a missing developer sign-in is named by the line that az login corrects, not by the whole chain', async () => {
@@ -781,9 +771,7 @@ describe('identity and reach', () => {
       '✓ identity: SQL login sa for the database; for email, managed identity, system-assigned',
     );
     expect(withMark('✗', lines)).toEqual(
-      beginningWith(
-        '✗ database: The database access on localhost:… cannot be reached: …SQL error 18456…→ check SQL_SERVER',
-      ),
+      beginningWith`✗ database: The database access on localhost:… cannot be reached: …SQL error 18456…→ check SQL_SERVER`,
     );
     expect(lines.join('\n')).not.toContain('wrong');
   });
@@ -791,12 +779,10 @@ describe('identity and reach', () => {
   test('a database or an email endpoint that cannot be reached is named with the cause', async () => {
     const port = await closedPort();
     const lines = await examineWith({ SQL_PORT: String(port), EMAIL_ENDPOINT: `https://localhost:${port}` });
-    expect(troubles(lines)).toEqual(
-      beginningWith(`
+    expect(troubles(lines)).toEqual(beginningWith`
         ✗ database: The database access on localhost:${port} cannot be reached: …→ check SQL_SERVER
         – tables, views, permissions and grants: the database cannot be reached
-        ✗ email endpoint https://localhost:${port}: cannot be reached: …ECONNREFUSED…→ compare EMAIL_ENDPOINT`),
-    );
+        ✗ email endpoint https://localhost:${port}: cannot be reached: …ECONNREFUSED…→ compare EMAIL_ENDPOINT`);
     // Once each.
     expect(troubles(lines)[0]?.match(/Could not connect|ECONNREFUSED/g)).toEqual([
       'Could not connect',
@@ -813,7 +799,7 @@ describe('identity and reach', () => {
     standIns.email.order({ kind: 'error', on: 'status', status });
     const lines = await examineWith();
     expect(withMark(mark, lines).filter((line) => line.includes('email endpoint'))).toEqual(
-      beginningWith(`${mark} email endpoint …${text}`),
+      beginningWith`${mark} email endpoint …${text}`,
     );
   });
 
