@@ -77,12 +77,11 @@ function describeEnds({ ends }: Preview): string[] {
     const since = from ? `from ${formatUtc(from)}` : '';
     return [formatNumber(count), [since, to ? `before ${formatUtc(to)}` : ''].filter(Boolean).join(' ')];
   });
-  return ['Number of grants by end:', ...alignRight(rows)];
-}
-
-function alignRight(rows: readonly (readonly string[])[]): string[] {
-  const width = Math.max(...rows.map(([number = '']) => number.length));
-  return rows.map(([number = '', text = '']) => `  ${number.padStart(width)}  ${text}`);
+  const width = Math.max(...rows.map(([count = '']) => count.length));
+  return [
+    'Number of grants by end:',
+    ...rows.map(([count = '', text = '']) => `  ${count.padStart(width)}  ${text}`),
+  ];
 }
 
 function describeGrants(job: Job, { grants, count }: Preview): string[] {

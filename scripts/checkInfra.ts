@@ -1,14 +1,7 @@
-/**
- * Compiles infra/ with Bicep's own compiler, warnings as errors, and evaluates the deployment of each site in
- * tests/infra/ without Azure. Tests read what was evaluated: scripts/evaluations.ts.
- *
- *     npm run check:infra [-- --required]
- *
- * Without a compiler it says how to get one and is skipped; with --required that is an error.
- */
+/** Tests read what was evaluated: tests/support/deployments.ts. */
 import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { parseArguments, runCommand } from '../cli/environment';
 import { findBicep, howToGetBicep, run, type Ended } from './bicep';
 import { evaluations, fingerprint, fingerprintFile, sites } from './evaluations';
 
@@ -36,8 +29,13 @@ async function evaluate(bicep: string, site: string, parameters: string): Promis
   return succeeded;
 }
 
-async function main(): Promise<boolean> {
-  const { values } = parseArgs({ options: { required: { type: 'boolean' } } });
+const usage = `Usage: npm run check:infra [-- --required]
+
+Compiles infra/ with Bicep's own compiler, warnings as errors, and evaluates the deployment of each site in tests/infra/
+without Azure. Without a compiler it says how to get one and is skipped; with --required that is an error.`;
+
+runCommand(usage, async () => {
+  const { values } = parseArguments({ options: { required: { type: 'boolean' } } }, usage);
   rmSync(evaluations, { recursive: true, force: true });
   const bicep = await findBicep(process.env, (line) => console.log(line));
   if (bicep === undefined) {
@@ -53,8 +51,4 @@ async function main(): Promise<boolean> {
   const succeeded = !results.includes(false);
   if (succeeded) writeFileSync(fingerprintFile, fingerprint());
   return succeeded;
-}
-
-void main().then((succeeded) => {
-  process.exitCode = succeeded ? 0 : 1;
 });

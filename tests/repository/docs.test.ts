@@ -1,6 +1,7 @@
-/** What the documents name exists: scripts, files, sections. */
+/** What the documents name exists: scripts, files, sections. Those that are generated are up to date. */
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { generatedDocuments } from '../../scripts/docs';
 
 const root = join(__dirname, '../..');
 const read = (file: string): string => readFileSync(join(root, file), 'utf8');
@@ -48,4 +49,8 @@ describe.each(documents)('%s', (file) => {
     });
     expect(broken).toEqual([]);
   });
+});
+
+test.each(Object.entries(generatedDocuments))('%s is what npm run docs writes', async (path, text) => {
+  expect(read(path)).toBe(await text());
 });
