@@ -1,3 +1,4 @@
+import { flag, nullable, text } from '../src/database/columns';
 import type { Session } from '../src/database/session';
 import { nVarChar, uniqueIdentifier } from '../src/database/statement';
 
@@ -54,15 +55,16 @@ async function isUser(session: Session, { name, clientId }: Grantee): Promise<bo
   const id = "CASE WHEN p.type = 'E' THEN CAST(p.sid AS UNIQUEIDENTIFIER) END";
   const users = await session.query({
     name: 'readUsers',
+    columns: { Name: text, Type: text, ClientId: nullable(text), IsNamed: flag },
     sql: `SELECT p.name AS Name, p.type_desc AS Type, ${id} AS ClientId, CASE WHEN p.name = @name THEN 1 ELSE 0 END AS IsNamed
 FROM sys.database_principals AS p
 WHERE p.name = @name OR ${id} = @clientId;`,
     parameters: { name: nVarChar(128, name), clientId: uniqueIdentifier(clientId) },
   });
-  const named = users.find((user) => user.IsNamed === 1);
+  const named = users.find((user) => user.IsNamed);
   if (named?.ClientId === clientId.toLowerCase()) return true;
   if (named) {
-    const is = named.ClientId === null ? (named.Type as string) : `client id ${named.ClientId as string}`;
+    const is = named.ClientId === null ? named.Type : `client id ${named.ClientId}`;
     throw new GrantError(
       `The database has another ${quoteName(name)} already (${is}), expected the client id ${clientId}. ` +
         `If that identity is gone, DROP USER ${quoteName(name)}, then run this again; if not, check --client-id.`,
@@ -71,7 +73,7 @@ WHERE p.name = @name OR ${id} = @clientId;`,
   const [other] = users;
   if (!other) return false;
   throw new GrantError(
-    `The identity with the client id ${clientId} is in the database already, as ${quoteName(other.Name as string)}: ` +
+    `The identity with the client id ${clientId} is in the database already, as ${quoteName(other.Name)}: ` +
       'give that name to --grant.',
   );
 }

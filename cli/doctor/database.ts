@@ -1,3 +1,4 @@
+import { flag, nullable, number, text } from '../../src/database/columns';
 import type { Session } from '../../src/database/session';
 import { nVarChar, type Parameter } from '../../src/database/statement';
 import { failed, ok, skipped, type Finding } from './finding';
@@ -24,20 +25,28 @@ export interface ExaminedDatabase extends DatabaseFacts {
 export const objectName = (name: string): Parameter => nVarChar(300, name);
 
 export async function readFacts(session: ExaminedDatabase['session']): Promise<DatabaseFacts> {
-  const [row = {}] = await session.query({
+  const [row] = await session.query({
     name: 'readFacts',
+    columns: {
+      Name: text,
+      Version: text,
+      CompatibilityLevel: nullable(number),
+      SeesDefinitions: nullable(flag),
+      NamesIgnoreCase: flag,
+    },
     sql: `SELECT DB_NAME() AS Name, @@VERSION AS Version,
   (SELECT d.compatibility_level FROM sys.databases AS d WHERE d.name = DB_NAME()) AS CompatibilityLevel,
   HAS_PERMS_BY_NAME(NULL, N'DATABASE', N'VIEW DEFINITION') AS SeesDefinitions,
   CASE WHEN EXISTS (SELECT 1 FROM sys.schemas AS s WHERE s.name = N'DBO') THEN 1 ELSE 0 END AS NamesIgnoreCase;`,
   });
-  const [version = ''] = (row.Version as string).split('\n');
+  if (!row) throw new Error('readFacts returned no row');
+  const [version = ''] = row.Version.split('\n');
   return {
-    name: row.Name as string,
+    name: row.Name,
     version,
-    compatibilityLevel: row.CompatibilityLevel as number | null,
-    seesDefinitions: row.SeesDefinitions === 1,
-    foldName: row.NamesIgnoreCase === 1 ? (name) => name.toLowerCase() : (name) => name,
+    compatibilityLevel: row.CompatibilityLevel,
+    seesDefinitions: row.SeesDefinitions === true,
+    foldName: row.NamesIgnoreCase ? (name) => name.toLowerCase() : (name) => name,
   };
 }
 

@@ -1,3 +1,4 @@
+import { date, nullable, number, text } from '../../src/database/columns';
 import { describeMalformed, isEmailAddress } from '../../src/email/address';
 import { formatUtc } from '../../src/format';
 import { addressColumn } from '../../src/jobs/dueSql';
@@ -9,17 +10,27 @@ import { viewScript } from './schema';
 /** What a platform's view yields: how many grants, their ends, and addresses that no reminder can go to. */
 export async function checkGrants(database: ExaminedDatabase, platform: Platform): Promise<Finding[]> {
   const subject = `grants of ${platform.grantView}`;
-  const [row = {}] = await database.session.query({
+  const [row] = await database.session.query({
     name: 'summariseGrants',
+    slow: true,
+    columns: {
+      Grants: number,
+      Identified: number,
+      Requests: number,
+      Earliest: nullable(date),
+      Latest: nullable(date),
+    },
     sql: `SELECT COUNT(*) AS Grants, COUNT(g.RequestId) AS Identified, COUNT(DISTINCT g.RequestId) AS Requests, MIN(g.ExpiresAt) AS Earliest, MAX(g.ExpiresAt) AS Latest
 FROM ${platform.grantView} AS g;`,
   });
-  const [grants, identified, requests] = [row.Grants, row.Identified, row.Requests] as [
-    number,
-    number,
-    number,
-  ];
-  const [earliest, latest] = [row.Earliest, row.Latest] as (Date | null)[];
+  if (!row) throw new Error('summariseGrants returned no row');
+  const {
+    Grants: grants,
+    Identified: identified,
+    Requests: requests,
+    Earliest: earliest,
+    Latest: latest,
+  } = row;
   const faults = [
     { count: identified - requests, what: 'repeat a RequestId' },
     { count: grants - identified, what: 'have no RequestId' },
@@ -46,23 +57,33 @@ FROM ${platform.grantView} AS g;`,
   return unusable ? [ok(subject, found), unusable] : [ok(subject, `${found}; every address is well-formed`)];
 }
 
+const missing = 'missing';
+
 async function checkAddresses(
   { session }: ExaminedDatabase,
   { grantView }: Platform,
 ): Promise<Finding | undefined> {
   const rows = await session.query({
     name: 'readAddresses',
-    sql: `SELECT ${addressColumn} AS Recipient FROM ${grantView} AS g;`,
+    slow: true,
+    columns: { Recipient: text, Grants: number },
+    sql: `SELECT a.Recipient, COUNT(*) AS Grants
+FROM (SELECT ${addressColumn} AS Recipient FROM ${grantView} AS g) AS a
+GROUP BY a.Recipient;`,
   });
-  const unusable = rows.map((row) => row.Recipient as string).filter((address) => !isEmailAddress(address));
-  if (unusable.length === 0) return undefined;
-  const malformed = unusable.filter((address) => address !== '');
-  const kinds = [...Map.groupBy(malformed, describeMalformed)]
-    .sort(([, a], [, b]) => b.length - a.length)
-    .map(([fault, { length }]) => `${length} with ${fault}`);
+  const faults = new Map<string, number>();
+  for (const { Recipient, Grants } of rows) {
+    if (isEmailAddress(Recipient)) continue;
+    const fault = Recipient === '' ? missing : describeMalformed(Recipient);
+    faults.set(fault, (faults.get(fault) ?? 0) + Grants);
+  }
+  if (faults.size === 0) return undefined;
+  const malformed = [...faults].filter(([fault]) => fault !== missing).sort(([, a], [, b]) => b - a);
+  const total = malformed.reduce((sum, [, count]) => sum + count, 0);
+  const kinds = malformed.map(([fault, count]) => `${count} with ${fault}`).join(', ');
   return warning(
     `addresses of ${grantView}`,
-    `${unusable.length - malformed.length} missing, ${malformed.length} malformed${kinds.length > 0 ? ` (${kinds.join(', ')})` : ''}: no reminder can go there`,
+    `${faults.get(missing) ?? 0} missing, ${total} malformed${total > 0 ? ` (${kinds})` : ''}: no reminder can go there`,
     `correct them in the request's table, or the mapping of RequesterEmail in ${viewScript}`,
   );
 }

@@ -1,11 +1,16 @@
+import { nullable, text } from '../../src/database/columns';
 import { objectName, type ExaminedDatabase } from './database';
 import { failed, ok, skipped, warning, type Finding } from './finding';
 import { requestTables, role, roleScript, type Grants } from './schema';
 
 /** Whether the signed-in identity may do what the jobs do, and nothing to the request tables. */
 export async function checkPermissions(database: ExaminedDatabase, grants: Grants): Promise<Finding[]> {
-  const [row] = await database.session.query({ name: 'readUserName', sql: 'SELECT USER_NAME() AS Name;' });
-  const user = row?.Name as string;
+  const [row] = await database.session.query({
+    name: 'readUserName',
+    columns: { Name: text },
+    sql: 'SELECT USER_NAME() AS Name;',
+  });
+  const user = row?.Name ?? '';
   const objects = Object.entries(grants);
   const findings: Finding[] = [];
   for (const [object, permissions] of objects) {
@@ -68,6 +73,7 @@ export async function checkRole(
   const subject = `role ${role}`;
   const rows = await session.query({
     name: 'readRolePermissions',
+    columns: { Name: text, Permission: text, ColumnName: nullable(text) },
     sql: `SELECT s.name + N'.' + o.name AS Name, p.permission_name AS Permission, c.name AS ColumnName
 FROM sys.database_permissions AS p
 LEFT JOIN sys.columns AS c ON c.object_id = p.major_id AND c.column_id = p.minor_id
@@ -82,8 +88,8 @@ WHERE p.grantee_principal_id = DATABASE_PRINCIPAL_ID(@role) AND p.class = 1 AND 
       ? failed(subject, 'missing, or granted nothing', 'npm run db:deploy')
       : skipped(subject, 'cannot be seen by this identity');
   const granted = rows.map(({ Name, Permission, ColumnName }) => {
-    const column = ColumnName === null ? '' : ` (${ColumnName as string})`;
-    return `${Permission as string}${column} ON ${Name as string}`;
+    const column = ColumnName === null ? '' : ` (${ColumnName})`;
+    return `${Permission}${column} ON ${Name}`;
   });
   const expected = Object.entries(grants).flatMap(([object, permissions]) =>
     permissions.map((permission) => `${permission} ON ${object}`),

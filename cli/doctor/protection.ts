@@ -1,4 +1,5 @@
 /** Rows and columns that the database hides from the app, or changes. */
+import { flag, nullable, text } from '../../src/database/columns';
 import { objectName, type ExaminedDatabase } from './database';
 import { ok, skipped, warning, type Finding } from './finding';
 import { requestTables, role, tables } from './schema';
@@ -12,6 +13,7 @@ export async function checkColumns(database: ExaminedDatabase, table: string): P
 async function checkMasks({ session }: ExaminedDatabase, table: string): Promise<Finding[]> {
   const columns = await session.query({
     name: 'readMaskedColumns',
+    columns: { Name: text, UnmasksAll: nullable(flag), Unmasks: nullable(flag), RoleUnmasks: flag },
     sql: `SELECT m.name AS Name, HAS_PERMS_BY_NAME(NULL, N'DATABASE', N'UNMASK') AS UnmasksAll,
   HAS_PERMS_BY_NAME(@table, N'OBJECT', N'UNMASK', m.name, N'COLUMN') AS Unmasks,
   CASE WHEN EXISTS (
@@ -23,10 +25,9 @@ FROM sys.masked_columns AS m
 WHERE m.object_id = OBJECT_ID(@table) AND m.is_masked = 1;`,
     parameters: { table: objectName(table), role: objectName(role) },
   });
-  return columns.flatMap(({ Name, UnmasksAll, Unmasks, RoleUnmasks }) => {
-    const sees = UnmasksAll === 1 || Unmasks === 1;
-    if (sees && RoleUnmasks === 1) return [];
-    const column = Name as string;
+  return columns.flatMap(({ Name: column, UnmasksAll, Unmasks, RoleUnmasks }) => {
+    const sees = UnmasksAll === true || Unmasks === true;
+    if (sees && RoleUnmasks) return [];
     return warning(
       `column ${table}.${column}`,
       sees
@@ -41,6 +42,7 @@ WHERE m.object_id = OBJECT_ID(@table) AND m.is_masked = 1;`,
 async function checkAlwaysEncrypted({ session }: ExaminedDatabase, table: string): Promise<Finding[]> {
   const columns = await session.query({
     name: 'readEncryptedColumns',
+    columns: { Name: text, Encryption: text },
     sql: `SELECT c.name AS Name, c.encryption_type_desc AS Encryption
 FROM sys.columns AS c
 WHERE c.object_id = OBJECT_ID(@table) AND c.encryption_type IS NOT NULL;`,
@@ -48,8 +50,8 @@ WHERE c.object_id = OBJECT_ID(@table) AND c.encryption_type IS NOT NULL;`,
   });
   return columns.map(({ Name, Encryption }) =>
     warning(
-      `column ${table}.${Name as string}`,
-      `Always Encrypted (${Encryption as string}), and the app holds no key: mapped as RequestId, RequesterEmail, ExpiresAt or AccessKey every run fails (SQL error 206, 8116 or 33299); mapped as another column, mails lack its text`,
+      `column ${table}.${Name}`,
+      `Always Encrypted (${Encryption}), and the app holds no key: mapped as RequestId, RequesterEmail, ExpiresAt or AccessKey every run fails (SQL error 206, 8116 or 33299); mapped as another column, mails lack its text`,
       'if the view maps it, map a column that is not encrypted',
     ),
   );
@@ -66,6 +68,7 @@ export async function checkRowLevelSecurity({
   const subject = 'row-level security';
   const filters = await session.query({
     name: 'readSecurityPolicies',
+    columns: { Policy: text, TableName: text },
     sql: `SELECT DISTINCT p.name AS Policy, s.name + N'.' + t.name AS TableName
 FROM sys.security_policies AS p
 JOIN sys.security_predicates AS f ON f.object_id = p.object_id
@@ -78,12 +81,11 @@ WHERE p.is_enabled = 1 AND f.predicate_type_desc = N'FILTER';`,
       seesDefinitions ? ok(subject, 'filters no table') : skipped(subject, 'cannot be seen by this identity'),
     ];
   const known = [...requestTables, ...tables.map(({ name }) => name)];
-  return filters.map(({ Policy, TableName }) => {
-    const table = TableName as string;
-    return warning(
+  return filters.map(({ Policy, TableName: table }) =>
+    warning(
       `${subject} of ${table}`,
-      `the policy ${Policy as string} filters it${known.includes(table) ? '' : ', which matters if a view reads it'}: rows that it keeps from the app are missing without an error`,
+      `the policy ${Policy} filters it${known.includes(table) ? '' : ', which matters if a view reads it'}: rows that it keeps from the app are missing without an error`,
       `let its predicate pass the app: OR IS_ROLEMEMBER(N'${role}') = 1`,
-    );
-  });
+    ),
+  );
 }

@@ -1,4 +1,4 @@
-import type { Row } from '../../src/database/session';
+import { date, listSql, number, text, type RowOf } from '../../src/database/columns';
 import { formatUtc } from '../../src/format';
 import { jobs } from '../../src/jobs/catalogue';
 import type { JobRun } from '../../src/jobRun/jobRun';
@@ -19,10 +19,11 @@ const expectedValues: Readonly<Record<'Status' | 'Job_Type', readonly string[]>>
 export async function checkRuns(database: ExaminedDatabase): Promise<Finding[]> {
   const [totals] = await database.session.query({
     name: 'countRuns',
+    columns: { Runs: number, InProgress: number },
     sql: `SELECT COUNT(*) AS Runs, COUNT(CASE WHEN r.Status = 'InProgress' THEN 1 END) AS InProgress FROM ${table} AS r;`,
   });
   return [
-    ok(`runs in ${table}`, `${totals?.Runs as number}, ${totals?.InProgress as number} in progress`),
+    ok(`runs in ${table}`, `${totals?.Runs ?? 0}, ${totals?.InProgress ?? 0} in progress`),
     ...(await checkTriggers(database)),
     ...(await checkRows(database)),
   ];
@@ -32,17 +33,20 @@ export async function checkRuns(database: ExaminedDatabase): Promise<Finding[]> 
 async function checkTriggers({ session }: ExaminedDatabase): Promise<Finding[]> {
   const rows = await session.query({
     name: 'readTriggers',
+    columns: { Name: text },
     sql: 'SELECT t.name AS Name FROM sys.triggers AS t WHERE t.parent_id = OBJECT_ID(@table) AND t.is_disabled = 0;',
     parameters: { table: objectName(table) },
   });
   return rows.map(({ Name }) =>
     warning(
-      `trigger ${Name as string} on ${table}`,
+      `trigger ${Name} on ${table}`,
       'runs within the statements by which a job takes and keeps its lock: if it fails or is slow, so is every job',
-      `if jobs fail, DISABLE TRIGGER ${Name as string} ON ${table}`,
+      `if jobs fail, DISABLE TRIGGER ${Name} ON ${table}`,
     ),
   );
 }
+
+const runColumns = { Job_Id: text, Job_Type: text, Status: text, Started_At: date };
 
 /** Rows that another program or a wrong clock has left. */
 async function checkRows({ session }: ExaminedDatabase): Promise<Finding[]> {
@@ -52,7 +56,8 @@ async function checkRows({ session }: ExaminedDatabase): Promise<Finding[]> {
   );
   const rows = await session.query({
     name: 'readStrangeRuns',
-    sql: `SELECT TOP (${maxNamedRuns}) r.Job_Id, r.Job_Type, r.Status, r.Started_At
+    columns: runColumns,
+    sql: `SELECT TOP (${maxNamedRuns}) ${listSql('r', runColumns)}
 FROM ${table} AS r
 WHERE r.Status = 'InProgress' AND r.Started_At > DATEADD(MINUTE, 1, GETUTCDATE())
   OR ${unexpected.join('\n  OR ')}
@@ -62,19 +67,19 @@ ORDER BY r.Id DESC;`,
     const misspelt = (['Status', 'Job_Type'] as const).flatMap((column) => findMisspelt(row, column));
     if (misspelt.length > 0) return misspelt;
     return warning(
-      `run ${row.Job_Id as string}`,
-      `${row.Job_Type as string}, in progress since ${formatUtc(row.Started_At as Date)}, which is in the future`,
+      `run ${row.Job_Id}`,
+      `${row.Job_Type}, in progress since ${formatUtc(row.Started_At)}, which is in the future`,
       'the next run closes it; find out which clock was wrong, or which program writes to the table',
     );
   });
 }
 
 /** Most collations ignore case: such a row takes part in the lock, and nothing recognises it. */
-function findMisspelt(row: Row, column: keyof typeof expectedValues): Finding[] {
-  const value = row[column] as string;
+function findMisspelt(row: RowOf<typeof runColumns>, column: keyof typeof expectedValues): Finding[] {
+  const value = row[column];
   const expected = expectedValues[column];
   if (expected.includes(value)) return [];
-  const jobId = row.Job_Id as string;
+  const jobId = row.Job_Id;
   const meant = expected.find((one) => one.toLowerCase() === value.toLowerCase());
   const [wanted, advice] = meant
     ? [`'${meant}'`, `UPDATE ${table} SET ${column} = '${meant}' WHERE Job_Id = '${jobId}'`]

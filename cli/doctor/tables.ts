@@ -1,4 +1,4 @@
-import type { Row } from '../../src/database/session';
+import { bit, flag, nullable, number, text, type RowOf } from '../../src/database/columns';
 import { formatCount } from '../../src/format';
 import { objectName, unseen, type ExaminedDatabase } from './database';
 import { failed, ok, skipped, warning, type Finding } from './finding';
@@ -115,6 +115,7 @@ export async function readColumns(
 ): Promise<{ readonly name: string; readonly type: string; readonly definition: string }[]> {
   const rows = await session.query({
     name: 'readColumns',
+    columns: { Name: text, TypeName: text, MaxLength: number, IsNullable: bit, IsIdentity: bit },
     sql: `SELECT c.name AS Name, t.name AS TypeName, c.max_length AS MaxLength, c.is_nullable AS IsNullable, c.is_identity AS IsIdentity
 FROM sys.columns AS c
 JOIN sys.types AS t ON t.user_type_id = c.system_type_id
@@ -123,20 +124,33 @@ ORDER BY c.column_id;`,
     parameters: { object: objectName(object) },
   });
   return rows.map((row) => {
-    const type = row.TypeName as string;
-    const bytes = row.MaxLength as number;
+    const { TypeName: type, MaxLength: bytes } = row;
     const size = characterSizes[type];
     const length = size === undefined ? '' : `(${bytes === -1 ? 'MAX' : bytes / size})`;
     const definition = `${type.toUpperCase()}${length}${row.IsIdentity ? ' IDENTITY' : ''} ${row.IsNullable ? 'NULL' : 'NOT NULL'}`;
-    return { name: row.Name as string, type, definition };
+    return { name: row.Name, type, definition };
   });
 }
 
-const disabled = (is: unknown): string => (is ? ', DISABLED' : '');
+const disabled = (is: boolean): string => (is ? ', DISABLED' : '');
+
+const indexColumns = {
+  Name: text,
+  IsUnique: bit,
+  IsPrimaryKey: bit,
+  IsUniqueConstraint: bit,
+  IsDisabled: bit,
+  HasFilter: bit,
+  FilterDefinition: nullable(text),
+  ColumnName: text,
+  IsDescending: bit,
+  IsIncluded: bit,
+};
 
 async function readIndexes({ session }: ExaminedDatabase, table: string): Promise<Actual[]> {
   const rows = await session.query({
     name: 'readIndexes',
+    columns: indexColumns,
     sql: `SELECT i.name AS Name, i.is_unique AS IsUnique, i.is_primary_key AS IsPrimaryKey, i.is_unique_constraint AS IsUniqueConstraint,
   i.is_disabled AS IsDisabled, i.has_filter AS HasFilter, i.filter_definition AS FilterDefinition,
   c.name AS ColumnName, ic.is_descending_key AS IsDescending, ic.is_included_column AS IsIncluded
@@ -147,17 +161,21 @@ WHERE i.object_id = OBJECT_ID(@table) AND (ic.key_ordinal > 0 OR ic.is_included_
 ORDER BY i.index_id, ic.key_ordinal, ic.index_column_id;`,
     parameters: { table: objectName(table) },
   });
-  return [...Map.groupBy(rows, (row) => row.Name as string).values()].map(toIndex);
+  return [...Map.groupBy(rows, (row) => row.Name).values()].flatMap((columns) => {
+    const [index] = columns;
+    return index ? toIndex(index, columns) : [];
+  });
 }
 
-/** @param columns the rows of one index */
-function toIndex(columns: readonly Row[]): Actual {
-  const index = columns[0] ?? {};
-  const part = `index ${index.Name as string}`;
+type IndexRow = RowOf<typeof indexColumns>;
+
+/** @param columns the rows of the index, one a column */
+function toIndex(index: IndexRow, columns: readonly IndexRow[]): Actual {
+  const part = `index ${index.Name}`;
   const [keys, included] = [false, true].map((isIncluded) =>
     columns
       .filter((row) => row.IsIncluded === isIncluded)
-      .map((row) => `${row.ColumnName as string}${row.IsDescending ? ' DESC' : ''}`)
+      .map((row) => `${row.ColumnName}${row.IsDescending ? ' DESC' : ''}`)
       .join(', '),
   );
   if (index.IsPrimaryKey || index.IsUniqueConstraint) {
@@ -165,19 +183,26 @@ function toIndex(columns: readonly Row[]): Actual {
     return { part, definition: `${key} (${keys})${disabled(index.IsDisabled)}` };
   }
   // SQL Server stores a filter as ([Status]='InProgress').
-  const filter = ((index.FilterDefinition ?? '') as string).replace(/[[\]()\s]/g, '');
+  const filter = (index.FilterDefinition ?? '').replace(/[[\]()\s]/g, '');
   const include = included ? ` INCLUDE (${included})` : '';
   const where = index.HasFilter ? ` WHERE ${filter}` : '';
   return {
     part,
     definition: `${index.IsUnique ? 'UNIQUE ' : ''}INDEX (${keys})${include}${where}${disabled(index.IsDisabled)}`,
-    cut: index.HasFilter === true && index.FilterDefinition === null,
+    cut: index.HasFilter && index.FilterDefinition === null,
   };
 }
 
 async function readConstraints({ session }: ExaminedDatabase, table: string): Promise<Actual[]> {
   const rows = await session.query({
     name: 'readConstraints',
+    columns: {
+      Name: text,
+      IsDisabled: bit,
+      Referenced: nullable(text),
+      Condition: nullable(text),
+      IsForeignKey: flag,
+    },
     sql: `SELECT f.name AS Name, f.is_disabled AS IsDisabled, OBJECT_NAME(f.referenced_object_id) AS Referenced, CAST(NULL AS NVARCHAR(MAX)) AS Condition, 1 AS IsForeignKey
 FROM sys.foreign_keys AS f
 WHERE f.parent_object_id = OBJECT_ID(@table)
@@ -188,13 +213,12 @@ WHERE k.parent_object_id = OBJECT_ID(@table);`,
     parameters: { table: objectName(table) },
   });
   return rows.map((row) => {
-    const referenced = row.Referenced as string | null;
-    const condition = row.Condition as string | null;
+    const { Referenced: referenced, Condition: condition } = row;
     // By its literals: SQL Server stores an IN as a chain of OR in another order.
     const literals = (condition?.match(/'[^']*'/g) ?? []).sort().join(', ');
-    const definition = row.IsForeignKey === 1 ? `REFERENCES ${referenced ?? ''}` : `CHECK ${literals}`;
+    const definition = row.IsForeignKey ? `REFERENCES ${referenced ?? ''}` : `CHECK ${literals}`;
     return {
-      part: `constraint ${row.Name as string}`,
+      part: `constraint ${row.Name}`,
       definition: definition + disabled(row.IsDisabled),
       cut: referenced === null && condition === null && !row.IsDisabled,
     };

@@ -26,6 +26,7 @@ export const number = column('a number', (value) => typeof value === 'number');
 export const text = column('text', (value) => typeof value === 'string');
 /** UTC. */
 export const date = column('a date', (value) => value instanceof Date);
+export const bit = column('a BIT', (value) => typeof value === 'boolean');
 /** An INT that is 1 or 0. */
 export const flag: Column<boolean> = {
   expected: '1 or 0',

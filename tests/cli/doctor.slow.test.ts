@@ -445,7 +445,7 @@ describe('as SQL Server describes its objects', () => {
   const ofRows = 'row-level security';
   const ofRole = 'role AccessExpiryJobs';
 
-  const masked = { Name: 'access_end_dt', UnmasksAll: 0, Unmasks: 0, RoleUnmasks: 0 };
+  const masked = { Name: 'access_end_dt', UnmasksAll: false, Unmasks: false, RoleUnmasks: false };
   const maskedColumn = '! column dbo.DataAccessDeltaRequests.access_end_dt: masked';
   const unmask =
     'if the view maps it, GRANT UNMASK ON dbo.DataAccessDeltaRequests (access_end_dt) TO AccessExpiryJobs ' +
@@ -499,19 +499,19 @@ describe('as SQL Server describes its objects', () => {
     [
       'a masked column that the role sees',
       ofColumns,
-      { readMaskedColumns: [{ ...masked, Unmasks: null, RoleUnmasks: 1 }] },
+      { readMaskedColumns: [{ ...masked, Unmasks: null, RoleUnmasks: true }] },
       blind,
     ],
     [
       'a masked column that the role does not see',
       ofColumns,
-      { readMaskedColumns: [{ ...masked, UnmasksAll: 1, Unmasks: null }] },
+      { readMaskedColumns: [{ ...masked, UnmasksAll: true, Unmasks: null }] },
       `${maskedColumn}: this identity sees through it (UNMASK), the role AccessExpiryJobs does not → ${unmask}`,
     ],
     [
       'a masked column that both see',
       ofColumns,
-      { readMaskedColumns: [{ ...masked, Unmasks: 1, RoleUnmasks: 1 }] },
+      { readMaskedColumns: [{ ...masked, Unmasks: true, RoleUnmasks: true }] },
       '',
     ],
     [
@@ -603,9 +603,9 @@ describe('as SQL Server describes its objects', () => {
     });
 
     test.each([
-      [1, 'dbo'],
-      [0, 'DBO'],
-    ])('are compared as the database does (%d)', async (NamesIgnoreCase, folded) => {
+      [true, 'dbo'],
+      [false, 'DBO'],
+    ])('are compared as the database does (ignores case: %s)', async (NamesIgnoreCase, folded) => {
       const { foldName } = await readFacts(
         answering({ readFacts: (row) => ({ ...row, NamesIgnoreCase }) }).session,
       );
