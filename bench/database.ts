@@ -45,7 +45,7 @@ export async function openDatabase({ onSqlServer }: { onSqlServer: boolean }): P
     open.close(),
   );
   const query = (sql: string): Promise<Row[]> => session.query({ name: 'bench', sql });
-  // What an interrupted run left.
+  // Objects that an interrupted run left.
   if (realServer) await dropDatabase(session);
   await createDatabase(session);
   const [version] = await query('SELECT @@VERSION AS Version;');
@@ -101,7 +101,7 @@ export async function insertNumbered(
 }
 
 /**
- * Fills the Databricks request table with so many grants.
+ * Fills the Databricks request table.
  * @param endsAt T-SQL of a grant's end, from its id `j.n`
  * @param person T-SQL of the holder's number, from the grant's id `j.n`
  */

@@ -36,7 +36,7 @@ async function withProcesses<T>(
   }
 }
 
-/** Empties the tables that runs write, runs a job, and checks that it wrote so many rows. */
+/** Empties the tables that runs write, runs a job, and checks the number of rows that it wrote. */
 async function runOnce(
   database: BenchDatabase,
   app: AppProcess,
@@ -51,7 +51,7 @@ async function runOnce(
   return result;
 }
 
-/** Short things are measured many at a time. */
+/** The average of many calls, for short measurements. */
 const average =
   (measure: Measure, times = 20): Measure =>
   async () => {
@@ -64,7 +64,7 @@ export async function lockRows(database: BenchDatabase, apps: Apps): Promise<Row
   await emptyTables(database, ...writtenTables, 'DataAccessDeltaRequests');
   return withProcesses(database, apps, async (app, reference) => {
     const idleRun = average(async () => (await app.run(revoke)).ms);
-    // Unmeasured, until the code of all is compiled.
+    // A warm-up, until the code is compiled.
     for (const measure of [idleRun, average(reference('bareRun')), average(reference('lock'))])
       await measure();
     return compare([
@@ -107,7 +107,7 @@ export async function revocationRows(database: BenchDatabase, apps: Apps): Promi
     const unkeyed = (measure: Measure) => withKey(database, 'CAST(NULL AS NVARCHAR(400))', measure);
     const keyed = (measure: Measure) => withKey(database, 'r.request_number', measure);
     const revoked = async (): Promise<number> => (await runOnce(database, app, revoke, 100_000)).ms;
-    // Unmeasured, until the code is compiled.
+    // A warm-up, until the code is compiled.
     await revoked();
     return compare([
       {
@@ -143,7 +143,7 @@ export async function revocationRows(database: BenchDatabase, apps: Apps): Promi
   });
 }
 
-/** Grants that end in 7 days, so many of each person. */
+/** Grants that end in 7 days. */
 function seedReminders(database: BenchDatabase, grants: number, perPerson: number): Promise<void> {
   return seedGrants(database, grants, 'DATEADD(DAY, 7, GETUTCDATE())', `j.n / ${perPerson}`);
 }
@@ -151,7 +151,7 @@ function seedReminders(database: BenchDatabase, grants: number, perPerson: numbe
 /** How long the email service takes to answer a call, in ms. */
 const emailLatency = 50;
 
-/** For a message the library makes two: the POST, and a look at its status. */
+/** The library makes two for a message: the POST, and a read of its status. */
 const callsPerMessage = 2;
 
 export async function notificationRows(database: BenchDatabase, apps: Apps): Promise<Row[]> {

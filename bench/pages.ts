@@ -28,7 +28,7 @@ ${numbers} AND j.n % 4 = 0 ORDER BY j.n;`,
   );
 }
 
-/** Each page's times with so many runs in JobRun, in ms. */
+/** Each page's times in ms, with `runs` runs in JobRun. */
 async function timePages(database: BenchDatabase, app: HostProcess, runs: number) {
   const [run] = await database.query(
     `SELECT TOP (1) Job_Id FROM dbo.JobRun WHERE Job_Type = '${job}' AND Id >= ${runs / 2} ORDER BY Id;`,

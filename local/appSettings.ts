@@ -1,11 +1,11 @@
 import { settingNames } from '../src/config/settings';
 
-/** What @azure/identity, telemetry and the Functions host read, besides the app's settings. */
+/** Variables of @azure/identity, telemetry and the Functions host. */
 const prefixes = /^(APPLICATIONINSIGHTS|AZURE|CONTAINER|EMAIL|IDENTITY|MSI|OTEL|SQL|WEBSITE)_/;
 
 /**
  * Removes the app's settings from the environment of this process and its children. What runs on stand-ins calls it first:
- * settings that were exported for another command never aim it at somebody's database.
+ * settings exported for another command must never direct it to a real database.
  * @param keepSignIn keeps AZURE_*, with which a developer may sign in to a real server
  */
 export function removeAppSettings({ keepSignIn = false } = {}): void {

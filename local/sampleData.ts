@@ -1,7 +1,7 @@
 /** Requests as a site might have them, for `npm start` and the tests. */
 import { hash } from 'node:crypto';
 
-/** What a request is an example of. */
+/** A case that the sample shows. */
 interface Example {
   readonly status: string;
   readonly start: Date;
@@ -110,7 +110,7 @@ function examples(now: Date, withRenewal: boolean): Example[] {
   const midnight = Math.floor(now.getTime() / day) * day;
   let seed = 0;
   const some = (least: number, most: number): number => between(least, most, ++seed);
-  /** A whole minute of a day that lies so many midnights from now. */
+  /** A whole minute of a day that begins that many midnights from now. */
   const inDays = (least: number, most = least): Date =>
     new Date(midnight + some(least, most) * day + some(0, 1439) * minute);
   const ago = (fewestMinutes: number, mostDays: number): Date =>

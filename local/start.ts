@@ -81,7 +81,7 @@ function readOptions(): Options {
   return { build, once: endsAfterRuns, port, mailboxPort };
 }
 
-/** Aborted when somebody wants this to end. */
+/** Aborted on Ctrl-C, on SIGTERM, when npm ends, and when stdout is closed. */
 function listenForInterrupts(): AbortSignal {
   const interrupted = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => interrupted.abort());
@@ -90,7 +90,7 @@ function listenForInterrupts(): AbortSignal {
   setInterval(() => {
     if (process.ppid !== ppid) interrupted.abort();
   }, 250).unref();
-  // Nobody reads any more: `npm start | head`.
+  // The reader has ended: `npm start | head`.
   process.stdout.on('error', () => interrupted.abort());
   return interrupted.signal;
 }

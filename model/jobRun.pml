@@ -42,7 +42,7 @@ mtype = {
 #define isClientStep(s) (s == SEND || s == WAIT)
 #define readsOnly(s) (s == FIND_ACTIVE || s == COLLECT || s == CHECK_LEASE)
 #define isAnswer(s) (s == WORK_ANSWER || s == FINISH_ANSWER)
-/* Something that the server may still do when nobody listens. */
+/* A step that the server may still take when its client no longer listens. */
 #define mayStillWrite(s) (s != GONE && !isAnswer(s) && !readsOnly(s) && !isClientStep(s))
 #define takesLock(s) (s == CLOSE_STALE || s == CHECK_FRESH || s == INSERT_RUN || s == COMMIT_LOCK || s == FIND_ACTIVE)
 #define restartOf(s) (takesLock(s) -> CLOSE_STALE : ((s == FINISH || s == FINISH_ANSWER) -> FINISH : restartOfWork(s)))
@@ -228,7 +228,7 @@ inline client_dies() {
   d_step { heard && own != LAST -> SAY("the client dies"); listening[own] = 0; forgetRun(); leaveSession() }
 }
 
-/* The server ends a session that nobody listens to sooner or later, at any point of its work. */
+/* The server ends an abandoned session sooner or later, at any point of its work. */
 inline session_dies() {
   d_step {
     !heard && own != LAST && mayStillWrite(step[me]) ->

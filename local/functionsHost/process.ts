@@ -10,7 +10,7 @@ export interface HostProcessOptions {
   readonly port: number;
   /** false: timers run by hand only. */
   readonly timers: boolean;
-  /** App settings, beside the environment of this process. */
+  /** App settings, in addition to the environment of this process. */
   readonly settings: Readonly<Record<string, string>>;
   /** Given each line of the host's log. */
   readonly onLine?: (line: string) => void;
@@ -22,7 +22,7 @@ export interface HostProcess {
   readonly pid: number;
   /** The exit code, or the name of the signal that ended it. Settles when the process has ended. */
   readonly ended: Promise<number | NodeJS.Signals>;
-  /** Ends it as Azure does, with a word to the app (SIGTERM), or as a crash does (SIGKILL); waits for the end. */
+  /** Ends it as Azure does, which notifies the app (SIGTERM), or as a crash does (SIGKILL), and waits for the end. */
   stop(signal?: 'SIGTERM' | 'SIGKILL'): Promise<number | NodeJS.Signals>;
 }
 

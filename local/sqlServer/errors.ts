@@ -1,4 +1,4 @@
-/** What SQL Server says, by number; `%` stands for a value. */
+/** SQL Server's messages by number; `%` stands for a value. */
 const MESSAGES: Readonly<Record<number, string>> = {
   102: "Incorrect syntax near '%'.",
   137: 'Must declare the scalar variable "%".',
@@ -47,16 +47,16 @@ const CLASSES = new Map([
   ] as const),
 ]);
 
-/** What fails to convert rolls its transaction back, whatever XACT_ABORT says. */
+/** A failed conversion rolls its transaction back, even without XACT_ABORT. */
 const ROLLS_BACK = new Set([241, 245, 8114, 8169]);
 
-/** What SQL Server finds while it compiles, and what is not served, ends the batch. */
+/** Errors of compilation, and statements that are not served, end the batch. */
 const ENDS_BATCH = new Set([...ROLLS_BACK, 102, 137, 207, 208, 4104, 4413, 13609, 40514]);
 
 /** An error that a client gets as an ERROR token: SQL Server's number, message and severity class. */
 export class SqlError extends Error {
   readonly class: number;
-  /** The whole batch ends, whatever XACT_ABORT says. */
+  /** The whole batch ends, even without XACT_ABORT. */
   readonly endsBatch: boolean;
   readonly rollsBack: boolean;
   /** An error that comes with it: that of the view in which it was found. */
@@ -83,7 +83,7 @@ export function sqlError(number: number, ...values: readonly (string | number)[]
   );
 }
 
-/** SQL that is not served: never guessed at, always named. */
+/** The error for SQL that is not served; it names what. */
 export function notServed(what: string, statement?: string): SqlError {
   const quoted = statement === undefined ? '' : `: ${statement.trim().slice(0, 1500)}`;
   return new SqlError(40514, `The SQL stand-in does not serve ${what}${quoted}`);

@@ -29,7 +29,7 @@ export interface SqlServerOptions {
 export interface SqlServer {
   readonly port: number;
   /**
-   * A connection of its own to the SQLite file, for bulk rows and for looking. GUIDs are upper-case text, dates text
+   * A connection of its own to the SQLite file, for bulk rows and queries. GUIDs are upper-case text, dates text
    * 'YYYY-MM-DD HH:MM:SS.fffffff'. Change the schema only in T-SQL, and write only while no session is in a transaction.
    */
   readonly sqlite: DatabaseSync;
@@ -38,9 +38,9 @@ export interface SqlServer {
   clearStatements(): void;
   order(fault: Fault & { readonly kind: Holding }): Held;
   order(fault: Fault): void;
-  /** Forgets the faults that are ordered; what is held goes on. */
+  /** Forgets the faults that are ordered, and releases what is held. */
   clearFaults(): void;
-  /** What GETUTCDATE() answers; it runs on in real time. */
+  /** The time of GETUTCDATE(); it advances in real time. */
   readonly clock: {
     readonly advance: (ms: number) => void;
     readonly set: (date: Date) => void;
@@ -49,7 +49,7 @@ export interface SqlServer {
   readonly openSessions: number;
   /** SQLite's plan of a T-SQL text's statements, one line a step. Throws SqlError. */
   explain(sql: string, parameters?: ReceivedStatement['parameters']): string[];
-  /** Ends all sessions and resolves when the file is let go of. */
+  /** Ends all sessions and resolves when the file is deleted. */
   close(): Promise<void>;
 }
 

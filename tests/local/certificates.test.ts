@@ -13,7 +13,7 @@ function get(url: string, ca?: string): Promise<number | undefined> {
   });
 }
 
-test('a server is trusted by its authority, as localhost and 127.0.0.1, and by a process that was told to', async () => {
+test('a server is trusted by its authority, as localhost and 127.0.0.1, and by a process that trusts it', async () => {
   const [{ authority, ...tls }, other] = await Promise.all([createCertificates(), createCertificates()]);
   const server = https.createServer(tls, (_, response) => response.end());
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));

@@ -146,7 +146,7 @@ describe('an app', () => {
     await host.logged('nothing: before, seen by the hook');
   });
 
-  test('that throws answers 500 with no word of why, which is in the log', async () => {
+  test('that throws answers 500 without the reason, which is in the log', async () => {
     const answer = await call('/api/failing');
     expect([answer.status, await answer.text()]).toEqual([500, '']);
     expect((await host.logged('Error: failed on purpose'))[0]).toContain(

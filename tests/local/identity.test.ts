@@ -7,7 +7,7 @@ let identity: Identity;
 const sqlScope = 'https://database.windows.net/.default';
 const sqlResource = 'https://database.windows.net/';
 
-/** A request by hand, with the right header unless told otherwise. */
+/** A request by hand, by default with the right header. */
 async function ask(query: string, header?: string): Promise<Response> {
   const { IDENTITY_ENDPOINT, IDENTITY_HEADER } = identity.environment;
   return fetch(`${IDENTITY_ENDPOINT}?${query}`, {

@@ -34,7 +34,7 @@ afterEach(async () => {
 const revokedBy = async (client: Client): Promise<unknown[]> =>
   (await client.batch('SELECT Request FROM dbo.Revoked ORDER BY Id')).rows.map(({ Request }) => Request);
 
-/** What has not happened by the time that others have. */
+/** Whether the promise is still pending after 50 ms. */
 async function pending(promise: Promise<unknown>): Promise<boolean> {
   return Promise.race([promise.then(() => false), delay(50, true)]);
 }
@@ -47,7 +47,7 @@ const transaction = (...statements: string[]): string =>
 const send = (client: Client, sql: string) => client.sql(sql, { request: { type: TYPES.Int, value: 7 } });
 
 describe('a commit that is held back', () => {
-  test('others read the state before it and queue behind it with their writes; released, it is seen', async () => {
+  test('others read the state before it, and their writes wait; released, it is visible', async () => {
     const [first, second, reader] = [await open(), await open(), await open()];
     const commit = server.order({ kind: 'holdCommit', match: /INSERT/ });
     const answer = send(first, transaction(insertOnce));
@@ -61,7 +61,7 @@ describe('a commit that is held back', () => {
     expect(await revokedBy(reader)).toEqual([7, 8]);
   });
 
-  test('that of a statement outside a transaction is held as well', async () => {
+  test('a statement outside a transaction is held as well', async () => {
     const [client, reader] = [await open(), await open()];
     const commit = server.order({ kind: 'holdCommit', match: /INSERT/, delayMs: 30 });
     const [before] = await Promise.all([commit.held.then(() => revokedBy(reader)), send(client, insertOnce)]);
@@ -69,7 +69,7 @@ describe('a commit that is held back', () => {
     expect(await revokedBy(reader)).toEqual([7]);
   });
 
-  test('it comes too when the client loses its connection, goes away or gives up', async () => {
+  test('it is committed even if the client loses its connection, disconnects or gives up', async () => {
     const [reader, dropped, gone] = [await open(), await open(), await open()];
     const tired = await Client.open(server, { options: { cancelTimeout: 30 } });
     clients.push(tired);
@@ -107,14 +107,14 @@ describe('a commit that is held back', () => {
     expect(await revokedBy(second)).toEqual([7]);
   });
 
-  test('a statement that commits nothing is answered as ever', async () => {
+  test('a statement that commits nothing is answered at once', async () => {
     const client = await open();
     server.order({ kind: 'answerLate', times: 2 });
     expect(await revokedBy(client)).toEqual([]);
     await client.batch('CREATE TABLE #Due (Id INT); INSERT INTO #Due (Id) VALUES (1)');
   });
 
-  test('forgetting the faults, and closing the server, let it go on', async () => {
+  test('clearing the faults, and closing the server, release it', async () => {
     const other = await startServer();
     const [first, second] = [await open(other), await open(other)];
     await first.batch(schema);
@@ -180,7 +180,7 @@ describe('a statement that waits to write reads the snapshot taken when it began
     expect(await revokedBy(await open())).toEqual([]);
   });
 
-  test('its clock is that of its beginning, and given up it leaves its session as it was', async () => {
+  test('it uses the time at which it began, and a client that gives up leaves its session unchanged', async () => {
     const [first, second] = [await open(), await open()];
     const began = server.clock.now();
     const commit = server.order({ kind: 'holdCommit', match: /INSERT/ });

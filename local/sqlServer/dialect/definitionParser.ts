@@ -10,17 +10,17 @@ export interface Definition {
 
 const lasting = (define: Definition['define']): Definition => ({ temporary: false, define });
 
-/** What names of constraints that have none of their own begin with. */
+/** Prefixes of generated constraint names. */
 const PREFIXES = { primary: 'PK', unique: 'UQ', foreign: 'FK', check: 'CK', default: 'DF' } as const;
 
-/** What is read of a table's definition. */
+/** A table's definition as far as it has been read. */
 interface TableParts {
   readonly table: string;
   readonly columns: Column[];
   readonly constraints: Constraint[];
 }
 
-/** Reads the statements that change the catalogue, each into the change that it asks for. */
+/** Reads DDL, permissions and roles: each statement becomes a change of the catalogue. */
 export class DefinitionParser extends QueryParser {
   protected definition(): Definition {
     if (this.accept('CREATE')) return this.create();
@@ -75,12 +75,12 @@ export class DefinitionParser extends QueryParser {
 
   private createView(orAlter: boolean): Definition {
     if (this.tokens.find(({ value }) => value !== ';')?.start !== this.statementStart)
-      throw this.refusal('CREATE VIEW beside other statements');
+      throw this.refusal('CREATE VIEW together with other statements');
     const name = this.objectName();
     this.expect('AS');
     const query = this.textOf(() => this.query());
     while (this.accept(';'));
-    if (this.peek().kind !== 'end') throw this.refusal('CREATE VIEW beside other statements');
+    if (this.peek().kind !== 'end') throw this.refusal('CREATE VIEW together with other statements');
     return lasting((ddl) => ddl.createView(name, query, this.sql, orAlter));
   }
 
@@ -134,7 +134,7 @@ export class DefinitionParser extends QueryParser {
     parts.columns.push(column);
   }
 
-  /** `column`: that of which it is part. False: none comes next. */
+  /** `column`: the column that it is written with. Returns false if no constraint comes next. */
   private constraint(
     { table, constraints }: TableParts,
     named: string | undefined,

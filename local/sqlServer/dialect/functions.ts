@@ -5,7 +5,7 @@ import { DATETIME, datetime2, INT, isDate, isString, nvarchar, SYSNAME, type Sql
 import { compare, convertTo, sortable, unify } from './operators';
 import { quoteText, type Emitted } from './scope';
 
-/** What a statement's values need at execution: `$now` and the like are bound once per statement. */
+/** Values of the session, bound once per statement. */
 const SESSION_VALUES = new Map<string, readonly [binding: string, type: SqlType]>([
   ['GETUTCDATE', ['now', DATETIME]],
   ['SYSUTCDATETIME', ['sysnow', datetime2(7)]],
@@ -17,7 +17,7 @@ const SESSION_VALUES = new Map<string, readonly [binding: string, type: SqlType]
 ]);
 export const sessionValue = (name: string) => SESSION_VALUES.get(name);
 
-/** Names of date parts, and those that our functions go by. */
+/** The names of each date part, by the name that our functions use. */
 const DATE_PARTS = new Map(
   ['day DD D', 'hour HH', 'minute MI N', 'second SS S', 'millisecond MS'].flatMap((names) =>
     names.split(' ').map((name, _i, [part = '']) => [name.toUpperCase(), part] as const),
@@ -35,7 +35,7 @@ const date = (arg: Emitted, otherwise: SqlType): Emitted =>
 const ofText = ({ type }: Emitted, sql: string): Emitted =>
   emitted(sql, isString(type) ? type : nvarchar(4000));
 
-/** What a catalogue view says of one object. */
+/** One column of one row of a catalogue view. */
 function lookUp(view: string, column: string, condition: string, type: SqlType): Emitted {
   const rows = systemViews.get(view)?.sql ?? '';
   return emitted(`(SELECT "${column}" FROM (${rows}) WHERE ${condition})`, type);
@@ -47,7 +47,7 @@ function objectId(name: Emitted, type?: Emitted): Emitted {
   return lookUp('sys.objects', 'object_id', `${plain} IN ("name", 'dbo.' || "name")${ofType}`, INT);
 }
 
-/** What functions are in SQLite; a date part comes as a literal. */
+/** T-SQL's functions in SQLite's dialect; a date part is passed as a literal. */
 const SCALARS: Readonly<Record<string, (...args: Emitted[]) => Emitted>> = {
   DATEADD: (part, count, from) => {
     const { sql, type } = date(from, DATETIME);
@@ -83,7 +83,7 @@ const SCALARS: Readonly<Record<string, (...args: Emitted[]) => Emitted>> = {
     lookUp('sys.sql_modules', 'definition', `"object_id" = ${sql}`, nvarchar(-1)),
   DATABASE_PRINCIPAL_ID: (name) =>
     lookUp('sys.database_principals', 'principal_id', `"name" = ${text(name)} COLLATE NOCASE`, INT),
-  /** Permissions are kept, not enforced: on what exists, everybody has all. */
+  /** Permissions are stored, not enforced: everyone has every permission on an object that exists. */
   HAS_PERMS_BY_NAME: (securable, kind) => {
     const onDatabase = `${securable.sql} IS NULL OR ${text(kind)} = 'DATABASE' COLLATE NOCASE`;
     return emitted(`(CASE WHEN ${onDatabase} OR ${objectId(securable).sql} IS NOT NULL THEN 1 END)`, INT);

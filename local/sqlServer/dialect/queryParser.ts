@@ -11,7 +11,7 @@ import type { Emission, EmittedQuery, Expr, Name, NamedColumn, ReadFrom, ScopeSo
 /** The columns of a select list. */
 type Items = (scope: Scope) => NamedColumn[];
 
-/** A source of FROM: adds its names to the scope and gives its SQL. */
+/** A source in FROM: adds its columns to the scope and returns its SQL. */
 type Source = (scope: Scope) => string;
 
 interface Select {
@@ -45,7 +45,7 @@ function derived(query: EmittedQuery, alias: string, scope: Scope): string {
 const listOf = (columns: readonly NamedColumn[]): string =>
   columns.map(({ sql, name }) => `${sql} AS ${quote(name)}`).join(', ');
 
-/** Views are expanded in place: a table that has changed since shows as the error it is. */
+/** Views are expanded in place, so a table that was changed later causes the same error as on SQL Server. */
 function expandView(name: string, definition: string, emission: Emission): EmittedQuery {
   try {
     return parseQuery(definition)({ emission });
@@ -106,7 +106,7 @@ export class QueryParser extends ExpressionParser {
   }
 
   private union(left: Select, op: string, right: Select): Select {
-    if (left.top ?? right.top) throw this.refusal('TOP beside UNION');
+    if (left.top ?? right.top) throw this.refusal('TOP with UNION');
     const emit: Select['emit'] = (scope, orderBy, into) => {
       const branch = (side: Select) => side.emit(new Scope(scope.emission, scope.parent), [], into);
       const [first, second] = [branch(left), branch(right)];
@@ -237,7 +237,7 @@ export class QueryParser extends ExpressionParser {
     };
   }
 
-  /** Table hints, which change nothing here. */
+  /** Table hints have no effect here. */
   protected hints(): void {
     if (!this.accept('WITH')) return;
     this.parenthesised(() =>

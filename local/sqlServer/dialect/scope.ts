@@ -41,7 +41,7 @@ export interface CompileContext {
   readonly catalogue: Catalogue;
   readonly variables: ReadonlyMap<string, SqlType>;
   /**
-   * The statement waited for its turn to write: what it reads beside the rows that it changes comes from the snapshot
+   * The statement waited for its turn to write: what it reads, except the rows that it changes, comes from the snapshot
    * taken when it began.
    */
   readonly waited: boolean;
@@ -100,7 +100,7 @@ export class Scope {
   }
 }
 
-/** An expression: it gives its SQL once the names around it are known. `column`: the parts of a mere column's name. */
+/** An expression: it gives its SQL once the names around it are known. `column`: the parts of a column's name. */
 export type Expr = ((scope: Scope) => Emitted) & { readonly column?: readonly string[] };
 
 export const quote = (name: string): string => `"${name.replaceAll('"', '""')}"`;

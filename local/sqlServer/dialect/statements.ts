@@ -33,7 +33,7 @@ export type Statement = StatementBody & {
   readonly text: string;
 };
 
-/** A batch's statements. Throws SqlError: 102 where the text is surely wrong, else 40514 quoting the statement. */
+/** A batch's statements. Throws SqlError: 102 for invalid syntax, else 40514 quoting the statement. */
 export const parseBatch = remembering((sql): Statement[] => new StatementParser(sql).batch());
 
 class StatementParser extends WriteParser {

@@ -75,7 +75,7 @@ const keyOf = (kind: Entry['kind'], name: string): string =>
 
 /**
  * What the database holds, as one session sees it. It is kept as JSON in a table of the SQLite file, so DDL is part of
- * the transaction; temporary tables live in the session alone.
+ * the transaction; temporary tables exist only in the session.
  */
 export class Catalogue {
   private entries = new Map<string, Stored>();

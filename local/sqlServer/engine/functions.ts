@@ -34,7 +34,7 @@ function translate(text: string, old: string, by: string): string {
   return Array.from(text, (character) => by[old.indexOf(character)] ?? character).join('');
 }
 
-/** Those whose result depends on their arguments alone. */
+/** Deterministic functions. */
 const PURE: Readonly<Record<string, (...args: SqlValue[]) => SqlValue>> = {
   _convert: (value = null, from = null, to = null) => convert(value, typeOf(from), typeOf(to)),
   _dateadd: strict((part, count, date, type) =>

@@ -233,7 +233,7 @@ export class Executor {
     this.shared.lock.release(this);
   }
 
-  /** Takes the writer lock, in a transaction till its end; a temporary table alone needs none outside one. */
+  /** Takes the writer lock, within a transaction until its end. Outside of one, a temporary table needs no lock. */
   private async writing<T>(run: Run, temporary: boolean, body: (waited: boolean) => T): Promise<T> {
     if (temporary && !this.inTransaction) return body(false);
     const waited = !this.begun && (await this.beginWriting(run.signal));

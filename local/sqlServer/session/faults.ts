@@ -1,15 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { SqlError, sqlError } from '../errors';
 
-/** What shall go wrong, and when. */
+/** A fault, and when it occurs. */
 export interface Fault {
   /**
    * `dropBefore`: the connection is lost before the statement runs. `dropAfter`: after it ran, before the answer.
    * `error`: answered with `number` instead of running. `delay`: it runs `delayMs` later; `hold`: when it is released.
    * `hang`: no answer until the client gives up. `refuseLogin`: logins are refused with `number` (18456 by default).
    * `holdCommit`: it runs, and its commit comes late, after `delayMs` or when it is released; `answerLate`: when another
-   * session waits to write. The client gets no answer before the commit, which comes even if the client has gone. What
-   * commits nothing is answered.
+   * session waits to write. The client gets no answer before the commit, which comes even if the client has gone. A
+   * statement that commits nothing is answered at once.
    */
   readonly kind: 'dropBefore' | 'dropAfter' | 'error' | 'delay' | 'hang' | 'refuseLogin' | Holding;
   /** 1 (the default) is the next statement, or login, after ordering, over all sessions. */

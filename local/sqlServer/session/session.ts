@@ -31,7 +31,7 @@ export interface Host extends SharedState {
 }
 
 type Running = Pick<Run, 'response' | 'signal'> & { readonly executor: Executor };
-/** What is done with the connection once a request has run. */
+/** What happens to the connection after a request. */
 type Afterwards = 'drop' | 'end' | undefined;
 
 /** One connection, from PRELOGIN to its end. */
@@ -40,7 +40,7 @@ export class Session {
   private executor: Executor | undefined;
   private pendingLogin: Login | undefined;
   private running: AbortController | undefined;
-  /** Resolves, once the connection is closed, when its transaction and file are let go of. */
+  /** Once the connection is closed: resolves when its transaction has ended and its file is closed. */
   queue: Promise<void> = Promise.resolve();
   packetSize = 4096;
 
@@ -48,7 +48,7 @@ export class Session {
     readonly socket: Socket,
     private readonly host: Host,
     private readonly id: number,
-    /** Called when its transaction and file are let go of. */
+    /** Called when its transaction has ended and its file is closed. */
     private readonly onClose: () => void,
   ) {
     socket.setNoDelay(true);

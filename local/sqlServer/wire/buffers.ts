@@ -20,7 +20,7 @@ export class Reader {
   u32 = (): number => this.bytes(4).readUInt32LE();
   u64 = (): bigint => this.bytes(8).readBigUInt64LE();
 
-  /** UCS-2 text of so many characters. */
+  /** UCS-2 text; `length` counts characters. */
   text(length: number): string {
     return this.bytes(length * 2).toString('utf16le');
   }

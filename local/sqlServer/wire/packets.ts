@@ -19,7 +19,7 @@ export interface Message {
 
 const HEADER = 8;
 
-/** What of a packet is not its header. */
+/** The size of a packet without its header. */
 export const payloadSize = (packetSize: number): number => packetSize - HEADER;
 
 export function packet(type: number, payload: Buffer, last: boolean, id = 1): Buffer {

@@ -7,7 +7,7 @@ export interface Parameter extends TypedValue {
   readonly name: string;
 }
 
-/** What a client asks for: a batch, or with parameters an sp_executesql call. */
+/** A client's request: a batch, or with parameters an sp_executesql call. */
 export interface SqlRequest {
   readonly sql: string;
   readonly parameters: readonly Parameter[] | undefined;
@@ -24,7 +24,7 @@ export function parseSqlBatch(payload: Buffer): SqlRequest {
   return { sql: reader.bytes(reader.left).toString('utf16le'), parameters: undefined };
 }
 
-/** What stands in place of a procedure's name where its number follows. */
+/** In place of a procedure's name: its number follows. */
 const BY_NUMBER = 0xffff;
 const SP_EXECUTESQL = 10;
 

@@ -24,7 +24,7 @@ const Token = {
 
 const Done = { more: 0x01, error: 0x02, count: 0x10, attention: 0x20 } as const;
 
-/** What changes in ENVCHANGE. */
+/** Types of ENVCHANGE. */
 export const Change = {
   database: 1,
   language: 2,
@@ -78,7 +78,7 @@ export class Response {
     this.writer.u64(BigInt(count));
   }
 
-  /** A token behind whose id stands its length in two bytes. */
+  /** A token with its length in two bytes after its id. */
   private measured(id: number, write: (body: Writer) => void): void {
     const body = new Writer();
     write(body);

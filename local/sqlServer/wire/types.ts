@@ -10,7 +10,7 @@ import type { Reader, Writer } from './buffers';
 /** LCID 1033, case-insensitive, sort order 52: SQL_Latin1_General_CP1_CI_AS, code page 1252. */
 export const COLLATION = Buffer.from([0x09, 0x04, 0xd0, 0x00, 0x34]);
 
-/** A length that stands for MAX, and for NULL. */
+/** The length that means MAX, or NULL. */
 const MAX = 0xffff;
 
 /** Bytes of a DATETIME2's time: a count of units of its scale. */
@@ -37,7 +37,7 @@ export function writeType(writer: Writer, type: SqlType): void {
 
 export type ValueWriter = (writer: Writer, value: SqlValue) => void;
 
-/** What writes the values of a column. */
+/** The writer of a column's values. */
 export function valueWriter(type: SqlType): ValueWriter {
   if (isVariable(type)) return variableWriter(type);
   const [size, write] = fixedWriter(type);
@@ -66,7 +66,7 @@ function variableWriter(type: SqlType): ValueWriter {
 
 type FixedWriter = (writer: Writer, value: Exclude<SqlValue, null>) => void;
 
-/** How many bytes a value takes, and what writes them. */
+/** A value's size in bytes, and its writer. */
 function fixedWriter({ name, scale = 7 }: SqlType): readonly [size: number, write: FixedWriter] {
   const { bytes: size = 0 } = TYPES[name];
   switch (name) {
@@ -106,7 +106,7 @@ export interface TypedValue {
   readonly value: SqlValue;
 }
 
-/** TYPE_INFO and the value behind it, as parameters of an RPC carry them. Throws SqlError 40514 for other types. */
+/** TYPE_INFO and the value after it, as in parameters of an RPC. Throws SqlError 40514 for other types. */
 export function readTypedValue(reader: Reader): TypedValue {
   const token = reader.u8();
   switch (token) {
