@@ -1,4 +1,4 @@
-// Everything that a site can say: a subnet, a verified domain, sign-in, and all settings of the app.
+// Everything that a site can set: a subnet, a verified domain, sign-in, and all settings of the app.
 using '../../infra/main.bicep'
 
 param environmentName = 'prod'

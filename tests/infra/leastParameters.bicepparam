@@ -1,4 +1,4 @@
-// What a site cannot leave out.
+// What a site has to set.
 using '../../infra/main.bicep'
 
 param environmentName = 'prod'
