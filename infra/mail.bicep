@@ -12,7 +12,7 @@ param workspaceId string
 
 var useSenderDomain = !empty(senderDomain) && senderDomainVerified
 
-// Built-in role "Communication and Email Service Owner". There is none for sending alone.
+// Built-in role "Communication and Email Service Owner". There is none for sending only.
 var emailServiceOwner = '09976791-48a7-449e-bb21-39d1a415f350'
 
 resource emailService 'Microsoft.Communication/emailServices@2025-05-01' = {
