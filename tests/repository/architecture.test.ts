@@ -78,3 +78,29 @@ test('no code but that of jobRun/ has SQL for the table JobRun', () => {
   const knowing = files.filter((file) => /\b(FROM|INTO|UPDATE|JOIN)\s+dbo\.JobRun\b/i.test(read(file)));
   expect(new Set(knowing.map(unitOf))).toEqual(new Set(['jobRun']));
 });
+
+test('the SQL stand-in is smaller than the product, and no file of it has more than 500 lines', () => {
+  const linesOf = (folder: string): number[] =>
+    globSync(`${folder}/**/*.ts`, { cwd: root }).map((path) => read(path).trimEnd().split('\n').length);
+  const sum = (lines: readonly number[]) => lines.reduce((total, count) => total + count, 0);
+  const standIn = linesOf('local/sqlServer');
+  expect(sum(standIn)).toBeLessThanOrEqual(Math.min(4_500, sum(linesOf('src'))));
+  expect(Math.max(...standIn)).toBeLessThanOrEqual(500);
+});
+
+test('the statements of the jobs and of the lock that write are in the model, which npm run model checks', () => {
+  const namesIn = (pattern: string, name: RegExp): string[] =>
+    globSync(pattern, { cwd: root }).flatMap((file) =>
+      [...read(file).matchAll(name)].map(([, found = '']) => found),
+    );
+  // By their names, or writing only to a temporary table of their own session.
+  const readsOnly = /^(count|find|judge|list|preview|read|search)[A-Z]|^create(Due|End)Table$|^collectEnd$/;
+  // It takes no lock: an accepted limit of the protocol.
+  const byHand = 'recordReminder';
+  const writing = namesIn('src/job{Run,s}/*.ts', /\bquery\(\{\s+name: '(\w+)'/g).filter(
+    (name) => !readsOnly.test(name) && name !== byHand,
+  );
+  const modelled = namesIn('model/*.pml', /^inline (\w+?)(?:_\w+)?\(.*\) \{\s*d_step/gm);
+  expect(writing).toContain('revokeBatch');
+  expect(modelled).toEqual(expect.arrayContaining(writing));
+});
