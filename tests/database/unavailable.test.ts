@@ -37,20 +37,6 @@ test.each([
   ['a refused connection', async () => services({ port: await closedPort() })],
   ['an unknown host name', () => services({ server: 'no-such-server.invalid' })],
   [
-    'a token endpoint that fails',
-    () => {
-      environment.identity.order({ kind: 'error', status: 400 });
-      return services();
-    },
-  ],
-  [
-    'a login that finds no database (4060)',
-    () => {
-      environment.standIn?.order({ kind: 'refuseLogin', number: 4060 });
-      return services();
-    },
-  ],
-  [
     'a database that is read-only after a failover (3906)',
     () => {
       environment.standIn?.order(readOnly);

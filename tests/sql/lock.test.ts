@@ -130,13 +130,6 @@ test('a status is read in any case', async () => {
   }
 });
 
-test('the lock of a finished run can be taken at once', async () => {
-  await finishRun(environment.session, await acquire(), { status: 'Completed' });
-  const acquisition = await attempt();
-  expect(acquisition.kind).toBe('acquired');
-  expect(acquisition).not.toHaveProperty('abandoned');
-});
-
 test('the database refuses a second run in progress of a job type', async () => {
   const insert = () =>
     environment.query(

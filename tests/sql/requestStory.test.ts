@@ -223,27 +223,6 @@ describe.each(platforms.map((platform) => [platform.name, platform] as const))(
         revocations: [{ by: revocation.type, jobId: later.jobId }],
       });
     });
-
-    test('has its records and what comes next without the view of requests', async () => {
-      const id = await add({ endsIn: inDays(5) });
-      const { grant } = await storyOf(id);
-      await notify();
-      // The view of grants is mapped without the one of requests, as earlier sites did.
-      const [row] = await environment.query(
-        `SELECT OBJECT_DEFINITION(OBJECT_ID('${platform.requestView}')) AS Text;`,
-      );
-      const text = (row?.Text as string).replace(platform.requestView, grantView);
-      await environment.query(text.slice(text.search(/CREATE OR ALTER|CREATE/)));
-      await environment.query(`DROP VIEW ${platform.requestView};`);
-      const story = await storyOf(id);
-      expect(story).toMatchObject({
-        request: null,
-        viewMissing: true,
-        grant,
-        next: { code: 'reminderSent' },
-      });
-      expect(story.notifications).toHaveLength(1);
-    });
   },
 );
 

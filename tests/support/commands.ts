@@ -136,11 +136,7 @@ export function startProgram(
 ): Command {
   const stdio = ['ignore', 'pipe', 'pipe'] satisfies SpawnOptions['stdio'];
   const own = Object.entries(process.env).filter(([name]) => !/^npm_/i.test(name));
-  return spawn(program, args, {
-    cwd,
-    env: { ...Object.fromEntries(own), ...environment },
-    stdio,
-  }) as Command;
+  return spawn(program, args, { cwd, env: { ...Object.fromEntries(own), ...environment }, stdio }) as Command;
 }
 
 /** Waits until the process has ended. */
