@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
-import type { HttpResponseInit } from '@azure/functions';
+import type { HttpRequest, HttpResponseInit } from '@azure/functions';
 import { deadlineIn, type Deadline } from '../../clock';
 import type { SafeHtml } from '../../html';
+import { findJob, type Job } from '../../jobs/catalogue';
 import { readJobStates } from '../../jobs/jobStates';
 import { previewJob } from '../../jobs/previewJob';
 import { readRunDetails } from '../../jobs/runDetails';
@@ -12,9 +13,20 @@ import type { Services } from '../../services';
 import { findRuns } from '../../jobRun/history';
 import type { JobRun } from '../../jobRun/jobRun';
 import type { Handler, RefusalHandler } from '../http';
-import { queryOf, readQuery } from '../parameters';
+import {
+  ParameterError,
+  queryOf,
+  quote,
+  readChoice,
+  readJobId,
+  readOrder,
+  readQuery,
+  readRequestId,
+  readRowId,
+  type Parameters,
+} from '../parameters';
 import { RequestError, toProblem } from '../problem';
-import { unknownRequest } from '../requests';
+import { readSearch, requireRequest, unknownRequest } from '../requests';
 import { getServices } from '../runner';
 import { mayOperate, signedInName } from '../signIn';
 import script from './browser/script.ts?inline';
@@ -27,27 +39,26 @@ import {
   type Panel,
 } from './page';
 import { readDueCounts } from './dueCounts';
-import { noSuchPage, pageParameters, readPanelAddress, type PanelAddress } from './panelAddress';
-import { linkWith, outcomeOf, triggerOf } from './parts';
+import { findOpener, pageParameters } from './panelParameters';
+import { linkWith, outcomeOf, outcomes, triggerOf, triggers } from './parts';
 import style from './style.css?inline';
 
 const assets = { style, script };
 
 /**
  * GET /api/status: the four jobs at a glance, as a page for operators; its address may name a panel next to them
- * (panelAddress.ts). The page's script asks with the header X-Fragment for the content only: "page" with the panel, "cards"
+ * (panelParameters.ts). The page's script asks with the header X-Fragment for the content only: "page" with the panel, "cards"
  * without.
  */
 export const getStatus: Handler = async (request, context) => {
   const part = request.headers.get('x-fragment');
   try {
-    const address = readPanelAddress(readQuery(request, pageParameters));
+    const query = readPageQuery(request);
     const key = queryOf(request).get('code');
     const services = await getServices();
     const { clock, settings } = services;
     const deadline = deadlineIn(clock, readBudgetMs);
-    const panel = address && part !== 'cards' ? await readPanel(address, services, deadline) : undefined;
-    const shown = panel ?? address;
+    const panel = part === 'cards' ? undefined : await readPanel(query, services, deadline);
     const states = await readJobStates(services, deadline, runsShown);
     const page = {
       states,
@@ -55,7 +66,7 @@ export const getStatus: Handler = async (request, context) => {
       settings,
       operator: signedInName(request, settings.appService),
       panel,
-      selected: shown && 'job' in shown ? shown.job : undefined,
+      selected: panel && 'job' in panel ? panel.job : findJob(query.get('job') ?? ''),
       readAt: new Date(clock.now()),
       mayOperate: mayOperate(request),
       documentationUrl: settings.documentationUrl,
@@ -93,45 +104,67 @@ export const refuseStatus: RefusalHandler = async (request, refusal) => {
   return answer(status, part ? renderProblem(problem) : renderProblemPage(problem, assets));
 };
 
+/** The form of the search sends an empty text too. */
+function readPageQuery(request: HttpRequest): Parameters {
+  const query = readQuery(request, pageParameters);
+  return new Map([...query].filter(([name, value]) => name !== 'search' || value.trim() !== ''));
+}
+
 /**
- * Reads what the panel shows.
- * @throws RequestError where the address names what does not exist
+ * The panel that the address names; undefined: none.
+ * @throws RequestError 400 where a parameter is malformed, 404 where the address names what does not exist
  */
-async function readPanel(address: PanelAddress, services: Services, deadline: Deadline): Promise<Panel> {
-  switch (address.kind) {
-    case 'runs':
-      return readRunsPanel(address, services, deadline);
-    case 'preview': {
-      const { kind, job, order, after } = address;
-      const preview = await previewJob(services, job, { order, ...(after !== undefined && { after }) });
-      return { kind, job, preview, order, first: after === undefined };
-    }
-    case 'run': {
-      const { kind, jobId, after } = address;
-      const details = await readRunDetails(services, deadline, jobId, after);
-      if (!details) throw noSuchPage(`There is no run ${jobId}.`);
-      return { kind, job: details.job, details, first: after === undefined };
-    }
+async function readPanel(
+  query: Parameters,
+  services: Services,
+  deadline: Deadline,
+): Promise<Panel | undefined> {
+  const first = !query.has('before') && !query.has('after');
+  const opener = findOpener(query);
+  switch (opener) {
     case 'request': {
-      const { kind, platform, requestId } = address;
+      const { platform, requestId } = readRequestAddress(query.get('request') ?? '');
       const story = await readStory(services, deadline, platform, requestId);
       if (!story) throw unknownRequest(platform, requestId);
-      return { kind, story };
+      return { kind: 'request', story };
     }
     case 'search': {
-      const { kind, query } = address;
-      const search = await searchRequests(services, deadline, query);
-      return { kind, query, search, advice: describeCompleteness(search).advice };
+      const text = readSearch('search', query.get('search'));
+      const search = await searchRequests(services, deadline, text);
+      return { kind: 'search', query: text, search, advice: describeCompleteness(search).advice };
     }
+    case 'run': {
+      const jobId = readJobId(query, 'run') ?? '';
+      const details = await readRunDetails(services, deadline, jobId, readRowId(query));
+      if (!details) throw noSuchPage(`There is no run ${jobId}.`);
+      return { kind: 'run', job: details.job, details, first };
+    }
+    case 'preview': {
+      const job = requirePageJob(query);
+      const order = readOrder(query, 'preview');
+      const after = readRequestId(query, 'after', job.platform);
+      const preview = await previewJob(services, job, { order, ...(after !== undefined && { after }) });
+      return { kind: 'preview', job, preview, order, first };
+    }
+    case 'job':
+    case 'runs':
+      readChoice(query, 'runs', ['all']);
+      return readRunsPanel(opener === 'job' ? requirePageJob(query) : undefined, query, services, deadline);
+    default:
+      return undefined;
   }
 }
 
 async function readRunsPanel(
-  { kind, job, filter, before }: Extract<PanelAddress, { kind: 'runs' }>,
+  job: Job | undefined,
+  query: Parameters,
   { database }: Services,
   deadline: Deadline,
 ): Promise<Panel> {
-  const { outcome, trigger } = filter;
+  const before = readJobId(query, 'before');
+  const outcome = readChoice(query, 'outcome', outcomes);
+  const trigger = readChoice(query, 'trigger', triggers);
+  const filter = { ...(outcome && { outcome }), ...(trigger && { trigger }) };
   const filtered = outcome !== undefined || trigger !== undefined;
   const matches = (run: JobRun): boolean =>
     (outcome === undefined || outcomeOf(run) === outcome) &&
@@ -142,7 +175,28 @@ async function readRunsPanel(
     ),
   );
   if (!found) throw noSuchPage(`There is no run ${before ?? ''}.`);
-  return { kind, job, filter, found, first: before === undefined };
+  return { kind: 'runs', job, filter, found, first: before === undefined };
+}
+
+function requirePageJob(query: Parameters): Job {
+  const jobType = query.get('job') ?? '';
+  const job = findJob(jobType);
+  if (!job) throw noSuchPage(`There is no job type ${quote(jobType)}.`);
+  return job;
+}
+
+/** For example databricks/17. */
+function readRequestAddress(text: string): ReturnType<typeof requireRequest> {
+  const [platform, requestId, ...others] = text.split('/');
+  if (platform === undefined || requestId === undefined || others.length > 0)
+    throw new ParameterError(
+      `The parameter request is ${quote(text)}: expected a platform and the id of a request, such as databricks/17.`,
+    );
+  return requireRequest({ platform, requestId });
+}
+
+function noSuchPage(detail: string): RequestError {
+  return new RequestError('unknownPage', `${detail} Open the status page without it.`);
 }
 
 /** The page's own style and script by their hashes, and the jobs of this app; nothing else is loaded or reached. */

@@ -21,7 +21,6 @@ import {
   triggerWords,
   type View,
 } from './parts';
-import type { RunFilter } from './panelAddress';
 import { renderPages, renderTable } from './tables';
 
 /** A history: a page of the runs of one job or of all, newest first. */
@@ -29,7 +28,7 @@ export interface RunsPanel {
   readonly kind: 'runs';
   /** Undefined: of all jobs. */
   readonly job: Job | undefined;
-  readonly filter: RunFilter;
+  readonly filter: Pick<Address, 'outcome' | 'trigger'>;
   readonly found: FoundRuns;
   /** It begins with the newest run. */
   readonly first: boolean;
