@@ -74,7 +74,7 @@ async function withProgram<T>(
 const contents = (): Promise<Row[]> => query('SELECT name FROM sys.objects WHERE is_ms_shipped = 0;');
 
 /** One test of tests/sql, the set-up of the suite included. */
-const oneTest = ['tests/sql/lock.test.ts', '--testNamePattern', 'acquiring leaves one row'];
+const oneTest = ['tests/sql/lock.test.ts', '--testNamePattern', 'acquiring inserts one row'];
 
 test('npm test uses neither SQL_* nor TEST_SQL_* of the shell', async () => {
   server.clearStatements();

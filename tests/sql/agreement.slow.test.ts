@@ -9,6 +9,8 @@ import { readStory } from '../../src/jobs/requestStory';
 import { ago, arrange, day, hour, useEnvironment } from '../support/arrange';
 import { finished, jobOf } from '../support/environment';
 
+jest.setTimeout(300_000);
+
 const environment = useEnvironment();
 
 /** Hours to the end, with ties; none is so near that it passes during the test. */
