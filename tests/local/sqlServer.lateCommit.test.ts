@@ -3,33 +3,18 @@ import type { SqlServer } from '../../local/sqlServer';
 import { Client, startServer, TYPES } from './sqlServer.support';
 
 let server: SqlServer;
-const clients: Client[] = [];
-
-const open = async (to = server): Promise<Client> => {
-  const client = await Client.open(to);
-  clients.push(client);
-  return client;
-};
+const open = (): Promise<Client> => Client.open(server);
 
 const schema = `
   CREATE TABLE dbo.Run (Id INT NOT NULL CONSTRAINT PK_Run PRIMARY KEY, Status VARCHAR(20) NOT NULL, Done INT NOT NULL);
   CREATE TABLE dbo.Revoked (Id INT IDENTITY(1, 1) NOT NULL CONSTRAINT PK_Revoked PRIMARY KEY, Request INT NOT NULL);
   INSERT INTO dbo.Run (Id, Status, Done) VALUES (1, 'InProgress', 0)`;
 
-beforeAll(async () => {
+beforeEach(async () => {
   server = await startServer();
   await (await open()).batch(schema);
 });
-afterAll(() => server.close());
-beforeEach(async () => {
-  server.clearFaults();
-  const client = await open();
-  await client.batch("DELETE FROM dbo.Revoked; UPDATE dbo.Run SET Status = 'InProgress', Done = 0");
-});
-afterEach(async () => {
-  server.clearFaults();
-  await Promise.all(clients.splice(0).map((client) => client.close()));
-});
+afterEach(() => server.close());
 
 const revokedBy = async (client: Client): Promise<unknown[]> =>
   (await client.batch('SELECT Request FROM dbo.Revoked ORDER BY Id')).rows.map(({ Request }) => Request);
@@ -72,7 +57,6 @@ describe('a commit that is held back', () => {
   test('it is committed even if the client loses its connection, disconnects or gives up', async () => {
     const [reader, dropped, gone] = [await open(), await open(), await open()];
     const tired = await Client.open(server, { options: { cancelTimeout: 30 } });
-    clients.push(tired);
     const insert = transaction('INSERT INTO dbo.Revoked (Request) VALUES (@request)');
 
     const first = server.order({ kind: 'holdCommit', match: /INSERT/, drop: true });
@@ -115,18 +99,16 @@ describe('a commit that is held back', () => {
   });
 
   test('clearing the faults, and closing the server, release it', async () => {
-    const other = await startServer();
-    const [first, second] = [await open(other), await open(other)];
-    await first.batch(schema);
-    const cleared = other.order({ kind: 'holdCommit', match: /INSERT/ });
+    const [first, second] = [await open(), await open()];
+    const cleared = server.order({ kind: 'holdCommit', match: /INSERT/ });
     const answer = send(first, insertOnce);
     await cleared.held;
-    other.clearFaults();
+    server.clearFaults();
     await answer;
-    const closed = other.order({ kind: 'holdCommit', match: /INSERT/, drop: true });
+    const closed = server.order({ kind: 'holdCommit', match: /INSERT/, drop: true });
     await expect(second.batch('INSERT INTO dbo.Revoked (Request) VALUES (8)')).rejects.toThrow();
     await closed.held;
-    await other.close();
+    // The server is closed after the test.
   });
 });
 

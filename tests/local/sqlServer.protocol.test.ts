@@ -5,31 +5,16 @@ import type { SqlServer } from '../../local/sqlServer';
 import { Client, startServer, TOKEN, TYPES, type ClientOptions } from './sqlServer.support';
 
 let server: SqlServer;
-const clients: Client[] = [];
+const open = (options?: ClientOptions): Promise<Client> => Client.open(server, options);
 
-const open = async (options?: ClientOptions): Promise<Client> => {
-  const client = await Client.open(server, options);
-  clients.push(client);
-  return client;
-};
-
-beforeAll(async () => {
-  server = await startServer();
-  const client = await Client.open(server);
-  await client.batch('CREATE TABLE dbo.Number (N INT NOT NULL CONSTRAINT PK_Number PRIMARY KEY)');
-  await client.close();
-});
-afterAll(() => server.close());
 beforeEach(async () => {
-  server.clearFaults();
+  server = await startServer();
   const client = await open();
-  await client.batch('DELETE FROM dbo.Number');
+  await client.batch('CREATE TABLE dbo.Number (N INT NOT NULL CONSTRAINT PK_Number PRIMARY KEY)');
   await client.close();
   server.clearStatements();
 });
-afterEach(async () => {
-  await Promise.all(clients.splice(0).map((client) => client.close()));
-});
+afterEach(() => server.close());
 
 const count = async (client: Client): Promise<unknown> =>
   (await client.batch('SELECT COUNT(*) AS n FROM dbo.Number')).rows[0]?.n;
@@ -288,12 +273,12 @@ describe('faults', () => {
 });
 
 test('closing ends the sessions and deletes the temporary file', async () => {
-  const other = await startServer();
-  const [{ file }] = other.sqlite.prepare('PRAGMA database_list').all() as [{ file: string }];
-  const client = await Client.open(other);
-  const ended = new Promise((resolve) => client.connection.once('end', resolve));
+  const [{ file }] = server.sqlite.prepare('PRAGMA database_list').all() as [{ file: string }];
+  const { connection } = await open();
+  const ended = new Promise((resolve) => connection.once('end', resolve));
   expect(existsSync(file)).toBe(true);
-  await other.close();
+  await server.close();
   await ended;
   expect(existsSync(file)).toBe(false);
+  server = await startServer();
 });
