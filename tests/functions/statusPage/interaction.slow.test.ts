@@ -93,7 +93,7 @@ describeInChromium('The status page in Chromium', () => {
       const green = await icon();
       await addRuns(revokeDatabricks, [{ ago: minute, Status: 'Failed', Error_Message: 'Broken.' }]);
       await pass(page, 1000);
-      expect(await page.title()).toBe('1 failed: Access Expiry Jobs');
+      await page.locator('title', { hasText: '1 failed: Access Expiry Jobs' }).waitFor({ state: 'attached' });
       expect(await icon()).not.toBe(green);
       const seen = page.waitForResponse(/status/);
       await show(page);
@@ -131,7 +131,10 @@ describeInChromium('The status page in Chromium', () => {
       expect(await result(page, revokeDatabricks).getAttribute('class')).not.toContain('failed');
       await page.unroute(/\/api\//);
       await pass(page, 10_000);
-      expect(await page.locator('#age').innerText()).toMatch(/^Updated \d+ s ago$/);
+      await page
+        .locator('#age')
+        .getByText(/^Updated \d+ s ago$/)
+        .waitFor();
     });
 
     test('a run in progress shows its progress, by a count that many readers share', async () => {
