@@ -38,20 +38,20 @@ runCommand(usage, async () => {
   const log = (line: string): void => console.log(line);
   log(`Database ${database.name} on ${database.server}:${database.port}`);
   const retryOptions = { interactive: true, onRetry: reportRetry };
-  const findings = await new Database(database, credential, statementTimeoutMs, retryOptions).connect(
+  const findings = await new Database(database, credential, statementTimeoutMs, retryOptions).withSession(
     'run',
-    (connection) =>
-      connection.withRetries(deadlineIn(systemClock, timeBudgetMs), async (session) => {
-        await deployScripts(session, directory, log, replaceViews ? keepReplacedView : undefined);
-        if (grantee) await grantRole(session, role, grantee, log);
-        const examinedDatabase = { ...(await readFacts(session)), session };
-        const checked: Finding[] = [];
-        for (const platform of platforms) {
-          checked.push(...(await checkRequestView(examinedDatabase, platform)));
-          checked.push(...(await checkGrantView(examinedDatabase, platform)));
-        }
-        return checked;
-      }),
+    deadlineIn(systemClock, timeBudgetMs),
+    async (session) => {
+      await deployScripts(session, directory, log, replaceViews ? keepReplacedView : undefined);
+      if (grantee) await grantRole(session, role, grantee, log);
+      const examinedDatabase = { ...(await readFacts(session)), session };
+      const checked: Finding[] = [];
+      for (const platform of platforms) {
+        checked.push(...(await checkRequestView(examinedDatabase, platform)));
+        checked.push(...(await checkGrantView(examinedDatabase, platform)));
+      }
+      return checked;
+    },
   );
   const failed = findings.filter(({ status }) => status === 'failed');
   for (const finding of failed) console.error(formatFinding(finding));

@@ -80,6 +80,14 @@ export class Database {
     return this.#slots[purpose].run(() => this.#lend(body));
   }
 
+  /**
+   * Does one piece of work on a session, as DatabaseConnection.withRetries does.
+   * @throws DatabaseBusyError, AbandonedError, DatabaseError
+   */
+  withSession<T>(purpose: Purpose, deadline: Deadline, work: (session: Session) => Promise<T>): Promise<T> {
+    return this.connect(purpose, (connection) => connection.withRetries(deadline, work));
+  }
+
   async #lend<T>(body: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
     const connection = new DatabaseConnection(
       () => Session.open(this.settings, this.credential, this.statementTimeoutMs),

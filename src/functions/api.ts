@@ -189,7 +189,7 @@ async function withDatabase<T>(
   work: (session: Session) => Promise<T>,
 ): Promise<T> {
   const { database, clock } = await getServices();
-  return database.connect(purpose, (connection) => connection.withRetries(deadlineIn(clock, budgetMs), work));
+  return database.withSession(purpose, deadlineIn(clock, budgetMs), work);
 }
 
 /**

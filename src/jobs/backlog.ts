@@ -46,12 +46,10 @@ export async function readBacklogs(
   { database, settings, clock }: Services,
   jobs: readonly Job[],
 ): Promise<(Backlog | null)[]> {
-  return database.connect('search', (connection) =>
-    connection.withRetries(deadlineIn(clock, timeBudgetsMs.http), async (session) => {
-      const backlogs: (Backlog | null)[] = [];
-      for (const job of jobs)
-        backlogs.push(isDueKnown(job, settings) ? await readBacklog(session, job.due(settings)) : null);
-      return backlogs;
-    }),
-  );
+  return database.withSession('search', deadlineIn(clock, timeBudgetsMs.http), async (session) => {
+    const backlogs: (Backlog | null)[] = [];
+    for (const job of jobs)
+      backlogs.push(isDueKnown(job, settings) ? await readBacklog(session, job.due(settings)) : null);
+    return backlogs;
+  });
 }

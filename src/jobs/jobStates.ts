@@ -21,14 +21,11 @@ export async function readJobStates(
   deadline: Deadline,
   runLimit: number,
 ): Promise<JobState[]> {
-  return database.connect('read', (connection) =>
-    connection.withRetries(deadline, async (session) => {
-      const states: JobState[] = [];
-      for (const job of jobs)
-        states.push(await readJobState(session, job, settings, runLimit, deadline.clock));
-      return states;
-    }),
-  );
+  return database.withSession('read', deadline, async (session) => {
+    const states: JobState[] = [];
+    for (const job of jobs) states.push(await readJobState(session, job, settings, runLimit, deadline.clock));
+    return states;
+  });
 }
 
 type TimerSettings = Pick<Settings, 'schedules' | 'scheduleZone' | 'appService' | 'schedulesReadAt'>;

@@ -99,26 +99,24 @@ export async function previewJob(
   job: Job,
   options: PreviewOptions = {},
 ): Promise<Preview> {
-  return database.connect('search', (connection) =>
-    connection.withRetries(deadlineIn(clock, timeBudgetsMs.http), async (session) => {
-      const due = job.due(settings);
-      const summary = await summarise(session, due, job.spreadHours(settings));
-      const base = {
-        jobType: job.type,
-        ...summary,
-        covered: summary.coveredCount === 0 ? [] : await readCovered(session, job, due),
-      };
-      const unusable = await findUnusableRows(session, due);
-      if (job.kind === 'revocation') {
-        const ceiling = settings.revocationCeiling;
-        const page = toPage(await readPage(session, job, due, {}, options), toGrant);
-        return { ...base, ceiling, exceedsCeiling: summary.count > ceiling, failing: unusable, ...page };
-      }
-      const failing = [...unusable, ...(await findUnusableAddresses(session, due))];
-      const page = toPage(await readPage(session, job, due, reminderColumns, options), toPreviewedReminder);
-      return { ...base, failing, ...page };
-    }),
-  );
+  return database.withSession('search', deadlineIn(clock, timeBudgetsMs.http), async (session) => {
+    const due = job.due(settings);
+    const summary = await summarise(session, due, job.spreadHours(settings));
+    const base = {
+      jobType: job.type,
+      ...summary,
+      covered: summary.coveredCount === 0 ? [] : await readCovered(session, job, due),
+    };
+    const unusable = await findUnusableRows(session, due);
+    if (job.kind === 'revocation') {
+      const ceiling = settings.revocationCeiling;
+      const page = toPage(await readPage(session, job, due, {}, options), toGrant);
+      return { ...base, ceiling, exceedsCeiling: summary.count > ceiling, failing: unusable, ...page };
+    }
+    const failing = [...unusable, ...(await findUnusableAddresses(session, due))];
+    const page = toPage(await readPage(session, job, due, reminderColumns, options), toPreviewedReminder);
+    return { ...base, failing, ...page };
+  });
 }
 
 /** The first rows, and after which the next page begins. */

@@ -54,26 +54,24 @@ export async function searchRequests(
   deadline: Deadline,
   query: string,
 ): Promise<RequestSearch> {
-  return database.connect('search', (connection) =>
-    connection.withRetries(deadline, async (session) => {
-      const found: FoundRequest[] = [];
-      const incomplete: Platform[] = [];
-      const missing: Platform[] = [];
-      for (const platform of platforms) {
-        const search = await searchPlatform(session, platform, query);
-        if (!search) missing.push(platform);
-        else found.push(...search.ranked.map((one) => ({ ...one, platform })));
-        if (search && !search.complete) incomplete.push(platform);
-      }
-      const requests = found.sort((one, other) => one.rank - other.rank);
-      return {
-        requests: requests.slice(0, maxFound),
-        more: requests.length > maxFound,
-        incomplete,
-        missing,
-      };
-    }),
-  );
+  return database.withSession('search', deadline, async (session) => {
+    const found: FoundRequest[] = [];
+    const incomplete: Platform[] = [];
+    const missing: Platform[] = [];
+    for (const platform of platforms) {
+      const search = await searchPlatform(session, platform, query);
+      if (!search) missing.push(platform);
+      else found.push(...search.ranked.map((one) => ({ ...one, platform })));
+      if (search && !search.complete) incomplete.push(platform);
+    }
+    const requests = found.sort((one, other) => one.rank - other.rank);
+    return {
+      requests: requests.slice(0, maxFound),
+      more: requests.length > maxFound,
+      incomplete,
+      missing,
+    };
+  });
 }
 
 type Ranked = Omit<FoundRequest, 'platform'>;

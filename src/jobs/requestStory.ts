@@ -51,28 +51,26 @@ export async function readStory(
   platform: Platform,
   requestId: RequestId,
 ): Promise<RequestStory | undefined> {
-  return database.connect('search', (connection) =>
-    connection.withRetries(deadline, async (session) => {
-      const requests = await readRequests(session, platform, [requestId]);
-      const request = requests?.get(requestId) ?? null;
-      const { next, grant, recipient } = await readNext({ session, platform, settings, clock }, requestId);
-      const notifications = await readNotifications(session, platform, requestId);
-      const revocations = await readRevocations(session, platform, requestId);
-      if (!request && next.code === 'notGranted' && notifications.length === 0 && revocations.length === 0)
-        return undefined;
-      return {
-        platform,
-        requestId,
-        request,
-        viewMissing: requests === undefined,
-        grant,
-        next,
-        recipient: grant ? recipient : (request?.requesterEmail.trim() ?? ''),
-        notifications,
-        revocations,
-      };
-    }),
-  );
+  return database.withSession('search', deadline, async (session) => {
+    const requests = await readRequests(session, platform, [requestId]);
+    const request = requests?.get(requestId) ?? null;
+    const { next, grant, recipient } = await readNext({ session, platform, settings, clock }, requestId);
+    const notifications = await readNotifications(session, platform, requestId);
+    const revocations = await readRevocations(session, platform, requestId);
+    if (!request && next.code === 'notGranted' && notifications.length === 0 && revocations.length === 0)
+      return undefined;
+    return {
+      platform,
+      requestId,
+      request,
+      viewMissing: requests === undefined,
+      grant,
+      next,
+      recipient: grant ? recipient : (request?.requesterEmail.trim() ?? ''),
+      notifications,
+      revocations,
+    };
+  });
 }
 
 const recordColumns = { At: date, WrittenBy: text, JobId: nullable(text) };

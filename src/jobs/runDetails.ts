@@ -49,32 +49,30 @@ export async function readRunDetails(
   jobId: string,
   after?: number,
 ): Promise<RunDetails | undefined> {
-  return database.connect('read', (connection) =>
-    connection.withRetries(deadline, async (session) => {
-      const run = await findRun(session, jobId);
-      const job = run && findJob(run.jobType);
-      if (!job) return undefined;
-      const [previousRun] = await listRuns(session, job.type, 1, { before: jobId });
-      const nextRun = await findNextRun(session, job.type, jobId);
-      const written = await readWrittenRows(session, job, jobId, nextRun?.startedAt, after);
-      const failures = failuresOf(run.facts).map((failure) => ({
-        ...failure,
-        requestIds: failure.requestIds.flatMap((id) => parseRequestId(String(id), job.platform) ?? []),
-      }));
-      const requestIds = new Set([
-        ...written.rows.map(({ requestId }) => requestId),
-        ...failures.flatMap((failure) => failure.requestIds),
-      ]);
-      return {
-        job,
-        run,
-        previousRun: previousRun ?? null,
-        failures,
-        ...written,
-        requests: await readRequests(session, job.platform, [...requestIds]),
-      };
-    }),
-  );
+  return database.withSession('read', deadline, async (session) => {
+    const run = await findRun(session, jobId);
+    const job = run && findJob(run.jobType);
+    if (!job) return undefined;
+    const [previousRun] = await listRuns(session, job.type, 1, { before: jobId });
+    const nextRun = await findNextRun(session, job.type, jobId);
+    const written = await readWrittenRows(session, job, jobId, nextRun?.startedAt, after);
+    const failures = failuresOf(run.facts).map((failure) => ({
+      ...failure,
+      requestIds: failure.requestIds.flatMap((id) => parseRequestId(String(id), job.platform) ?? []),
+    }));
+    const requestIds = new Set([
+      ...written.rows.map(({ requestId }) => requestId),
+      ...failures.flatMap((failure) => failure.requestIds),
+    ]);
+    return {
+      job,
+      run,
+      previousRun: previousRun ?? null,
+      failures,
+      ...written,
+      requests: await readRequests(session, job.platform, [...requestIds]),
+    };
+  });
 }
 
 /**

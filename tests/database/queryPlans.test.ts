@@ -69,12 +69,10 @@ async function record(job: Job): Promise<Recorded[]> {
   await previewJob(services, job);
   const run = finished(await environment.run(job, services));
   expect(run).toMatchObject({ status: 'Completed', processedCount: 2 });
-  await services.database.connect('run', (connection) =>
-    connection.withRetries(deadlineIn(services.clock, day), async (session) => {
-      await listRuns(session, job.type, 10);
-      await findRuns(session, undefined, 10, { before: run.jobId });
-    }),
-  );
+  await services.database.withSession('run', deadlineIn(services.clock, day), async (session) => {
+    await listRuns(session, job.type, 10);
+    await findRuns(session, undefined, 10, { before: run.jobId });
+  });
   await readStory(services, deadlineIn(services.clock, day), job.platform, id);
   const texts = [...new Set(standIn.statements.map(({ text }) => text))];
   return texts.map((text) => {

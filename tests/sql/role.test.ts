@@ -57,14 +57,12 @@ describe.each(jobs.map((job) => [job.type, job] as const))('%s', (_, job) => {
       status: 'Completed',
       processedCount: 1,
     });
-    await member.database.connect('run', (connection) =>
-      connection.withRetries(deadlineIn(member.clock, hour), async (session) => {
-        const [run] = await listRuns(session, job.type, 10);
-        expect(run).toMatchObject({ jobType: job.type, processedCount: 1 });
-        expect(await findRuns(session, undefined, 10, {})).toMatchObject({ runs: [{ jobId: run?.jobId }] });
-        expect(await cancelRun(session, job.type, run?.jobId ?? '', false)).toMatchObject({ kind: 'ended' });
-      }),
-    );
+    await member.database.withSession('run', deadlineIn(member.clock, hour), async (session) => {
+      const [run] = await listRuns(session, job.type, 10);
+      expect(run).toMatchObject({ jobType: job.type, processedCount: 1 });
+      expect(await findRuns(session, undefined, 10, {})).toMatchObject({ runs: [{ jobId: run?.jobId }] });
+      expect(await cancelRun(session, job.type, run?.jobId ?? '', false)).toMatchObject({ kind: 'ended' });
+    });
   });
 });
 

@@ -169,10 +169,8 @@ async function readRunsPanel(
   const matches = (run: JobRun): boolean =>
     (outcome === undefined || outcomeOf(run) === outcome) &&
     (trigger === undefined || triggerOf(run) === trigger);
-  const found = await database.connect('read', (connection) =>
-    connection.withRetries(deadline, (session) =>
-      findRuns(session, job?.type, runsShown, { before, ...(filtered && { matches }) }),
-    ),
+  const found = await database.withSession('read', deadline, (session) =>
+    findRuns(session, job?.type, runsShown, { before, ...(filtered && { matches }) }),
   );
   if (!found) throw noSuchPage(`There is no run ${before ?? ''}.`);
   return { kind: 'runs', job, filter, found, first: before === undefined };
