@@ -27,7 +27,7 @@ export interface HostOptions {
 
 export interface Host {
   readonly port: number;
-  /** Stops the timers and the server, waits for invocations, then runs the appTerminate hooks; then cuts off those still running. */
+  /** Stops timers and server, waits for invocations, runs the appTerminate hooks, and cuts off what is still running. */
   close(): Promise<void>;
 }
 

@@ -17,7 +17,7 @@ const placeholder = '{requestNumber}';
 const fill = (template: string, requestNumber: string): string =>
   template.replaceAll(placeholder, () => encodeURIComponent(requestNumber.toWellFormed()));
 
-/** Whether a text is an https address, perhaps with a placeholder for a request's number, which must not decide the origin. */
+/** Whether a text is an https address, perhaps with a placeholder for a request's number, but not in its origin. */
 export function isLinkTemplate(text: string): boolean {
   const [zero, one] = ['0', '1'].map((number) => parseHttpsAddress(fill(text, number)));
   return zero !== undefined && zero.origin === one?.origin;

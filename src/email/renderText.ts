@@ -2,7 +2,7 @@ import { isolate, withNeededIsolates } from './isolates';
 import { withoutLinks } from './linkLookalikes';
 import { byDay, formatFully, formatTime, maxFullEntries, type DigestContent, type Entry } from './wording';
 
-/** A digest as plain text. "Request: " or "request: " precedes each request's number, which ends at a comma or the line's end. */
+/** A digest as plain text. A request's number follows "Request: " or "request: " and ends at a comma or the line's end. */
 export function renderText(content: DigestContent): string {
   const { greeting, heading, lead, action, advice, ending, ended, footer } = content;
   const rest = ending.slice(maxFullEntries);

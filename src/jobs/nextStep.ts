@@ -126,7 +126,7 @@ interface Judged {
   readonly comparable: boolean;
 }
 
-/** Puts the end of a grant into the session's temporary table #End, to be compared with what is read later, as in a run. */
+/** Puts a grant's end into the session's temporary table #End, to be compared with a later read, as a run does. */
 async function collectEnd({ session, platform: { grantView } }: Outlook, id: RequestId): Promise<void> {
   await session.query({
     name: 'createEndTable',

@@ -1,4 +1,4 @@
-/** The differences between the platforms: names in the database, in SQL and in emails. SQL identifiers come only from here. */
+/** The differences between the platforms: names in SQL and in emails. SQL identifiers come only from here. */
 export interface Platform {
   readonly name: 'Databricks' | 'Palantir';
   /** The view of all requests, granted or not; a site maps it in sql/06_AccessGrant_views.sql. It may be missing. */

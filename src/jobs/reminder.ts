@@ -162,9 +162,9 @@ function refusalOf({ next, request, recipient, history }: Found): ReminderResult
 }
 
 /**
- * The message, under an operation id that is its own until the next one is recorded, in each ten minutes of the clock. One
- * that went out in the ten minutes before is looked up first: so several at once, and one whose answer was lost, are one
- * message to the service for ten minutes at least.
+ * The message. Its operation id follows from the last recorded message and the current ten minutes of the clock; the id of
+ * the ten minutes before is looked up first. So several requests at once, and one after a lost answer, are one message to
+ * the service for at least ten minutes.
  */
 function createMessage(
   { settings: { leadDays, email } }: Services,

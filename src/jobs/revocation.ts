@@ -114,8 +114,8 @@ interface Collected {
  * the last ended; a batch that searched the view again would make the run quadratic. In the order of their ids, so
  * that a batch touches neighbouring pages of the tables and indexes.
  *
- * A request that the view yields more than once is collected once for each end, and left alone by the batch: looking for
- * its other rows here would cost a look-up for each grant, which the batch makes anyway.
+ * A request that the view yields more than once is collected once for each end, and skipped by the batch: looking for its
+ * other rows here would cost a look-up for each grant, which the batch makes anyway.
  */
 async function collectDue(session: Session, platform: Platform): Promise<Collected> {
   const [row] = await session.query({

@@ -47,8 +47,8 @@ const assets = { style, script };
 
 /**
  * GET /api/status: the four jobs at a glance, as a page for operators; its address may name a panel next to them
- * (panelParameters.ts). The page's script asks with the header X-Fragment for the content only: "page" with the panel, "cards"
- * without.
+ * (panelParameters.ts). With the header X-Fragment the page's script asks for the content only: "page" with the panel,
+ * "cards" without.
  */
 export const getStatus: Handler = async (request, context) => {
   const part = request.headers.get('x-fragment');
