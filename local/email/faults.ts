@@ -1,11 +1,9 @@
+import type { Occurrence } from '../orderedFaults';
+
 /** Which calls a fault hits. */
-interface Target {
+interface Target extends Occurrence {
   /** 'send' (POST, the default) or 'status' (GET). */
   readonly on?: 'send' | 'status';
-  /** The first call hit, counted from now among the calls it could hit; 1 if absent. */
-  readonly at?: number;
-  /** How many calls in a row are hit; 1 if absent, Infinity for all from then on. */
-  readonly times?: number;
   /** Only calls for a message to this address, or to one that the expression matches. */
   readonly recipient?: string | RegExp;
 }
@@ -35,30 +33,11 @@ export type CallFault = ErrorFault | { readonly kind: 'hang' | 'dropBefore' | 'd
 
 export type EmailFault = Target & (CallFault | OutcomeFault);
 
-/** The faults that are ordered and not used up. */
-export class Faults {
-  #ordered: { readonly fault: EmailFault; seen: number }[] = [];
-
-  order(fault: EmailFault): void {
-    this.#ordered.push({ fault, seen: 0 });
-  }
-
-  clear(): void {
-    this.#ordered = [];
-  }
-
-  /** Counts a call and gives the faults that hit it, in the order in which they were ordered. */
-  take(on: 'send' | 'status', recipients: readonly string[]): EmailFault[] {
-    const hits = this.#ordered.filter((entry) => {
-      const { on: kind = 'send', recipient = '', at = 1 } = entry.fault;
-      if (kind !== on || !recipients.some((address) => matches(recipient, address))) return false;
-      entry.seen += 1;
-      return entry.seen >= at;
-    });
-    this.#ordered = this.#ordered.filter(({ fault: { at = 1, times = 1 }, seen }) => seen < at + times - 1);
-    return hits.map(({ fault }) => fault);
-  }
-}
+/** Whether a fault could hit a call about a message to these addresses. */
+export const couldHit =
+  (called: 'send' | 'status', recipients: readonly string[]) =>
+  ({ on = 'send', recipient = '' }: EmailFault): boolean =>
+    on === called && recipients.some((address) => matches(recipient, address));
 
 /** @param recipient '': any */
 function matches(recipient: string | RegExp, address: string): boolean {

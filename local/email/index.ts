@@ -9,7 +9,8 @@ import https from 'node:https';
 import { buffer } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 import { close, listen, requestUrl } from '../loopback';
-import { Faults, type EmailFault } from './faults';
+import { OrderedFaults } from '../orderedFaults';
+import { couldHit, type EmailFault } from './faults';
 import { createMailbox } from './mailbox';
 import { readSendRequest, Refusal, type SendRequest } from './request';
 
@@ -95,7 +96,7 @@ export class EmailService {
 
   readonly #options: EmailOptions;
   readonly #operations = new Map<string, Operation>();
-  readonly #faults = new Faults();
+  readonly #faults = new OrderedFaults<EmailFault>();
   readonly #server: https.Server;
   readonly #mailbox = http.createServer(createMailbox(this.messages));
 
@@ -169,7 +170,7 @@ export class EmailService {
   #send(entry: EmailRequest, body: Buffer, search: string): Reaction {
     const given = readSendRequest(body);
     entry.to = given.to;
-    const hits = this.#faults.take('send', given.to);
+    const hits = this.#faults.take(couldHit('send', given.to));
     return underFault(hits, () => {
       const id = entry.operationId ?? '';
       if (!uuid.test(id)) throw new Refusal(400, 'BadRequest', 'Operation-Id has to be a UUID');
@@ -198,7 +199,7 @@ export class EmailService {
 
   #readStatus(id: string): Reaction {
     const operation = this.#operations.get(id);
-    return underFault(this.#faults.take('status', operation?.message.to ?? ['']), () => {
+    return underFault(this.#faults.take(couldHit('status', operation?.message.to ?? [''])), () => {
       if (!operation) throw new Refusal(404, 'OperationNotFound', `There is no operation ${id}`);
       const { status, error } = operation.message;
       if (status === 'Running') {

@@ -5,17 +5,14 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage } from 'node:http';
 import { close, listen, requestUrl } from '../loopback';
+import { OrderedFaults, type Occurrence } from '../orderedFaults';
 
 /** Requests that carry the right header are answered with this HTTP status. */
-export interface IdentityFault {
+export interface IdentityFault extends Occurrence {
   readonly kind: 'error';
   readonly status: number;
   /** Only requests for a resource whose address contains this; for any by default. */
   readonly resource?: string;
-  /** The first request hit, counted from now; 1 by default. */
-  readonly at?: number;
-  /** How many requests in a row are hit; 1 by default. */
-  readonly times?: number;
 }
 
 export interface IdentityRequest {
@@ -55,7 +52,7 @@ export class Identity {
   readonly requests: IdentityRequest[] = [];
 
   readonly #resources = new Map<string, string>();
-  #faults: { readonly fault: IdentityFault; seen: number }[] = [];
+  readonly #faults = new OrderedFaults<IdentityFault>();
   readonly #server = createServer((request, response) => {
     const url = requestUrl(request);
     const { status, body } = this.#answer(request, url);
@@ -76,11 +73,11 @@ export class Identity {
   }
 
   order(fault: IdentityFault): void {
-    this.#faults.push({ fault, seen: 0 });
+    this.#faults.order(fault);
   }
 
   clearFaults(): void {
-    this.#faults = [];
+    this.#faults.clear();
   }
 
   close(): Promise<void> {
@@ -93,7 +90,7 @@ export class Identity {
     if (headers['x-identity-header'] !== this.environment.IDENTITY_HEADER)
       return refuse(401, 'The header X-IDENTITY-HEADER is missing or not that of this endpoint');
     const resource = searchParams.get('resource') ?? '';
-    const fault = this.#takeFault(resource);
+    const [fault] = this.#faults.take(({ resource: wanted = '' }) => resource.includes(wanted));
     if (fault) return refuse(fault.status, 'An ordered fault');
     if (searchParams.get('api-version') !== apiVersion)
       return refuse(400, `api-version has to be ${apiVersion}`);
@@ -102,16 +99,6 @@ export class Identity {
     this.#resources.set(access_token, withoutSlash(resource));
     const expires_on = String(Math.floor(Date.now() / 1000) + tokenLifetime);
     return { status: 200, body: { access_token, expires_on, resource, token_type: 'Bearer' } };
-  }
-
-  /** The first fault ordered that hits a request for this resource. */
-  #takeFault(resource: string): IdentityFault | undefined {
-    const hit = this.#faults.find((entry) => {
-      const { resource: wanted = '', at = 1, times = 1 } = entry.fault;
-      if (!resource.includes(wanted) || entry.seen >= at + times - 1) return false;
-      return ++entry.seen >= at;
-    });
-    return hit?.fault;
   }
 }
 
