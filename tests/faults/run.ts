@@ -146,13 +146,16 @@ export function cleanBreaches(result: Attempt['result'], { job, grants }: Subjec
   if (result.kind === 'error') return [`the clean run was rejected with ${String(result.error)}`];
   if (result.kind !== 'finished') return [`the clean run is ${result.kind}`];
   const undeliverable = [...grants.values()].filter((grant) => grant.undeliverable).length;
-  const { status, failedCount, message, facts } = result.run;
-  const others = facts.failures.filter(({ cause }) => !/^address(Missing|Malformed)$/.test(cause));
+  const revocation = job.kind === 'revocation';
+  const failures =
+    undeliverable > 0 ? String.raw`Failed: (\d with(out an| a malformed) email address(; |\. ))+` : '';
+  const safetyLimit = revocation ? ' Run without the safety limit\\.' : '';
+  const expected = new RegExp(`^${failures}Started by hand\\.${safetyLimit}$`);
+  const { status, failedCount, message } = result.run;
   const asExpected =
     status === 'Completed' &&
-    failedCount === (job.kind === 'revocation' ? null : undeliverable) &&
-    others.length === 0 &&
-    (facts.stopped ?? facts.ended) === undefined;
+    expected.test(message ?? '') &&
+    failedCount === (revocation ? null : undeliverable);
   return asExpected
     ? []
     : [`the clean run is ${status}, Failed_Count ${failedCount ?? 'null'}: ${message ?? ''}`];
