@@ -1,4 +1,5 @@
 /** What every part of the page is made of: links, times, hosts, outcomes. */
+import type { Trigger } from '../../jobs/budgets';
 import { formatDuration, formatNumber, formatUtc } from '../../format';
 import { escapeHtml, html, SafeHtml } from '../../html';
 import type { Job } from '../../jobs/catalogue';
@@ -17,7 +18,7 @@ export interface Address {
   readonly runs?: 'all';
   /** The filters of a history. */
   readonly outcome?: Outcome;
-  readonly trigger?: RunTrigger;
+  readonly trigger?: Trigger;
   /** A platform in lower case and a request's id, for example "databricks/17". */
   readonly request?: string;
   /** Where a list goes on. */
@@ -110,16 +111,15 @@ export const outcomes = ['done', 'attention', 'failed', 'running'] as const;
 export type Outcome = (typeof outcomes)[number];
 
 /** How a run was started. */
-export const triggers = ['timer', 'http', 'cli'] as const;
-export type RunTrigger = (typeof triggers)[number];
-export const triggerWords: Readonly<Record<RunTrigger, string>> = {
+export const triggers = ['timer', 'http', 'cli'] as const satisfies readonly Trigger[];
+export const triggerWords: Readonly<Record<Trigger, string>> = {
   timer: 'timer',
   http: 'by hand',
   cli: 'command line',
 };
 
 /** Undefined: unknown, since a run records it at its end. */
-export function triggerOf({ status, facts }: JobRun): RunTrigger | undefined {
+export function triggerOf({ status, facts }: JobRun): Trigger | undefined {
   if (facts.manual) return facts.manual.trigger;
   const saidNothing = status === 'InProgress' || facts.ended === 'abandoned' || facts.ended === 'cancelled';
   return saidNothing ? undefined : 'timer';
