@@ -10,7 +10,6 @@ import { expiredSql, judgedSql } from './dueSql';
 import { grantColumns, grantList, requestId, requestIdParameter, toGrant, type Grant } from './grants';
 import { nextRunOf } from './jobStates';
 import type { Platform, RequestId } from './platforms';
-import { throughRequestView } from './requests';
 
 /** What happens to a grant next, or why nothing does. Times are UTC. */
 export type NextStep =
@@ -41,7 +40,7 @@ export type NextStep =
       readonly dueCount: number;
       readonly ceiling: number;
     }
-  /** Nothing is left to do. endMissing: it is granted, without an end. */
+  /** Nothing is left to do. Of the view of grants: endMissing: it yields it without an end; notGranted: not at all. */
   | { readonly code: 'revoked'; readonly at: Date }
   | { readonly code: 'endMissing' | 'notGranted' };
 
@@ -80,34 +79,11 @@ export async function readNext(outlook: Outlook, id: RequestId): Promise<Next> {
   await collectEnd(outlook, id);
   const judged = await readJudged(outlook, id);
   if (!judged) {
-    const endMissing = judged === null || (await lacksOnlyItsEnd(outlook, id));
-    const code = endMissing ? 'endMissing' : 'notGranted';
+    const code = judged === null ? 'endMissing' : 'notGranted';
     return { next: { code }, grant: null, recipient: '', leadDays: null };
   }
   const { grant, recipient, leadDays } = judged;
   return { next: await nextOf(outlook, judged), grant, recipient, leadDays };
-}
-
-/** Grants whose statuses are those of granted requests: the newest. */
-const newestGrants = 1_000;
-
-/** Whether a request that the view of grants does not yield has no end, and the status of requests that it yields. */
-async function lacksOnlyItsEnd({ session, platform }: Outlook, id: RequestId): Promise<boolean> {
-  const { grantView, requestView } = platform;
-  const rows = await throughRequestView(platform, () =>
-    session.query({
-      name: 'findMissingEnd',
-      slow: true,
-      sql: `SELECT q.RequestId
-FROM ${requestView} AS q
-WHERE q.RequestId = @requestId AND q.ExpiresAt IS NULL AND q.RequestStatus IN (
-  SELECT s.RequestStatus
-  FROM (SELECT TOP (${newestGrants}) g.RequestId FROM ${grantView} AS g ORDER BY g.RequestId DESC) AS newest
-  JOIN ${requestView} AS s ON s.RequestId = newest.RequestId);`,
-      parameters: { requestId: requestIdParameter(id) },
-    }),
-  );
-  return rows !== undefined && rows.length > 0;
 }
 
 /** What judgedSql says of a grant. */

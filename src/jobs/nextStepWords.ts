@@ -53,7 +53,10 @@ export function describeObstacle({ next, platform: { grantView }, request }: Ste
     case 'endMissing':
       return 'it has no end. If its access should end, enter one in the request.';
     case 'notGranted':
-      return request ? `it is not granted (status ${request.status}).` : `${grantView} does not yield it.`;
+      if (!request) return `${grantView} does not yield it.`;
+      return request.expiresAt
+        ? `it is not granted (status ${request.status}).`
+        : `${grantView} does not yield it: its status is ${request.status}, and it has no end. If its access should end, enter one in the request.`;
     default:
       return undefined;
   }

@@ -311,8 +311,8 @@ describe('a reminder by hand', () => {
     ["request_status = 'Withdrawn'", 'notGranted', 'Nothing was sent: it is not granted (status Withdrawn).'],
     [
       'access_end_dt = NULL',
-      'endMissing',
-      'Nothing was sent: it has no end. If its access should end, enter one in the request.',
+      'notGranted',
+      'Nothing was sent: dbo.AccessGrant_Databricks does not yield it: its status is Approved, and it has no end. If its access should end, enter one in the request.',
     ],
   ])('of a request with %s is refused, with the cause', async (change, code, detail) => {
     const id = await dueRequest();
