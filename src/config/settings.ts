@@ -76,8 +76,7 @@ export interface Settings extends DatabaseSettings {
 export interface SettingProblem {
   readonly setting: SettingName | ZoneSetting;
   readonly group: SettingGroup;
-  readonly fault: 'missing' | 'malformed' | 'refused';
-  /** What is wrong, what is expected, and an example. Of a malformed setting only what is expected. */
+  /** What it is, to be read after "is": missing, malformed or refused; what is expected, and an example. */
   readonly message: string;
 }
 
@@ -86,7 +85,7 @@ export class SettingsError extends Error {
   override readonly name = 'SettingsError';
   constructor(readonly problems: readonly SettingProblem[]) {
     super(
-      `Settings are missing or malformed:\n${problems.map(({ setting, message }) => `- ${setting}: ${message}`).join('\n')}`,
+      `Settings are wrong:\n${problems.map(({ setting, message }) => `- ${setting}: ${message}`).join('\n')}`,
     );
   }
 }
@@ -117,11 +116,11 @@ const sqlLogin = ['SQL_USER', 'SQL_PASSWORD'] as const;
 
 /** A SQL login requires both of its settings, and a server on this machine. */
 function loginProblems(given: Environment): SettingProblem[] {
-  const problem = (
-    setting: SettingName,
-    fault: SettingProblem['fault'],
-    message: string,
-  ): SettingProblem => ({ setting, group: 'database', fault, message });
+  const problem = (setting: SettingName, message: string): SettingProblem => ({
+    setting,
+    group: 'database',
+    message,
+  });
   const login = sqlLogin.filter((name) => given[name] !== undefined);
   const { SQL_SERVER: server } = given;
   const refusal = runsInAzure(given)
@@ -132,14 +131,12 @@ function loginProblems(given: Environment): SettingProblem[] {
   if (refusal !== undefined) {
     const trust =
       given.SQL_TRUST_SERVER_CERTIFICATE === 'true' ? (['SQL_TRUST_SERVER_CERTIFICATE'] as const) : [];
-    return [...login, ...trust].map((name) => problem(name, 'refused', refusal));
+    return [...login, ...trust].map((name) => problem(name, refusal));
   }
   if (login.length !== 1) return [];
   return sqlLogin
     .filter((name) => given[name] === undefined)
-    .map((name) =>
-      problem(name, 'missing', `missing: expected with ${login.join()}, for a SQL login; or remove both`),
-    );
+    .map((name) => problem(name, `missing: expected with ${login.join()}, for a SQL login; or remove both`));
 }
 
 /** Values of settings with a problem are absent, despite their type: check the problems first. */
@@ -151,13 +148,13 @@ function parse(environment: Environment): { values: SettingValues; problems: Set
     const text = given[setting] ?? fallback;
     const expectation = `expected ${expected}, for example ${example}`;
     if (text === undefined) {
-      if (required) problems.push({ setting, group, fault: 'missing', message: `missing: ${expectation}` });
+      if (required) problems.push({ setting, group, message: `missing: ${expectation}` });
       continue;
     }
     const { data, error } = schema.safeParse(text);
     if (error) {
-      const message = expected === undefined ? (error.issues[0]?.message ?? '') : expectation;
-      problems.push({ setting, group, fault: 'malformed', message });
+      const reason = expected === undefined ? (error.issues[0]?.message ?? '') : expectation;
+      problems.push({ setting, group, message: `malformed: ${reason}` });
     } else values[setting] = data;
   }
   problems.push(...loginProblems(given));
@@ -215,8 +212,7 @@ export function readSettings(environment: Environment): Settings {
     problems.push({
       setting: scheduleZone.setting,
       group: 'schedule',
-      fault: 'malformed',
-      message: scheduleZone.problem,
+      message: `malformed: ${scheduleZone.problem}`,
     });
   const checked = <T>(group: SettingGroup, value: T): T => {
     requireGroup(group, problems);

@@ -134,7 +134,7 @@ function readFailure(name: string, value: string): CountedFailure[] {
   ];
 }
 
-/** Cuts text to at most this many bytes, between characters. */
+/** An operator's name, percent-encoded and cut between characters to at most maxOperatorBytes. */
 function encode(name: string): string {
   let text = '';
   for (const character of name.toWellFormed()) {
@@ -156,7 +156,7 @@ function decode(text: string): string {
 /** The tail that is kept: the advice and the error number, "(SQL error 8152 in revokeBatch)". */
 const keptEndBytes = 120;
 
-/** Cuts text in its middle. */
+/** Cuts text in its middle to at most this many bytes. */
 function truncate(text: string, most: number): string {
   const bytes = Buffer.from(text);
   if (bytes.length <= most) return text;

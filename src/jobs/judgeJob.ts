@@ -233,17 +233,14 @@ function judgeSettings(evidence: Evidence): Judgement | undefined {
   return {
     state: 'Misconfigured',
     stateReason: sentences(
-      problems.length > 0 && `It cannot run: ${problems.map(describeProblem).join('; ')}.`,
+      problems.length > 0 &&
+        `It cannot run: ${problems.map(({ setting, message }) => `${setting} is ${message}`).join('; ')}.`,
       !timerFires && `${job.scheduleSetting} ${describeUseless(schedule)}`,
       'Correct it in the app settings.',
       lastRun?.status === 'Failed' && describeFailure(lastRun, now),
     ),
     since: (timerFires ? unserved?.first : lastSign) ?? null,
   };
-}
-
-function describeProblem({ setting, fault, message }: SettingProblem): string {
-  return `${setting} is ${fault === 'malformed' ? 'malformed: ' : ''}${message}`;
 }
 
 /** Whether the timer does what it should. */

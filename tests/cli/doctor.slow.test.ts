@@ -680,8 +680,8 @@ describe('settings', () => {
     a bad sender and a bad schedule are named each, and all else is examined
     EMAIL_SENDER_ADDRESS=access at example
     SCHEDULE_REVOKE_DATABRICKS=0 61 * * * *
-    ✗ setting EMAIL_SENDER_ADDRESS: expected an email address…→ correct it
-    ✗ setting SCHEDULE_REVOKE_DATABRICKS: "0 61 * * * *" is not a valid NCRONTAB expression: "61" in the field minute
+    ✗ setting EMAIL_SENDER_ADDRESS: malformed: expected an email address…→ correct it
+    ✗ setting SCHEDULE_REVOKE_DATABRICKS: malformed: "0 61 * * * *" is not a valid NCRONTAB expression: "61" in the field minute
     ✗ job RevokeExpiredDatabricksRequests: Misconfigured.
     ✗ job ExpiryNotificationDatabricksRequests: Misconfigured.
     ✗ job ExpiryNotificationPalantirRequests: Misconfigured.
@@ -707,14 +707,14 @@ describe('settings', () => {
     a zone of the schedules other than UTC is named by its setting
     TZ=Europe/Berlin
     SCHEDULE_NOTIFY_PALANTIR=01:00:00
-    ✗ setting SCHEDULE_NOTIFY_PALANTIR: "01:00:00" is a time span, … App Service plan
+    ✗ setting SCHEDULE_NOTIFY_PALANTIR: malformed: "01:00:00" is a time span, … App Service plan
     ✗ job ExpiryNotificationPalantirRequests: Misconfigured.
     ! time zone of the schedules: TZ is set: the host reads them in Europe/Berlin, summer time included → remove TZ if UTC is meant; Flex Consumption does not support it
     – schedule of ExpiryNotificationPalantirRequests: SCHEDULE_NOTIFY_PALANTIR ${first}
 
     a zone that is unknown is a wrong setting
     TZ=Berlin
-    ✗ setting TZ: "Berlin" is not the IANA name of a time zone`;
+    ✗ setting TZ: malformed: "Berlin" is not the IANA name of a time zone`;
 
   test.each(casesOf(states))('%s', async (_, settings, expected) => {
     const change = Object.fromEntries(settings.map((setting) => setting.split('='))) as Change;
@@ -970,7 +970,7 @@ describe('local.settings.json', () => {
     const text =
       '\uFEFF{ // as the Core Tools take it\n "Values": { "NOTIFICATION_LEAD_DAYS": 400, "REVOCATION_CEILING": "no", }, }';
     const { stdout } = await doctor(text, { REVOCATION_CEILING: '5' });
-    expect(stdout).toContain('setting NOTIFICATION_LEAD_DAYS: expected');
-    expect(stdout).not.toContain('setting REVOCATION_CEILING: expected');
+    expect(stdout).toContain('setting NOTIFICATION_LEAD_DAYS: malformed: expected');
+    expect(stdout).not.toContain('setting REVOCATION_CEILING: malformed: expected');
   });
 });

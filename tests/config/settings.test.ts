@@ -274,7 +274,7 @@ test.each([
 test('a time zone that is not an IANA name is a problem', () => {
   expect(problems({ ...minimal, WEBSITE_TIME_ZONE: 'W. Europe Standard Time' })).toEqual({
     WEBSITE_TIME_ZONE: expect.stringMatching(
-      /^"W\. Europe Standard Time" is not the IANA name of a time zone, .* for example Europe\/Berlin$/,
+      /^malformed: "W\. Europe Standard Time" is not the IANA name of a time zone, .* for example Europe\/Berlin$/,
     ) as string,
   });
 });

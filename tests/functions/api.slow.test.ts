@@ -760,8 +760,8 @@ describe('with one wrong setting', () => {
     expect(answer.status).toBe(500);
     expect(answer.body.title).toBe('The app is not configured');
     expect(answer.body.problems).toEqual([
-      expect.stringMatching(/^EMAIL_SENDER_ADDRESS: expected an email address, for example /),
-      expect.stringMatching(/^SCHEDULE_REVOKE_PALANTIR: "hourly" /),
+      expect.stringMatching(/^EMAIL_SENDER_ADDRESS: malformed: expected an email address, for example /),
+      expect.stringMatching(/^SCHEDULE_REVOKE_PALANTIR: malformed: "hourly" /),
     ]);
     expect(await storedRuns()).toEqual([]);
   });

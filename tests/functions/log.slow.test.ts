@@ -57,9 +57,9 @@ describe('Levels', () => {
   test('wrong settings are one warning', async () => {
     const wrong = await sample.startApp({ EMAIL_SENDER_ADDRESS: 'nobody', REVOCATION_CEILING: 'none' });
     for (let use = 0; use < 2; use++) expect((await wrong.call('/api/jobs')).status).toBe(200);
-    await wrong.logged(/^- REVOCATION_CEILING: expected/);
-    const records = wrong.lines.filter((line) => line.includes('Settings are missing or malformed'));
-    expect(records.map(record)).toEqual(['warning Settings are missing or malformed:']);
+    await wrong.logged(/^- REVOCATION_CEILING: malformed: expected/);
+    const records = wrong.lines.filter((line) => line.includes('Settings are wrong'));
+    expect(records.map(record)).toEqual(['warning Settings are wrong:']);
   });
 });
 
