@@ -113,7 +113,7 @@ function renderContent(page: StatusPage): SafeHtml {
 function renderSettingProblems(problems: Settings['problems']): SafeHtml | null {
   if (problems.length === 0) return null;
   return html`<div class="alert" id="setting-problems">
-    <p><strong>Settings are missing or malformed; the jobs that need them do not run:</strong></p>
+    <p><strong>Settings are wrong; the jobs that need them do not run:</strong></p>
     <ul>
       ${problems.map(({ setting, message }) => html`<li><code>${setting}</code>: ${message}</li>`)}
     </ul>
