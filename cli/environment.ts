@@ -1,6 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { parseArgs, type ParseArgsConfig, type ParseArgsOptionsConfig } from 'node:util';
-import { distance } from 'fastest-levenshtein';
 import { parse, printParseErrorCode, type ParseError } from 'jsonc-parser';
 import { isLocalHost, type Environment } from '../src/config/settings';
 
@@ -76,7 +75,7 @@ export function parseArguments<T extends CommandConfig>(config: T, usage: string
   }
 }
 
-/** @throws Error where parseArgs would throw one, whose text names neither the options nor the nearest of them */
+/** @throws Error where parseArgs would throw one, whose text does not name the options */
 function requireArguments(args: string[], { options, allowPositionals = false }: CommandConfig): void {
   const { tokens } = parseArgs({ args, options, allowPositionals: true, strict: false, tokens: true });
   for (const token of tokens) {
@@ -85,7 +84,7 @@ function requireArguments(args: string[], { options, allowPositionals = false }:
     if (token.kind !== 'option') continue;
     const { name, rawName, value, inlineValue } = token;
     const option = options[name];
-    if (!option) throw new Error(describeUnknown(rawName, Object.keys(options)));
+    if (!option) throw new Error(describeUnknown(rawName, options));
     if (option.type === 'boolean' && value !== undefined)
       throw new Error(`The option ${rawName} takes no value: write it without =${value}.`);
     if (option.type === 'string' && (value === undefined || (value.startsWith('-') && !inlineValue)))
@@ -95,21 +94,19 @@ function requireArguments(args: string[], { options, allowPositionals = false }:
 
 const listed = new Intl.ListFormat('en-GB');
 
-function describeUnknown(rawName: string, names: readonly string[]): string {
-  const written = rawName.replace(/^-+/, '');
-  const meant = names.find((name) => name.startsWith(written) || isSlip(written, name));
-  const known =
-    names.length === 0
-      ? 'this command takes none'
-      : `known are ${listed.format(names.map((name) => `--${name}`))}`;
-  return `Unknown option ${rawName}: ${known}.${meant === undefined ? '' : ` Did you mean --${meant}?`}`;
+function describeUnknown(rawName: string, options: ParseArgsOptionsConfig): string {
+  const names = Object.keys(options).map((name) => `--${name}`);
+  const known = names.length === 0 ? 'this command takes none' : `known are ${listed.format(names)}`;
+  return `Unknown option ${rawName}: ${known}.`;
 }
+
+/** Names with a slip in one half of --dry-run, and those about --allow-mass-revocation; hyphens do not count. */
+const nearDangerousOption = /^dry|run$|revocation/;
 
 /**
  * `npm run job <Job_Type> --dry-run` lacks the `--` before the option, so npm keeps it: the script sees it only as
- * npm_config_dry_run ("npm-run-script", "config": environment variables). An option with a slip in its name is refused:
- * a dry run would otherwise become a run.
- * @throws Error for such a slip, and for a dry run of a command that has none
+ * npm_config_dry_run ("npm-run-script", "config": environment variables). Other names are npm's own or come from .npmrc.
+ * @throws Error for a slip in the name of --dry-run, which would make the dry run a run
  */
 function optionsKeptByNpm(options: ParseArgsOptionsConfig): string[] {
   return Object.entries(process.env).flatMap(([variable, value = '']) => {
@@ -117,19 +114,10 @@ function optionsKeptByNpm(options: ParseArgsOptionsConfig): string[] {
     if (name === undefined || value === '' || value === 'false') return [];
     const option = options[name];
     if (option) return option.type === 'boolean' && value === 'true' ? `--${name}` : `--${name}=${value}`;
-    if (name === 'dry-run') throw new Error('This command has no dry run.');
-    const meant = Object.keys(options).find((one) => isSlip(name, one));
-    if (meant === undefined) return [];
-    throw new Error(
-      `npm has taken --${name} for itself: write -- before the options, and check the name. Did you mean --${meant}?`,
-    );
+    if (nearDangerousOption.test(name.replaceAll('-', '')))
+      throw new Error(describeUnknown(`--${name}`, options));
+    return [];
   });
-}
-
-/** Whether a name differs from an option's by one slip, or two in a long name; hyphens do not count. */
-function isSlip(name: string, option: string): boolean {
-  const slips = distance(name.replaceAll('-', ''), option.replaceAll('-', ''));
-  return slips <= (option.length < 10 ? 1 : 2);
 }
 
 /** Whether --help or -h is among the arguments. */

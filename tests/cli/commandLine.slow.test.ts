@@ -40,13 +40,11 @@ describe('npm run job without the -- before the options', () => {
   });
 
   test.each([
-    [`${revoke} --dryrun`, /npm has taken --dryrun .*Did you mean --dry-run\?/],
-    [`${revoke} --alow-mass-revocation`, /Did you mean --allow-mass-revocation\?/],
-    [
-      `-- ${revoke} --dryrun`,
-      /^Unknown option --dryrun: known are --dry-run, .* and --json\. Did you mean --dry-run\?/,
-    ],
-    [`-- ${revoke} --dry`, /^Unknown option --dry: .* Did you mean --dry-run\?/],
+    [`${revoke} --dryrun`, /^Unknown option --dryrun: known are /],
+    [`${revoke} --dyr-run`, /^Unknown option --dyr-run: known are /],
+    [`${revoke} --dry-rnu`, /^Unknown option --dry-rnu: known are /],
+    [`${revoke} --allow-massrevocation`, /^Unknown option --allow-massrevocation: known are /],
+    [`-- ${revoke} --dry`, /^Unknown option --dry: known are /],
     [`-- ${revoke} -x`, /^Unknown option -x: known are --dry-run, --allow-mass-revocation and --json\.\n/],
     [`${revoke} --allow-mass-revocation=yes`, /^The option --allow-mass-revocation takes no value: /],
     [`${revoke} --dry-run --allow-mass-revocation`, /cannot be combined/],
@@ -140,8 +138,7 @@ describe('a database that cannot be reached', () => {
 });
 
 test.each([
-  ['db:deploy --dry-run', /^This command has no dry run\./],
-  ['db:deploy --replace-view', /Did you mean --replace-views\?/],
+  ['db:deploy --dry-run', /^Unknown option --dry-run: known are /],
   ['db:deploy --grant app --client-id 7c9e6679-7425-40de-944b-e07fc1f90ae7', /^Unexpected argument/],
 ])('npm run %s is refused with the usage', async (args, message) => {
   const { code, stdout, stderr } = await shell(`npm run --silent ${args}`);
