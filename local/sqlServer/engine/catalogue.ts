@@ -9,7 +9,6 @@ export interface Column {
   readonly collation: Collation;
   readonly nullable: boolean;
   readonly identity: boolean;
-  readonly default?: { readonly name: string; readonly text: string } | undefined;
 }
 
 export type Constraint = { readonly name: string } & (

@@ -1,12 +1,12 @@
-import { compileOwn, compileValue, compiling } from '../dialect/compile';
-import { parseExpression, parseQuery, tableSql } from '../dialect/queryParser';
+import { compileOwn, compiling } from '../dialect/compile';
+import { parseQuery, tableSql } from '../dialect/queryParser';
 import { quote, type CompileContext, type Name } from '../dialect/scope';
 import { notServed, sqlError } from '../errors';
 import { isInteger, isString } from '../sqlTypes';
 import { findColumn, integerKey, invalidColumn, isNamed } from './catalogue';
 import type { Catalogue, Column, Constraint, Index, Principal, Stored, Table } from './catalogue';
 import type { Connection } from './connection';
-import { isSqliteError, toSqlError } from './sqliteErrors';
+import { isSqliteError } from './sqliteErrors';
 
 /** Changes the catalogue and SQLite's schema with it. Every method throws SqlError. */
 export class Definitions {
@@ -100,58 +100,6 @@ export class Definitions {
     return `(${[...columns, ...lengths, ...constraints].join(', ')})`;
   }
 
-  /** Adds columns, and constraints that are checks. */
-  addToTable(name: Name, columns: readonly Column[], checks: readonly Constraint[]): void {
-    const table = this.catalogue.table(name);
-    const second = columns.find((column) => findColumn(table, column.name));
-    if (second !== undefined) throw notServed(`a second column ${second.name}`);
-    const constraints = [...table.constraints, ...checks];
-    this.rebuild(table, { ...table, columns: [...table.columns, ...columns], constraints });
-  }
-
-  dropFromTable(
-    name: Name,
-    names: readonly string[],
-    what: 'column' | 'constraint',
-    ifExists: boolean,
-  ): void {
-    const table = this.catalogue.table(name);
-    let altered = table;
-    for (const one of names) {
-      const before = altered;
-      altered = what === 'column' ? withoutColumn(altered, one) : withoutConstraint(altered, one);
-      if (altered === before && !ifExists)
-        throw notServed(`dropping the ${what} ${one}, which ${table.name} lacks`);
-    }
-    if (altered !== table) this.rebuild(table, altered);
-  }
-
-  /** Moves a table's rows into one of another definition. */
-  private rebuild(table: Stored<Table>, altered: Stored<Table>): void {
-    const values = altered.columns.map((column) =>
-      findColumn(table, column.name) ? quote(column.name) : this.valueOfNew(column),
-    );
-    const [old, next] = [tableSql(table.name), quote(`${table.name}.next`)];
-    try {
-      this.connection.exec(`CREATE TABLE ${next} ${this.body(altered)};
-        INSERT INTO ${next} SELECT ${values.join(', ')} FROM ${old};
-        DROP TABLE ${old}; ALTER TABLE ${next} RENAME TO ${quote(table.name)}`);
-    } catch (error) {
-      throw toSqlError(error, altered, 'ALTER TABLE', this.catalogue);
-    }
-    for (const index of [...uniqueKeys(altered), ...altered.indexes]) this.index(altered, index);
-    this.catalogue.replace(altered);
-  }
-
-  /** What the rows that exist have in a new column: its default where it cannot be NULL. */
-  private valueOfNew(column: Column): string {
-    if (column.nullable || !column.default) return 'NULL';
-    const { text } = column.default;
-    const { sql, bindings } = compileValue(parseExpression(text), () => column.type)(this.context);
-    if (bindings.length > 0) throw notServed('adding a column with a value of the session', text);
-    return `(${sql})`;
-  }
-
   // --- indexes and views -------------------------------------------------------------------------------------------
 
   private index(table: Table, { name, unique, columns, where }: Index): void {
@@ -215,26 +163,6 @@ export class Definitions {
     }
     this.catalogue.remove(found);
   }
-}
-
-function withoutColumn(table: Stored<Table>, name: string): Stored<Table> {
-  const column = findColumn(table, name);
-  if (column === undefined) return table;
-  const mentions = (part: object): boolean => new RegExp(`\\b${name}\\b`, 'i').test(JSON.stringify(part));
-  const dependent = [...table.constraints, ...table.indexes].find(mentions) ?? column.default;
-  if (dependent !== undefined) throw notServed(`dropping ${name}, which ${dependent.name} uses`);
-  return { ...table, columns: table.columns.filter((one) => one !== column) };
-}
-
-/** Defaults are constraints too. */
-function withoutConstraint(table: Stored<Table>, name: string): Stored<Table> {
-  const isIt = isNamed(name);
-  if (table.constraints.some(isIt))
-    return { ...table, constraints: table.constraints.filter((one) => !isIt(one)) };
-  const column = table.columns.find((one) => one.default && isIt(one.default));
-  if (column === undefined) return table;
-  const columns = table.columns.map((one) => (one === column ? { ...one, default: undefined } : one));
-  return { ...table, columns };
 }
 
 /** How SQLite keeps a column. */

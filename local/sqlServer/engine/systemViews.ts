@@ -34,17 +34,15 @@ const members = (list: string): string => `json_each(e.body, '$.${list}')`;
 const byType = (trait: 'id' | 'bytes'): string =>
   `'${JSON.stringify(Object.fromEntries(Object.entries(TYPES).map(([name, traits]) => [name, traits[trait]])))}' ->>`;
 
-/** Tables and views, then the constraints and the defaults of the tables with ids that follow their table's. */
+/** Tables and views, then the constraints of the tables with ids that follow their table's. */
 const objects = `(
   SELECT id, name, 0 AS parent, iif(kind = 'table', 'U', 'V') AS type, body FROM ${entries('table', 'view')} UNION ALL
   SELECT e.id + c.key + 1, c.value ->> 'name', e.id, '{"primary":"PK","unique":"UQ","foreign":"F","check":"C"}' ->> (c.value ->> 'kind'), c.value
-    FROM ${entries('table')}, ${members('constraints')} AS c UNION ALL
-  SELECT e.id + 500 + c.key, c.value ->> '$.default.name', e.id, 'D', c.value
-    FROM ${entries('table')}, ${members('columns')} AS c WHERE c.value ->> '$.default.name' IS NOT NULL) AS o`;
+    FROM ${entries('table')}, ${members('constraints')} AS c) AS o`;
 
 const objectColumns = `name sysname = o.name; object_id int = o.id; schema_id int = 1; parent_object_id int = o.parent;
       type varchar(2) = o.type;
-      type_desc nvarchar(60) = '{"U":"USER_TABLE","V":"VIEW","PK":"PRIMARY_KEY_CONSTRAINT","UQ":"UNIQUE_CONSTRAINT","F":"FOREIGN_KEY_CONSTRAINT","C":"CHECK_CONSTRAINT","D":"DEFAULT_CONSTRAINT"}' ->> o.type;
+      type_desc nvarchar(60) = '{"U":"USER_TABLE","V":"VIEW","PK":"PRIMARY_KEY_CONSTRAINT","UQ":"UNIQUE_CONSTRAINT","F":"FOREIGN_KEY_CONSTRAINT","C":"CHECK_CONSTRAINT"}' ->> o.type;
       is_ms_shipped bit = 0; is_disabled bit = 0`;
 
 const typeName = `c.value ->> '$.type.name'`;
