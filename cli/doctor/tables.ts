@@ -1,7 +1,7 @@
 import { bit, flag, nullable, number, text, type RowOf } from '../../src/database/columns';
 import { formatCount } from '../../src/format';
 import { objectName, unseen, type ExaminedDatabase } from './database';
-import { failed, ok, skipped, warning, type Finding } from './finding';
+import { failed, ok, skipped, type Finding } from './finding';
 import type { ExpectedTable } from './schema';
 
 /** A part of a table as the database describes it. */
@@ -18,7 +18,7 @@ export async function checkTable(database: ExaminedDatabase, table: ExpectedTabl
   const subject = `table ${table.name}`;
   const actual = await readTable(database, table.name);
   if (actual.length === 0) return [unseen(database, failed(subject, 'missing', 'npm run db:deploy'))];
-  const findings = [...compare(database, table, actual), ...unknownColumns(database, table, actual)];
+  const findings = compare(database, table, actual);
   if (findings.length > 0) return findings;
   const count = (kind: string): number =>
     Object.keys(table.parts).filter((part) => part.startsWith(kind)).length;
@@ -72,24 +72,6 @@ function adviceOnMissing(table: ExpectedTable, part: string, definition: string)
   if (!isColumn(part)) return byHand(table);
   const required = definition.endsWith('NOT NULL') ? ', with a DEFAULT if the table has rows' : '';
   return `ALTER TABLE ${table.name} ADD ${part.replace('column ', '')} ${definition}${required} (${unchanged})`;
-}
-
-function unknownColumns(
-  database: ExaminedDatabase,
-  table: ExpectedTable,
-  actual: readonly Actual[],
-): Finding[] {
-  const known = Object.keys(table.parts).map(folding(database));
-  return actual
-    .filter(({ part, definition }) => isColumn(part) && definition.endsWith('NOT NULL'))
-    .filter(({ part }) => !known.includes(folding(database)(part)))
-    .map(({ part }) =>
-      warning(
-        subjectOf(table, part),
-        'NOT NULL and unknown to the app, which writes no value into it',
-        'give it a default, or drop it',
-      ),
-    );
 }
 
 /** The parts of a table in the database; none if it is not there or the identity may not see it. */

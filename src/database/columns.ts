@@ -32,6 +32,11 @@ export const flag: Column<boolean> = {
   expected: '1 or 0',
   read: (value) => (value === 1 || value === 0 ? value === 1 : undefined),
 };
+/** One of these texts, compared exactly. */
+export const oneOf = <const T extends string>(...values: readonly T[]): Column<T> => ({
+  expected: `one of ${values.join(', ')}`,
+  read: (value) => values.find((one) => one === value),
+});
 /** Text of a site's view, which may yield a number instead; NULL and other types are read as ''. */
 export const siteText: Column<string> = {
   expected: 'text',

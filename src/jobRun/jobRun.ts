@@ -1,4 +1,4 @@
-import { date, listSql, nullable, number, text, type RowOf } from '../database/columns';
+import { date, listSql, nullable, number, oneOf, text, type RowOf } from '../database/columns';
 import { readRunMessage, type RunFacts } from './runMessage';
 
 /** The four values of JobRun.Job_Type; also the names of the timer functions. */
@@ -37,7 +37,7 @@ export interface ActiveRun extends Pick<JobRun, 'jobId' | 'jobType' | 'startedAt
 export const jobRunColumns = {
   Job_Id: text,
   Job_Type: text,
-  Status: text,
+  Status: oneOf('InProgress', 'Completed', 'Failed'),
   Started_At: date,
   Started_By: text,
   Completed_At: nullable(date),
@@ -49,17 +49,12 @@ export const jobRunColumns = {
 /** The same in SQL, of the table as `r`. */
 export const jobRunList = listSql('r', jobRunColumns);
 
-const statuses = ['InProgress', 'Completed', 'Failed'] as const;
-
-/**
- * Reads the columns of a JobRun. In a case-insensitive database another program may have written a status in another case.
- */
 export function toJobRun(row: RowOf<typeof jobRunColumns>): JobRun {
   const { sentences, facts } = readRunMessage(row.Error_Message);
   return {
     jobId: row.Job_Id,
     jobType: row.Job_Type as JobType, // The table allows no other (CK_JobRun_Job_Type).
-    status: statuses.find((known) => known.toLowerCase() === row.Status.toLowerCase()) ?? 'Failed',
+    status: row.Status,
     startedAt: row.Started_At,
     startedBy: row.Started_By,
     completedAt: row.Completed_At,
