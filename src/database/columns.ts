@@ -63,7 +63,7 @@ export class ColumnError extends DatabaseError {
   constructor(name: string, expected: string, value: unknown, statementName: string) {
     const found = value === undefined ? 'missing' : value === null ? 'NULL' : `a ${typeof value}`;
     super(
-      `The column ${name} is ${found}, not ${expected} (in ${statementName}). Compare the views with sql/06_AccessGrant_views.sql.`,
+      `The column ${name} is ${found}, not ${expected} (in ${statementName}). Compare the table or view with its script in sql/.`,
     );
   }
 }

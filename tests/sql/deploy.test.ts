@@ -2,7 +2,6 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { deployScripts, isSameView, splitBatches, type KeepReplacedView } from '../../cli/deployScripts';
-import { listRuns } from '../../src/jobRun/history';
 import { useEnvironment } from '../support/arrange';
 
 const sqlDirectory = join(__dirname, '../../sql');
@@ -196,14 +195,6 @@ CREATE TABLE dbo.JobRun (Id INT IDENTITY(1, 1) NOT NULL CONSTRAINT PK_JobRun PRI
     const completed = { ...open, Status: 'Completed' };
     const sql = 'SELECT r.Status, r.Completed_At, r.Error_Message FROM dbo.JobRun AS r ORDER BY r.Id;';
     expect(await environment.query(sql)).toEqual([closed, closed, closed, open, completed, open, closed]);
-  });
-
-  test('without checks has its statuses read in any case', async () => {
-    const type = 'RevokeExpiredDatabricksRequests';
-    await environment.query(
-      `INSERT INTO dbo.JobRun (Job_Id, Job_Type, Status, Started_At, Started_By) VALUES (NEWID(), '${type}', 'inprogress', GETUTCDATE(), 'host');`,
-    );
-    expect(await listRuns(environment.session, type, 1)).toMatchObject([{ status: 'InProgress' }]);
   });
 
   test('with nothing in progress gets its index; no runs are mentioned', async () => {
