@@ -46,7 +46,7 @@ export async function deployScripts(
     const batches = splitBatches(readFileSync(join(directory, script), 'utf8'));
     let viewChanged = false;
     for (const [index, batch] of batches.entries()) {
-      const view = /^CREATE OR ALTER VIEW ([\w.]+)/i.exec(canonicalViewText(batch.sql))?.[1];
+      const view = /^CREATE\s+OR\s+ALTER\s+VIEW\s+([\w.]+)/i.exec(firstStatement(batch.sql))?.[1];
       const name = `batch ${index + 1} of ${script}`;
       const indented = (line: string): void => log(`  ${line}`);
       try {
@@ -98,7 +98,7 @@ async function applyView(
     log(`view ${view}: created`);
     return true;
   }
-  if (typeof definition === 'string' && isSameView(definition, sql)) {
+  if (typeof definition === 'string' && comparableText(definition) === comparableText(sql)) {
     if (refresh) await apply();
     log(`view ${view}: exists, unchanged`);
     return false;
@@ -121,30 +121,19 @@ async function applyView(
   );
 }
 
-/** Whether two texts define the same view: line breaks, CREATE and ALTER do not count. */
-export function isSameView(one: string, other: string): boolean {
-  const [a, b] = [one, other].map((text) =>
-    canonicalViewText(text).replace(/^(CREATE OR ALTER|ALTER|CREATE) VIEW/i, 'CREATE VIEW'),
-  );
-  return a === b;
-}
+/** A batch without the comments before its first statement. */
+const firstStatement = (sql: string): string => sql.replace(/^(?:--.*\n|\/\*[^]*?\*\/|\s)*/, '');
 
 /**
- * A batch from its first statement on, with each run of blanks and line ends as one blank, except within strings, quoted
- * names and comments. A line comment keeps its line end. An unclosed one extends to the end of the text, so that no
- * character is read twice.
+ * The text of a view as it is compared: line ends and blanks before them do not count. SQL Server stores the whole batch,
+ * comments included, but without OR ALTER, and with CREATE for ALTER.
  */
-function canonicalViewText(batch: string): string {
-  return batch
-    .replace(
-      /(--[^\r\n]*)\s*|\/\*[\s\S]*?(?:\*\/|$)|'[^']*(?:''[^']*)*'?|\[[^\]]*(?:\]\][^\]]*)*\]?|"[^"]*(?:""[^"]*)*"?|\s+/g,
-      (token, lineComment: string | undefined) => {
-        if (lineComment !== undefined) return `${lineComment.trimEnd()}\n`;
-        return token.trim() === '' ? ' ' : token;
-      },
-    )
-    .replace(/^(?:--.*\n|\/\*[\s\S]*?\*\/|\s)*/, '')
-    .trim();
+function comparableText(sql: string): string {
+  const lines = sql.split('\n').map((line) => line.trimEnd());
+  return lines
+    .join('\n')
+    .trim()
+    .replace(/\b(?:CREATE(?:\s+OR\s+ALTER)?|ALTER)\s+VIEW\b/gi, 'CREATE VIEW');
 }
 
 /** Splits a script at lines that hold only GO, as sqlcmd does; batches without a statement are left out. */
