@@ -1,10 +1,12 @@
 /** The command line as people type it, slips included. */
 import { join } from 'node:path';
+import { jobs } from '../../src/jobs/catalogue';
 import { startSample, type Sample } from '../support/app';
-import { ended, startLine, startProgram, useCommands, type Ended } from '../support/commands';
+import { ended, runCommand, startLine, startProgram, useCommands, type Ended } from '../support/commands';
 import { jobOf } from '../support/environment';
 
 const revoke = jobOf('revocation', 'Databricks').type;
+const notify = jobOf('notification', 'Palantir').type;
 
 useCommands();
 
@@ -54,6 +56,108 @@ describe('npm run job without the -- before the options', () => {
     expect(stderr).toMatch(message);
     expect(stderr).toContain('Usage: npm run job -- <Job_Type>');
     expect(await runs()).toEqual([]);
+  });
+});
+
+describe('npm run job', () => {
+  const job = (args: readonly string[], settings: Readonly<Record<string, string>> = {}): Promise<Ended> =>
+    runCommand('cli/runJob.ts', args, { environment: { ...sample.standIns.environment, ...settings } });
+
+  test('--dry-run says what is due in words', async () => {
+    const revocation = await job([revoke, '--dry-run']);
+    expect(revocation.code).toBe(0);
+    expect(revocation.stdout).toMatch(
+      new RegExp(
+        `^${revoke} would revoke \\d+ grants now\\. This was a dry run: nothing was written or sent\\.\n`,
+      ),
+    );
+    expect(revocation.stdout).toMatch(/\nNumber of grants by end:\n +\d+ {2}before .* UTC\n/);
+    expect(revocation.stdout).toMatch(/ {2}Request +Number +Ends +Resource\n {2}\d+ +\S+ +20\d\d-/);
+    const stopped = await job([revoke, '--dry-run'], { REVOCATION_CEILING: '3' });
+    expect(stopped.stdout).toMatch(
+      /would revoke nothing now[^]*Blocked by the safety stop: \d+ grants are due, more than 3/,
+    );
+    const reminders = await job([notify, '--dry-run']);
+    expect(reminders.stdout).toMatch(/would send \d+ of \d+ reminders now/);
+    expect(reminders.stdout).toMatch(/\nWould fail: \d+ with a malformed email address: \d+/);
+    expect(reminders.stdout).toMatch(/ {2}Request +Number +Ends +To +Resource\n/);
+  });
+
+  test('--dry-run --json prints what is due as the API answers it', async () => {
+    const { code, stdout } = await job([revoke, '--dry-run', '--json']);
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ jobType: revoke, count: expect.any(Number) as number });
+  });
+
+  test('runs the job and says what it did', async () => {
+    const { code, stdout } = await job([revoke]);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^Completed: (\d+) revoked of \1 due in .* s\.\n$/);
+  });
+
+  test('--json prints the run as the API answers it', async () => {
+    const { code, stdout, stderr } = await job([notify, '--json']);
+    expect(code).toBe(0);
+    const run = JSON.parse(stdout) as Record<string, unknown>;
+    expect(run).toMatchObject({
+      jobType: notify,
+      status: 'Completed',
+      stoppedEarly: false,
+      dueCount: expect.any(Number) as number,
+      oldestDueMinutes: expect.any(Number) as number,
+    });
+    expect(run.processedCount).toBeGreaterThan(0);
+    expect(stderr).toMatch(/Completed: \d+ processed, \d+ failed/);
+    expect(
+      await sample.query(`SELECT Id FROM dbo.JobRun WHERE Job_Id = '${run.jobId as string}';`),
+    ).toHaveLength(1);
+  });
+
+  test('ends with 1 where the job fails, and --allow-mass-revocation lets it pass', async () => {
+    const low = { REVOCATION_CEILING: '3' };
+    const stopped = await job([revoke], low);
+    expect([stopped.code, stopped.stderr]).toEqual([1, expect.stringContaining('Safety stop')]);
+    expect((await job([revoke, '--allow-mass-revocation'], low)).code).toBe(0);
+  });
+
+  test('ends with 1 where another run holds the job, and says which', async () => {
+    await sample.query(
+      `INSERT INTO dbo.JobRun (Job_Id, Job_Type, Status, Started_At, Started_By) VALUES (NEWID(), '${revoke}', 'InProgress', GETUTCDATE(), 'machine-1');`,
+    );
+    const { code, stdout, stderr } = await job([revoke, '--json']);
+    expect(code).toBe(1);
+    expect(JSON.parse(stdout)).toEqual({
+      activeRun: {
+        jobId: expect.any(String) as string,
+        jobType: revoke,
+        startedAt: expect.any(String) as string,
+        startedBy: 'machine-1',
+        lockExpiresAt: expect.any(String) as string,
+      },
+    });
+    expect(stderr).toMatch(/is held by run \S+ since /);
+    expect((await job([revoke])).stdout).toBe('Nothing was done: the job is running already.\n');
+  });
+
+  test.each([
+    [[], /Expected one job type\./],
+    [['RevokeEverything'], /Unknown job type: RevokeEverything\./],
+    [[revoke, revoke], /Expected one job type\./],
+    [[notify, '--allow-mass-revocation'], /is for revocation jobs/],
+  ])('refuses %j with 1 and prints the usage', async (args, message) => {
+    const { code, stdout, stderr } = await job(args);
+    expect([code, stdout]).toEqual([1, '']);
+    expect(stderr).toMatch(message);
+    expect(stderr).toMatch(/Usage: npm run job -- <Job_Type>/);
+    for (const { type } of jobs) expect(stderr).toContain(type);
+    expect(await runs()).toEqual([]);
+  });
+
+  test('without settings ends with 1 and names every one that is missing', async () => {
+    const missing = ['SQL_SERVER', 'SQL_DATABASE', 'EMAIL_ENDPOINT', 'EMAIL_SENDER_ADDRESS'];
+    const { code, stderr } = await runCommand('cli/runJob.ts', [revoke]);
+    expect(code).toBe(1);
+    for (const name of missing) expect(stderr).toContain(`${name}: missing: expected`);
   });
 });
 
@@ -131,8 +235,9 @@ describe('a database that cannot be reached', () => {
 
   test('is waited for where it wakes up', async () => {
     sample.standIns.sql.order({ kind: 'refuseLogin', number: 40_613 });
-    const { code, output } = await hurried(`job ${revoke}`);
+    const { code, output, stderr } = await hurried(`job ${revoke}`);
     expect(output).toContain('PAUSE OF 5000 ms');
+    expect(stderr).toMatch(/The database is starting or busy, try 2 of 6 in 5 s: .*SQL error 40613/);
     expect(code).toBe(0);
   });
 });

@@ -1,7 +1,6 @@
 /** The HTTP API and the timers of the built app, over real HTTP, on the stand-ins. */
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout } from 'node:timers/promises';
 import { createDatabase } from '../../local/sampleDatabase';
 import type { Held } from '../../local/sqlServer';
 import { defaultSchedules } from '../../src/config/schedules';
@@ -147,20 +146,6 @@ describe('POST /api/jobs/{jobType}/runs', () => {
     expect(Number(conflict.headers.get('retry-after'))).toBeGreaterThan(0);
     expect(conflict.body.detail).toContain(hostname());
     expect(await storedRuns()).toHaveLength(1);
-  });
-
-  test('four runs of different types at once do not block each other', async () => {
-    const hold = holdNextRun(jobs.length);
-    const posts = jobs.map((job) => post(job));
-    while ((await storedRuns()).filter(({ Status }) => Status === 'InProgress').length < jobs.length)
-      await setTimeout(10);
-    hold.release();
-    const answers = await Promise.all(posts);
-    expect(answers.map(({ status, body }) => [status, body.jobType])).toEqual(
-      types.map((type) => [200, type]),
-    );
-    const times = (name: string): number[] => answers.map(({ body }) => Date.parse(body[name] as string));
-    expect(Math.max(...times('startedAt'))).toBeLessThan(Math.min(...times('completedAt')));
   });
 
   test('a dry run reports how many are due and the first 100 by end, writes nothing and takes no lock', async () => {

@@ -1,4 +1,4 @@
-/** The commands that people type: npm start, npm run job. */
+/** npm start as people type it. */
 import { on, once } from 'node:events';
 import { existsSync, readdirSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
@@ -7,7 +7,6 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { startStandIns } from '../../local/standIns';
 import { jobs } from '../../src/jobs/catalogue';
-import { startSample, type Sample } from '../support/app';
 import {
   ended,
   runCommand,
@@ -19,7 +18,6 @@ import {
 } from '../support/commands';
 import { jobOf } from '../support/environment';
 
-const revoke = jobOf('revocation', 'Databricks');
 const notify = jobOf('notification', 'Palantir');
 
 useCommands();
@@ -181,130 +179,5 @@ describe('npm start', () => {
     npm.kill('SIGTERM');
     const { stdout } = await end;
     expect(stdout).toContain('Stopping: a job under way finishes its row first');
-  });
-});
-
-describe('npm run job', () => {
-  let sample: Sample;
-  const job = (args: readonly string[], settings: Readonly<Record<string, string>> = {}): Promise<Ended> =>
-    runCommand('cli/runJob.ts', args, { environment: { ...sample.standIns.environment, ...settings } });
-
-  beforeAll(async () => {
-    sample = await startSample();
-  });
-  beforeEach(() => sample.reset());
-  afterAll(() => sample.close());
-
-  test('--dry-run says what is due in words, and writes nothing', async () => {
-    const revocation = await job([revoke.type, '--dry-run']);
-    expect(revocation.code).toBe(0);
-    expect(revocation.stdout).toMatch(
-      new RegExp(
-        `^${revoke.type} would revoke \\d+ grants now\\. This was a dry run: nothing was written or sent\\.\n`,
-      ),
-    );
-    expect(revocation.stdout).toMatch(/\nNumber of grants by end:\n +\d+ {2}before .* UTC\n/);
-    expect(revocation.stdout).toMatch(/ {2}Request +Number +Ends +Resource\n {2}\d+ +\S+ +20\d\d-/);
-    const stopped = await job([revoke.type, '--dry-run'], { REVOCATION_CEILING: '3' });
-    expect(stopped.stdout).toMatch(
-      /would revoke nothing now[^]*Blocked by the safety stop: \d+ grants are due, more than 3/,
-    );
-    const reminders = await job([notify.type, '--dry-run']);
-    expect(reminders.stdout).toMatch(/would send \d+ of \d+ reminders now/);
-    expect(reminders.stdout).toMatch(/\nWould fail: \d+ with a malformed email address: \d+/);
-    expect(reminders.stdout).toMatch(/ {2}Request +Number +Ends +To +Resource\n/);
-    expect(await sample.query('SELECT Id FROM dbo.JobRun;')).toEqual([]);
-  });
-
-  test('--dry-run --json prints what is due as the API answers it', async () => {
-    const { code, stdout } = await job([revoke.type, '--dry-run', '--json']);
-    expect(code).toBe(0);
-    expect(JSON.parse(stdout)).toMatchObject({ jobType: revoke.type, count: expect.any(Number) as number });
-    expect(await sample.query('SELECT Id FROM dbo.JobRun;')).toEqual([]);
-  });
-
-  test('runs the job and says what it did', async () => {
-    const { code, stdout } = await job([revoke.type]);
-    expect(code).toBe(0);
-    expect(stdout).toMatch(/^Completed: (\d+) revoked of \1 due in .* s\.\n$/);
-  });
-
-  test('--json prints the run as the API answers it', async () => {
-    const { code, stdout, stderr } = await job([notify.type, '--json']);
-    expect(code).toBe(0);
-    const run = JSON.parse(stdout) as Record<string, unknown>;
-    expect(run).toMatchObject({
-      jobType: notify.type,
-      status: 'Completed',
-      stoppedEarly: false,
-      dueCount: expect.any(Number) as number,
-      oldestDueMinutes: expect.any(Number) as number,
-    });
-    expect(run.processedCount).toBeGreaterThan(0);
-    expect(stderr).toMatch(/Completed: \d+ processed, \d+ failed/);
-    expect(
-      await sample.query(`SELECT Id FROM dbo.JobRun WHERE Job_Id = '${run.jobId as string}';`),
-    ).toHaveLength(1);
-  });
-
-  test('ends with 1 where the job fails, and --allow-mass-revocation lets it pass', async () => {
-    const low = { REVOCATION_CEILING: '3' };
-    const stopped = await job([revoke.type], low);
-    expect([stopped.code, stopped.stderr]).toEqual([1, expect.stringContaining('Safety stop')]);
-    expect((await job([revoke.type, '--allow-mass-revocation'], low)).code).toBe(0);
-  });
-
-  test('ends with 1 where another run holds the job, and says which', async () => {
-    await sample.query(
-      `INSERT INTO dbo.JobRun (Job_Id, Job_Type, Status, Started_At, Started_By) VALUES (NEWID(), '${revoke.type}', 'InProgress', GETUTCDATE(), 'machine-1');`,
-    );
-    const { code, stdout, stderr } = await job([revoke.type, '--json']);
-    expect(code).toBe(1);
-    expect(JSON.parse(stdout)).toEqual({
-      activeRun: {
-        jobId: expect.any(String) as string,
-        jobType: revoke.type,
-        startedAt: expect.any(String) as string,
-        startedBy: 'machine-1',
-        lockExpiresAt: expect.any(String) as string,
-      },
-    });
-    expect(stderr).toMatch(/is held by run \S+ since /);
-    expect((await job([revoke.type])).stdout).toBe('Nothing was done: the job is running already.\n');
-  });
-
-  test.each([
-    [[], /Expected one job type\./],
-    [['RevokeEverything'], /Unknown job type: RevokeEverything\./],
-    [[revoke.type, revoke.type], /Expected one job type\./],
-    [[notify.type, '--allow-mass-revocation'], /is for revocation jobs/],
-    [[revoke.type, '--force'], /--force/],
-  ])('refuses %j with 1 and prints the usage', async (args, message) => {
-    const { code, stdout, stderr } = await job(args);
-    expect([code, stdout]).toEqual([1, '']);
-    expect(stderr).toMatch(message);
-    expect(stderr).toMatch(/Usage: npm run job -- <Job_Type>/);
-    for (const { type } of jobs) expect(stderr).toContain(type);
-    expect(await sample.query('SELECT Id FROM dbo.JobRun;')).toEqual([]);
-  });
-
-  test('says on stderr that the database is starting, and which try comes next', async () => {
-    sample.standIns.sql.order({
-      kind: 'error',
-      match: /SELECT GETUTCDATE\(\) AS ReadAt/,
-      number: 40_613,
-      times: 1,
-    });
-    const { code, stdout, stderr } = await job([revoke.type, '--dry-run']);
-    sample.standIns.sql.clearFaults();
-    expect([code, stdout]).toEqual([0, expect.stringContaining('would revoke')]);
-    expect(stderr).toMatch(/^The database is starting or busy, try 2 of 6 in 5 s: .*SQL error 40613.*\n$/);
-  });
-
-  test('without settings ends with 1 and names every one that is missing', async () => {
-    const missing = ['SQL_SERVER', 'SQL_DATABASE', 'EMAIL_ENDPOINT', 'EMAIL_SENDER_ADDRESS'];
-    const { code, stderr } = await runCommand('cli/runJob.ts', [revoke.type]);
-    expect(code).toBe(1);
-    for (const name of missing) expect(stderr).toContain(`${name}: missing: expected`);
   });
 });

@@ -94,13 +94,6 @@ test('packages that are not used are not in the bundle', () => {
   expect(bundled.filter((name) => unused.some((pattern) => pattern.test(name)))).toEqual([]);
 });
 
-test('every dependency of the app is in the bundle: none is listed in vain', () => {
-  const { dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
-    dependencies: Record<string, string>;
-  };
-  expect(Object.keys(dependencies).filter((name) => !bundled.includes(name))).toEqual([]);
-});
-
 test('the Functions runtime supplies its own module; all else that is not in the bundle is part of Node.js', () => {
   const outside = Object.values(outputs).flatMap(({ imports }) =>
     imports.filter(({ external }) => external).map(({ path }) => path),
