@@ -24,7 +24,7 @@ export default tseslint.config(
     },
   },
   {
-    files: ['{src,local,cli,scripts,bench}/**/*.ts', 'tests/{support,faults}/**/*.ts'],
+    files: ['{src,local,cli,scripts,bench}/**/*.ts', 'tests/{support,faults,histories}/**/*.ts'],
     rules: { 'max-lines-per-function': ['error', { max: 50, skipBlankLines: true }] },
   },
   {

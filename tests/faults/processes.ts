@@ -1,61 +1,25 @@
-/** The built app in several processes against one database. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+/** Several processes run one job at once, or are killed. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { startHostProcess, type HostProcess } from '../../local/functionsHost/process';
 import { jobs, type Job } from '../../src/jobs/catalogue';
 import { maxConcurrentSends } from '../../src/jobs/notification';
-import { useEnvironment } from '../support/arrange';
-import { findBreaches, findBreachesAtEnd, observe } from './invariants';
-import { record } from './matrix';
-import { standInOf } from './run';
-import { createStart, manyDue, type Start } from './start';
+import { longerThanTheLock, play } from '../histories/history';
+import { findBreaches, findBreachesAtEnd, observe } from '../histories/invariants';
+import { createWorld, many, standInOf, type Start } from '../histories/world';
+import type { App } from '../support/app';
+import { minute } from '../support/arrange';
+import { until, useInstances } from './instances';
 
-/** The number of instances. */
-const crowd = 8;
-/** In real time, in ms. */
-const longestRound = 60_000;
-
-let directory: string;
-const hosts: HostProcess[] = [];
-// Before the environment is closed.
-afterAll(async () => {
-  await Promise.all(hosts.map((host) => host.stop('SIGKILL')));
-  rmSync(directory, { recursive: true });
-});
-const environment = useEnvironment();
-/** The instances' log. */
-const lines: string[] = [];
-
-const authorityFile = (): string => join(directory, 'authority.pem');
-
-async function startInstance(): Promise<HostProcess> {
-  const host = await startHostProcess({
-    appDirectory: join(__dirname, '../..'),
-    port: 0,
-    timers: false,
-    settings: {
-      ...environment.environment,
-      NODE_EXTRA_CA_CERTS: authorityFile(),
-      REVOCATION_CEILING: '10000',
-    },
-    onLine: (line) => lines.push(line),
-  });
-  hosts.push(host);
-  return host;
-}
+const { environment, startInstance } = useInstances();
+let crowd: readonly App[];
 
 /** Defines the tests, with so many rounds for each job. */
 export function defineProcessTests({ fired, killed }: { fired: number; killed: number }): void {
   beforeAll(async () => {
-    directory = mkdtempSync(join(tmpdir(), 'instances-'));
-    writeFileSync(authorityFile(), environment.authority);
-    await Promise.all(Array.from({ length: crowd }, startInstance));
+    crowd = await Promise.all(Array.from({ length: 8 }, startInstance));
   });
 
-  test.each(jobs)(`exactly one of ${crowd} instances that fire $type at once does the work`, async (job) => {
-    const start = await createRoundStart(job);
+  test.each(jobs)('exactly one of 8 instances that fire $type at once does the work', async (job) => {
+    const start = enoughToOverlap(job);
     for (let round = 1; round <= fired; round++)
       expect({ round, breaches: await fireAtOnce(start) }).toEqual({ round, breaches: [] });
   });
@@ -63,8 +27,9 @@ export function defineProcessTests({ fired, killed }: { fired: number; killed: n
   test.each(jobs)(
     'after an instance is killed during $type, another does the rest and repeats nothing',
     async (job) => {
-      const start = await createRoundStart(job);
-      const { statements } = await record(environment, start);
+      const start = enoughToOverlap(job);
+      const { firstSteps } = await play(environment, start, []);
+      const statements = firstSteps.filter((name) => name !== 'send');
       for (let round = 1; round <= killed; round++) {
         const nth = 1 + Math.floor(Math.random() * statements.length);
         const later = Math.floor(Math.random() * 20);
@@ -75,46 +40,30 @@ export function defineProcessTests({ fired, killed }: { fired: number; killed: n
   );
 }
 
-/** Enough data for runs to overlap. */
-const createRoundStart = (job: Job): Promise<Start> =>
-  createStart(environment, job, manyDue(job, job.kind === 'revocation' ? 4_100 : 40));
-
-/** Fires a timer function of an instance; does not wait for its run. */
-async function fire({ url }: HostProcess, { type }: Job): Promise<void> {
-  const answer = await fetch(`${url}/admin/functions/${type}`, { method: 'POST', body: '{}' });
-  if (answer.status !== 202) throw new Error(`${type} cannot be fired: ${answer.status}`);
-}
-
-async function until(what: string, isMet: () => boolean): Promise<void> {
-  const giveUpAt = Date.now() + longestRound;
-  while (!isMet()) {
-    if (Date.now() > giveUpAt) throw new Error(`Waited in vain until ${what}`);
-    await delay(2);
-  }
-}
+const enoughToOverlap = (job: Job): Start => many(job, job.kind === 'revocation' ? 4_100 : 40);
 
 /**
  * Fires a timer in all instances at once: one run does all the work, the others find the lock held or nothing to do.
  * @returns the breaches
  */
 async function fireAtOnce(start: Start): Promise<string[]> {
-  const { job, grants } = start;
-  const crowded = hosts.slice(0, crowd);
-  await start.reset();
-  lines.length = 0;
-  await Promise.all(crowded.map((host) => fire(host, job)));
-  const ended = () => lines.filter((line) => line.includes(`${job.type}: Executed (`));
-  await until('all runs have ended', () => ended().length === crowd);
+  const { job } = start;
+  const world = await createWorld(environment, start);
+  for (const app of crowd) app.forgetLines();
+  await Promise.all(crowd.map((app) => app.fireTimer(job.type)));
+  const logged = (text: string) => crowd.flatMap(({ lines }) => lines.filter((line) => line.includes(text)));
+  const ended = () => logged(`${job.type}: Executed (`);
+  await until('all runs have ended', () => ended().length === crowd.length);
 
-  const breaches = findBreachesAtEnd(await observe(environment, start));
+  const breaches = findBreachesAtEnd(await observe(world));
   const runs = await environment.runs(job);
   const working = runs.filter(({ Processed_Count }) => Processed_Count !== 0);
-  if (working.length !== 1 || working[0]?.Processed_Count !== grants.size)
+  if (working.length !== 1 || working[0]?.Processed_Count !== world.grants.size)
     breaches.push(`work was done by ${working.length} runs`);
   const failed = ended().filter((line) => !line.includes('Executed (succeeded'));
   if (failed.length > 0) breaches.push(`failed: ${failed.join(' ')}`);
-  const held = lines.filter((line) => line.includes(`${job.type} is held by run`)).length;
-  if (held + runs.length !== crowd) breaches.push(`${runs.length} runs and ${held} conflicts`);
+  const held = logged(`${job.type} is held by run`).length;
+  if (held + runs.length !== crowd.length) breaches.push(`${runs.length} runs and ${held} conflicts`);
   return [...breaches, ...findRepeated(0)].slice(0, 4);
 }
 
@@ -126,21 +75,21 @@ async function kill(start: Start, nth: number, later: number): Promise<string[]>
   const { job } = start;
   const standIn = standInOf(environment);
   const victim = await startInstance();
-  await start.reset();
+  const world = await createWorld(environment, start);
   // The instance may be killed within a statement.
   standIn.order({ kind: 'delay', delayMs: 10, times: Infinity });
-  await fire(victim, job);
+  await victim.fireTimer(job.type);
   await until(`statement ${nth} is sent`, () => standIn.statements.length >= nth);
   await delay(later);
   await victim.stop('SIGKILL');
   await until('the dead process’s session has ended', () => standIn.openSessions === 1);
   standIn.clearFaults();
-  const breaches = findBreaches(await observe(environment, start));
+  const breaches = findBreaches(await observe(world));
 
-  standIn.clock.advance(11 * 60_000);
-  const answer = await fetch(`${hosts[0]?.url}/api/jobs/${job.type}/runs`, { method: 'POST' });
-  if (answer.status !== 200) breaches.push(`the clean run answered ${answer.status}: ${await answer.text()}`);
-  breaches.push(...findBreachesAtEnd(await observe(environment, start)), ...findRepeated(maxConcurrentSends));
+  standIn.clock.advance(longerThanTheLock * minute);
+  const answer = await crowd[0]?.call(`/api/jobs/${job.type}/runs`, { method: 'POST' });
+  if (answer?.status !== 200) breaches.push(`the clean run answered ${await answer?.text()}`);
+  breaches.push(...findBreachesAtEnd(await observe(world)), ...findRepeated(maxConcurrentSends));
   return breaches.slice(0, 4);
 }
 

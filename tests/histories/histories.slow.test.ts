@@ -1,10 +1,12 @@
 /** Random histories of each job, and those that once found a fault. `npm run test:histories` plays more. */
-import { jobs, type Job } from '../../src/jobs/catalogue';
+import { jobs } from '../../src/jobs/catalogue';
 import { useEnvironment } from '../support/arrange';
 import { jobOf, realServer } from '../support/environment';
 import { replaceView } from '../support/views';
-import type { Step } from './history';
-import { play, search } from './steps';
+import { play } from './history';
+import { search } from './search';
+import type { Step } from './steps';
+import { few, type Start } from './world';
 
 /** Of `npm run test:histories`; `npm test` plays a few. */
 const { histories } = globalThis as { histories?: { seed: number; runs: number } };
@@ -28,11 +30,11 @@ test.each(jobs)(
   60_000 + runs * 10_000,
 );
 
-const revocation = jobOf('revocation', 'Databricks');
-const notification = jobOf('notification', 'Palantir');
+const revocation = few(jobOf('revocation', 'Databricks'));
+const notification = few(jobOf('notification', 'Palantir'));
 
 /** The control of time, commits and connections needs the stand-in. */
-const found: readonly (readonly [string, Job, readonly Step[], 'stand-in'?])[] = [
+const found: readonly (readonly [string, Start, readonly Step[], 'stand-in'?])[] = [
   [
     'a batch that its retry overtakes revokes once, even with another run at the same time',
     revocation,
@@ -62,7 +64,7 @@ const found: readonly (readonly [string, Job, readonly Step[], 'stand-in'?])[] =
     'a run goes on after its clock was set back while it slept and its quota was used up',
     notification,
     [
-      { do: 'quota', sends: 1 },
+      { do: 'mail', fault: 'quotaUsedUp', at: 2, times: 10 },
       { do: 'run', at: 'readDueReminders', nth: 1, fault: 'paused' },
       { do: 'clockBack', minutes: 1440 },
       { do: 'resume' },
@@ -71,8 +73,8 @@ const found: readonly (readonly [string, Job, readonly Step[], 'stand-in'?])[] =
     'stand-in',
   ],
 ];
-for (const [name, job, steps, needs] of found)
-  (needs && realServer ? test.skip : test)(name, () => play(environment, job, steps));
+for (const [name, start, steps, needs] of found)
+  (needs && realServer ? test.skip : test)(name, () => play(environment, start, steps));
 
 /** Where the second run is when the first one continues: it has ended, or is about to write or to send. */
 const takeovers = {
@@ -83,11 +85,12 @@ const takeovers = {
 (realServer ? test.skip : test).each(jobs)(
   '$type changes nothing after it slept before any step and another run took over',
   async (job) => {
-    const [, ...steps] = await play(environment, job, [{ do: 'run' }]);
+    const { firstSteps } = await play(environment, few(job), [{ do: 'run' }]);
+    const [, ...steps] = firstSteps;
     for (const [index, at] of steps.entries()) {
       const nth = steps.slice(0, index + 1).filter((name) => name === at).length;
       for (const other of takeovers[job.kind]) {
-        await play(environment, job, [
+        await play(environment, few(job), [
           { do: 'run', at, nth, fault: 'paused' },
           { do: 'advance', minutes: 11 },
           other ? { do: 'run', at: other, nth: 1, fault: 'paused' } : { do: 'run' },

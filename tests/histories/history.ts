@@ -1,30 +1,42 @@
-/** A history of a job: steps that happen to the whole product with its real clients. */
+/** A history: given a world, events happen to the whole product with its real clients, and the invariants hold. */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { EmailFault } from '../../local/email';
-import type { Fault } from '../../local/sqlServer';
+import type { EmailRequest } from '../../local/email';
+import type { SqlServer } from '../../local/sqlServer';
 import { deadlineIn } from '../../src/clock';
 import { DatabaseError } from '../../src/database/errors';
 import type { Session } from '../../src/database/session';
 import { EmailClient } from '../../src/email/emailClient';
 import { cancelRun } from '../../src/jobRun/cancel';
-import type { Job } from '../../src/jobs/catalogue';
 import { remind } from '../../src/jobs/reminder';
-import {
-  findBreaches,
-  findBreachesAtEnd,
-  findChanged,
-  findUnrecorded,
-  observe,
-  type Observation,
-  type Subject,
-} from '../faults/invariants';
-import { cleanBreaches, run, servicesFor, standInOf } from '../faults/run';
-import { startsAt } from '../faults/start';
 import { minute } from '../support/arrange';
 import { beforeEachStatement, type TestEnvironment } from '../support/environment';
 import { replaceView, viewColumns } from '../support/views';
-import { HistoryGrant } from './grant';
+import type { Grant } from './grant';
+import {
+  findBreaches,
+  findBreachesAtEnd,
+  findBreachesAtRest,
+  findBreachesOfCleanRun,
+  findBreachesOfLoneRun,
+  findBreachesOfRun,
+  findChanged,
+  observe,
+  type Observation,
+} from './invariants';
+import { run, servicesFor } from './run';
+import {
+  describeHistory,
+  loginFaults,
+  mailFaults,
+  runFaults,
+  type Change,
+  type MailStep,
+  type RemindStep,
+  type RunStep,
+  type Step,
+} from './steps';
+import { createWorld, databaseTime, standInOf, type Start, type World } from './world';
 
 /** Longer than a lease. In minutes. */
 export const longerThanTheLock = 11;
@@ -32,88 +44,19 @@ export const longerThanTheLock = 11;
 /** While a commit is held back, a run that sends nothing for this real time waits for it. In ms. */
 const quietMs = 80;
 
-/** Faults of a run at a statement; before a send, `paused` and `died`. */
-export const runFaults = {
-  /** Its process sleeps until it is resumed. */
-  paused: undefined,
-  /** Its process dies before the statement, after it, or while its commit is held back. */
-  died: undefined,
-  diedAfter: { kind: 'dropAfter' },
-  diedCommitting: { kind: 'holdCommit', drop: true },
-  /** It loses its connection before the statement, or with the answer. */
-  lost: { kind: 'dropBefore' },
-  answerLost: { kind: 'dropAfter' },
-  deadlock: { kind: 'error', number: 1205 },
-  /** It loses its connection, and what was executed is committed while its retry waits for that. */
-  committedLate: { kind: 'answerLate', drop: true },
-  /** What was executed is committed when it is resumed; until then it waits, or has lost its connection. */
-  commitHeld: { kind: 'holdCommit' },
-  commitHeldAndLost: { kind: 'holdCommit', drop: true },
-} as const satisfies Record<string, Fault | undefined>;
-
-export const mailFaults = {
-  rejected: { kind: 'error', status: 400 },
-  unavailable: { kind: 'error', status: 500 },
-  throttled: { kind: 'error', status: 429, retryAfter: 1 },
-  lost: { kind: 'dropBefore' },
-  answerLost: { kind: 'dropAfter' },
-} as const satisfies Record<string, EmailFault>;
-
-const quotaFault = { kind: 'error', status: 429, retryAfter: 3_600, times: 10 } as const;
-
-interface RunStep {
-  readonly do: 'run';
-  /** The nth statement of that name, or the nth `send`, meets the fault, if there is one. */
-  readonly at?: string;
-  readonly nth?: number;
-  readonly fault?: keyof typeof runFaults;
-  /** Another run begins at the same time. */
-  readonly twice?: true;
-}
-
-/** An operator sends a grant's reminder by hand. */
-interface RemindStep extends Pick<RunStep, 'at' | 'nth'> {
-  readonly do: 'remind';
-  readonly grant: number;
-  readonly fault?: 'paused';
-}
-
-/** A change of a grant or of the view by the site. */
-type Change =
-  /** It ends so many minutes from now. A withdrawn one is granted again. */
-  | { readonly do: 'setEnd'; readonly grant: number; readonly minutes: number }
-  /** `deleteRequest` does nothing if a row refers to the request; `duplicate`: the view yields the grant twice. */
-  | { readonly do: 'withdraw' | 'deleteRequest' | 'duplicate'; readonly grant: number }
-  | { readonly do: 'breakView' }
-  | { readonly do: 'mendView' };
-
-export type Step =
-  | RunStep
-  | RemindStep
-  | Change
-  /** The first that was paused or held back continues. */
-  | { readonly do: 'resume' }
-  | { readonly do: 'cancel' }
-  /** Mails have another text from then on. */
-  | { readonly do: 'changeSetting' }
-  /** Time passes, or the app's clock is set back. */
-  | { readonly do: 'advance' | 'clockBack'; readonly minutes: number }
-  | { readonly do: 'mails'; readonly fault: keyof typeof mailFaults; readonly times: number }
-  /** The service accepts so many messages, then throttles some for an hour. */
-  | { readonly do: 'quota'; readonly sends: number };
-
-/** When the grants of a history end, in minutes from its start. */
-const ends = { revocation: [-60, -120, 30], notification: [1.5 * 1440, 6 * 1440, 15 * 1440] } as const;
-
 /** A run, a reminder or a cancel that has begun. */
 class Activity {
   /** The names of its statements and sends, in order. */
   readonly steps: string[] = [];
   dead = false;
+  /** It has got as far as its fault. */
+  isStruck = false;
+  /** It was paused, or its commit held back. */
+  wasStopped = false;
   /** Its statements and sends wait for this. */
   awake: Promise<unknown> = Promise.resolve();
   #rest = Promise.withResolvers<undefined>();
-  constructor(readonly step: Pick<RunStep, 'at' | 'nth' | 'fault'> = {}) {}
+  constructor(readonly step: Pick<RunStep, 'at' | 'nth' | 'fault' | 'login'> = {}) {}
   /** Resolves when it has ended or is stopped. */
   get rests(): Promise<undefined> {
     return this.#rest.promise;
@@ -131,14 +74,19 @@ class ProcessDiedError extends Error {
   override readonly name = 'ProcessDiedError';
 }
 
-export class History implements Subject {
-  readonly grants = new Map<unknown, HistoryGrant>();
-  died = false;
-  #view: { readonly broken?: true; readonly duplicated?: HistoryGrant } = {};
+export class History {
+  /** Until the clean run. */
+  isEachFaultMet = false;
+  #view: { readonly broken?: true; readonly duplicated?: Grant } = {};
   #contactText = 'Ask the data team.';
   #setBackMs = 0;
+  readonly #taken: Step[] = [];
+  readonly #faultyCalls = new Set<'send' | 'status'>();
+  /** Of each fault, whether it has occurred. */
+  readonly #met: (() => boolean)[] = [];
   readonly #breaches: string[] = [];
   readonly #ended = new Map<unknown, string>();
+  readonly #reject = (reason: unknown) => this.#breaches.push(`unhandled rejection: ${String(reason)}`);
   readonly #activities: Activity[] = [];
   readonly #underWay = new Set<Activity>();
   readonly #stopped: { readonly commit: boolean; readonly resume: () => void }[] = [];
@@ -146,10 +94,8 @@ export class History implements Subject {
   readonly #spies: jest.SpyInstance[];
   #operator: Promise<Session> | undefined;
 
-  private constructor(
-    private readonly environment: TestEnvironment,
-    readonly job: Job,
-  ) {
+  /** To be closed before the next one begins. */
+  constructor(private readonly world: World) {
     const before = (name: string, sql = '') => this.#before(this.#current.getStore(), name, sql);
     // eslint-disable-next-line @typescript-eslint/unbound-method -- called with its own `this` below
     const { send } = EmailClient.prototype;
@@ -161,26 +107,7 @@ export class History implements Subject {
       return send.apply(this, message);
     });
     this.#spies = [sends, beforeEachStatement(({ name, sql }) => before(name, sql))];
-  }
-
-  /** Begins with a few grants, some of them due. To be closed before the next one begins. */
-  static async begin(environment: TestEnvironment, job: Job): Promise<History> {
-    const history = new History(environment, job);
-    await environment.reset();
-    environment.standIn?.clock.set(startsAt);
-    const now = await history.#now();
-    const specs = ends[job.kind].map((endsIn) => ({ endsIn: endsIn * minute }));
-    const ids = await environment.addGrants(job, specs);
-    const rows = await environment.query(
-      `SELECT RequestId, RequestNumber, ExpiresAt FROM ${job.platform.grantView};`,
-    );
-    for (const id of ids) {
-      const row = rows.find(({ RequestId }) => RequestId === id);
-      const grant = new HistoryGrant(id, row?.RequestNumber as string, row?.ExpiresAt as Date);
-      grant.setState(true, now, now);
-      history.grants.set(id, grant);
-    }
-    return history;
+    process.on('unhandledRejection', this.#reject);
   }
 
   /** How many runs are paused and commits held back. */
@@ -202,43 +129,50 @@ export class History implements Subject {
     return this.#activities[0]?.steps ?? [];
   }
 
+  /** The steps taken, as a test. */
+  describe(): string {
+    return describeHistory(this.world, this.#taken);
+  }
+
   /**
    * Takes a step, and waits until all activities have ended or are stopped.
    * @throws Error that says what does not hold
    */
   async take(step: Step): Promise<void> {
+    this.#taken.push(step);
     await this.#take(step);
     await this.#settle();
-    const atRest = this.#underWay.size === 0;
-    await this.#look((seen) => [
-      ...findBreaches(seen),
-      ...findChanged(seen, this.#ended),
-      ...(atRest ? findUnrecorded(seen) : []),
-    ]);
+    await this.#look(this.#underWay.size === 0 ? findBreachesAtRest : findBreaches);
   }
 
   /**
-   * Resumes what was stopped, clears all faults, lets time pass, and makes a clean run.
+   * Resumes what was stopped, clears all faults, waits until a dead run is stale, and makes a clean run.
    * @throws Error that says what does not hold
    */
   async end(): Promise<void> {
-    const { environment, job } = this;
+    const { world } = this;
+    this.isEachFaultMet = this.#met.every((isMet) => isMet());
     await this.#calm();
-    if (environment.standIn) environment.standIn.clock.advance(longerThanTheLock * minute);
-    else await this.take({ do: 'cancel' });
-    const looked = await this.#now();
-    this.#breaches.push(...cleanBreaches(await run(this.#services(), job), this));
+    const { standIn } = world.environment;
+    if (world.unfinished)
+      await this.#take(standIn ? { do: 'advance', minutes: longerThanTheLock } : { do: 'cancel' });
+    await this.#settle();
+    const looked = await databaseTime(world.environment);
+    this.#run({ do: 'run' }, true);
+    await this.#settle();
+    world.unfinished = false;
     await this.#look((seen) => findBreachesAtEnd(seen, looked));
   }
 
   async close(): Promise<void> {
     await this.#calm();
+    process.off('unhandledRejection', this.#reject);
     for (const spy of this.#spies) spy.mockRestore();
     (await this.#operator)?.close();
   }
 
   async #take(step: Step): Promise<void> {
-    const { environment } = this;
+    const { environment, grants } = this.world;
     switch (step.do) {
       case 'run':
         this.#run(step);
@@ -261,25 +195,24 @@ export class History implements Subject {
       case 'changeSetting':
         this.#contactText += ' Or your manager.';
         return;
-      case 'mails':
-        environment.email.order({ ...mailFaults[step.fault], times: step.times });
+      case 'mail':
+        this.#failMails(step);
         return;
-      case 'quota':
-        environment.email.order({ ...quotaFault, at: step.sends + 1 });
+      case 'refuseMailToken':
+        this.#refuseToken('communication.azure.com');
         return;
       default: {
-        const before = await this.#now();
+        const before = await databaseTime(environment);
         await this.#change(step);
-        const after = await this.#now();
+        const after = await databaseTime(environment);
         const { broken, duplicated } = this.#view;
-        for (const grant of this.grants.values())
-          grant.setState(!broken && duplicated !== grant, before, after);
+        for (const grant of grants.values()) grant.setState(!broken && duplicated !== grant, before, after);
       }
     }
   }
 
   async #change(step: Change): Promise<void> {
-    const { environment, job } = this;
+    const { environment, job } = this.world;
     if (step.do === 'breakView') {
       this.#view = { broken: true };
       await environment.query(`DROP VIEW ${job.platform.requestView};`);
@@ -302,28 +235,86 @@ export class History implements Subject {
     }
     if (step.do === 'setEnd') {
       // Whole seconds, which every column keeps.
-      const seconds = Math.floor((await this.#now()).getTime() / 1000);
+      const seconds = Math.floor((await databaseTime(environment)).getTime() / 1000);
       grant.endsAt = new Date(seconds * 1000 + step.minutes * minute);
     }
     grant.granted = step.do === 'setEnd' && !grant.deleted;
     return environment.changeGrant(job, grant.id, grant);
   }
 
-  #grant(index: number): HistoryGrant {
-    const grant = [...this.grants.values()][index];
-    if (!grant) throw new Error(`A history has ${this.grants.size} grants`);
+  #grant(index: number): Grant {
+    const grant = [...this.world.grants.values()][index];
+    if (!grant) throw new Error(`The world has ${this.world.grants.size} grants`);
     return grant;
   }
 
-  #services(): ReturnType<typeof servicesFor> {
-    const email = { ...this.environment.settings.email, contactText: this.#contactText };
-    return servicesFor(this.environment, { settings: { email }, setBackMs: () => this.#setBackMs });
+  #failMails(step: MailStep): void {
+    const { at = 1, on = 'send', recipient } = step;
+    const { email } = this.world.environment;
+    email.order({ ...step, ...mailFaults[step.fault] });
+    const isCall = ({ method, to }: EmailRequest): boolean =>
+      on === 'status'
+        ? method === 'GET'
+        : method === 'POST' && (!recipient || to?.includes(recipient) === true);
+    this.#met.push(() => email.requests.filter(isCall).length >= at);
+    this.#faultyCalls.add(on);
+    // The result of a message stays unknown if the answers to its send and to the look-up after it are both lost.
+    if (this.#faultyCalls.size === 2) this.world.losesRecords = true;
   }
 
-  #run(step: RunStep): void {
-    this.#begin(new Activity(step), async () => {
-      const result = await run(this.#services(), this.job);
-      if (result.kind === 'hanging') this.#breaches.push('a run did not end');
+  #refuseToken(resource: string): void {
+    this.world.environment.identity.order({ kind: 'error', status: 400, resource });
+    this.#expectToken(resource);
+  }
+
+  #refuseLogin(name: keyof typeof loginFaults): void {
+    const resource = 'database.windows.net';
+    const fault = loginFaults[name];
+    // Each login asks for a token.
+    if (!fault) this.#refuseToken(resource);
+    else {
+      standInOf(this.world.environment).order({ kind: 'refuseLogin', ...fault });
+      this.#expectToken(resource);
+    }
+    if (name === 'refused' || name === 'away') this.world.losesRecords = true;
+  }
+
+  #expectToken(resource: string): void {
+    const { requests } = this.world.environment.identity;
+    const { length: before } = requests;
+    this.#met.push(() => requests.slice(before).some((one) => one.resource.includes(resource)));
+  }
+
+  #services({ fault }: Pick<RunStep, 'fault'> = {}): ReturnType<typeof servicesFor> {
+    return servicesFor(this.world.environment, {
+      contactText: this.#contactText,
+      setBackMs: () => this.#setBackMs,
+      hangs: fault === 'hangs',
+    });
+  }
+
+  /** @param afterAll faults have ended, and what they left has been mended */
+  #run(step: RunStep, afterAll = false): void {
+    const { world } = this;
+    const activity = new Activity(step);
+    const beganAlone = this.#underWay.size === 0 && this.stopped === 0;
+    if (step.fault) this.#met.push(() => activity.isStruck);
+    else if (step.login) this.#refuseLogin(step.login);
+    this.#begin(activity, async () => {
+      const services = this.#services(step);
+      const startedAt = services.clock.elapsed();
+      const result = await run(world.environment, world.job, services);
+      if (activity.dead) return;
+      const tookMs = services.clock.elapsed() - startedAt;
+      const onlyRuns = this.#taken.every(({ do: action }) => action === 'run');
+      const isClean = afterAll || (onlyRuns && this.#met.length === 0);
+      const alone = beganAlone && this.#activities.at(-1) === activity && !activity.wasStopped;
+      this.#breaches.push(
+        ...findBreachesOfRun(result, services.telemetry),
+        ...(alone ? findBreachesOfLoneRun(world, result, tookMs, onlyRuns) : []),
+        ...(alone && isClean ? findBreachesOfCleanRun(world, result) : []),
+      );
+      world.unfinished ||= result.kind === 'error' || result.kind === 'hanging';
     });
   }
 
@@ -334,7 +325,7 @@ export class History implements Subject {
       grant.byHand++;
       try {
         const deadline = deadlineIn(services.clock, minute);
-        const { kind } = await remind(services, deadline, this.job.platform, grant.id);
+        const { kind } = await remind(services, deadline, this.world.job.platform, grant.id);
         if (kind === 'unknown' || kind === 'unrecorded') grant.unsettled = true;
       } catch (error) {
         if (!(error instanceof DatabaseError)) throw error;
@@ -343,7 +334,7 @@ export class History implements Subject {
   }
 
   async #cancel(): Promise<void> {
-    const { environment, job } = this;
+    const { environment, job } = this.world;
     const [active] = await environment.query(
       `SELECT Job_Id FROM dbo.JobRun WHERE Job_Type = '${job.type}' AND Status = 'InProgress';`,
     );
@@ -371,12 +362,16 @@ export class History implements Subject {
     await activity.awake;
     if (activity.dead) throw new ProcessDiedError();
     activity.steps.push(name);
-    const { at, nth, fault } = activity.step;
+    const { at, nth } = activity.step;
     const isHit = name === at && activity.steps.filter((step) => step === name).length === nth;
-    if (isHit && fault) await this.#strike(activity, fault, sql);
+    if (isHit) await this.#strike(activity, sql);
   }
 
-  async #strike(activity: Activity, name: keyof typeof runFaults, sql: string): Promise<void> {
+  async #strike(activity: Activity, sql: string): Promise<void> {
+    const { fault: name, login } = activity.step;
+    if (!name) return;
+    activity.isStruck = true;
+    if (login) this.#refuseLogin(login);
     if (name === 'paused') {
       activity.awake = new Promise((resolve) => this.#stop(activity, false, () => resolve(undefined)));
       activity.rest();
@@ -385,11 +380,12 @@ export class History implements Subject {
     }
     if (name === 'died' || name === 'diedAfter' || name === 'diedCommitting') {
       activity.dead = true;
-      this.died = true;
+      this.world.unfinished = true;
+      this.world.losesRecords = true;
     }
     const fault = runFaults[name];
     if (!fault) throw new ProcessDiedError();
-    const standIn = standInOf(this.environment);
+    const standIn = standInOf(this.world.environment);
     // Other statements must not meet the fault.
     const match = new RegExp(sql.replace(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`));
     if (fault.kind !== 'holdCommit') {
@@ -405,6 +401,7 @@ export class History implements Subject {
   }
 
   #stop(activity: Activity, commit: boolean, release: () => void): void {
+    activity.wasStopped = true;
     const resume = (): void => {
       activity.continue();
       release();
@@ -414,20 +411,36 @@ export class History implements Subject {
 
   /** Waits until all activities have ended, are stopped, or wait for a commit that is held back. */
   async #settle(): Promise<void> {
-    let received = this.environment.standIn?.statements.length;
+    if (this.#underWay.size === 0) return;
+    const { standIn } = this.world.environment;
+    let received = standIn?.statements.length;
     for (;;) {
       const rested = Promise.all([...this.#underWay].map(({ rests }) => rests)).then(() => true);
-      if (await Promise.race([rested, delay(quietMs, false)])) return;
-      const sent = this.environment.standIn?.statements.length;
+      if (await Promise.race([rested, delay(quietMs, false)])) break;
+      const sent = standIn?.statements.length;
       if (this.commitHeld && sent === received) return;
       received = sent;
     }
+    if (standIn && this.#underWay.size === 0 && !this.commitHeld) await this.#expectQuiet(standIn);
+  }
+
+  /** What has ended leaves no session and does nothing more. */
+  async #expectQuiet(standIn: SqlServer): Promise<void> {
+    const { requests } = this.world.environment.email;
+    const { length: calls } = requests;
+    const { length: statements } = standIn.statements;
+    const own = this.#operator ? 2 : 1;
+    for (let waited = 0; standIn.openSessions > own && waited < 10_000; waited += 10) await delay(10);
+    if (standIn.openSessions > own) this.#breaches.push(`${standIn.openSessions - own} sessions stay open`);
+    await delay(5);
+    if (requests.length !== calls || standIn.statements.length !== statements)
+      this.#breaches.push('a run went on after its end');
   }
 
   /** Lets all activities end, and mends the view. */
   async #calm(): Promise<void> {
-    this.environment.standIn?.clearFaults();
-    this.environment.email.clearFaults();
+    const { standIn, email, identity } = this.world.environment;
+    for (const server of [standIn, email, identity]) server?.clearFaults();
     while (this.#underWay.size > 0 || this.stopped > 0) {
       for (const { resume } of this.#stopped.splice(0)) resume();
       await this.#settle();
@@ -436,17 +449,35 @@ export class History implements Subject {
   }
 
   async #look(find: (seen: Observation) => string[]): Promise<void> {
-    const now = await this.#now();
-    for (const grant of this.grants.values()) grant.findDues(this.job, now);
-    this.#breaches.push(...find(await observe(this.environment, this)));
-    if (this.#breaches.length > 0) throw new Error(this.#breaches.join('\n'));
-  }
-
-  /** By the database's clock. */
-  async #now(): Promise<Date> {
-    const { standIn } = this.environment;
-    if (standIn) return standIn.clock.now();
-    const [row] = await this.environment.query('SELECT SYSUTCDATETIME() AS Now;');
-    return row?.Now as Date;
+    const seen = await observe(this.world);
+    this.#breaches.push(...find(seen), ...findChanged(seen, this.#ended));
+    if (this.#breaches.length > 0) throw new Error(this.#breaches.slice(0, 4).join('\n'));
   }
 }
+
+/**
+ * Lets a history begin, happen and end with a clean run.
+ * @throws Error that says what does not hold, and how to play it again
+ */
+export async function complete(
+  environment: TestEnvironment,
+  start: Start,
+  happen: (history: History) => Promise<void>,
+): Promise<History> {
+  const history = new History(await createWorld(environment, start));
+  try {
+    await happen(history);
+    await history.end();
+    return history;
+  } catch (error) {
+    throw new Error(`${String(error)}\n${history.describe()}`, { cause: error });
+  } finally {
+    await history.close();
+  }
+}
+
+/** Plays the steps and, at their end, a clean run. Throws like `complete`. */
+export const play = (environment: TestEnvironment, start: Start, steps: readonly Step[]): Promise<History> =>
+  complete(environment, start, async (history) => {
+    for (const step of steps) await history.take(step);
+  });

@@ -1,178 +1,119 @@
-/** Steps as commands of fast-check, and the search for a history that breaks an invariant. */
-import fc from 'fast-check';
+/** The events of a history, as data: what can be done, and what can go wrong. */
 import { inspect } from 'node:util';
-import type { Job } from '../../src/jobs/catalogue';
-import type { TestEnvironment } from '../support/environment';
-import { History, longerThanTheLock, mailFaults, runFaults, type Step } from './history';
+import type { CallFault } from '../../local/email/faults';
+import type { Fault } from '../../local/sqlServer';
+import type { Start } from './world';
 
-const maxSteps = 12;
+/** Faults of a run at a statement; before a send, `paused` and `died`. */
+export const runFaults = {
+  /** Its process sleeps until it is resumed. */
+  paused: undefined,
+  /** Its process dies before the statement, after it, or while its commit is held back. */
+  died: undefined,
+  diedAfter: { kind: 'dropAfter' },
+  diedCommitting: { kind: 'holdCommit', drop: true },
+  /** It loses its connection before the statement, or with the answer. */
+  lost: { kind: 'dropBefore' },
+  answerLost: { kind: 'dropAfter' },
+  deadlock: { kind: 'error', number: 1205 },
+  busy: { kind: 'error', number: 40501 },
+  unavailable: { kind: 'error', number: 40613 },
+  noResources: { kind: 'error', number: 49918 },
+  sessionLimit: { kind: 'error', number: 10928 },
+  /** It gets no answer. */
+  hangs: { kind: 'hang' },
+  /** It loses its connection, and what was executed is committed while its retry waits for that. */
+  committedLate: { kind: 'answerLate', drop: true },
+  /** What was executed is committed when it is resumed; until then it waits, or has lost its connection. */
+  commitHeld: { kind: 'holdCommit' },
+  commitHeldAndLost: { kind: 'holdCommit', drop: true },
+} as const satisfies Record<string, Fault | undefined>;
 
-/** Steps that would wait for a commit that is held back: the stand-in has one writer. */
-const needsWriter = new Set<Step['do']>([
-  ...(['setEnd', 'withdraw', 'deleteRequest'] as const),
-  ...(['breakView', 'mendView', 'duplicate'] as const),
-]);
+/** What a run's next login meets. */
+export const loginFaults = {
+  refused: { number: 18456 },
+  unavailable: { number: 40613 },
+  /** The database is away from then on. */
+  away: { number: 40613, times: Infinity },
+  /** There is no token for it. */
+  noToken: undefined,
+} as const satisfies Record<string, Pick<Fault, 'number' | 'times'> | undefined>;
 
-class Command implements fc.AsyncCommand<History, History> {
-  constructor(private readonly step: Step) {}
+/** What can happen to a call of the email service. */
+export const mailFaults = {
+  rejected: { kind: 'error', status: 400 },
+  unauthorized: { kind: 'error', status: 401 },
+  throttled: { kind: 'error', status: 429, retryAfter: 7 },
+  quotaUsedUp: { kind: 'error', status: 429, retryAfter: 3_600 },
+  unavailable: { kind: 'error', status: 500 },
+  hangs: { kind: 'hang' },
+  lost: { kind: 'dropBefore' },
+  answerLost: { kind: 'dropAfter' },
+  bodyLost: { kind: 'stall' },
+} as const satisfies Record<string, CallFault>;
 
-  check({ stopped, commitHeld, viewChanged }: History): boolean {
-    const { do: action } = this.step;
-    if (commitHeld && needsWriter.has(action)) return false;
-    if (action === 'resume') return stopped > 0;
-    if (action === 'mendView') return viewChanged;
-    return !(viewChanged && (action === 'breakView' || action === 'duplicate'));
-  }
-
-  run(_: History, history: History): Promise<void> {
-    return history.take(this.step);
-  }
-
-  toString(): string {
-    return inspect({ ...this.step }, { breakLength: Infinity });
-  }
+export interface RunStep {
+  readonly do: 'run';
+  /** The nth statement of that name, or the nth `send`, meets the fault, if there is one. */
+  readonly at?: string;
+  readonly nth?: number;
+  readonly fault?: keyof typeof runFaults;
+  /** Of the login after the fault; without `at`, of the first one. */
+  readonly login?: keyof typeof loginFaults;
+  /** Another run begins at the same time. */
+  readonly twice?: true;
 }
 
-/** The statements with faults: they write, or decide what is written; the central one counts twice. */
-const statements = {
-  revocation: ['acquireLock', 'collectDueRevocations', 'revokeBatch', 'revokeBatch', 'finishRun'],
-  notification: [
-    ...['acquireLock', 'collectDueReminders', 'readDueReminders', 'checkLease'],
-    ...['recordNotification', 'recordNotification', 'finishRun'],
-  ],
-} as const;
-
-/** Faults that matter only with others are tried more often. */
-const contended = ['committedLate', 'commitHeldAndLost', 'diedCommitting', 'paused'] as const;
-
-/** New ends of grants, in minutes from the step: some due, some not. */
-const newEnds = { revocation: [-90, -5, 5, 600], notification: [300, 2_000, 9_000, 30_000] } as const;
-
-const is = <T extends string | number | true>(value: T): fc.Arbitrary<T> => fc.constant(value);
-const keyOf = <T extends object>(values: T): fc.Arbitrary<keyof T> =>
-  fc.constantFrom(...(Object.keys(values) as (keyof T)[]));
-const grant = fc.nat({ max: 2 });
-
-/** On a real server, whose clock and connections cannot be controlled, a process sleeps or dies. */
-function runsOf({ kind }: Job, onStandIn: boolean): fc.Arbitrary<Step>[] {
-  const met = {
-    do: is('run'),
-    at: fc.constantFrom(...statements[kind]),
-    // The first record of a run is an empty trial; the next are the two due reminders.
-    nth: fc.integer({ min: 1, max: kind === 'revocation' ? 1 : 3 }),
-    fault: onStandIn
-      ? fc.oneof(keyOf(runFaults), fc.constantFrom(...contended))
-      : fc.constantFrom('paused' as const, 'died' as const),
-  };
-  return [
-    fc.record({ do: is('run') }),
-    fc.record(met),
-    fc.record(met),
-    fc.record({ ...met, twice: is(true) }),
-    fc.record({ do: is('resume') }),
-    fc.record({ do: is('cancel') }),
-  ];
+export interface MailStep {
+  readonly do: 'mail';
+  readonly fault: keyof typeof mailFaults;
+  /** Reads of a status; calls that send by default. */
+  readonly on?: 'status';
+  /** Of calls for a message to this address; all by default. */
+  readonly recipient?: string;
+  /** The first call that meets the fault, and how many do, one by default. */
+  readonly at?: number;
+  readonly times?: number;
 }
 
-const siteSteps = ({ kind }: Job): fc.Arbitrary<Step>[] => [
-  fc.record({ do: is('setEnd'), grant, minutes: fc.constantFrom(...newEnds[kind]) }),
-  fc.record({ do: is('withdraw'), grant }),
-  fc.record({ do: is('deleteRequest'), grant }),
-  fc.record({ do: is('changeSetting') }),
-  fc.record({ do: is('duplicate'), grant }),
-  fc.record({ do: is('breakView') }),
-  fc.record({ do: is('mendView') }),
-];
-
-const timeSteps: readonly fc.Arbitrary<Step>[] = [
-  fc.record({ do: is('clockBack'), minutes: fc.constantFrom(60, 1440) }),
-  fc.record({ do: is('advance'), minutes: fc.constantFrom(1, longerThanTheLock, longerThanTheLock, 1440) }),
-];
-
-const mailSteps: readonly fc.Arbitrary<Step>[] = [
-  fc.record({
-    do: is('run'),
-    at: is('send'),
-    nth: fc.integer({ min: 1, max: 2 }),
-    fault: fc.constantFrom('paused' as const, 'died' as const),
-  }),
-  fc.record({ do: is('remind'), grant }),
-  fc.record({
-    do: is('remind'),
-    grant,
-    at: fc.constantFrom('readNotificationHistory', 'recordReminder'),
-    nth: is(1),
-    fault: is('paused'),
-  }),
-  fc.record({ do: is('quota'), sends: fc.nat({ max: 2 }) }),
-  fc.record({ do: is('mails'), fault: keyOf(mailFaults), times: fc.integer({ min: 1, max: 4 }) }),
-];
-
-/** @returns the steps of the history's first run */
-async function complete(
-  environment: TestEnvironment,
-  job: Job,
-  happen: (history: History) => Promise<void>,
-): Promise<readonly string[]> {
-  const history = await History.begin(environment, job);
-  try {
-    await happen(history);
-    await history.end();
-    return history.firstSteps;
-  } finally {
-    await history.close();
-  }
+/** An operator sends a grant's reminder by hand. */
+export interface RemindStep extends Pick<RunStep, 'at' | 'nth'> {
+  readonly do: 'remind';
+  readonly grant: number;
+  readonly fault?: 'paused';
 }
 
-/**
- * Plays a history and, at its end, a clean run.
- * @returns the statements and sends of its first run, by name
- * @throws Error that says what does not hold
- */
-export function play(
-  environment: TestEnvironment,
-  job: Job,
-  steps: readonly Step[],
-): Promise<readonly string[]> {
-  return complete(environment, job, async (history) => {
-    for (const step of steps) await history.take(step);
-  });
-}
+/** A change of a grant or of the view by the site. */
+export type Change =
+  /** It ends so many minutes from now. A withdrawn one is granted again. */
+  | { readonly do: 'setEnd'; readonly grant: number; readonly minutes: number }
+  /** `deleteRequest` does nothing if a row refers to the request; `duplicate`: the view yields the grant twice. */
+  | { readonly do: 'withdraw' | 'deleteRequest' | 'duplicate'; readonly grant: number }
+  | { readonly do: 'breakView' }
+  | { readonly do: 'mendView' };
 
-/**
- * Plays random histories.
- * @param runs how many
- * @throws Error with the shortest history found that breaks an invariant, as a test to paste
- */
-export async function search(
-  environment: TestEnvironment,
-  job: Job,
-  { seed, runs }: { readonly seed: number; readonly runs: number },
-): Promise<void> {
-  const onStandIn = environment.standIn !== undefined;
-  const steps = [
-    ...runsOf(job, onStandIn),
-    ...siteSteps(job),
-    ...(onStandIn ? timeSteps : []),
-    ...(job.kind === 'notification' ? mailSteps : []),
-  ].map((step) => step.map((one) => new Command(one)));
-  const histories = fc.commands(steps, { maxCommands: maxSteps, size: 'max', disableReplayLog: true });
-  const property = fc.asyncProperty(histories, async (commands) => {
-    await complete(environment, job, (history) =>
-      fc.asyncModelRun(() => ({ model: history, real: history }), commands),
-    );
-  });
-  const result = await fc.check(property, { seed, numRuns: runs });
-  if (!result.failed) return;
-  // Prints only the steps that were taken.
-  const [taken] = result.counterexample as [{ toString(): string }];
-  throw new Error(`${String(result.errorInstance)}
+export type Step =
+  | RunStep
+  | RemindStep
+  | Change
+  /** The first that was paused or held back continues. */
+  | { readonly do: 'resume' }
+  | { readonly do: 'cancel' }
+  /** Mails have another text from then on. */
+  | { readonly do: 'changeSetting' }
+  /** Time passes, or the app's clock is set back. */
+  | { readonly do: 'advance' | 'clockBack'; readonly minutes: number }
+  | MailStep
+  /** There is no token for the next call of the email service. */
+  | { readonly do: 'refuseMailToken' };
 
-Seed ${seed}, history ${result.numRuns}, shrunk ${result.numShrinks} times. As a test:
+/** A test to paste into histories.slow.test.ts. */
+export function describeHistory({ name, job }: Omit<Start, 'grants'>, steps: readonly Step[]): string {
+  const lines = steps.map((step) => `      ${inspect(step, { breakLength: Infinity })},\n`);
+  return `As a test:
 
   test('…', () =>
-    play(environment, job('${job.type}'), [
-      ${String(taken)}
-    ]));
-`);
+    play(environment, ${name}(jobOf('${job.kind}', '${job.platform.name}')), [
+${lines.join('')}    ]));
+`;
 }

@@ -121,7 +121,8 @@ export async function readJson(
   return body;
 }
 
-async function startApp(settings: Readonly<Record<string, string>>, timers: boolean): Promise<App> {
+/** @param timers whether they run by schedule */
+export async function startApp(settings: Readonly<Record<string, string>>, timers = false): Promise<App> {
   const log = new LogLines(20_000);
   const host = await startHostProcess({ appDirectory, port: 0, timers, settings, onLine: log.add });
   return {

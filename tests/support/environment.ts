@@ -1,4 +1,6 @@
 import type { TokenCredential } from '@azure/identity';
+import { rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { createCertificates, trustAuthority } from '../../local/certificates';
 import { startEmailService } from '../../local/email';
 import { startIdentity } from '../../local/identity';
@@ -6,6 +8,7 @@ import { insertRows } from '../../local/insertRows';
 import { claimDatabase, realServerSettings, usesDeveloperSignIn } from '../../local/realServer';
 import { createDatabase, dropDatabase, tables } from '../../local/sampleDatabase';
 import { startSqlServer } from '../../local/sqlServer';
+import { createTemporaryDirectory } from '../../local/temporaryDirectory';
 import type { Clock } from '../../src/clock';
 import { readSettings, type Settings } from '../../src/config/settings';
 import { Database } from '../../src/database/database';
@@ -183,8 +186,11 @@ export async function startTestEnvironment() {
     /** Another session, for the test to close. */
     openSession: () => Session.open(settings.database, appCredential, 30_000),
     /** Runs a job in this process, by hand over HTTP unless the options say otherwise. */
-    run: (job: Job, theServices = services(), options: Partial<RunOptions> = {}): Promise<RunResult> =>
-      runJob(theServices, job, { trigger: 'http', log: () => undefined, ...options }),
+    run: (
+      job: Job,
+      theServices: Services = services(),
+      options: Partial<RunOptions> = {},
+    ): Promise<RunResult> => runJob(theServices, job, { trigger: 'http', log: () => undefined, ...options }),
     /** Empties all tables, mailbox and faults. */
     async reset(): Promise<void> {
       standIn?.clearFaults();
@@ -213,6 +219,9 @@ async function startServers(started: AsyncDisposableStack) {
   const close = (server: { close(): Promise<unknown> }) => server.close() as Promise<void>;
   const { authority, ...tls } = await createCertificates();
   trustAuthority(authority);
+  const directory = started.adopt(createTemporaryDirectory(), (path) => rmSync(path, { recursive: true }));
+  const authorityFile = join(directory, 'authority.pem');
+  writeFileSync(authorityFile, authority);
   const identity = started.adopt(await startIdentity(), close);
   const accept = (resource: string) => (token: string) =>
     developerSignIn || identity.isValid(token, `https://${resource}`);
@@ -223,9 +232,10 @@ async function startServers(started: AsyncDisposableStack) {
   const sql = { tls, database: 'access', acceptToken: accept('database.windows.net') };
   /** Absent on a real server. */
   const standIn = realServer ? undefined : started.adopt(await startSqlServer(sql), close);
-  /** The app's settings as environment variables. */
+  /** The app's settings, its identity and the authority to trust, as environment variables. */
   const environment: Readonly<Record<string, string>> = {
     ...(developerSignIn ? {} : identity.environment),
+    NODE_EXTRA_CA_CERTS: authorityFile,
     ...(standIn
       ? { SQL_SERVER: 'localhost', SQL_PORT: String(standIn.port), SQL_DATABASE: 'access' }
       : realServerSettings(process.env)),
@@ -233,8 +243,7 @@ async function startServers(started: AsyncDisposableStack) {
     EMAIL_SENDER_ADDRESS: 'access@example.com',
     RENEWAL_URL_TEMPLATE: 'https://portal.example.com/requests/{requestNumber}/renew',
   };
-  // `authority` (PEM) is for other processes.
-  return { authority, identity, email, standIn, environment };
+  return { identity, email, standIn, environment };
 }
 
 function createServices(

@@ -1,0 +1,213 @@
+/** What holds in every history, in words where it does not. The names in brackets are those of docs/protocol.md. */
+import type { Row } from '../../src/database/session';
+import type { RecordingTelemetry } from '../support/environment';
+import type { Due } from './grant';
+import type { Result } from './run';
+import { databaseTime, type World } from './world';
+
+/** A DATETIME has steps of 1/300 s. In ms. */
+const toleranceMs = 10;
+
+/** An HTTP answer has to come within 230 seconds ("Azure Functions HTTP trigger", limits). In ms. */
+const longestRunMs = 230_000;
+
+export interface Observation {
+  readonly world: World;
+  /** In the order in which they took the lock. */
+  readonly runs: readonly Row[];
+  /** The rows that are not from before, by request. */
+  readonly written: ReadonlyMap<unknown, readonly Row[]>;
+  /** How many messages were accepted (and not failed since), by the requests in them. */
+  readonly accepted: ReadonlyMap<unknown, number>;
+}
+
+/** @throws Error if a row from before is gone */
+export async function observe(world: World): Promise<Observation> {
+  const { environment, job } = world;
+  const grants = [...world.grants.values()];
+  const now = await databaseTime(environment);
+  for (const grant of grants) grant.findDues(job, now);
+  const { table, at, by } = job.writes;
+  const runs = await environment.runs(job);
+  const rows = await environment.query(
+    `SELECT ${job.platform.requestColumn} AS Request, ${at} AS At, ${by} AS WrittenBy FROM ${table} ORDER BY Id;`,
+  );
+  const written = rows.filter(({ WrittenBy }) => WrittenBy !== 'earlier');
+  const earlier = grants.filter(({ recordedAt }) => recordedAt).length;
+  if (rows.length - written.length !== earlier) throw new Error('Rows from before were changed');
+
+  const ids = new Map(grants.map(({ id, requestNumber }) => [requestNumber, id]));
+  const accepted = new Map<unknown, number>();
+  for (const { status, plainText = '' } of environment.email.messages)
+    for (const [, number = ''] of plainText.matchAll(/\brequest: ([^,\n]+)/gi)) {
+      const id = ids.get(number) ?? number;
+      if (status !== 'Failed') accepted.set(id, (accepted.get(id) ?? 0) + 1);
+    }
+  return { world, runs: runs.reverse(), written: Map.groupBy(written, ({ Request }) => Request), accepted };
+}
+
+/**
+ * Breaches of the invariants of every moment:
+ * - at most one run of a type is in progress, and no two runs overlap (oneRunInProgress);
+ * - the counts of the runs are the number of rows that they wrote (countIsRows);
+ * - a revocation was due when it was written: its grant had expired and had none for that end (oneRevocation);
+ * - a reminder is in one accepted message at most, and each row is for an accepted message (recordedIsAccepted,
+ *   recordedOnce, sameOperationId).
+ */
+export function findBreaches({ world: { job, grants }, runs, written, accepted }: Observation): string[] {
+  const breaches = findOverlaps(runs);
+  const processed = runs.reduce((sum, run) => sum + ((run.Processed_Count as number | null) ?? 0), 0);
+  const rows = [...written.values()].flat().filter(({ WrittenBy }) => WrittenBy === job.type);
+  if (processed !== rows.length)
+    breaches.push(`Processed_Count is ${processed}, rows written ${rows.length}`);
+
+  for (const id of new Set([...written.keys(), ...accepted.keys()])) {
+    const grant = grants.get(id);
+    const newRows = written.get(id) ?? [];
+    if (job.kind === 'revocation') {
+      breaches.push(...findUndue(grant?.dues ?? [], newRows).map((breach) => `${String(id)} ${breach}`));
+      continue;
+    }
+    const messages = accepted.get(id) ?? 0;
+    const reminders = new Set(grant?.dues.map(({ endsAt, since }) => `${+endsAt} ${+since}`)).size;
+    const most = reminders + (grant?.byHand ?? 0);
+    if (messages > most || newRows.length > messages)
+      breaches.push(`${String(id)}: ${most} due, ${messages} accepted, ${newRows.length} recorded`);
+  }
+  return breaches;
+}
+
+function findOverlaps(runs: readonly Row[]): string[] {
+  const inProgress = runs.filter(({ Status }) => Status === 'InProgress').length;
+  const overlapping = runs.filter(({ Completed_At }, index) => {
+    const next = runs[index + 1];
+    return next && (Completed_At === null || Number(Completed_At) > Number(next.Started_At));
+  });
+  return [
+    ...(inProgress > 1 ? [`${inProgress} runs in progress`] : []),
+    ...overlapping.map(({ Job_Id }) => `run ${String(Job_Id)} had not ended when the next one started`),
+  ];
+}
+
+/** Revocations of a grant that were not due when they were written. */
+function findUndue(dues: readonly Due[], rows: readonly Row[]): string[] {
+  const times = rows.map(({ At }) => Number(At));
+  return times.flatMap((at, index) => {
+    const open = dues.filter(
+      ({ from, until = Infinity }) => +from - toleranceMs <= at && at <= +until + toleranceMs,
+    );
+    if (open.length === 0) return `has a row of ${new Date(at).toISOString()}, when it was not due`;
+    const isSettled = ({ since }: Due) => times.slice(0, index).some((earlier) => earlier >= +since);
+    return open.every(isSettled) ? `has ${index + 1} rows, the last for an end that had one` : [];
+  });
+}
+
+/**
+ * Breaches when all runs have ended. In addition each has finished its row, and every accepted message is recorded
+ * (acceptedIsRecorded), unless a fault of the world prevents that until the next run.
+ */
+export function findBreachesAtRest(seen: Observation): string[] {
+  const { world, runs, written, accepted } = seen;
+  const unended = runs.filter(({ Status, Completed_At }) => Status === 'InProgress' || Completed_At === null);
+  const unrecorded = [...accepted.keys()].filter((id) => {
+    const { deleted, unsettled } = world.grants.get(id) ?? {};
+    return !written.has(id) && !deleted && !unsettled;
+  });
+  return [
+    ...findBreaches(seen),
+    ...(world.unfinished
+      ? []
+      : unended.map(({ Job_Id, Status }) => `run ${String(Job_Id)} is ${String(Status)}`)),
+    ...(world.losesRecords ? [] : unrecorded.map((id) => `${String(id)} was accepted and is not recorded`)),
+  ];
+}
+
+/**
+ * Breaches after a clean run. In addition what is due has its row (oneRevocation).
+ * @param looked the time of the clean run; what became due later is for the next one
+ */
+export function findBreachesAtEnd(seen: Observation, looked?: Date): string[] {
+  const { world, written } = seen;
+  const missing = [...world.grants.values()].filter(({ id, dues }) =>
+    dues.some(
+      ({ since, from, until }) =>
+        until === undefined &&
+        !(looked && from > looked) &&
+        !written.get(id)?.some(({ At }) => Number(At) >= +since),
+    ),
+  );
+  return [...findBreachesAtRest(seen), ...missing.map(({ id }) => `${id} is due and has no row`)];
+}
+
+/**
+ * Runs that have changed after their end (endedRunStays and, since a revocation counts in its run's row,
+ * lostLockWritesNothing). What a notification has sent is recorded and counted even then.
+ * @param ended how each run has ended, by its id: what was seen before is compared, what is new is added
+ */
+export function findChanged({ world, runs }: Observation, ended: Map<unknown, string>): string[] {
+  return runs.flatMap((run) => {
+    if (run.Status === 'InProgress') return [];
+    const counted = world.job.kind === 'revocation';
+    const end = JSON.stringify(counted ? run : { ...run, Processed_Count: undefined });
+    const before = ended.get(run.Id) ?? end;
+    ended.set(run.Id, before);
+    return before === end ? [] : `run ${String(run.Job_Id)} has ended as ${before} and is ${end}`;
+  });
+}
+
+/** Breaches by a run that was not killed. */
+export function findBreachesOfRun(result: Result, { events, flushes }: RecordingTelemetry): string[] {
+  return [
+    ...(result.kind === 'hanging' ? ['the run did not end'] : []),
+    ...(result.kind === 'finished' && result.run.status === 'InProgress'
+      ? ['the run ended and its row is in progress']
+      : []),
+    ...(events.length === 1 ? [] : [`${events.length} JobRun events`]),
+    ...(flushes === 1 ? [] : [`telemetry was flushed ${flushes} times`]),
+  ];
+}
+
+/**
+ * Breaches by a run that met no other activity.
+ * @param tookMs by its clock
+ * @param countsAll whether only runs and their faults have happened to the world
+ */
+export function findBreachesOfLoneRun(
+  { grants, unfinished }: World,
+  result: Result,
+  tookMs: number,
+  countsAll: boolean,
+): string[] {
+  const breaches: string[] = [];
+  if (tookMs > longestRunMs) breaches.push(`the run took ${Math.round(tookMs / 1000)} s by its clock`);
+  if (result.kind === 'held' && !unfinished) breaches.push('nobody else runs, and the lock was held');
+  if (!countsAll || result.kind !== 'finished' || result.stoppedEarly) return breaches;
+  const { status, failedCount } = result.run;
+  const undeliverable = countUndeliverable(grants);
+  if (status === 'Completed' && (failedCount ?? undeliverable) !== undeliverable)
+    breaches.push(`Failed_Count is ${failedCount ?? 'null'}, undeliverable are ${undeliverable}`);
+  return breaches;
+}
+
+/** Breaches by a lone run that meets no fault: it leaves nothing due, and says exactly what it has to (lockCanBeTaken). */
+export function findBreachesOfCleanRun({ job, grants }: World, result: Result): string[] {
+  if (result.kind === 'error') return [`the clean run was rejected with ${String(result.error)}`];
+  if (result.kind !== 'finished') return [`the clean run is ${result.kind}`];
+  const undeliverable = countUndeliverable(grants);
+  const revocation = job.kind === 'revocation';
+  const failures =
+    undeliverable > 0 ? String.raw`Failed: (\d with(out an| a malformed) email address(; |\. ))+` : '';
+  const safetyLimit = revocation ? ' Run without the safety limit\\.' : '';
+  const expected = new RegExp(`^${failures}Started by hand\\.${safetyLimit}$`);
+  const { status, failedCount, message } = result.run;
+  const asExpected =
+    status === 'Completed' &&
+    expected.test(message ?? '') &&
+    failedCount === (revocation ? null : undeliverable);
+  return asExpected
+    ? []
+    : [`the clean run is ${status}, Failed_Count ${failedCount ?? 'null'}: ${message ?? ''}`];
+}
+
+const countUndeliverable = (grants: World['grants']): number =>
+  [...grants.values()].filter(({ undeliverable }) => undeliverable).length;
