@@ -102,61 +102,53 @@ test('no password stands in the pipeline', () => {
   for (const [, value] of secrets) expect(value).toMatch(/^\$[([]/);
 });
 
-describe('the role is granted to the identity that AZURE_CLIENT_ID names', () => {
-  const [script = ''] = values('inlineScript')
-    .map(String)
-    .filter((text) => text.includes('--grant'));
-  const first = '11111111-1111-4111-8111-111111111111';
-  const second = '22222222-2222-4222-8222-222222222222';
+describe('the role is granted to the identity of the app that AZURE_CLIENT_ID names', () => {
+  const script = values('inlineScript').find((one) => String(one).includes('--grant')) as string;
+  // Azure's answers, and a node that prints what it is given.
+  const programs = `
+    az() { case "$*" in *appsettings*) echo "$CLIENT_ID" ;; *identity*) echo "$IDENTITY" ;; esac; }
+    node() { echo "\${*:2}"; }`;
   const folder = '/subscriptions/s/providers/Microsoft.ManagedIdentity/userAssignedIdentities';
-  const identities = {
-    [`${folder}/id-mail`]: { clientId: first },
-    [`${folder}/id-jobs`]: { clientId: second },
-  };
-
-  /** Runs the step with an `az` that answers as Azure would, and a `node` that prints what it is given. */
-  function runStep(clientId: string, assigned: object | null): { status: number | null; stdout: string } {
-    const programs = `
-      az() { case "$*" in
-        *"config appsettings list"*) printf '%s\\n' "$CLIENT_ID" ;;
-        *"identity show"*) printf '%s\\n' "$IDENTITIES" ;;
-      esac; }
-      node() { shift; echo "node $*"; }`;
-    return spawnSync(
-      'bash',
-      ['-c', `${programs}\n${script.replaceAll('$(Pipeline.Workspace)', '/workspace')}`],
-      {
-        cwd: join(root, 'docs'),
-        encoding: 'utf8',
-        env: {
-          ...process.env,
-          CLIENT_ID: clientId,
-          IDENTITIES: JSON.stringify(assigned),
-          RESOURCE_GROUP: 'rg',
-          FUNCTION_APP: 'func',
-        },
+  const both = JSON.stringify({
+    userAssignedIdentities: {
+      [`${folder}/id-mail`]: { clientId: '1111-aaaa' },
+      [`${folder}/id-jobs`]: { clientId: '2222-bbbb' },
+    },
+  });
+  const runStep = (clientId: string, identity: string) =>
+    spawnSync('bash', ['-c', `${programs}\n${script}`], {
+      cwd: join(root, 'docs'),
+      encoding: 'utf8',
+      env: {
+        ...process.env,
+        CLIENT_ID: clientId,
+        IDENTITY: identity,
+        RESOURCE_GROUP: 'g',
+        FUNCTION_APP: 'f',
       },
-    );
-  }
+    });
 
   test.each([
-    [first, 'id-mail'],
-    [second, 'id-jobs'],
-    [second.toUpperCase(), 'id-jobs'],
-  ])('%s is %s', (clientId, name) => {
-    expect(runStep(clientId, identities)).toMatchObject({
+    ['1111-aaaa', 'id-mail'],
+    ['2222-BBBB', 'id-jobs'],
+  ])('%s: %s', (clientId, name) => {
+    const stdout = `--replace-views --grant ${name} --client-id ${clientId}\n`;
+    expect(runStep(clientId, both)).toMatchObject({
       status: 0,
-      stdout: `node --replace-views --grant ${name} --client-id ${clientId}\n`,
+      stdout,
     });
   });
 
   test.each([
-    ['', identities],
-    ['33333333-3333-4333-8333-333333333333', identities],
-    [first, null],
-  ])('%p, which no identity of the app has, fails the deployment', (clientId, assigned) => {
-    const { status, stdout } = runStep(clientId, assigned);
-    expect(status).toBe(1);
-    expect(stdout).toMatch(/^##vso\[task\.logissue type=error\]AZURE_CLIENT_ID of func is /);
+    ['', both],
+    ['3333-cccc', both],
+    ['1111-aaaa', '{ "userAssignedIdentities": null }'],
+    ['1111-aaaa', ''],
+  ])('%j, which no identity of the app has, fails the deployment', (clientId, identity) => {
+    const { status, stdout, stderr } = runStep(clientId, identity);
+    expect([status, stdout]).toEqual([5, '']);
+    expect(stderr).toContain(
+      `no user-assigned identity of the app has the client id of AZURE_CLIENT_ID, "${clientId}"`,
+    );
   });
 });
