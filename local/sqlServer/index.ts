@@ -2,7 +2,6 @@ import { once } from 'node:events';
 import { existsSync, rmSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import type { DatabaseSync } from 'node:sqlite';
 import { createSecureContext } from 'node:tls';
 import { createTemporaryDirectory } from '../temporaryDirectory';
 import { Catalogue } from './engine/catalogue';
@@ -28,11 +27,6 @@ export interface SqlServerOptions {
 
 export interface SqlServer {
   readonly port: number;
-  /**
-   * A connection of its own to the SQLite file, for bulk rows and queries. GUIDs are upper-case text, dates text
-   * 'YYYY-MM-DD HH:MM:SS.fffffff'. Change the schema only in T-SQL, and write only while no session is in a transaction.
-   */
-  readonly sqlite: DatabaseSync;
   /** Every statement or batch received since the start or the last clear, in order, as sent, with its parameters. */
   readonly statements: readonly ReceivedStatement[];
   clearStatements(): void;
@@ -99,7 +93,7 @@ export async function startSqlServer(options: SqlServerOptions): Promise<SqlServ
   await once(server.listen(0, '127.0.0.1'), 'listening');
   return {
     port: (server.address() as AddressInfo).port,
-    ...{ sqlite, statements, clock },
+    ...{ statements, clock },
     clearStatements: () => void statements.splice(0),
     order: (fault) => faults.order(fault),
     clearFaults: () => faults.clear(),

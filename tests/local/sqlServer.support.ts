@@ -5,7 +5,6 @@ import { startSqlServer, type SqlServer } from '../../local/sqlServer';
 export { TYPES };
 
 const LOGIN = { user: 'app', password: 'Secret-1' };
-export const TOKEN = 'a-good-token';
 
 /** For all servers of a test file, trusted by this process as production code would trust it. */
 const certificates = createCertificates().then(({ authority, ...tls }) => {
@@ -14,11 +13,7 @@ const certificates = createCertificates().then(({ authority, ...tls }) => {
 });
 
 export async function startServer(): Promise<SqlServer> {
-  return startSqlServer({
-    tls: await certificates,
-    logins: { [LOGIN.user]: LOGIN.password },
-    acceptToken: (token) => token === TOKEN,
-  });
+  return startSqlServer({ tls: await certificates, logins: { [LOGIN.user]: LOGIN.password } });
 }
 
 export interface Answer {
@@ -26,14 +21,11 @@ export interface Answer {
   readonly rows: Record<string, unknown>[];
   /** The types of the last result set's columns. */
   readonly types: string[];
-  /** What PRINT said. */
-  readonly infos: string[];
 }
 
 export interface Parameter {
   readonly type: (typeof TYPES)[keyof typeof TYPES];
   readonly value: unknown;
-  readonly length?: number;
 }
 
 export type ClientOptions = Partial<ConnectionConfiguration>;
@@ -67,19 +59,16 @@ export class Client {
   /** As sp_executesql. */
   sql(sql: string, parameters: Record<string, Parameter> = {}): Promise<Answer> {
     return this.send(sql, (request) => {
-      for (const [name, { type, value, length }] of Object.entries(parameters))
-        request.addParameter(name, type, value, { ...(length && { length }) });
+      for (const [name, { type, value }] of Object.entries(parameters))
+        request.addParameter(name, type, value);
       this.connection.execSql(request);
     });
   }
 
   private send(sql: string, start: (request: Request) => void): Promise<Answer> {
-    const answer: Answer = { rows: [], types: [], infos: [] };
-    const onInfo = (info: { message: string }): void => void answer.infos.push(info.message);
-    this.connection.on('infoMessage', onInfo);
+    const answer: Answer = { rows: [], types: [] };
     return new Promise<Answer>((resolve, reject) => {
       const request = new Request(sql, (error) => {
-        this.connection.off('infoMessage', onInfo);
         if (error) reject(error);
         else resolve(answer);
       });

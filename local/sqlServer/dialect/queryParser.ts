@@ -271,7 +271,7 @@ export const parseQuery = remembering((sql): QueryReading =>
   new QueryParser(sql).whole((parser) => parser.query()),
 );
 
-/** A constraint's or default's expression. */
+/** A constraint's or an index's condition. */
 export const parseExpression = remembering((sql): Expr =>
   new QueryParser(sql).whole((parser) => parser.expr()),
 );

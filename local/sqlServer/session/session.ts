@@ -42,7 +42,6 @@ export class Session {
   private running: AbortController | undefined;
   /** Once the connection is closed: resolves when its transaction has ended and its file is closed. */
   queue: Promise<void> = Promise.resolve();
-  packetSize = 4096;
 
   constructor(
     readonly socket: Socket,
@@ -100,7 +99,7 @@ export class Session {
   }
 
   private response(procedure = false): Response {
-    return new Response({ packetSize: this.packetSize, write: (data) => this.write(data) }, procedure);
+    return new Response((data) => this.write(data), procedure);
   }
 
   private async write(data: Buffer): Promise<void> {
@@ -147,9 +146,8 @@ export class Session {
       return;
     }
     this.executor = new Executor(this.host.file, this.host);
-    response.loginAcknowledged(this.host.database, login.packetSize, login.federated);
+    response.loginAcknowledged(this.host.database, login.federated);
     await response.end();
-    this.packetSize = login.packetSize;
   }
 
   private refuse({ user, password, database }: Login, token: string | undefined): SqlError | undefined {

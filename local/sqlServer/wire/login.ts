@@ -4,7 +4,6 @@ export interface Login {
   readonly user: string;
   readonly password: string;
   readonly database: string;
-  readonly packetSize: number;
   /** The client is going to send an access token. */
   readonly federated: boolean;
 }
@@ -38,7 +37,6 @@ export function parseLogin(payload: Buffer): Login {
     user: field(40).toString('utf16le'),
     password: Buffer.from(password).toString('utf16le'),
     database: field(68).toString('utf16le'),
-    packetSize: Math.min(Math.max(payload.readUInt32LE(8), 512), 32767),
     federated: (payload.readUInt8(27) & 0x10) !== 0 && isFederated(payload),
   };
 }

@@ -19,8 +19,8 @@ export interface Message {
 
 const HEADER = 8;
 
-/** The size of a packet without its header. */
-export const payloadSize = (packetSize: number): number => packetSize - HEADER;
+/** Of a packet of the size that clients ask for by default. */
+export const PAYLOAD_SIZE = 4096 - HEADER;
 
 export function packet(type: number, payload: Buffer, last: boolean, id = 1): Buffer {
   const header = Buffer.from([type, last ? 1 : 0, 0, 0, 0, 0, id & 0xff, 0]);

@@ -2,7 +2,7 @@ import type { ResultColumn } from '../dialect/compile';
 import type { SqlError } from '../errors';
 import type { SqlValue } from '../sqlTypes';
 import { Writer } from './buffers';
-import { packet, PacketType, payloadSize } from './packets';
+import { packet, PacketType, PAYLOAD_SIZE } from './packets';
 import { COLLATION, valueWriter, writeType, type ValueWriter } from './types';
 
 const SERVER = 'sql-stand-in';
@@ -28,18 +28,11 @@ const Done = { more: 0x01, error: 0x02, count: 0x10, attention: 0x20 } as const;
 export const Change = {
   database: 1,
   language: 2,
-  packetSize: 4,
   collation: 7,
   begin: 8,
   commit: 9,
   rollback: 10,
 } as const;
-
-/** Where a response goes. `write` resolves when there is room again. */
-export interface Output {
-  write(data: Buffer): Promise<void>;
-  readonly packetSize: number;
-}
 
 /**
  * The tokens of one response message. A DONE is held back until it is known whether another token follows. Nothing is
@@ -52,7 +45,8 @@ export class Response {
   private valueWriters: ValueWriter[] = [];
 
   constructor(
-    private readonly output: Output,
+    /** Resolves when there is room again. */
+    private readonly write: (data: Buffer) => Promise<void>,
     /** Procedures end their statements with DONEINPROC and themselves with DONEPROC. */
     private readonly procedure: boolean,
   ) {}
@@ -147,11 +141,10 @@ export class Response {
     });
   }
 
-  loginAcknowledged(database: string, packetSize: number, federated: boolean): void {
+  loginAcknowledged(database: string, federated: boolean): void {
     this.environment(Change.database, database, 'master');
     this.environment(Change.collation, COLLATION);
     this.environment(Change.language, 'us_english', '');
-    this.environment(Change.packetSize, String(packetSize), '4096');
     this.measured(Token.loginAck, (body) => {
       body.bytes(Buffer.from([1, 0x74, 0, 0, 4]));
       body.text('Microsoft SQL Server');
@@ -163,14 +156,15 @@ export class Response {
 
   /** Sends whole packets. */
   async flush(): Promise<void> {
-    const size = payloadSize(this.output.packetSize);
     const packets: Buffer[] = [];
-    const whole = Math.floor((this.writer.length - 1) / size) * size;
+    const whole = Math.floor((this.writer.length - 1) / PAYLOAD_SIZE) * PAYLOAD_SIZE;
     if (whole <= 0) return;
     const bytes = this.writer.take(whole);
-    for (let at = 0; at < whole; at += size)
-      packets.push(packet(PacketType.response, bytes.subarray(at, at + size), false, ++this.packetId));
-    await this.output.write(Buffer.concat(packets));
+    for (let at = 0; at < whole; at += PAYLOAD_SIZE)
+      packets.push(
+        packet(PacketType.response, bytes.subarray(at, at + PAYLOAD_SIZE), false, ++this.packetId),
+      );
+    await this.write(Buffer.concat(packets));
   }
 
   /** Ends the message. `attention`: it acknowledges a cancellation. */
@@ -187,6 +181,6 @@ export class Response {
       this.writeDone(Token.done, status);
     }
     await this.flush();
-    await this.output.write(packet(PacketType.response, this.writer.take(), true, ++this.packetId));
+    await this.write(packet(PacketType.response, this.writer.take(), true, ++this.packetId));
   }
 }
