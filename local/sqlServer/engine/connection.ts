@@ -12,7 +12,7 @@ export type Values = Readonly<Record<string, SqlValue>>;
 /** Opens the file as every connection to it must. */
 export function openSqlite(file: string): DatabaseSync {
   const sqlite = new DatabaseSync(file, { timeout: 0 });
-  sqlite.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;
+  sqlite.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; PRAGMA temp_store = MEMORY;
     PRAGMA cache_size = -16000; PRAGMA mmap_size = 1073741824`);
   return sqlite;
 }
