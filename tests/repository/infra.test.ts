@@ -282,10 +282,6 @@ const unknownOptions = (line: string, command: string): string[] =>
   all(/(--[\w-]+)/g, line).filter((option) => !new RegExp(`${option}(?![\\w-])`).test(read(command)));
 
 describe('the pipeline', () => {
-  test('compiles and evaluates infra/, and does not go on without a compiler', () => {
-    expect(pipeline).toMatch(/ npm run check:infra -- --required\n/);
-  });
-
   test('calls the commands of a deployment with options that they have', () => {
     const calls = [...pipeline.matchAll(/deploy\/(cli\/\w+)\.mjs"((?:[^\n]*\\\n)*[^\n]*)/g)];
     expect(calls).toHaveLength(2);
@@ -306,10 +302,6 @@ describe('azure.yaml', () => {
 
   test('deploys the zip that npm run package writes', () => {
     expect(read('scripts/package.ts')).toContain(`'${services.app.dist}'`);
-  });
-
-  test('packs before, prepares the database before and checks the app after a deployment', () => {
-    expect(Object.keys(services.app.hooks)).toEqual(['prepackage', 'predeploy', 'postdeploy']);
   });
 
   describe('before a provision', () => {

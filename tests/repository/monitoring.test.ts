@@ -2,7 +2,7 @@
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { jobs } from '../../src/jobs/catalogue';
-import { stateNames, stateWords } from '../../src/jobs/judgeJob';
+import { stateNames } from '../../src/jobs/judgeJob';
 import { EmailServiceError } from '../../src/jobs/notification';
 import { SafetyStopError } from '../../src/jobs/outcome';
 import {
@@ -16,7 +16,7 @@ import {
   jobStateProperties,
 } from '../../src/telemetry/names';
 import { alertRules, minutesOf } from '../support/alerts';
-import { describeEvaluated, propertiesOf, readDeployment, readTemplate } from '../support/deployments';
+import { describeEvaluated, propertiesOf, readDeployment } from '../support/deployments';
 import { tokensOf } from '../support/kusto';
 
 const root = join(__dirname, '../..');
@@ -61,7 +61,8 @@ describeEvaluated('the alert rules', () => {
   // https://learn.microsoft.com/azure/azure-monitor/alerts/alerts-create-log-alert-rule
   test('each is within the limits of Azure Monitor', () => {
     const minutes = [5, 10, 15, 30, 45, 60, 120, 180, 240, 300, 360, 1440];
-    const beyond = [...alertRules()].filter(([, { evaluationFrequency, windowSize, autoMitigate }]) => {
+    const rules = [...alertRules(), ...alertRules('allParameters')];
+    const beyond = rules.filter(([, { evaluationFrequency, windowSize, autoMitigate }]) => {
       const [every, window] = [minutesOf(evaluationFrequency), minutesOf(windowSize)];
       // "Stateful alert rules with a frequency of more than 12 hours are not supported." The others ring each time.
       const allowed = autoMitigate ? every <= 12 * 60 : every === 24 * 60;
@@ -85,90 +86,13 @@ describeEvaluated('the alert rules', () => {
       );
     }
   });
-
-  test('look as far back as Azure allows, but for silence, whose length the site chooses', () => {
-    const windows = (site: string) =>
-      Object.groupBy(alertRules(site), ([name, { windowSize }]) => `${name === 'silence'} ${windowSize}`);
-    expect(Object.keys(windows('leastParameters'))).toEqual(['true PT3H', 'false P2D']);
-    expect(Object.keys(windows('allParameters'))).toEqual(['true P2D', 'false P2D']);
-    const { silenceHours } = readTemplate().parameters;
-    expect(silenceHours).toMatchObject({ defaultValue: 3, allowedValues: [1, 2, 3, 4, 5, 6, 24, 48] });
-  });
-
-  test('compare a number with a threshold, of jobs that exist: of both revocations, of all, or together', () => {
-    const revocations = jobs.filter(({ kind }) => kind === 'revocation').map(({ type }) => type);
-    for (const [name, { criteria }] of alertRules()) {
-      const values = ['safety-stop', 'late-revocation'].includes(name) ? revocations : ['*'];
-      const dimensions = [{ name: 'jobType', operator: 'Include', values }];
-      expect(criteria.allOf).toMatchObject([
-        { operator: 'GreaterThan', dimensions: name === 'silence' ? [] : dimensions },
-      ]);
-    }
-  });
 });
 
-interface WorkbookItem {
-  readonly name: string;
-  readonly content: {
-    readonly query?: string;
-    readonly parameters?: readonly { readonly name: string; readonly value?: unknown }[];
-  };
-}
-
-describeEvaluated('the workbook', () => {
-  let items: readonly WorkbookItem[];
-  const contentOf = (name: string): object | undefined => items.find((one) => one.name === name)?.content;
-  const parameters = () => items.flatMap((one) => one.content.parameters ?? []);
-
-  beforeAll(() => {
-    const { serializedData } = propertiesOf(
-      readDeployment('leastParameters'),
-      'Microsoft.Insights/workbooks',
-    ) as { serializedData: string };
-    // Only Azure knows the app's address: it is put into the text.
-    const [, text = ''] =
-      /^\[replace\('(.*)', 'https:\/\/app\.invalid', format\(/s.exec(serializedData) ?? [];
-    ({ items } = JSON.parse(text.replaceAll("''", "'")) as { items: WorkbookItem[] });
-  });
-
-  test('has the parameters that its queries use, and no other', () => {
-    const used = items.flatMap(({ content: { query = '' } }) =>
-      [...query.matchAll(/\{(\w+)(?::\w+)?\}/g)].map(([, name = '']) => name),
-    );
-    expect(new Set(used)).toEqual(new Set(parameters().map(({ name }) => name)));
-  });
-
-  test('offers the four jobs', () => {
-    expect(parameters().find(({ name }) => name === 'Jobs')?.value).toEqual(jobTypes);
-  });
-
-  test('gives each outcome of an attempt its colour', () => {
-    const { seriesLabelSettings } = (
-      contentOf('runs') as { chartSettings: { seriesLabelSettings: object[] } }
-    ).chartSettings;
-    const outcomes = [...attemptStatuses, 'Stopped early'];
-    expect(seriesLabelSettings).toHaveLength(outcomes.length);
-    expect(seriesLabelSettings).toMatchObject(
-      expect.arrayContaining(outcomes.map((seriesName) => expect.objectContaining({ seriesName }) as object)),
-    );
-  });
-
-  test('gives each state of a job its icon and the status page’s words', () => {
-    const { formatOptions } = (
-      contentOf('jobStates') as {
-        tileSettings: { leftContent: { formatOptions: { thresholdsGrid: Record<string, string>[] } } };
-      }
-    ).tileSettings.leftContent;
-    const icons = formatOptions.thresholdsGrid.map(({ operator, thresholdValue, text }) =>
-      operator === 'Default' ? operator : [thresholdValue, text],
-    );
-    expect(icons.at(-1)).toBe('Default');
-    expect(icons.slice(0, -1).sort()).toEqual(stateNames.map((name) => [name, stateWords[name]]).sort());
-  });
-
-  test('shows the states of now, whatever the time range, and nothing where the rule silence rings', () => {
-    expect(contentOf('jobStates')).toMatchObject({ timeContext: { durationMs: 3 * 3_600_000 } });
-    expect(contentOf('jobStates')).not.toHaveProperty('timeContextFromParameter');
-    expect(contentOf('runs')).toHaveProperty('timeContextFromParameter', 'TimeRange');
-  });
+test('infra/ names the jobs, outcomes and states that the app emits', () => {
+  const namesIn = (file: string, pattern: RegExp): string[] =>
+    [...readFileSync(join(root, 'infra', file), 'utf8').matchAll(pattern)].map(([, name = '']) => name);
+  expect(namesIn('jobTypes.bicep', /'(\w+)'/g)).toEqual(jobTypes);
+  const outcomes = namesIn('workbook.bicep', /seriesName: '(.*?)'/g);
+  expect(outcomes.sort()).toEqual([...attemptStatuses, 'Stopped early'].sort());
+  expect(namesIn('workbook.bicep', /thresholdValue: '(\w+)'/g).sort()).toEqual([...stateNames].sort());
 });

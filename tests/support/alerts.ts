@@ -60,7 +60,8 @@ export const alertRules = (site = 'leastParameters'): ReadonlyMap<string, AlertR
 export function ringing(name: string, events: readonly Row[], now: Date, site?: string): string[] {
   const rule = alertRules(site).get(name);
   if (!rule) throw new Error(`There is no rule ${name}`);
-  const [{ query, metricMeasureColumn, threshold, dimensions }] = rule.criteria.allOf;
+  const [{ query, metricMeasureColumn, operator, threshold, dimensions }] = rule.criteria.allOf;
+  if (operator !== 'GreaterThan') throw new Error(`${name} compares by ${operator}`);
   const from = now.getTime() - minutesOf(rule.windowSize) * 60_000;
   const inWindow = events.filter(
     ({ timestamp }) => Number(timestamp) > from && Number(timestamp) <= now.getTime(),

@@ -19,9 +19,7 @@ interface Evaluation {
 
 /** The parts that tests read. */
 export interface Template {
-  readonly parameters: Readonly<
-    Record<string, { readonly defaultValue?: unknown; readonly allowedValues?: readonly unknown[] }>
-  >;
+  readonly parameters: Readonly<Record<string, { readonly defaultValue?: unknown }>>;
   readonly resources: readonly { readonly name: string; readonly dependsOn?: readonly string[] }[];
 }
 
