@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { jobs, type Job } from '../../src/jobs/catalogue';
 import { maxConcurrentSends } from '../../src/jobs/notification';
 import { longerThanTheLock, play } from '../histories/history';
-import { findBreaches, findBreachesAtEnd, observe } from '../histories/invariants';
+import { findBreaches } from '../histories/invariants';
 import { createWorld, many, standInOf, type Start } from '../histories/world';
 import type { App } from '../support/app';
 import { minute } from '../support/arrange';
@@ -55,7 +55,7 @@ async function fireAtOnce(start: Start): Promise<string[]> {
   const ended = () => logged(`${job.type}: Executed (`);
   await until('all runs have ended', () => ended().length === crowd.length);
 
-  const breaches = findBreachesAtEnd(await observe(world));
+  const breaches = await findBreaches(world, 'atEnd');
   const runs = await environment.runs(job);
   const working = runs.filter(({ Processed_Count }) => Processed_Count !== 0);
   if (working.length !== 1 || working[0]?.Processed_Count !== world.grants.size)
@@ -84,12 +84,12 @@ async function kill(start: Start, nth: number, later: number): Promise<string[]>
   await victim.stop('SIGKILL');
   await until('the dead process’s session has ended', () => standIn.openSessions === 1);
   standIn.clearFaults();
-  const breaches = findBreaches(await observe(world));
+  const breaches = await findBreaches(world, 'always');
 
   standIn.clock.advance(longerThanTheLock * minute);
   const answer = await crowd[0]?.call(`/api/jobs/${job.type}/runs`, { method: 'POST' });
   if (answer?.status !== 200) breaches.push(`the clean run answered ${await answer?.text()}`);
-  breaches.push(...findBreachesAtEnd(await observe(world)), ...findRepeated(maxConcurrentSends));
+  breaches.push(...(await findBreaches(world, 'atEnd')), ...findRepeated(maxConcurrentSends));
   return breaches.slice(0, 4);
 }
 

@@ -5,7 +5,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { jobs, type Job } from '../../src/jobs/catalogue';
 import type { Row } from '../../src/database/session';
-import { findBreachesAtEnd, observe } from '../histories/invariants';
+import { findBreaches, observe } from '../histories/invariants';
 import { createWorld, databaseTime, many, standInOf, type World } from '../histories/world';
 import type { App } from '../support/app';
 import { until, useInstances } from './instances';
@@ -51,7 +51,7 @@ test.each(cases)(
     await next.stop();
     // The last messages of the stopped app arrive late at the slow service.
     await delay(latencyMs);
-    expect(findBreachesAtEnd(await observe(world))).toEqual([]);
+    expect(await findBreaches(world, 'atEnd')).toEqual([]);
   },
 );
 

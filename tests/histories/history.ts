@@ -13,17 +13,7 @@ import { minute } from '../support/arrange';
 import { beforeEachStatement, type TestEnvironment } from '../support/environment';
 import { replaceView, viewColumns } from '../support/views';
 import type { Grant } from './grant';
-import {
-  findBreaches,
-  findBreachesAtEnd,
-  findBreachesAtRest,
-  findBreachesOfCleanRun,
-  findBreachesOfLoneRun,
-  findBreachesOfRun,
-  findChanged,
-  observe,
-  type Observation,
-} from './invariants';
+import { findBreaches, findBreachesOfCleanRun, findBreachesOfLoneRun, findBreachesOfRun } from './invariants';
 import { run, servicesFor } from './run';
 import {
   describeHistory,
@@ -85,7 +75,6 @@ export class History {
   /** Of each fault, whether it has occurred. */
   readonly #met: (() => boolean)[] = [];
   readonly #breaches: string[] = [];
-  readonly #ended = new Map<unknown, string>();
   readonly #reject = (reason: unknown) => this.#breaches.push(`unhandled rejection: ${String(reason)}`);
   readonly #activities: Activity[] = [];
   readonly #underWay = new Set<Activity>();
@@ -142,7 +131,7 @@ export class History {
     this.#taken.push(step);
     await this.#take(step);
     await this.#settle();
-    await this.#look(this.#underWay.size === 0 ? findBreachesAtRest : findBreaches);
+    await this.#look(this.#underWay.size === 0 ? 'atRest' : 'always');
   }
 
   /**
@@ -157,11 +146,11 @@ export class History {
     if (world.unfinished)
       await this.#take(standIn ? { do: 'advance', minutes: longerThanTheLock } : { do: 'cancel' });
     await this.#settle();
-    const looked = await databaseTime(world.environment);
+    world.ranAt = await databaseTime(world.environment);
     this.#run({ do: 'run' }, true);
     await this.#settle();
     world.unfinished = false;
-    await this.#look((seen) => findBreachesAtEnd(seen, looked));
+    await this.#look('atEnd');
   }
 
   async close(): Promise<void> {
@@ -448,9 +437,8 @@ export class History {
     if (this.viewChanged) await this.#take({ do: 'mendView' });
   }
 
-  async #look(find: (seen: Observation) => string[]): Promise<void> {
-    const seen = await observe(this.world);
-    this.#breaches.push(...find(seen), ...findChanged(seen, this.#ended));
+  async #look(when: Parameters<typeof findBreaches>[1]): Promise<void> {
+    this.#breaches.push(...(await findBreaches(this.world, when)));
     if (this.#breaches.length > 0) throw new Error(this.#breaches.slice(0, 4).join('\n'));
   }
 }

@@ -1,4 +1,4 @@
-/** What holds in every history, in words where it does not. The names in brackets are those of docs/protocol.md. */
+/** What holds in every history. The names are those of docs/protocol.md, where the rule is there. */
 import type { Row } from '../../src/database/session';
 import type { RecordingTelemetry } from '../support/environment';
 import type { Due } from './grant';
@@ -11,7 +11,8 @@ const toleranceMs = 10;
 /** An HTTP answer has to come within 230 seconds ("Azure Functions HTTP trigger", limits). In ms. */
 const longestRunMs = 230_000;
 
-export interface Observation {
+/** What a database and its mailbox say about a world. */
+interface Observation {
   readonly world: World;
   /** In the order in which they took the lock. */
   readonly runs: readonly Row[];
@@ -19,6 +20,127 @@ export interface Observation {
   readonly written: ReadonlyMap<unknown, readonly Row[]>;
   /** How many messages were accepted (and not failed since), by the requests in them. */
   readonly accepted: ReadonlyMap<unknown, number>;
+}
+
+/** @returns breaches in words */
+type Invariant = (seen: Observation) => string[];
+
+/** No run starts before the one before it has ended. */
+const oneRunInProgress: Invariant = ({ runs }) =>
+  runs
+    .filter(({ Completed_At }, index) => {
+      const next = runs[index + 1];
+      return next && (Completed_At === null || Number(Completed_At) > Number(next.Started_At));
+    })
+    .map(({ Job_Id }) => `run ${String(Job_Id)} had not ended when the next one started`);
+
+/**
+ * A run that has ended does not change. Since a revocation counts in its run's row, this is lostLockWritesNothing, too. What
+ * a notification has sent is recorded and counted even then.
+ */
+const endedRunStays: Invariant = ({ world: { job, ended }, runs }) =>
+  runs.flatMap((run) => {
+    if (run.Status === 'InProgress') return [];
+    const end = JSON.stringify(job.kind === 'revocation' ? run : { ...run, Processed_Count: undefined });
+    const before = ended.get(run.Id) ?? end;
+    ended.set(run.Id, before);
+    return before === end ? [] : `run ${String(run.Job_Id)} has ended as ${before} and is ${end}`;
+  });
+
+/** The counts of the runs are the number of rows that they wrote. */
+const countIsRows: Invariant = ({ world, runs, written }) => {
+  const processed = runs.reduce((sum, run) => sum + ((run.Processed_Count as number | null) ?? 0), 0);
+  const rows = [...written.values()].flat().filter(({ WrittenBy }) => WrittenBy === world.job.type);
+  return processed === rows.length ? [] : [`Processed_Count is ${processed}, rows written ${rows.length}`];
+};
+
+/** A revocation was due when it was written: its grant had expired and had none for that end. */
+const oneRevocation: Invariant = ({ world: { job, grants }, written }) =>
+  job.kind === 'notification'
+    ? []
+    : [...written].flatMap(([id, rows]) =>
+        findUndue(grants.get(id)?.dues ?? [], rows).map((breach) => `${String(id)} ${breach}`),
+      );
+
+function findUndue(dues: readonly Due[], rows: readonly Row[]): string[] {
+  const times = rows.map(({ At }) => Number(At));
+  return times.flatMap((at, index) => {
+    const open = dues.filter(
+      ({ from, until = Infinity }) => +from - toleranceMs <= at && at <= +until + toleranceMs,
+    );
+    if (open.length === 0) return `has a row of ${new Date(at).toISOString()}, when it was not due`;
+    const isSettled = ({ since }: Due) => times.slice(0, index).some((earlier) => earlier >= +since);
+    return open.every(isSettled) ? `has ${index + 1} rows, the last for an end that had one` : [];
+  });
+}
+
+/** A reminder is in one accepted message at most. */
+const sameOperationId: Invariant = ({ world, accepted }) =>
+  [...accepted].flatMap(([id, messages]) => {
+    const { dues = [], byHand = 0 } = world.grants.get(id) ?? {};
+    const due = new Set(dues.map(({ endsAt, since }) => `${+endsAt} ${+since}`)).size + byHand;
+    return messages > due ? `${String(id)}: ${due} reminders due, ${messages} messages accepted` : [];
+  });
+
+/** Each row is for an accepted message (recordedIsAccepted), and for another one (recordedOnce). */
+const recordedIsAccepted: Invariant = ({ world, written, accepted }) =>
+  world.job.kind === 'revocation'
+    ? []
+    : [...written].flatMap(([id, { length }]) => {
+        const messages = accepted.get(id) ?? 0;
+        return length > messages ? `${String(id)}: ${messages} messages accepted, ${length} recorded` : [];
+      });
+
+/** Each run that is over has finished its row. */
+const rowIsFinished: Invariant = ({ world, runs }) => {
+  if (world.unfinished) return [];
+  return runs
+    .filter(({ Status, Completed_At }) => Status === 'InProgress' || Completed_At === null)
+    .map(({ Job_Id, Status }) => `run ${String(Job_Id)} is ${String(Status)}`);
+};
+
+/** Every accepted message is recorded. */
+const acceptedIsRecorded: Invariant = ({ world, written, accepted }) => {
+  if (world.losesRecords) return [];
+  return [...accepted.keys()].flatMap((id) => {
+    const { deleted, unsettled } = world.grants.get(id) ?? {};
+    return written.has(id) || deleted || unsettled ? [] : `${String(id)} was accepted and is not recorded`;
+  });
+};
+
+/** What was due for the last run has its row. */
+const dueIsWritten: Invariant = ({ world, written }) =>
+  [...world.grants.values()]
+    .filter(({ id, dues }) =>
+      dues.some(
+        ({ since, from, until }) =>
+          until === undefined &&
+          !(world.ranAt && from > world.ranAt) &&
+          !written.get(id)?.some(({ At }) => Number(At) >= +since),
+      ),
+    )
+    .map(({ id }) => `${id} is due and has no row`);
+
+const always = {
+  oneRunInProgress,
+  endedRunStays,
+  countIsRows,
+  oneRevocation,
+  sameOperationId,
+  recordedIsAccepted,
+};
+/** When no run is under way. */
+const atRest = { ...always, rowIsFinished, acceptedIsRecorded };
+/** After a clean run. */
+const atEnd = { ...atRest, dueIsWritten };
+const invariants = { always, atRest, atEnd };
+
+/** Breaches of the invariants that hold at that time. */
+export async function findBreaches(world: World, when: keyof typeof invariants): Promise<string[]> {
+  const seen = await observe(world);
+  return Object.entries(invariants[when]).flatMap(([name, invariant]) =>
+    invariant(seen).map((breach) => `${name}: ${breach}`),
+  );
 }
 
 /** @throws Error if a row from before is gone */
@@ -44,115 +166,6 @@ export async function observe(world: World): Promise<Observation> {
       if (status !== 'Failed') accepted.set(id, (accepted.get(id) ?? 0) + 1);
     }
   return { world, runs: runs.reverse(), written: Map.groupBy(written, ({ Request }) => Request), accepted };
-}
-
-/**
- * Breaches of the invariants of every moment:
- * - at most one run of a type is in progress, and no two runs overlap (oneRunInProgress);
- * - the counts of the runs are the number of rows that they wrote (countIsRows);
- * - a revocation was due when it was written: its grant had expired and had none for that end (oneRevocation);
- * - a reminder is in one accepted message at most, and each row is for an accepted message (recordedIsAccepted,
- *   recordedOnce, sameOperationId).
- */
-export function findBreaches({ world: { job, grants }, runs, written, accepted }: Observation): string[] {
-  const breaches = findOverlaps(runs);
-  const processed = runs.reduce((sum, run) => sum + ((run.Processed_Count as number | null) ?? 0), 0);
-  const rows = [...written.values()].flat().filter(({ WrittenBy }) => WrittenBy === job.type);
-  if (processed !== rows.length)
-    breaches.push(`Processed_Count is ${processed}, rows written ${rows.length}`);
-
-  for (const id of new Set([...written.keys(), ...accepted.keys()])) {
-    const grant = grants.get(id);
-    const newRows = written.get(id) ?? [];
-    if (job.kind === 'revocation') {
-      breaches.push(...findUndue(grant?.dues ?? [], newRows).map((breach) => `${String(id)} ${breach}`));
-      continue;
-    }
-    const messages = accepted.get(id) ?? 0;
-    const reminders = new Set(grant?.dues.map(({ endsAt, since }) => `${+endsAt} ${+since}`)).size;
-    const most = reminders + (grant?.byHand ?? 0);
-    if (messages > most || newRows.length > messages)
-      breaches.push(`${String(id)}: ${most} due, ${messages} accepted, ${newRows.length} recorded`);
-  }
-  return breaches;
-}
-
-function findOverlaps(runs: readonly Row[]): string[] {
-  const inProgress = runs.filter(({ Status }) => Status === 'InProgress').length;
-  const overlapping = runs.filter(({ Completed_At }, index) => {
-    const next = runs[index + 1];
-    return next && (Completed_At === null || Number(Completed_At) > Number(next.Started_At));
-  });
-  return [
-    ...(inProgress > 1 ? [`${inProgress} runs in progress`] : []),
-    ...overlapping.map(({ Job_Id }) => `run ${String(Job_Id)} had not ended when the next one started`),
-  ];
-}
-
-/** Revocations of a grant that were not due when they were written. */
-function findUndue(dues: readonly Due[], rows: readonly Row[]): string[] {
-  const times = rows.map(({ At }) => Number(At));
-  return times.flatMap((at, index) => {
-    const open = dues.filter(
-      ({ from, until = Infinity }) => +from - toleranceMs <= at && at <= +until + toleranceMs,
-    );
-    if (open.length === 0) return `has a row of ${new Date(at).toISOString()}, when it was not due`;
-    const isSettled = ({ since }: Due) => times.slice(0, index).some((earlier) => earlier >= +since);
-    return open.every(isSettled) ? `has ${index + 1} rows, the last for an end that had one` : [];
-  });
-}
-
-/**
- * Breaches when all runs have ended. In addition each has finished its row, and every accepted message is recorded
- * (acceptedIsRecorded), unless a fault of the world prevents that until the next run.
- */
-export function findBreachesAtRest(seen: Observation): string[] {
-  const { world, runs, written, accepted } = seen;
-  const unended = runs.filter(({ Status, Completed_At }) => Status === 'InProgress' || Completed_At === null);
-  const unrecorded = [...accepted.keys()].filter((id) => {
-    const { deleted, unsettled } = world.grants.get(id) ?? {};
-    return !written.has(id) && !deleted && !unsettled;
-  });
-  return [
-    ...findBreaches(seen),
-    ...(world.unfinished
-      ? []
-      : unended.map(({ Job_Id, Status }) => `run ${String(Job_Id)} is ${String(Status)}`)),
-    ...(world.losesRecords ? [] : unrecorded.map((id) => `${String(id)} was accepted and is not recorded`)),
-  ];
-}
-
-/**
- * Breaches after a clean run. In addition what is due has its row (oneRevocation).
- * @param looked the time of the clean run; what became due later is for the next one
- */
-export function findBreachesAtEnd(seen: Observation, looked?: Date): string[] {
-  const { world, written } = seen;
-  const missing = [...world.grants.values()].filter(({ id, dues }) =>
-    dues.some(
-      ({ since, from, until }) =>
-        until === undefined &&
-        !(looked && from > looked) &&
-        !written.get(id)?.some(({ At }) => Number(At) >= +since),
-    ),
-  );
-  return [...findBreachesAtRest(seen), ...missing.map(({ id }) => `${id} is due and has no row`)];
-}
-
-/**
- * Runs that have changed after their end (endedRunStays and, since a revocation counts in its run's row,
- * lostLockWritesNothing). What a notification has sent is recorded and counted even then.
- * @param ended how each run has ended, by its id: what was seen before is compared, what is new is added
- */
-export function findChanged({ world, runs }: Observation, ended: Map<unknown, string>): string[] {
-  return runs.flatMap((run) => {
-    if (run.Status === 'InProgress') return [];
-    const counted = world.job.kind === 'revocation';
-    const end = JSON.stringify(counted ? run : { ...run, Processed_Count: undefined });
-    const before = ended.get(run.Id) ?? end;
-    ended.set(run.Id, before);
-    return before === end ? [] : `run ${String(run.Job_Id)} has ended as ${before} and is ${end}`;
-  });
 }
 
 /** Breaches by a run that was not killed. */

@@ -19,6 +19,10 @@ export interface World extends Omit<Start, 'grants'> {
   unfinished: boolean;
   /** A message that was accepted may not be recorded: the next run does that, if it is still due. */
   losesRecords: boolean;
+  /** How each run has ended that was seen, by its id. */
+  readonly ended: Map<unknown, string>;
+  /** The start of the last run; what became due later is for the next one. */
+  ranAt?: Date;
 }
 
 /** The stand-in's time at the start: noon, so that no lead begins soon after. */
@@ -57,7 +61,7 @@ export async function createWorld(
     grants.set(id, grant);
   }
   standIn?.clearStatements();
-  return { environment, name, job, grants, unfinished: false, losesRecords: false };
+  return { environment, name, job, grants, unfinished: false, losesRecords: false, ended: new Map() };
 }
 
 export async function databaseTime({ standIn, query }: TestEnvironment): Promise<Date> {
