@@ -25,6 +25,7 @@ import { readSettings, settingNames } from '../../src/config/settings';
 import type { Row, Session } from '../../src/database/session';
 import type { Statement } from '../../src/database/statement';
 import { isEmailAddress } from '../../src/email/address';
+import type { Job } from '../../src/jobs/catalogue';
 import { platforms } from '../../src/jobs/platforms';
 import { closedPort } from '../support/closedPort';
 import { runCommand, useCommands, type Ended } from '../support/commands';
@@ -316,6 +317,13 @@ describe('in the database', () => {
     ✗ index ${lock}: is INDEX (Job_Type), expected UNIQUE INDEX (Job_Type) INCLUDE (Job_Id, Started_At, Started_By) WHERE Status='InProgress' → DROP INDEX ${lock} ON dbo.JobRun, then npm run db:deploy
     ${skippedStates}
 
+    missing indexes
+    DROP INDEX ${lock} ON dbo.JobRun;
+    DROP INDEX IX_JobRun_Job_Type_Started_At ON dbo.JobRun;
+    ✗ index ${lock}: missing → npm run db:deploy
+    ✗ index IX_JobRun_Job_Type_Started_At: missing → npm run db:deploy
+    ${skippedStates}
+
     columns of another type, length or nullability
     Error_Message VARCHAR(500) NULL => Error_Message VARCHAR(50) NULL
     Failed_Count INT NULL => Failed_Count BIGINT NULL
@@ -373,13 +381,7 @@ describe('in the database', () => {
     }
   });
 
-  test('what is advised corrects a missing index, and a permission of an earlier version', async () => {
-    for (const index of ['UX_JobRun_Job_Type_InProgress', 'IX_JobRun_Job_Type_Started_At']) {
-      await run(`DROP INDEX ${index} ON dbo.JobRun;`);
-      expect(withMark('✗', await examineWith())).toEqual([`✗ index ${index}: missing → npm run db:deploy`]);
-      await redeploy();
-    }
-    // An earlier version granted UPDATE on whole rows.
+  test('db:deploy revokes UPDATE on whole rows, which an earlier version granted', async () => {
     await run(
       'REVOKE UPDATE ON dbo.JobRun FROM AccessExpiryJobs; GRANT UPDATE ON dbo.JobRun TO AccessExpiryJobs;',
     );
@@ -434,12 +436,6 @@ describe('as SQL Server describes its objects', () => {
   const ofRows = 'row-level security';
   const ofRole = 'role AccessExpiryJobs';
 
-  const masked = { Name: 'access_end_dt', UnmasksAll: false, Unmasks: false, RoleUnmasks: false };
-  const maskedColumn = '! column dbo.DataAccessDeltaRequests.access_end_dt: masked';
-  const unmask =
-    'if the view maps it, GRANT UNMASK ON dbo.DataAccessDeltaRequests (access_end_dt) TO AccessExpiryJobs ' +
-    '(before SQL Server 2022: GRANT UNMASK TO AccessExpiryJobs)';
-  const blind = `${maskedColumn}, and this identity cannot see through it: it lacks UNMASK → ${unmask}`;
   const encrypted = { Name: 'requested_by_email', Encryption: 'RANDOMIZED' };
   const policies = [
     { Policy: 'RequestFilter', TableName: 'dbo.DataAccessPalantirRequests' },
@@ -484,25 +480,6 @@ describe('as SQL Server describes its objects', () => {
       `✗ index IX_JobRun_Job_Type_Started_At: is INDEX …, DISABLED, expected
        ✗ constraint CK_JobRun_Status: is …DISABLED, expected`,
     ],
-    ['a masked column', ofColumns, { readMaskedColumns: [masked] }, blind],
-    [
-      'a masked column that the role sees',
-      ofColumns,
-      { readMaskedColumns: [{ ...masked, Unmasks: null, RoleUnmasks: true }] },
-      blind,
-    ],
-    [
-      'a masked column that the role does not see',
-      ofColumns,
-      { readMaskedColumns: [{ ...masked, UnmasksAll: true, Unmasks: null }] },
-      `${maskedColumn}: this identity sees through it (UNMASK), the role AccessExpiryJobs does not → ${unmask}`,
-    ],
-    [
-      'a masked column that both see',
-      ofColumns,
-      { readMaskedColumns: [{ ...masked, Unmasks: true, RoleUnmasks: true }] },
-      '',
-    ],
     [
       'an encrypted column',
       ofColumns,
@@ -532,6 +509,24 @@ describe('as SQL Server describes its objects', () => {
     ],
   ])('%s', async (_, subject, answers, expected) => {
     expect(await examine(subject, answering(answers))).toEqual(beginningWith`${expected}`);
+  });
+
+  const masked = { Name: 'access_end_dt', UnmasksAll: false, Unmasks: false, RoleUnmasks: false };
+  const maskedColumn = '! column dbo.DataAccessDeltaRequests.access_end_dt: masked';
+  const unmask =
+    'if the view maps it, GRANT UNMASK ON dbo.DataAccessDeltaRequests (access_end_dt) TO AccessExpiryJobs ' +
+    '(before SQL Server 2022: GRANT UNMASK TO AccessExpiryJobs)';
+  const blind = `${maskedColumn}, and this identity cannot see through it: it lacks UNMASK → ${unmask}`;
+  const roleIsBlind = `${maskedColumn}: this identity sees through it (UNMASK), the role AccessExpiryJobs does not → ${unmask}`;
+
+  test.each<[unmasking: Row, expected: string]>([
+    [{}, blind],
+    [{ Unmasks: null, RoleUnmasks: true }, blind],
+    [{ UnmasksAll: true, Unmasks: null }, roleIsBlind],
+    [{ Unmasks: true, RoleUnmasks: true }, ''],
+  ])('a masked column with %j', async (unmasking, expected) => {
+    const found = await examine(ofColumns, answering({ readMaskedColumns: [{ ...masked, ...unmasking }] }));
+    expect(found).toEqual(beginningWith`${expected}`);
   });
 
   const unseen = 'cannot be seen by this identity';
@@ -583,22 +578,14 @@ describe('as SQL Server describes its objects', () => {
     });
 
     test('are unknown where it does not', async () => {
-      const other = answering(changes, { foldName: (name) => name });
+      const heedsCase = answering({ readFacts: (row) => ({ ...row, NamesIgnoreCase: false }) });
+      const { foldName } = await readFacts(heedsCase.session);
+      const other = answering(changes, { foldName });
       expect([...(await examine(grantView, other)), ...(await examine(jobRun, other))]).toEqual(
         expect.arrayContaining(beginningWith`
             ✗ column dbo.AccessGrant_Palantir.RequestNumber: missing
             ✗ column dbo.JobRun.Job_Type: missing`),
       );
-    });
-
-    test.each([
-      [true, 'dbo'],
-      [false, 'DBO'],
-    ])('are compared as the database does (ignores case: %s)', async (NamesIgnoreCase, folded) => {
-      const { foldName } = await readFacts(
-        answering({ readFacts: (row) => ({ ...row, NamesIgnoreCase }) }).session,
-      );
-      expect(foldName('DBO')).toBe(folded);
     });
   });
 
@@ -824,61 +811,44 @@ describe('identity and reach', () => {
 });
 
 describe('a schedule', () => {
-  const notify = jobOf('notification', 'Palantir');
   const from = new Date('2026-11-24T17:45:00Z');
-  const lineFor = (expression: string, timeZone = 'UTC', job = notify): string =>
-    formatFinding(checkJobSchedule(job, expression, { timeZone }, from));
+  const lineFor = (kind: Job['kind'], expression: string, timeZone: string): string =>
+    formatFinding(checkJobSchedule(jobOf(kind, 'Palantir'), expression, { timeZone }, from));
 
   test.each([
-    ['revocation', '0 0 * * * *', undefined],
-    ['revocation', '0 */15 * * * *', undefined],
-    ['notification', '0 30 6-18 * * *', undefined],
-    ['notification', '0 0 7-18 * * *', undefined],
-    ['revocation', '0 0 */2 * * *', '2 h'],
-    ['revocation', '0 0 3 * * *', '24 h'],
-    ['revocation', '0 0 8-17 * * *', '15 h'],
-    ['notification', '0 0 9 * * *', '24 h'],
-    ['notification', '0 0 * * * 1-5', '2 days'],
-  ] as const)('of a %s, %s, is warned of where it pauses too long: %s', (kind, expression, pause) => {
-    const line = lineFor(expression, 'UTC', jobOf(kind, 'Palantir'));
-    if (pause === undefined) expect(line).toMatch(/^✓/);
-    else expect(line).toMatch(new RegExp(`^! .*; it pauses for ${pause}, longer than .* → run it hourly`));
+    ['revocation', '0 0 * * * *', '✓'],
+    ['revocation', '0 */15 * * * *', '✓'],
+    ['revocation', '0 0 */2 * * *', '! …; it pauses for 2 h, longer than … → run it hourly'],
+    ['revocation', '0 0 3 * * *', '! …; it pauses for 24 h, longer than … → run it hourly'],
+    ['revocation', '0 0 8-17 * * *', '! …; it pauses for 15 h, longer than … → run it hourly'],
+    ['notification', '0 0 9 * * *', '! …; it pauses for 24 h, longer than … → run it hourly'],
+    ['notification', '0 0 * * * 1-5', '! …; it pauses for 2 days, longer than … → run it hourly'],
+    ['notification', '0 0 7-18 * * *', '✓'],
+    [
+      'notification',
+      '0 30 6-18 * * *',
+      '✓ …: hourly from 06:30 to 18:30 UTC (0 30 6-18 * * *); next 2026-11-24 18:30 UTC, 2026-11-25 06:30 UTC, 2026-11-25 07:30 UTC',
+    ],
+    ['notification', '30 0 * * * *', '✓ …: 30 0 * * * *; next '],
+    [
+      'notification',
+      '0 0 0 * * SAT-SUN',
+      '! …: daily at 00:00 UTC (0 0 0 * * SAT-SUN); next …, 2026-11-27 00:00 UTC. "SAT-SUN" in the field day of week means SUN-SAT: ' +
+        'the host swaps the ends of a reversed range. → if something else is meant, correct SCHEDULE_NOTIFY_PALANTIR',
+    ],
+    [
+      'notification',
+      '0 0 0 31 2 *',
+      '! …: 0 0 0 31 2 *; names a time that never comes: the timer never fires → correct SCHEDULE_NOTIFY_PALANTIR',
+    ],
+  ] as const)('of a %s, %s: %s', (kind, expression, expected) => {
+    expect([lineFor(kind, expression, 'UTC')]).toEqual(beginningWith`${expected}`);
   });
 
-  const hourly = 'hourly from 06:30 to 18:30';
-  test.each([
-    [
-      '0 30 6-18 * * *',
-      'UTC',
-      `✓ : ${hourly} UTC (0 30 6-18 * * *); next 2026-11-24 18:30 UTC, 2026-11-25 06:30 UTC, 2026-11-25 07:30 UTC`,
-    ],
-    [
-      '0 30 6-18 * * *',
-      'Europe/Berlin',
-      `✓ : ${hourly} Europe/Berlin (0 30 6-18 * * *); next 2026-11-25 05:30 UTC, 2026-11-25 06:30 UTC, 2026-11-25 07:30 UTC`,
-    ],
-    [
-      '0 0 0 * * SAT-SUN',
-      'UTC',
-      '! : daily at 00:00 UTC (0 0 0 * * SAT-SUN); next 2026-11-25 00:00 UTC, 2026-11-26 00:00 UTC, 2026-11-27 00:00 UTC. ' +
-        '"SAT-SUN" in the field day of week means SUN-SAT: the host swaps the ends of a reversed range. ' +
-        '→ if something else is meant, correct SCHEDULE_NOTIFY_PALANTIR',
-    ],
-    [
-      '0 0 0 31 2 *',
-      'UTC',
-      '! : 0 0 0 31 2 *; names a time that never comes: the timer never fires → correct SCHEDULE_NOTIFY_PALANTIR',
-    ],
-  ])(
-    '%s in %s is shown in words, with its next times in UTC and what to look at',
-    (expression, zone, line) => {
-      const shown = lineFor(expression, zone);
-      expect(shown.replace('schedule of ExpiryNotificationPalantirRequests', '')).toBe(line);
-    },
-  );
-
-  test('without words of its own is shown as it is', () => {
-    expect(lineFor('30 0 * * * *')).toContain(': 30 0 * * * *; next ');
+  test('in another time zone is shown in words of that zone, with its next times in UTC', () => {
+    expect(lineFor('notification', '0 30 6-18 * * *', 'Europe/Berlin')).toContain(
+      ': hourly from 06:30 to 18:30 Europe/Berlin (0 30 6-18 * * *); next 2026-11-25 05:30 UTC, 2026-11-25 06:30 UTC, ',
+    );
   });
 });
 
@@ -906,21 +876,10 @@ describe('local.settings.json', () => {
     directory = mkdtempSync(join(tmpdir(), 'settings-'));
   });
   afterAll(() => rmSync(directory, { recursive: true }));
-  /** @param change what is undefined is left out */
-  const doctor = (
-    text: string,
-    change: Readonly<Record<string, string | undefined>> = {},
-  ): Promise<Ended> => {
+  const doctor = (text: string, change: Change = {}): Promise<Ended> => {
     writeFileSync(join(directory, 'local.settings.json'), text);
     // Without a sign-in for Azure: there the file is not read.
-    const given: Readonly<Record<string, string | undefined>> = {
-      ...standIns.environment,
-      AZURE_TOKEN_CREDENTIALS: '',
-      ...change,
-    };
-    const environment = Object.fromEntries(
-      Object.entries(given).filter(([, value]) => value !== undefined),
-    ) as Change;
+    const environment = { AZURE_TOKEN_CREDENTIALS: '', ...change };
     return runCommand('cli/doctor.ts', [], { cwd: directory, environment });
   };
 
@@ -929,13 +888,12 @@ describe('local.settings.json', () => {
     [{ SQL_SERVER: elsewhere }, '', `and SQL_SERVER is ${elsewhere}`],
     [{ AZURE_TOKEN_CREDENTIALS: 'ManagedIdentityCredential' }, '', 'AZURE_TOKEN_CREDENTIALS is set'],
     [{ AZURE_CLIENT_SECRET: 'x' }, '', 'AZURE_CLIENT_SECRET is set'],
-    [{ SQL_SERVER: undefined }, elsewhere, `SQL_SERVER is ${elsewhere}. The settings come from the env`],
+    [{}, elsewhere, `SQL_SERVER is ${elsewhere}. The settings come from the env`],
   ])(
     'serves no database in Azure: with %j, and the server %j in it, it is not read',
-    async (change, server, reason) => {
+    async (change: Change, server, reason) => {
       const Values = { SQL_USER: 'sa', SQL_PASSWORD: 'swordfish', ...(server && { SQL_SERVER: server }) };
-      // No database is named, so that no server is asked.
-      const { stdout, stderr } = await doctor(JSON.stringify({ Values }), { SQL_DATABASE: '', ...change });
+      const { stdout, stderr } = await doctor(JSON.stringify({ Values }), change);
       expect(stderr).toMatch(/^local\.settings\.json is not read: /);
       expect(stderr).toContain(reason);
       expect(stdout).toContain('✓ setting SQL_USER: not set');
