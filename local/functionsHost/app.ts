@@ -7,9 +7,9 @@ import { parseNcrontab } from '../../src/config/ncrontab';
 import { readScheduleZone } from '../../src/config/schedules';
 import type { Binding, RegisteredFunction } from './core';
 import { describeError, type HostLog } from './log';
-import { createRoute, type Route } from './routes';
+import { createRoute } from './routes';
 
-/** A function that the app registered, with what it takes to run it: HTTP has a path, a timer a schedule. */
+/** A function that the app registered, with what it takes to run it: HTTP has a route, a timer a schedule. */
 export interface ServedFunction {
   /** As GET /admin/functions lists it. */
   readonly description: {
@@ -20,14 +20,13 @@ export interface ServedFunction {
     readonly route?: string;
     /** HTTP: the methods in upper case. */
     readonly methods?: readonly string[];
-    /** Timer: the schedule with its settings resolved. */
     readonly schedule?: string;
     /** Why it cannot run; the others are served. */
     readonly error?: string;
   };
   readonly registered: RegisteredFunction;
   readonly triggerName: string;
-  readonly path?: Route;
+  readonly route?: URLPattern;
   readonly cron?: Cron;
 }
 
@@ -77,7 +76,7 @@ export function serveFunction(
     Object.entries(bindings).find(([, { type }]) => /trigger$/i.test(type)) ?? [];
   const described = { name, trigger: binding?.type ?? 'none' };
   try {
-    const { description, ...rest } = readTrigger(name, routePrefix, binding);
+    const { description, ...rest } = readTrigger(routePrefix, binding);
     return { registered, triggerName, ...rest, description: { ...described, ...description } };
   } catch (cause) {
     const error = `The function ${name} is in error: ${cause instanceof Error ? cause.message : String(cause)}`;
@@ -86,18 +85,15 @@ export function serveFunction(
   }
 }
 
-function readTrigger(name: string, routePrefix: string, binding: Binding | undefined) {
+function readTrigger(routePrefix: string, binding: Binding | undefined) {
   switch (binding?.type) {
     case 'httpTrigger': {
-      const { route, methods = ['GET', 'POST'] } = binding as { route?: string; methods?: string[] };
-      const path = createRoute(routePrefix, route ?? name);
-      return {
-        path,
-        description: { route: path.template, methods: methods.map((method) => method.toUpperCase()) },
-      };
+      const { route: path, methods } = binding as Binding & { route: string; methods: string[] };
+      const route = `/${routePrefix}/${path}`;
+      return { route: createRoute(route), description: { route, methods } };
     }
     case 'timerTrigger': {
-      const schedule = resolveSettings((binding as { schedule?: string }).schedule ?? '');
+      const { schedule } = binding as Binding & { schedule: string };
       const { cron } = parseNcrontab(schedule, readScheduleZone(process.env).timeZone);
       return { cron, description: { schedule } };
     }
@@ -106,13 +102,4 @@ function readTrigger(name: string, routePrefix: string, binding: Binding | undef
         `this host runs HTTP and timer functions, not ${binding?.type ?? 'one without a trigger'}`,
       );
   }
-}
-
-/** Puts in the app settings that a text names between percent signs. */
-function resolveSettings(text: string): string {
-  return text.replace(/%([^%]+)%/g, (_, name: string) => {
-    const value = process.env[name];
-    if (value === undefined) throw new Error(`the setting ${name} is missing`);
-    return value;
-  });
 }

@@ -61,7 +61,6 @@ interface InvocationModel {
 }
 
 export interface ProgrammingModel {
-  getCapabilities(capabilities: Record<string, string>): Promise<Record<string, string>>;
   getInvocationModel(context: CoreInvocationContext): InvocationModel | Promise<InvocationModel>;
 }
 
@@ -77,14 +76,8 @@ export class FunctionsCore {
     preInvocation: [] as HookCallback[],
     log: [] as HookCallback[],
   };
-  #registrationOpen = true;
 
   constructor(private readonly log: (level: LogLevel, message: string) => void) {}
-
-  /** From here on registering a function is an error, as it is in the worker once the app has started. */
-  closeRegistration(): void {
-    this.#registrationOpen = false;
-  }
 
   /** Runs the hooks in the order of their registration, one at a time. */
   async runHooks(name: keyof FunctionsCore['hooks'], context: object): Promise<void> {
@@ -109,18 +102,15 @@ export class FunctionsCore {
     };
   }
 
-  #registerHook(name: string, callback: HookCallback): { dispose(): void } {
+  #registerHook(name: string, callback: HookCallback): void {
     const callbacks = (this.hooks as Partial<Record<string, HookCallback[]>>)[name];
     if (!callbacks)
       throw new RangeError(`This host has no hook "${name}", only ${Object.keys(this.hooks).join(', ')}`);
     callbacks.push(callback);
-    return { dispose: () => callbacks.splice(callbacks.indexOf(callback), 1) };
   }
 
   #registerFunction(metadata: RegisteredFunction['metadata'], callback: FunctionCallback): void {
     const { name } = metadata;
-    if (!this.#registrationOpen)
-      throw new Error(`Function "${name}" was registered after the app had started`);
     if (this.functions.has(name)) throw new Error(`A function named "${name}" is registered already`);
     this.functions.set(name, { metadata, callback });
   }

@@ -62,12 +62,9 @@ export async function startHost({ appDirectory, port, timers, log }: HostOptions
 async function startApp(core: FunctionsCore, appDirectory: string): Promise<ProgrammingModel> {
   core.supply();
   await loadApp(appDirectory);
-  core.closeRegistration();
   const model = core.programmingModel;
   if (!model || core.functions.size === 0)
     throw new Error(`The app in ${appDirectory} registered no function`);
-  const { HttpUri: streaming } = await model.getCapabilities({});
-  if (streaming) throw new Error('The app turns HTTP streaming on, which this host does not serve');
   return model;
 }
 

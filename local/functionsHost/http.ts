@@ -4,6 +4,7 @@ import type { HttpOptions, ServedFunction } from './app';
 import type { HttpData } from './core';
 import { timerInput, type Invoker } from './invocation';
 import { describeError, type HostLog } from './log';
+import { matchRoute } from './routes';
 
 interface Answer {
   readonly status: number;
@@ -25,8 +26,7 @@ export function createFunctionsServer(
   options: HttpOptions,
   log: HostLog,
 ): Server {
-  const byRank = served.toSorted((a, b) => (a.path?.rank ?? '').localeCompare(b.path?.rank ?? ''));
-  const functions = { served: byRank, invoker, throttle: createThrottle(options) };
+  const functions = { served, invoker, throttle: createThrottle(options) };
   const server = createServer((request, response) => {
     const reportError = (error: unknown): Answer => {
       // A client wrote a Host header that is no host.
@@ -58,8 +58,8 @@ async function answer(functions: Functions, request: IncomingMessage): Promise<A
   const bytes = await buffer(request);
   if (/^\/admin\/functions(\/|$)/.test(address.pathname)) return answerAdmin(functions, method, address);
   for (const target of functions.served) {
-    if (!target.description.methods?.includes(method)) continue;
-    const params = target.path?.match(address.pathname);
+    if (!target.route || !target.description.methods?.includes(method)) continue;
+    const params = matchRoute(target.route, address.pathname);
     if (params) return callFunction(functions, target, toHttpData(request, address, params, bytes));
   }
   return text(404, `No function takes ${method} ${address.pathname}`);
