@@ -28,6 +28,8 @@ export interface DueCount extends Backlog {
 interface Entry {
   /** The newest run when the count began: what is due changes with each. */
   readonly jobId: string | undefined;
+  /** That run was in progress: at its end it is counted again. */
+  readonly running: boolean;
   /** By the clock's elapsed(). */
   readonly startedAt: number;
   /** How long the count took, in ms. */
@@ -75,7 +77,9 @@ function isOld(state: JobState, now: number): boolean {
   if (!entry) return true;
   const age = now - entry.startedAt;
   if (age < shareOfTime * entry.tookMs) return false;
-  return entry.jobId !== newestRun(state) || age >= countEveryMs[state.activeRun ? 'running' : 'idle'];
+  const running = state.activeRun !== null;
+  const sameRun = entry.jobId === newestRun(state) && entry.running === running;
+  return !sameRun || age >= countEveryMs[running ? 'running' : 'idle'];
 }
 
 /** One job after the other, in one session: the others stay free for previews. */
@@ -85,6 +89,7 @@ async function countDue({ clock, database, settings }: Services, states: readonl
     const jobId = newestRun(state);
     const entry: Entry = {
       jobId,
+      running: state.activeRun !== null,
       startedAt: clock.elapsed(),
       tookMs: 0,
       ...(before?.count && (before.jobId === jobId || !state.activeRun) && { count: before.count }),

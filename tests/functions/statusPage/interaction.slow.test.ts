@@ -161,6 +161,18 @@ describeInChromium('The status page in Chromium', () => {
       expect(counts.length).toBeLessThanOrEqual(1 + Math.floor((Date.now() - startedAt) / 10_000));
     });
 
+    test('what is due is counted again once the run that was in progress has ended', async () => {
+      const { url } = await startApp({});
+      await addRuns(revokeDatabricks, [{ ago: minute, Status: 'InProgress' }]);
+      const page = await open('', { url });
+      await card(page, revokeDatabricks).getByText(/0 of \d+ revoked/).waitFor();
+      await query(`INSERT INTO dbo.RevokedAccess_Databricks (DeltaRequestId, Revoked_Dt, Revoked_By)
+        SELECT g.RequestId, GETUTCDATE(), 'a run' FROM dbo.AccessGrant_Databricks AS g WHERE g.ExpiresAt < GETUTCDATE();
+        UPDATE dbo.JobRun SET Status = 'Completed', Completed_At = GETUTCDATE();`);
+      const due = card(page, revokeDatabricks).locator('dl div', { hasText: 'Due now' });
+      await due.getByText('nothing').waitFor({ timeout: 60_000 });
+    }, 120_000);
+
     test('what is due is on the card and in the dialog of Run, counted once for all readers until a run has ended', async () => {
       const counted = (): number =>
         served.standIns.sql.statements.filter(
