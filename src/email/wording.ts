@@ -73,7 +73,7 @@ export function describeDigest(grants: readonly DueGrant[], options: DigestOptio
     label: `${organisationName === undefined ? '' : `${isolate(organisationName)} · `}${platformName} access`,
     greeting: greet(grants),
     action: ending.length > 0 ? 'Renew access' : 'Request again',
-    footer: footer(platformName, email),
+    footer: footer(platformName, email, ending.length > 0),
   };
 }
 
@@ -187,7 +187,7 @@ function report(platformName: string, ended: readonly Entry[]): Wording {
         ...emphasised(end),
       ],
       lead: first,
-      advice: `You can no longer use it. If you still need it, request it again. ${ignoreMessage}`,
+      advice: `If you still need it, request it again. ${ignoreMessage}`,
       ended: [],
     };
   const count = formatNumber(ended.length);
@@ -196,7 +196,7 @@ function report(platformName: string, ended: readonly Entry[]): Wording {
     preheader: listResources(ended),
     heading: [`Your access to ${count} ${platformName} resources has ended`],
     lead: undefined,
-    advice: `You can no longer use them. Request again what you still need. ${ignoreRest}`,
+    advice: `Request again what you still need. ${ignoreRest}`,
   };
 }
 
@@ -205,10 +205,12 @@ function emphasised({ day, time, utc }: End): string[] {
   return [`${day}, ${time}`, ...(utc ? [` (${utc})`] : [])];
 }
 
-function footer(platformName: string, email: DigestOptions['email']): string[] {
+function footer(platformName: string, email: DigestOptions['email'], hasEnding: boolean): string[] {
   const { organisationName } = email;
   return [
-    `You are receiving this email because you hold time-limited access on ${platformName}. You cannot unsubscribe from these reminders: without them, your access would end without warning.`,
+    hasEnding
+      ? `You are receiving this email because you hold time-limited access on ${platformName}. You cannot unsubscribe from these reminders: without them, your access would end without warning.`
+      : `You are receiving this email because you held time-limited access on ${platformName}.`,
     `Questions? ${describeContact(email)}`,
     `Sent automatically by Access Expiry Jobs${organisationName === undefined ? '' : ` on behalf of ${isolate(organisationName)}`}.`,
   ];

@@ -170,8 +170,10 @@ describe('access that has ended', () => {
     const { subject, plainText, html } = create([ended], berlin);
     expect(subject).toBe('Your Databricks access to finance.payroll.salaries has ended');
     expect(plainText).toContain(`${sentence.replace(' ends ', ' ended ')}.\n`);
-    expect(plainText).toContain('You can no longer use it. If you still need it, request it again.');
+    expect(plainText).toContain('If you still need it, request it again.');
     expect(plainText).toContain('Request: REQ-9\n');
+    expect(plainText).toContain('because you held time-limited access on Databricks.');
+    expect(plainText).not.toMatch(/you hold|unsubscribe|no longer use/);
     expect(html).not.toContain('<a ');
   });
 
