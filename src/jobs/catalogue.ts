@@ -2,7 +2,7 @@ import type { ScheduleSetting } from '../config/schedules';
 import type { SettingGroup, SettingProblem, Settings } from '../config/settings';
 import type { JobType } from '../jobRun/jobRun';
 import type { Services } from '../services';
-import { expiredSql, notifiableSql, type DueSql } from './dueSql';
+import { expiredSql, firstLead, notifiableSql, type DueSql } from './dueSql';
 import type { Outcome, RunContext } from './outcome';
 import { databricks, palantir, type Platform } from './platforms';
 
@@ -91,8 +91,8 @@ function notification(named: Named): NotificationJob {
     },
     due: (settings) => notifiableSql(platform, settings),
     spreadHours({ leadDays }) {
-      const last = 24 * ((leadDays.at(-1) ?? 0) + 1);
-      return [1, 2, 4, 8, 15, 31].map((days) => 24 * days).filter((hours) => hours < last);
+      const window = 24 * (firstLead(leadDays) + 1);
+      return [1, 2, 4, 8, 15, 31].map((days) => 24 * days).filter((hours) => hours < window);
     },
     prepare({ settings: { leadDays, notifyRevoked, email }, emailClient }) {
       const settings = { leadDays, notifyRevoked, email };

@@ -7,6 +7,7 @@ import { isEmailAddress } from '../email/address';
 import { maxAddressLength, type Digest, type DueGrant } from '../email/digest';
 import { backlogColumns, backlogSql, toBacklog, type Backlog } from './backlog';
 import {
+  firstLead,
   notifiableSql,
   nowSql,
   revokedWithinDays,
@@ -281,7 +282,7 @@ JOIN ${platform.grantView} AS g ON g.RequestId = d.RequestId AND g.ExpiresAt = d
 WHERE d.Position BETWEEN @first AND @last AND d.ViewRows = 1 AND (d.LeadDays IS NULL OR g.ExpiresAt > ${nowSql})
   AND ${viewRowsSql(platform)} = 1
 ORDER BY d.Position;`,
-    parameters: { first: int(first), last: int(first + pageSize - 1), firstLead: int(leadDays.at(-1) ?? 0) },
+    parameters: { first: int(first), last: int(first + pageSize - 1), firstLead: int(firstLead(leadDays)) },
   });
   return rows.map((row) => ({
     recipient: row.Recipient,

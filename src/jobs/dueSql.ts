@@ -76,6 +76,12 @@ export interface NotificationOptions {
   readonly notifyRevoked: boolean;
 }
 
+/** The lead that begins first: the largest, in days. */
+export const firstLead = (leadDays: readonly number[]): number => leadDays.at(-1) ?? 0;
+
+/** The lead that begins last: the smallest, in days. */
+export const lastLead = (leadDays: readonly number[]): number => leadDays[0] ?? 0;
+
 /** How many days back mails about ended access reach: enabling them sends no backlog. */
 export const revokedWithinDays = 7;
 
@@ -124,7 +130,7 @@ Unsettled AS (
   SELECT * FROM Messages AS g
   WHERE NOT EXISTS (SELECT 1 ${notifiedSql(platform)})
 )`,
-    { ...lead.parameters, firstDayAfter: int((options.leadDays.at(-1) ?? 0) + 1) },
+    { ...lead.parameters, firstDayAfter: int(firstLead(options.leadDays) + 1) },
   );
 }
 

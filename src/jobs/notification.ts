@@ -8,10 +8,10 @@ import { createDigests, type DigestMessage } from '../email/message';
 import { isLeaseFresh, LockLostError } from '../jobRun/lease';
 import type { Backlog } from './backlog';
 import { findDue, type Found } from './dueReminders';
-import type { NotificationOptions } from './dueSql';
+import { lastLead, type NotificationOptions } from './dueSql';
 import { addFailure, failedCount, failureCauses, type Failure, type FailureCause } from './failures';
 import type { Outcome, RunContext } from './outcome';
-import { recordAccepted } from './recordNotification';
+import { assertCanRecord, recordAccepted } from './recordNotification';
 
 /** Messages under way at the same time. */
 export const maxConcurrentSends = 10;
@@ -35,7 +35,7 @@ export interface NotificationSettings extends NotificationOptions {
 }
 
 /** A message whose turn has come. */
-interface Turn {
+interface QueuedMessage {
   readonly message: DigestMessage;
   /** Called once the service has answered. */
   readonly onAnswered: () => void;
@@ -74,20 +74,20 @@ export async function notifyExpiring(
   const { connection, deadline, platform, run } = context;
   const options = {
     platformName: platform.name,
-    lastLeadDays: settings.leadDays[0] ?? 0,
+    lastLeadDays: lastLead(settings.leadDays),
     email: settings.email,
   };
   let progress: Progress = { failures: [], sent: 0, faults: 0, fault: '' };
   const take = (step: Step): void => {
     progress = advance(progress, step);
   };
-  const turns = messagesInTurn(context, {
+  const queue = queueMessages(context, {
     found: findDue(connection, deadline, { platform, options: settings, jobId: run.jobId }),
     toMessages: (digest) => createDigests(digest, options),
     take,
     hasEnded: () => progress.stopped !== undefined || progress.error !== undefined,
   });
-  const sends = pMapIterable(turns, (turn) => send(context, emailClient, turn), {
+  const sends = pMapIterable(queue, (queued) => send(context, emailClient, queued), {
     concurrency: maxConcurrentSends,
     preserveOrder: false,
   });
@@ -95,7 +95,7 @@ export async function notifyExpiring(
   return toOutcome(progress);
 }
 
-interface Turns {
+interface QueueOptions {
   readonly found: AsyncIterable<Found>;
   readonly toMessages: (digest: Digest) => readonly DigestMessage[];
   /** Takes steps that are not messages. */
@@ -107,10 +107,10 @@ interface Turns {
  * The messages that are due, until the run ends. Those of a day begin when those of earlier days are answered, since a
  * quota may let through any of the messages that are under way at the same time. Does not throw.
  */
-async function* messagesInTurn(
+async function* queueMessages(
   context: RunContext,
-  { found, toMessages, take, hasEnded }: Turns,
-): AsyncGenerator<Turn> {
+  { found, toMessages, take, hasEnded }: QueueOptions,
+): AsyncGenerator<QueuedMessage> {
   const unanswered = new Set<Promise<undefined>>();
   let day: number | undefined;
   let recordingWorks = false;
@@ -133,7 +133,7 @@ async function* messagesInTurn(
           return;
         }
         // A message that cannot be recorded would go out again and again.
-        if (!recordingWorks) await recordAccepted(context, { recipient: '', grants: [] });
+        if (!recordingWorks) await assertCanRecord(context);
         recordingWorks = true;
         const { promise, resolve } = Promise.withResolvers<undefined>();
         unanswered.add(promise);
@@ -163,7 +163,7 @@ function logUnsent({ log }: RunContext, { cause, count, requestIds }: Failure): 
 async function send(
   context: RunContext,
   emailClient: EmailClient,
-  { message, onAnswered }: Turn,
+  { message, onAnswered }: QueuedMessage,
 ): Promise<Step> {
   try {
     const outcome = await emailClient.send(message, context.deadline, () => assertLease(context), onAnswered);

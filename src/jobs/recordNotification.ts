@@ -11,9 +11,15 @@ import { countViewRows } from './grants';
 import type { RunContext } from './outcome';
 import type { RequestId } from './platforms';
 
+/** Tries the record's statement without a grant. @throws DatabaseError, LockLostError */
+export async function assertCanRecord(context: RunContext): Promise<void> {
+  await recordAccepted(context, { recipient: '', grants: [] });
+}
+
 /**
  * Records that the message of a digest was accepted, even after the deadline.
  * @returns grants whose request was deleted since it was read: there is no row for the record to refer to
+ * @throws LockLostError once it is recorded, if the run is no longer in progress; DatabaseError
  */
 export async function recordAccepted(context: RunContext, digest: Digest): Promise<Failure | undefined> {
   const { connection, deadline, run, platform } = context;

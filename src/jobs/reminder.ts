@@ -9,6 +9,7 @@ import type { SendOutcome } from '../email/emailClient';
 import { createDigests, type DigestMessage } from '../email/message';
 import { recordingGraceMs } from './budgets';
 import { addressFailure } from './dueReminders';
+import { firstLead, lastLead } from './dueSql';
 import { requestIdParameter, type Grant } from './grants';
 import { readNext, type Next, type NextStep } from './nextStep';
 import type { Platform, RequestId } from './platforms';
@@ -26,15 +27,14 @@ export type ReminderResult =
   | { readonly kind: 'sent'; readonly sentTo: string; readonly sentBy: string }
   /** The service has the message; it is not recorded. */
   | { readonly kind: 'unrecorded'; readonly sentTo: string; readonly reason: string }
-  /** Nothing was sent: there is no such request; */
   | { readonly kind: 'unknownRequest' }
-  /** it is covered, ended, duplicated or not granted; */
+  /** Nothing was sent, for what `next` says. */
   | { readonly kind: 'notRemindable'; readonly next: NextStep; readonly request: AccessRequest | null }
-  /** a message about it went out less than 10 minutes ago; */
+  /** Nothing was sent: a message about it went out less than 10 minutes ago. */
   | { readonly kind: 'justSent'; readonly at: Date; readonly retryAfterMs: number }
-  /** its address cannot be used; */
+  /** Nothing was sent: its address cannot be used. */
   | { readonly kind: 'unusableAddress'; readonly cause: 'addressMissing' | 'addressMalformed' }
-  /** the email service did not take it, or (unknown) may have taken it. */
+  /** The email service did not take it, or (unknown) may have taken it. */
   | Exclude<SendOutcome, { readonly kind: 'accepted' }>;
 
 export interface ReminderOptions {
@@ -76,9 +76,14 @@ export async function remind(
       if (next.next.code === 'notGranted' && !request) return undefined;
       return { ...next, request, history: await readHistory(session, platform, requestId) };
     });
-    const refusal = found ? refusalOf(found) : ({ kind: 'unknownRequest' } as const);
-    if (!found?.grant || refusal) return refusal ?? { kind: 'unknownRequest' };
-    const message = createMessage(services, platform, found, found.grant);
+    if (!found) return { kind: 'unknownRequest' };
+    const { grant, next, request, recipient } = found;
+    if (!grant || !remindable.includes(next.code)) return { kind: 'notRemindable', next, request };
+    const justSent = refusalAfter(found.history);
+    if (justSent) return justSent;
+    const cause = addressFailure(recipient);
+    if (cause) return { kind: 'unusableAddress', cause };
+    const message = createMessage(services, platform, found, grant);
     try {
       const outcome = await emailClient.send(message, deadline, async () => {
         const history = await connection.withRetries(deadline, (session) =>
@@ -117,13 +122,6 @@ interface History {
   readonly lastId: number;
 }
 
-/** What is known of the request before anything is sent. */
-interface Found extends Next {
-  /** Read where the request is not granted. */
-  readonly request: AccessRequest | null;
-  readonly history: History;
-}
-
 async function readHistory(
   session: Session,
   { notificationTable, requestColumn }: Platform,
@@ -152,15 +150,6 @@ function refusalAfter({ now, recent }: History): JustSent | undefined {
   return { kind: 'justSent', at: recent, retryAfterMs: quietUntil(recent).getTime() - now.getTime() };
 }
 
-/** Why no reminder can be sent, or undefined. */
-function refusalOf({ next, request, recipient, history }: Found): ReminderResult | undefined {
-  if (!remindable.includes(next.code)) return { kind: 'notRemindable', next, request };
-  const justSent = refusalAfter(history);
-  if (justSent) return justSent;
-  const cause = addressFailure(recipient);
-  return cause ? { kind: 'unusableAddress', cause } : undefined;
-}
-
 /**
  * The message. Its operation id follows from the last recorded message and the current ten minutes of the clock; the id of
  * the ten minutes before is looked up first. So several requests at once, and one after a lost answer, are one message to
@@ -175,10 +164,10 @@ function createMessage(
   const dayOf = (date: Date): number => Math.floor(date.getTime() / (24 * 60 * 60 * 1000));
   const daysLeft = dayOf(grant.expiresAt) - dayOf(now);
   // As for due reminders: an earlier message was about another end.
-  const remindedBefore = last !== null && dayOf(grant.expiresAt) - dayOf(last) <= (leadDays.at(-1) ?? 0);
+  const remindedBefore = last !== null && dayOf(grant.expiresAt) - dayOf(last) <= firstLead(leadDays);
   const grants = [{ ...grant, leadDays: begun ?? daysLeft, remindedBefore, dueSince: now }];
   const tenMinutes = Math.floor(now.getTime() / (quietMinutes * 60_000));
-  const options = { platformName, lastLeadDays: leadDays[0] ?? 0, email };
+  const options = { platformName, lastLeadDays: lastLead(leadDays), email };
   const createFor = (period: number): DigestMessage | undefined =>
     createDigests({ recipient, grants }, options, `by hand after ${lastId}, ${period}`)[0];
   const [message, earlier] = [createFor(tenMinutes), createFor(tenMinutes - 1)];

@@ -58,23 +58,23 @@ export async function revokeExpired(context: RunContext, ceiling: number | undef
       revokeDue(session, context, ceiling, progress),
     );
     return stopped === undefined
-      ? { ...found(progress), failures }
+      ? { ...backlogOf(progress), failures }
       : stoppedOutcome(progress, stopped, failures);
   } catch (error) {
     // Work that a shutdown cut short does not fail the run.
     return error instanceof AbandonedError
       ? stoppedOutcome(progress, 'shutdown', [])
-      : { ...found(progress), failures: [], error };
+      : { ...backlogOf(progress), failures: [], error };
   }
 }
 
-function found({ backlog }: Progress): Pick<Outcome, 'backlog'> {
+function backlogOf({ backlog }: Progress): Pick<Outcome, 'backlog'> {
   return backlog ? { backlog } : {};
 }
 
 function stoppedOutcome(progress: Progress, stopped: StopReason, failures: readonly Failure[]): Outcome {
   const due = progress.backlog?.dueCount ?? 0;
-  const outcome = { ...found(progress), failures, stopped };
+  const outcome = { ...backlogOf(progress), failures, stopped };
   return due > 0 && progress.revoked === 0
     ? { ...outcome, error: new NothingRevokedError(due, stopped) }
     : outcome;
@@ -97,7 +97,7 @@ async function revokeDue(
   const { written, obstacles, stopped } = await revokeInRanges(session, context, collected, (count) => {
     progress.revoked += count;
   });
-  if (stopped !== undefined) return { failures: describeObstacles(obstacles), stopped };
+  if (stopped !== undefined) return { failures: failuresOfObstacles(obstacles), stopped };
   const allWritten = written === backlog.dueCount && withoutId === 0;
   return { failures: allWritten ? [] : await findLeft(session, platform, obstacles) };
 }
@@ -331,7 +331,7 @@ SELECT r.Cause, r.Total, r.RequestId FROM Ranked AS r WHERE r.Nth <= @maxIds ORD
 }
 
 /** Without asking the database, for which the run has no time. */
-function describeObstacles(obstacles: readonly Obstacle[]): readonly Failure[] {
+function failuresOfObstacles(obstacles: readonly Obstacle[]): readonly Failure[] {
   return obstacles
     .map(({ cause, first, last }) => ({ cause, count: last - first + 1, requestIds: [] }))
     .reduce(addFailure, []);

@@ -167,10 +167,10 @@ async function runUnderLock(
     const warn = (message: string): void => options.log(message, 'warning');
     const outcome = await executeJob({ run, platform: job.platform, connection, deadline, log: warn });
     attempt.outcome = outcome;
-    const finished = await connection.withRetries(extendedForRow(deadline, finishingGraceMs), (session) =>
-      finishRun(session, run, toCompletion(job, options, outcome)),
-    );
     const error = errorOf(outcome);
+    const finished = await connection.withRetries(extendedForRow(deadline, finishingGraceMs), (session) =>
+      finishRun(session, run, toCompletion(job, options, outcome, error)),
+    );
     return {
       kind: 'finished',
       run: finished,
@@ -196,35 +196,31 @@ function errorOf({ error, failures, stopped }: Outcome): Error | undefined {
   return left > 0 && stopped === undefined ? new GrantsLeftError(left) : undefined;
 }
 
-function toCompletion(job: Job, options: RunOptions, outcome: Outcome): Completion {
+function toCompletion(job: Job, options: RunOptions, outcome: Outcome, error: Error | undefined): Completion {
   return {
-    status: errorOf(outcome) ? 'Failed' : 'Completed',
+    status: error ? 'Failed' : 'Completed',
     ...(outcome.failedCount !== undefined && { failedCount: outcome.failedCount }),
-    message: describeRun(job, options, outcome),
+    message: describeRun(job, options, outcome, error),
   };
 }
 
 /** The content of a run's Error_Message. */
-function describeRun(job: Job, { trigger, operator }: RunOptions, outcome: Outcome): RunMessage {
-  const { failures, stopped } = outcome;
+function describeRun(
+  job: Job,
+  { trigger, operator }: RunOptions,
+  { failures, stopped }: Outcome,
+  error: Error | undefined,
+): RunMessage {
   const withoutCeiling = job.kind === 'revocation' && job.withoutSafetyStop;
-  const error = errorOf(outcome);
   // A timer's run would have the ceiling again.
   const howToContinue = withoutCeiling ? 'run it by hand again' : 'the next run continues';
   const by = operator === undefined ? '' : ` by ${operator}`;
+  const started = { timer: '', http: `Started by hand${by}.`, cli: `Started from the command line${by}.` };
   const sentences = [
-    error
-      ? error.message
-      : stopped !== undefined
-        ? `Stopped early: ${stopWords[stopped]}. More is left; ${howToContinue}.`
-        : '',
+    error?.message ?? (stopped && `Stopped early: ${stopWords[stopped]}. More is left; ${howToContinue}.`),
     describeFailures(failures),
-    trigger === 'timer'
-      ? ''
-      : trigger === 'cli'
-        ? `Started from the command line${by}.`
-        : `Started by hand${by}.`,
-    withoutCeiling ? 'Run without the safety limit.' : '',
+    started[trigger],
+    withoutCeiling && 'Run without the safety limit.',
   ];
   return {
     sentences: sentences.filter(Boolean).join(' '),
