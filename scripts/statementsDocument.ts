@@ -15,7 +15,8 @@ What the jobs of Databricks send, as they send it; those of Palantir differ in n
 values are samples. A statement that uses \`#Due\` needs those before it in the same query window. **Run the
 statements that write in a transaction that you roll back**; SET LOCK_TIMEOUT lasts as long as the window's session.
 
-docs/architecture.md says where they are in the code, and [benchmarks.md](benchmarks.md#plans) how to see their plans.`;
+In the code each has the name of its heading (search for it in \`src/\`). [benchmarks.md](benchmarks.md#plans) says how to see
+their plans.`;
 
 const sampleId = '6f1c2d4e-0000-4000-8000-000000000001';
 
