@@ -75,7 +75,10 @@ function describeEnds({ ends }: Preview): string[] {
   if (!ends) return [];
   const rows = ends.spread.map(({ from, to, count }) => {
     const since = from ? `from ${formatUtc(from)}` : '';
-    return [formatNumber(count), [since, to ? `before ${formatUtc(to)}` : ''].filter(Boolean).join(' ')];
+    return [
+      formatNumber(count),
+      [since, to ? `${from ? 'until' : 'before'} ${formatUtc(to)}` : ''].filter(Boolean).join(' '),
+    ];
   });
   const width = Math.max(...rows.map(([count = '']) => count.length));
   return [

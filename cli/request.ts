@@ -19,7 +19,7 @@ import { parseArguments, readEnvironment, runCommand } from './environment';
 
 const usage = `Usage: npm run request -- <number, id, name or address> | <platform>/<id>
 
-Shows what happened to a request, such as DBX-10065, and what comes next. If several match, they are listed.
+Shows what happened to a request, such as DBX-10026, and what comes next. If several match, they are listed.
 
 Exit code 0: found; 1: not.`;
 

@@ -23,7 +23,7 @@ Job types: ${jobs.map(({ type }) => type).join(', ')}
   --dry-run                  shows what the job would do now, and writes nothing
   --allow-mass-revocation    runs a revocation job without the safety stop
   --json                     prints the run or the preview as the API does; if the job is running already,
-                             its activeRun
+                             its activeRun. An error is text on stderr
 
 Exit code 0: the job completed; 1: it failed, or it is running already.`;
 

@@ -2,7 +2,7 @@
  * The whole product on this machine: stand-ins for Azure, a sample database, the built app in the local Functions host,
  * and each of the four jobs run once.
  *
- *     npm start [-- --once] [-- --port 7071] [-- --mailbox-port 7072]
+ *     npm start [-- [--once] [--port <port>] [--mailbox-port <port>]]
  *
  * Runs the jobs by schedule until Ctrl-C. With --once it ends after the table: exit code 0 only if all four jobs
  * completed. With --build it builds the app first.
@@ -22,13 +22,13 @@ import { startStandIns, type StandIns } from './standIns';
 
 const appDirectory = join(__dirname, '..');
 
-const usage = `Usage: npm start [-- --once] [-- --port 7071] [-- --mailbox-port 7072]
+const usage = `Usage: npm start [-- [--once] [--port <port>] [--mailbox-port <port>]]
 
 Runs the whole product on this machine, with stand-ins for Azure and a sample, until Ctrl-C.
 
   --once                  ends after one run of each job
-  --port <port>           of the status page and the API
-  --mailbox-port <port>   of the mailbox
+  --port <port>           of the status page and the API; 7071 by default
+  --mailbox-port <port>   of the mailbox; 7072 by default
 
 Exit code with --once 0: all jobs completed; 1: one failed.`;
 

@@ -6,8 +6,6 @@ import { runsForState, stateWords } from '../../src/jobs/judgeJob';
 import type { ExaminedDatabase } from './database';
 import { failed, ok, warning, type Finding } from './finding';
 
-const advice = 'docs/operating.md, "When something is wrong", says what to do';
-
 /** The state of each job as the status page shows it, with its reason. */
 export async function checkJobStates(
   { session }: ExaminedDatabase,
@@ -18,6 +16,7 @@ export async function checkJobStates(
     const { state, stateReason } = await readJobState(session, job, settings, runsForState, systemClock);
     const subject = `job ${job.type}`;
     const message = `${stateWords[state]}. ${stateReason}`;
+    const advice = `docs/operating.md, "State ${stateWords[state]}", says what to do`;
     if (state === 'Misconfigured' || state === 'Overdue' || state === 'Failed')
       findings.push(failed(subject, message, advice));
     else findings.push(state === 'Attention' ? warning(subject, message, advice) : ok(subject, message));

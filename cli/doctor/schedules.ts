@@ -21,7 +21,7 @@ const hourMs = 60 * 60 * 1000;
 const hoursInWeek = 7 * 24;
 
 /**
- * The longest pause between two runs, in hours, that docs/operating.md ("Schedules") allows: that of notifications includes
+ * The longest pause between two runs, in hours, that docs/operating.md ("Schedules") advises: that of notifications includes
  * a night, and leaves an hour for one run that fails.
  */
 const maxPauseHours = { revocation: 1, notification: 14 } as const;
@@ -52,11 +52,11 @@ export function checkJobSchedule(
       `if something else is meant, correct ${scheduleSetting}`,
     );
   const pauseMs = longestPause(schedule, from);
-  const allowedMs = maxPauseHours[kind] * hourMs;
-  if (pauseMs <= allowedMs) return ok(subject, message);
+  const advisedMs = maxPauseHours[kind] * hourMs;
+  if (pauseMs <= advisedMs) return ok(subject, message);
   return warning(
     subject,
-    `${message}; it pauses for ${formatSpan(pauseMs)}, longer than the ${formatSpan(allowedMs)} that the alerts allow`,
+    `${message}; it pauses for ${formatSpan(pauseMs)}, longer than the ${formatSpan(advisedMs)} that is advised: what a failed run left waits as long`,
     `run it hourly (${scheduleSetting}); or see docs/operating.md, "Schedules", for what a sparser one asks for`,
   );
 }

@@ -40,7 +40,7 @@ export const problems = {
   unexpected: [500, 'The request failed'],
   rejected: notAccepted,
   unavailable: notAccepted,
-  unknown: notAccepted,
+  unknown: [502, 'It is not known whether the message was sent'],
   busy: [503, 'The app is busy'],
   databaseUnavailable: [503, 'The database is not available'],
   throttled: stopped,

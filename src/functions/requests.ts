@@ -2,7 +2,7 @@ import type { HttpRequest, HttpResponseInit } from '@azure/functions';
 import { deadlineIn, stopWords } from '../clock';
 import { readBudgetMs } from '../jobs/budgets';
 import type { NextStep } from '../jobs/nextStep';
-import { describeNext, describeObstacle } from '../jobs/nextStepWords';
+import { describeNext, describeObstacle, describeUnusable } from '../jobs/nextStepWords';
 import { parseRequestId, platforms, type Platform, type RequestId } from '../jobs/platforms';
 import { quietMinutes, remind, type ReminderResult } from '../jobs/reminder';
 import { describeCompleteness, maxQueryLength, searchRequests } from '../jobs/requestSearch';
@@ -83,7 +83,7 @@ export function requireRequest({ platform: name = '', requestId: written = '' }:
 export function unknownRequest({ name }: Platform, requestId: RequestId): RequestError {
   return new RequestError(
     'unknownRequest',
-    `There is no ${name} request with the id ${quote(String(requestId))}: GET /api/requests?q= finds one by its number, holder or address.`,
+    `There is no ${name} request with the id ${quote(String(requestId))}: search for it by its number, holder or address.`,
   );
 }
 
@@ -170,7 +170,7 @@ function answerReminder(result: ReminderResult, platform: Platform, requestId: R
         result.retryAfterMs,
       );
     case 'unusableAddress':
-      throw notSent(result.cause, `: ${unusableAddress[result.cause]}`);
+      throw notSent(result.cause, `: ${describeUnusable(result.cause)}`);
     case 'rejected':
     case 'unavailable':
       throw notSent(result.kind, `: ${undelivered[result.kind](result.reason)}`, retryMs);
@@ -191,17 +191,10 @@ const retryMs = 60_000;
 const repeatAdvice =
   'Another try within ten minutes goes out under the same operation id, by which the service recognises it.';
 
-/** What to do where the request has no usable address. */
-const unusableAddress = {
-  addressMissing:
-    'its address is missing. Add one to the request, or map the right column in sql/06_AccessGrant_views.sql; then try again.',
-  addressMalformed: 'its address is malformed. Correct it: one plain address; then try again.',
-};
-
 /** What to do where the email service did not accept a message. */
 const undelivered = {
   rejected: (reason: string) =>
-    `the email service refused the message (${reason}). Look the code up in the Communication Services documentation; a suppressed recipient has to be taken off the suppression list.`,
+    `the email service refused the message (${reason}). Look the code up in the Communication Services documentation; a suppressed address bounced before: correct it, or wait until the service sends to it again (docs/operating.md, "rejected-mails").`,
   unavailable: (reason: string) =>
     `the email service did not take the message (${reason}). Check the email service, EMAIL_ENDPOINT, EMAIL_SENDER_ADDRESS and the role of the identity (npm run doctor).`,
 };

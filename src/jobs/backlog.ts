@@ -8,7 +8,7 @@ import type { DueSql } from './dueSql';
 
 /** What is due. */
 export interface Backlog {
-  /** Grants that are due, including those whose message would fail. */
+  /** Grants that are due, those included whose message would fail. */
   readonly dueCount: number;
   /** For how many minutes the oldest of them has been due; 0 if none is. */
   readonly oldestDueMinutes: number;

@@ -10,11 +10,11 @@ export const failureCauses = {
   addressMissing: {
     words: 'without an email address',
     advice:
-      'Add an email address to these requests, or map the right column in sql/06_AccessGrant_views.sql. The next run sends what is then due.',
+      'Add an email address at its source, or map the right column in sql/06_AccessGrant_views.sql. The next run sends what is then due.',
   },
   addressMalformed: {
     words: 'with a malformed email address',
-    advice: 'Correct the address of these requests: one plain address each. The next run tries again.',
+    advice: 'Correct the address at its source: one plain address. The next run tries again.',
   },
   rejected: {
     words: 'rejected by the email service',
@@ -39,7 +39,7 @@ export const failureCauses = {
   duplicated: {
     words: 'in the view more than once',
     advice:
-      'Correct the join in sql/06_AccessGrant_views.sql so that each request appears once. These grants are skipped until then.',
+      'Correct the join in sql/06_AccessGrant_views.sql so that each request appears once; until then it is skipped.',
   },
   idMissing: {
     words: 'without a request id',

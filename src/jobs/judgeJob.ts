@@ -194,9 +194,12 @@ function judgeActive({ startedAt, startedBy }: JobRun, now: Date): Judgement {
   if (isStale(startedAt, now))
     return {
       state: 'Overdue',
-      stateReason:
-        `The run that ${startedBy} began at ${formatUtc(startedAt)} has been in progress for more than ${staleAfterMinutes} minutes, or is dated in the future: ` +
-        'its process has most likely died. The next run closes it and does what it left.',
+      stateReason: sentences(
+        startedAt > now
+          ? `The run that ${startedBy} began is dated in the future, ${formatUtc(startedAt)}: a clock was wrong.`
+          : `The run that ${startedBy} began at ${formatUtc(startedAt)} has been in progress for more than ${staleAfterMinutes} minutes: its process has most likely died.`,
+        'The next run closes it and does what it left.',
+      ),
       since: until,
     };
   return {
@@ -236,7 +239,7 @@ function judgeSettings(evidence: Evidence): Judgement | undefined {
       problems.length > 0 &&
         `It cannot run: ${problems.map(({ setting, message }) => `${setting} is ${message}`).join('; ')}.`,
       !timerFires && `${job.scheduleSetting} ${describeUseless(schedule)}`,
-      'Correct it in the app settings.',
+      'Correct this in the app settings.',
       lastRun?.status === 'Failed' && describeFailure(lastRun, now),
     ),
     since: (timerFires ? unserved?.first : lastSign) ?? null,

@@ -6,7 +6,7 @@ import type { Session } from '../database/session';
 import { jobs, type Job } from './catalogue';
 import { addressFailure } from './dueReminders';
 import { readBacklog } from './backlog';
-import { expiredSql, judgedSql } from './dueSql';
+import { expiredSql, firstLead, judgedSql } from './dueSql';
 import { grantColumns, grantList, requestId, requestIdParameter, toGrant, type Grant } from './grants';
 import { nextRunOf } from './jobStates';
 import type { Platform, RequestId } from './platforms';
@@ -222,7 +222,7 @@ function nextReminder(outlook: Outlook, judged: Judged): NextStep {
   const { grant, leadDays, dueSince, notifiedAt, recipient } = judged;
   const { leadDays: leads } = outlook.settings;
   if (leadDays === null || !dueSince) {
-    const first = leads.at(-1) ?? 0;
+    const first = firstLead(leads);
     return { code: 'reminderLater', at: leadBegins(grant.expiresAt, first), leadDays: first };
   }
   if (notifiedAt) {

@@ -20,7 +20,7 @@ export function describeNext(step: Step): string {
       return `No reminder is due yet: the first begins at ${formatUtc(next.at)}, ${formatCount(next.leadDays, 'day')} before the last day.`;
     case 'reminderSent': {
       const following = next.nextLeadDays === null ? 'its revocation' : `the ${reminder(next.nextLeadDays)}`;
-      return `No reminder is due: the ${reminder(next.leadDays)} was sent at ${formatUtc(next.sentAt)}. Next is ${following}, at ${formatUtc(next.at)}.`;
+      return `No reminder is due: the ${reminder(next.leadDays)} was sent at ${formatUtc(next.sentAt)}. Next is ${following}, due from ${formatUtc(next.at)}.`;
     }
     case 'covered':
       return `Nothing while ${describeObstacle(step)}`;
@@ -29,7 +29,7 @@ export function describeNext(step: Step): string {
       return `Skipped: ${describeObstacle(step)}`;
     case 'addressMissing':
     case 'addressMalformed':
-      return `A message has been due since ${formatUtc(next.since)} and cannot be sent: ${unusable[next.code]}. ${failureCauses[next.code].advice}`;
+      return `A message has been due since ${formatUtc(next.since)} and cannot be sent: ${describeUnusable(next.code)}`;
     case 'safetyStop':
       return `Its revocation has been due since ${formatUtc(next.since)}, blocked by the safety stop: ${formatNumber(next.dueCount)} grants are due, more than REVOCATION_CEILING (${formatNumber(next.ceiling)}).`;
     case 'revoked':
@@ -71,4 +71,7 @@ function nextRun({ nextRunAt }: Extract<NextStep, { nextRunAt: unknown }>, does:
 /** For example "7-day reminder": the one that begins 7 days before the last day. */
 const reminder = (leadDays: number): string => `${leadDays}-day reminder`;
 
-const unusable = { addressMissing: 'its address is missing', addressMalformed: 'its address is malformed' };
+/** Why no message can go to the address of a request, and what to do. */
+export function describeUnusable(cause: 'addressMissing' | 'addressMalformed'): string {
+  return `its address is ${cause === 'addressMissing' ? 'missing' : 'malformed'}. ${failureCauses[cause].advice}`;
+}

@@ -48,7 +48,10 @@ export interface PreviewedReminder extends Grant, Pick<DueGrant, 'leadDays'> {
 interface BasePreview {
   readonly jobType: Job['type'];
   readonly readAt: Date;
-  /** All grants that are due, those included that would fail. */
+  /**
+   * All grants that are due, those included whose message would fail; not those that the view yields more than once or
+   * without an id.
+   */
   readonly count: number;
   /** For how many minutes the oldest of them has been due; 0 if none is. */
   readonly oldestDueMinutes: number;
@@ -57,6 +60,7 @@ interface BasePreview {
   /** The first of them, each with the request that covers it. */
   readonly covered: readonly {
     readonly requestId: RequestId;
+    readonly requestNumber: string;
     readonly coveredBy: string;
     readonly until: Date;
   }[];
@@ -241,9 +245,9 @@ async function readCovered(session: Session, { platform }: Job, due: DueSql): Pr
   const rows = await session.query({
     name: 'previewCovered',
     slow: true,
-    columns: { RequestId: requestId, CoveredUntil: date, CoveredBy: siteText },
+    columns: { RequestId: requestId, RequestNumber: siteText, CoveredUntil: date, CoveredBy: siteText },
     sql: `${due.with}
-SELECT TOP (@rows) g.RequestId, g.CoveredUntil, (
+SELECT TOP (@rows) g.RequestId, g.RequestNumber, g.CoveredUntil, (
     SELECT MAX(c.RequestNumber) FROM ${platform.grantView} AS c WHERE c.AccessKey = g.AccessKey AND c.ExpiresAt = g.CoveredUntil
   ) AS CoveredBy
 FROM Candidates AS g
@@ -251,10 +255,11 @@ WHERE g.CoveredUntil IS NOT NULL AND g.ViewRows = 1
 ORDER BY g.ExpiresAt, g.RequestId;`,
     parameters: { ...due.parameters, rows: int(maxNamedIds) },
   });
-  return rows.map(({ RequestId, CoveredBy: coveredBy, CoveredUntil: until }) => ({
-    requestId: RequestId,
-    coveredBy,
-    until,
+  return rows.map((row) => ({
+    requestId: row.RequestId,
+    requestNumber: row.RequestNumber,
+    coveredBy: row.CoveredBy,
+    until: row.CoveredUntil,
   }));
 }
 

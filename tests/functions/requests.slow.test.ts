@@ -186,7 +186,7 @@ FROM dbo.DataAccessDeltaRequests AS r WHERE r.request_status = 'Approved' AND r.
       'Unknown platform',
       /"snowflake": known are databricks and palantir/,
     ],
-    ['an unknown id', '/databricks/999999', 'Unknown request', /"999999": GET \/api\/requests\?q=/],
+    ['an unknown id', '/databricks/999999', 'Unknown request', /"999999": search for it by its number/],
     ['a GUID of nobody', `/palantir/${randomUUID()}`, 'Unknown request', /no Palantir request/],
     ['what is not an id', '/databricks/DBX-10017', 'Unknown request', /"DBX-10017"/],
     ['a number where ids are GUIDs', '/palantir/17', 'Unknown request', /"17"/],
@@ -287,7 +287,7 @@ describe('a reminder by hand', () => {
       'g.RequesterEmail IS NULL AND g.ExpiresAt > GETUTCDATE()',
       422,
       'addressMissing',
-      /^Nothing was sent: its address is missing\. Add one to the request, /,
+      /^Nothing was sent: its address is missing\. Add an email address /,
     ],
     [
       'a grant that has ended',

@@ -207,7 +207,7 @@ describe('Misconfigured', () => {
   test('its own settings are wrong, whatever its last run did; it is still late', () => {
     const message = 'malformed: expected a whole number of grants from 0, for example 1000';
     const problems = [{ setting: 'REVOCATION_CEILING', group: 'revocation', message }] as const;
-    const stateReason = `It cannot run: REVOCATION_CEILING is ${message}. Correct it in the app settings.`;
+    const stateReason = `It cannot run: REVOCATION_CEILING is ${message}. Correct this in the app settings.`;
     expectState({ state: 'Misconfigured', stateReason, since: null, hoursOverdue: 0 }, [run(30 * minute)], {
       problems,
     });

@@ -136,10 +136,12 @@ describe.each(platforms.map((platform) => [platform.name, platform] as const))(
         nextLeadDays: 1,
         at: midnight(4),
       });
-      expect(describeNext(story)).toMatch(/the 7-day reminder was sent at .*Next is the 1-day reminder, at /);
+      expect(describeNext(story)).toMatch(
+        /the 7-day reminder was sent at .*Next is the 1-day reminder, due from /,
+      );
       const last = await storyOf(soon);
       expect(last.next).toMatchObject({ code: 'reminderSent', nextLeadDays: null });
-      expect(describeNext(last)).toMatch(/Next is its revocation, at /);
+      expect(describeNext(last)).toMatch(/Next is its revocation, due from /);
     });
 
     test('is covered by a later one for the same access, even before its reminder would be due', async () => {

@@ -185,5 +185,5 @@ function renderCancel({ jobId, jobType }: JobRun, id: string): SafeHtml {
 function runWarning({ kind, platform }: Job, revocationCeiling: number | undefined): string {
   return kind === 'revocation'
     ? `Every ${platform.name} grant that has expired and is not revoked yet is revoked now.${revocationCeiling === undefined ? '' : ` If more than ${formatCount(revocationCeiling, 'grant')} are due, nothing is revoked.`}`
-    : `Everyone whose ${platform.name} access ends soon and who was not reminded yet gets an email now.`;
+    : `Everyone whose ${platform.name} access ends soon and who was not reminded yet gets an email now, if their address can be used.`;
 }

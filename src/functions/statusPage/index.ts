@@ -194,7 +194,7 @@ function readRequestAddress(text: string): ReturnType<typeof requireRequest> {
 }
 
 function noSuchPage(detail: string): RequestError {
-  return new RequestError('unknownPage', `${detail} Open the status page without it.`);
+  return new RequestError('unknownPage', detail);
 }
 
 /** The page's own style and script by their hashes, and the jobs of this app; nothing else is loaded or reached. */

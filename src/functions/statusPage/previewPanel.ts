@@ -1,7 +1,7 @@
 import { formatCount, formatNumber, formatSpan } from '../../format';
 import { html, type SafeHtml } from '../../html';
 import type { Job } from '../../jobs/catalogue';
-import { failureCauses, undeliverableCount } from '../../jobs/failures';
+import { undeliverableCount } from '../../jobs/failures';
 import type { RequestId } from '../../jobs/platforms';
 import type { Grant } from '../../jobs/grants';
 import type { Preview, PreviewedReminder, RevocationPreview } from '../../jobs/previewJob';
@@ -31,7 +31,7 @@ export function renderPreviewPanel(panel: PreviewPanel, view: View): SafeHtml {
       <a href="${view.link({ job: job.type, preview: panel.order })}">Look again</a>
     </p>
     ${preview.exceedsCeiling ? renderSafetyStop(job, preview, view) : null}
-    ${renderFailing(job, preview, view)} ${renderEnds(preview)} ${renderCovered(preview)}
+    ${renderFailing(job, preview, view)} ${renderEnds(preview)} ${renderCovered(job, preview, view)}
     ${renderGrants(panel, view)} ${renderPages({ 'All runs of this job': { job: job.type } }, view)}`;
 }
 
@@ -86,7 +86,7 @@ function renderFailing({ words, platform }: Job, { failing, grants }: Preview, v
 }
 
 /** What is not due although it ends: the access continues by another request. */
-function renderCovered({ coveredCount, covered }: Preview): SafeHtml | null {
+function renderCovered({ platform }: Job, { coveredCount, covered }: Preview, view: View): SafeHtml | null {
   if (coveredCount === 0) return null;
   const others = coveredCount - covered.length;
   return html`<details>
@@ -94,7 +94,7 @@ function renderCovered({ coveredCount, covered }: Preview): SafeHtml | null {
       ${formatCount(coveredCount, 'grant is', 'grants are')} covered: the access continues by another request
     </summary>
     <ul>
-      ${covered.map(({ requestId, coveredBy, until }) => html`<li>${requestId}: by ${coveredBy}, until ${timeTag(until)}</li>`)}
+      ${covered.map((one) => html`<li>${requestLink(platform, one.requestId, one, view)}: by ${one.coveredBy}, until ${timeTag(one.until)}</li>`)}
       ${others > 0 ? html`<li>${formatNumber(others)} more</li>` : null}
     </ul>
   </details>`;
@@ -137,16 +137,17 @@ function isLongAgo(to: Date | null, readAt: Date): boolean {
   return to !== null && readAt.getTime() - to.getTime() >= monthMs;
 }
 
-/** For example "over 365 days ago", "1 h to 24 h ago", "in 2 days to 4 days". */
+/** For example "more than 365 days ago", "1 to 7 days ago", "in 2 to 4 days". */
 function describeBucket(from: Date | null, to: Date | null, readAt: Date): string {
   const away = (date: Date): string => {
     const ms = Math.abs(date.getTime() - readAt.getTime());
     return ms === 3_600_000 ? '1 h' : ms === 24 * 3_600_000 ? '1 day' : formatSpan(ms);
   };
+  const range = (near: Date, far: Date): string => `${away(near).replace(/ days?$/, '')} to ${away(far)}`;
   const past = (from ?? to ?? readAt) < readAt;
-  if (!from) return to && to > readAt ? `within ${away(to)}` : `over ${to ? away(to) : ''} ago`;
-  if (!to) return past ? `in the last ${away(from)}` : `in over ${away(from)}`;
-  return past ? `${away(to)} to ${away(from)} ago` : `in ${away(from)} to ${away(to)}`;
+  if (!from) return to && to > readAt ? `within ${away(to)}` : `more than ${to ? away(to) : ''} ago`;
+  if (!to) return past ? `less than ${away(from)} ago` : `in more than ${away(from)}`;
+  return past ? `${range(to, from)} ago` : `in ${range(from, to)}`;
 }
 
 const grantFacts = ({ platform }: Job, view: View): Column<Grant>[] => [
@@ -161,10 +162,12 @@ const reminderFacts: readonly Column<PreviewedReminder>[] = [
   {
     name: 'To',
     look: 'path',
-    cell: ({ failure, recipient }) =>
-      failure
-        ? html`<span class="failed">${failureCauses[failure].words}</span>`
-        : breakable(recipient ?? '–'),
+    cell: ({ recipient, failureDetail }) =>
+      recipient === null
+        ? html`<span class="failed"
+            >${failureDetail === null ? 'no address' : `malformed: ${failureDetail}`}</span
+          >`
+        : breakable(recipient),
   },
   {
     name: 'Lead',

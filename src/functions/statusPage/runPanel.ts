@@ -1,4 +1,4 @@
-import { describeCounts, formatAgo, formatNumber, formatUtc } from '../../format';
+import { describeCounts, formatAgo, formatDuration, formatNumber, formatUtc } from '../../format';
 import { html, type SafeHtml } from '../../html';
 import type { Job } from '../../jobs/catalogue';
 import { stoppedEarly } from '../../jobs/judgeJob';
@@ -11,6 +11,7 @@ import {
   copyable,
   describeDuration,
   describeOutcome,
+  durationMs,
   nounsOf,
   outcomeOf,
   requestLink,
@@ -52,7 +53,7 @@ export function renderRunPanel(panel: RunPanel, view: View): SafeHtml {
         'Started',
         html`${timeTag(run.startedAt)}, ${formatAgo(view.readAt.getTime() - run.startedAt.getTime())}`,
       ],
-      ['Took', describeDuration(run, view.readAt)],
+      [run.completedAt ? 'Took' : 'Running for', formatDuration(durationMs(run, view.readAt))],
       ['Host', run.startedBy],
       ['Run id', copyable(run.jobId, 'run id')],
       ['Previous run', renderPrevious(job, details, view)],
@@ -68,15 +69,17 @@ function renderPrevious(
   if (!previousRun) return 'none';
   return html`<a href="${link({ run: previousRun.jobId })}">${timeTag(previousRun.startedAt)}</a>,
     ${describeOutcome(previousRun)}, ${describeCounts(job.words.done, previousRun)} in
-    ${describeDuration(previousRun, readAt)}. Compared with it:
-    ${compareRuns(job, run, previousRun, readAt).join(', ') || 'no difference'}.`;
+    ${describeDuration(previousRun, readAt)}.
+    ${run.completedAt ? `Compared with it: ${compareRuns(job, run, previousRun, readAt).join(', ') || 'the same counts'}.` : null}`;
 }
 
 function renderRows({ job, details, first }: RunPanel, view: View): SafeHtml {
   const { run, rows, next, requests } = details;
   const { done } = job.words;
   if (rows.length === 0)
-    return html`<p>${first ? `This run ${done} nothing.` : 'There are no more rows.'}</p>`;
+    return html`<p>
+      ${first ? `This run ${run.completedAt ? `${done} nothing` : `has ${done} nothing yet`}.` : 'There are no more rows.'}
+    </p>`;
   const requestOf = ({ requestId }: (typeof rows)[number]) => requests?.get(requestId);
   const total = run.processedCount === null ? '' : ` of ${formatNumber(run.processedCount)}`;
   return html`<h3>${nounsOf(job)} ${done}</h3>

@@ -63,7 +63,7 @@ function addressOf(job: Job | undefined): Address {
 
 const outcomeWords: Readonly<Record<Outcome, string>> = {
   done: 'completed',
-  attention: 'with failures, stopped early',
+  attention: 'with failures or stopped early',
   failed: 'failed',
   running: 'running',
 };
@@ -83,7 +83,7 @@ function renderFilters({ job, filter }: RunsPanel, { link }: View): SafeHtml {
       ${outcomes.map((one) => choice(outcomeWords[one], { ...here, ...filter, outcome: one }, one === outcome))}
     </p>
     <p>
-      <span>Started by</span>
+      <span>Trigger</span>
       ${choice('any', { ...here, ...(outcome && { outcome }) }, trigger === undefined)}
       ${triggers.map((one) => choice(triggerWords[one], { ...here, ...filter, trigger: one }, one === trigger))}
     </p>
@@ -96,7 +96,7 @@ function describeJob(jobType: JobRun['jobType']): string {
 }
 
 /** For example "by hand, ada@example.com, on machine-1". */
-function renderStarter(run: JobRun): SafeHtml {
+function renderTrigger(run: JobRun): SafeHtml {
   const { startedBy, facts } = run;
   const trigger = triggerOf(run);
   const operator = facts.manual?.operator;
@@ -139,7 +139,7 @@ function renderRuns(panel: RunsPanel, view: View): SafeHtml {
       },
       { name: 'Took', look: 'number', cell: (run) => describeDuration(run, readAt) },
       !isFiltered(panel) && { name: 'Compared with the previous run', look: 'hint', cell: compare },
-      { name: 'Started by', cell: renderStarter },
+      { name: 'Trigger', cell: renderTrigger },
     ],
     runs,
     { id: ({ jobId }) => `run-${jobId}`, message: ({ message }) => message },

@@ -102,7 +102,7 @@ export function renderCauses(
         const { words, advice } = failureCauses[cause];
         return html`<li>
           <strong
-            >${formatCount(count, noun)}:
+            >${formatCount(count, noun)}
             ${words}${code === undefined ? null : html` (<code>${code}</code>)`}</strong
           >
           <p>${advice}</p>

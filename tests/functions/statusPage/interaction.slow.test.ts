@@ -165,7 +165,9 @@ describeInChromium('The status page in Chromium', () => {
       const { url } = await startApp({});
       await addRuns(revokeDatabricks, [{ ago: minute, Status: 'InProgress' }]);
       const page = await open('', { url });
-      await card(page, revokeDatabricks).getByText(/0 of \d+ revoked/).waitFor();
+      await card(page, revokeDatabricks)
+        .getByText(/0 of \d+ revoked/)
+        .waitFor();
       await query(`INSERT INTO dbo.RevokedAccess_Databricks (DeltaRequestId, Revoked_Dt, Revoked_By)
         SELECT g.RequestId, GETUTCDATE(), 'a run' FROM dbo.AccessGrant_Databricks AS g WHERE g.ExpiresAt < GETUTCDATE();
         UPDATE dbo.JobRun SET Status = 'Completed', Completed_At = GETUTCDATE();`);
