@@ -1,11 +1,3 @@
-/**
- * Runs one job against the database and the email service that the settings name.
- *
- *     npm run job -- <Job_Type> [--dry-run | --allow-mass-revocation] [--json]
- *
- * The result is on stdout, in words or as JSON; the log and retries are on stderr. Exit code 0: the job completed (or the
- * dry run was printed); 1: it failed, or its lock is held.
- */
 import { createShutdown } from '../src/clock';
 import { describeActiveRun } from '../src/jobRun/lease';
 import { findJob, jobs, withoutSafetyStop } from '../src/jobs/catalogue';

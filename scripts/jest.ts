@@ -6,7 +6,7 @@ import { claimRealServer } from '../local/realServer';
 /**
  * Runs jest in a process of its own, without the app settings of the shell.
  * @param globals what its tests find in globalThis
- * @param environment variables beside those of this process
+ * @param environment variables besides those of this process
  * @returns whether all tests passed
  */
 export async function runJest(

@@ -281,7 +281,7 @@ test.each([
   expect([code, stdout]).toEqual([0, expect.stringContaining(`Usage: npm run ${script}`)]);
 });
 
-test('a command whose output nobody reads any more ends quietly', async () => {
+test('a command whose output is no longer read ends quietly', async () => {
   // The script itself, which reads file by file.
   const { stdout, stderr } = await ended(
     startProgram('sh', ['-c', 'npm run --silent doctor | head -1'], {

@@ -65,7 +65,7 @@ describe('npm run db:deploy', () => {
   });
 
   test('with a SQL login that is refused says so, and not its password', async () => {
-    // In Azure a SQL login is refused at once, and a build machine may have what tells Azure.
+    // In Azure a SQL login is refused at once; a build machine may have these variables of Azure.
     const login = {
       SQL_USER: 'deployer',
       SQL_PASSWORD: 'swordfish',
