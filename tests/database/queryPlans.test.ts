@@ -9,7 +9,7 @@ import { notifiableSql } from '../../src/jobs/dueSql';
 import { findRuns, listRuns } from '../../src/jobRun/history';
 import { jobs, type Job } from '../../src/jobs/catalogue';
 import { day, useEnvironment } from '../support/arrange';
-import { finished, realServer } from '../support/environment';
+import { finished, realServer, standInOf } from '../support/environment';
 import { siteTable } from '../support/views';
 
 /** What may be scanned: no table, the ids of one message, what this session has collected. */
@@ -56,8 +56,7 @@ function withTemporaryTable(text: string, texts: readonly string[]): string {
 
 /** What a preview, a run, the history and a request's story send, each statement once, with its plan. */
 async function record(job: Job): Promise<Recorded[]> {
-  const standIn = environment.standIn;
-  if (!standIn) throw new Error('Plans are the stand-in’s');
+  const standIn = standInOf(environment);
   const [id = 0] = await environment.addGrants(job, [
     { endsIn: -day },
     { endsIn: -2 * day },

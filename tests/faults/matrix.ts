@@ -62,10 +62,7 @@ type Choose = (positions: readonly (readonly Case[])[], job: Job) => readonly Ca
 
 /** Every position once, each with another fault. */
 export const onePerPosition: Choose = (positions, job) =>
-  positions.flatMap((cases, index) => {
-    const one = cases[(jobs.indexOf(job) * 3 + index) % cases.length];
-    return one ? [one] : [];
-  });
+  positions.map((cases, index) => cases[(jobs.indexOf(job) * 3 + index) % cases.length] ?? []);
 
 /**
  * Defines a test for each job, which plays the chosen cases and prints how many held.

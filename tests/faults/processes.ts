@@ -4,9 +4,10 @@ import { jobs, type Job } from '../../src/jobs/catalogue';
 import { maxConcurrentSends } from '../../src/jobs/notification';
 import { longerThanTheLock, play } from '../histories/history';
 import { findBreaches } from '../histories/invariants';
-import { createWorld, many, standInOf, type Start } from '../histories/world';
+import { createWorld, many, type Start } from '../histories/world';
 import type { App } from '../support/app';
 import { minute } from '../support/arrange';
+import { standInOf } from '../support/environment';
 import { until, useInstances } from './instances';
 
 const { environment, startInstance } = useInstances();

@@ -6,8 +6,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { jobs, type Job } from '../../src/jobs/catalogue';
 import type { Row } from '../../src/database/session';
 import { findBreaches, observe } from '../histories/invariants';
-import { createWorld, databaseTime, many, standInOf, type World } from '../histories/world';
+import { createWorld, databaseTime, many, type World } from '../histories/world';
 import type { App } from '../support/app';
+import { standInOf } from '../support/environment';
 import { until, useInstances } from './instances';
 
 /** After the signal, in ms. */

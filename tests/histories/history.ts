@@ -10,7 +10,7 @@ import { EmailClient } from '../../src/email/emailClient';
 import { cancelRun } from '../../src/jobRun/cancel';
 import { remind } from '../../src/jobs/reminder';
 import { minute } from '../support/arrange';
-import { beforeEachStatement, type TestEnvironment } from '../support/environment';
+import { beforeEachStatement, standInOf, type TestEnvironment } from '../support/environment';
 import { replaceView, viewColumns } from '../support/views';
 import type { Grant } from './grant';
 import { findBreaches, findBreachesOfCleanRun, findBreachesOfLoneRun, findBreachesOfRun } from './invariants';
@@ -26,7 +26,7 @@ import {
   type RunStep,
   type Step,
 } from './steps';
-import { createWorld, databaseTime, standInOf, type Start, type World } from './world';
+import { createWorld, databaseTime, type Start, type World } from './world';
 
 /** Longer than a lease. In minutes. */
 export const longerThanTheLock = 11;

@@ -1,5 +1,4 @@
 /** The grants with which a history starts, and the database that has them. */
-import type { SqlServer } from '../../local/sqlServer';
 import type { Job } from '../../src/jobs/catalogue';
 import { arrange, day, hour, minute } from '../support/arrange';
 import type { TestEnvironment } from '../support/environment';
@@ -68,11 +67,6 @@ export async function databaseTime({ standIn, query }: TestEnvironment): Promise
   if (standIn) return standIn.clock.now();
   const [row] = await query('SELECT SYSUTCDATETIME() AS Now;');
   return row?.Now as Date;
-}
-
-export function standInOf({ standIn }: TestEnvironment): SqlServer {
-  if (!standIn) throw new Error('The faults are those of the stand-in');
-  return standIn;
 }
 
 /** Three grants, some of them due. */

@@ -3,20 +3,16 @@
  * real sessions of the stand-in, which ignores lock hints. The tests of the other safeguards are where the rule is.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { SqlServer } from '../../local/sqlServer';
 import { acquireLock } from '../../src/jobRun/acquire';
 import { cancelRun } from '../../src/jobRun/cancel';
 import { finishRun } from '../../src/jobRun/finish';
 import { jobs } from '../../src/jobs/catalogue';
 import { hour, repeat, useEnvironment } from '../support/arrange';
-import { beforeStatement, finished, newGuid } from '../support/environment';
+import { beforeStatement, finished, newGuid, standInOf } from '../support/environment';
 
 const environment = useEnvironment();
 
-function standIn(): SqlServer {
-  if (!environment.standIn) throw new Error('The orders of events are those of the stand-in');
-  return environment.standIn;
-}
+const standIn = () => standInOf(environment);
 
 describe.each(jobs)('$type', (job) => {
   const { table } = job.writes;

@@ -7,7 +7,7 @@ import { startIdentity } from '../../local/identity';
 import { insertRows } from '../../local/insertRows';
 import { claimDatabase, realServerSettings, usesDeveloperSignIn } from '../../local/realServer';
 import { createDatabase, dropDatabase, tables } from '../../local/sampleDatabase';
-import { startSqlServer } from '../../local/sqlServer';
+import { startSqlServer, type SqlServer } from '../../local/sqlServer';
 import { createTemporaryDirectory } from '../../local/temporaryDirectory';
 import type { Clock } from '../../src/clock';
 import { readSettings, type Settings } from '../../src/config/settings';
@@ -111,6 +111,12 @@ export interface GrantSpec {
 
 /** The database (a stand-in, or the real server that TEST_SQL_* name), the email service and the identity. */
 export type TestEnvironment = Awaited<ReturnType<typeof startTestEnvironment>>;
+
+/** @throws Error on a real server */
+export function standInOf({ standIn }: TestEnvironment): SqlServer {
+  if (!standIn) throw new Error('This needs the stand-in for SQL Server');
+  return standIn;
+}
 
 /** Does something before each statement, until the spy or all mocks are restored. */
 export function beforeEachStatement(action: (statement: Statement) => unknown): jest.SpyInstance {
