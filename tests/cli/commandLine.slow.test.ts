@@ -34,7 +34,7 @@ describe('npm run job without the -- before the options', () => {
     },
   );
 
-  test('--allow-mass-revocation does what it does after the --', async () => {
+  test('--allow-mass-revocation works as it does after the --', async () => {
     const { code } = await shell(`npm run --silent job ${revoke} --allow-mass-revocation`, {
       REVOCATION_CEILING: '3',
     });
@@ -233,7 +233,7 @@ describe('a database that cannot be reached', () => {
     expect(code).toBe(1);
   });
 
-  test('is waited for where it wakes up', async () => {
+  test('is tried again while it wakes up', async () => {
     sample.standIns.sql.order({ kind: 'refuseLogin', number: 40_613 });
     const { code, output, stderr } = await hurried(`job ${revoke}`);
     expect(output).toContain('PAUSE OF 5000 ms');

@@ -156,27 +156,30 @@ SELECT r.RequestId, r.RequestNumber FROM dbo.DataAccessPalantirRequests AS r;`);
   });
 });
 
-describe('a fault', () => {
+describe('a server error', () => {
   afterEach(() => standIns.sql.clearFaults());
 
-  test.each([1205, 40197, 40501])('that passes (%d) is retried from the first script', async (number) => {
-    standIns.sql.order({ kind: 'error', match: /CREATE INDEX IX_JobRun/, number, times: 1 });
-    const clock = new FastClock();
-    const connection = new DatabaseConnection(() => openSession(standIns));
-    const lines: string[] = [];
-    try {
-      await connection.withRetries(deadlineIn(clock, 60_000), (one) =>
-        deployScripts(one, sql, (line) => lines.push(line)),
-      );
-    } finally {
-      connection.close();
-    }
-    expect(lines).toContainEqual(expect.stringMatching(`^  interrupted: .*SQL error ${number} in batch`));
-    expect(lines.filter((line) => line === '01_ExpiryNotification_Databricks.sql')).toHaveLength(2);
-    expect(lines.at(-1)).toBe('  role AccessExpiryJobs: permissions granted');
-  });
+  test.each([1205, 40197, 40501])(
+    'that is transient (%d) is retried from the first script',
+    async (number) => {
+      standIns.sql.order({ kind: 'error', match: /CREATE INDEX IX_JobRun/, number, times: 1 });
+      const clock = new FastClock();
+      const connection = new DatabaseConnection(() => openSession(standIns));
+      const lines: string[] = [];
+      try {
+        await connection.withRetries(deadlineIn(clock, 60_000), (one) =>
+          deployScripts(one, sql, (line) => lines.push(line)),
+        );
+      } finally {
+        connection.close();
+      }
+      expect(lines).toContainEqual(expect.stringMatching(`^  interrupted: .*SQL error ${number} in batch`));
+      expect(lines.filter((line) => line === '01_ExpiryNotification_Databricks.sql')).toHaveLength(2);
+      expect(lines.at(-1)).toBe('  role AccessExpiryJobs: permissions granted');
+    },
+  );
 
-  test('a lock time-out ends with what to do', async () => {
+  test('1222, a lock time-out, ends with what to do', async () => {
     standIns.sql.order({
       kind: 'error',
       match: /CREATE TABLE dbo\.RevokedAccess_Palantir/,

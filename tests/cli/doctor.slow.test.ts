@@ -247,7 +247,7 @@ const insertRun = (type: string, status: string, minutesAhead = 0, id = `'${runI
   `INSERT INTO dbo.JobRun (Job_Id, Job_Type, Status, Started_At, Started_By, Completed_At, Error_Message) ` +
   `SELECT ${id}, '${type}', '${status}', DATEADD(MINUTE, ${minutesAhead}, GETUTCDATE()), 'host', GETUTCDATE(), 'The view is gone.';`;
 
-describe('in the database', () => {
+describe('what is wrong in the database', () => {
   const replaced = 'in sql/06_AccessGrant_views.sql, then npm run db:deploy -- --replace-views';
   const skippedGrants = '– grants of dbo.AccessGrant_Databricks: the view is not as the jobs need it';
   const skippedStates = '– states of the jobs: the table is not as the jobs need it';
@@ -279,7 +279,7 @@ describe('in the database', () => {
     ✗ role AccessExpiryJobs: not granted SELECT ON dbo.AccessGrant_Databricks
     ${skippedGrants}
 
-    a missing view of requests, which the jobs do without,
+    a missing view of requests, which the jobs do without
     ${viewOf()}
     DROP VIEW dbo.AccessRequest_Databricks;
     ! view dbo.AccessRequest_Databricks: missing: the status page and the API know requests only by their ids → map it in sql/06_AccessGrant_views.sql, then npm run db:deploy
@@ -367,7 +367,7 @@ describe('in the database', () => {
     ! role AccessExpiryJobs: granted more than in …: DELETE ON dbo.JobRun; UPDATE (Started_By) ON dbo.JobRun
 `;
 
-  test.each(casesOf(states))('%s is named, with what to do', async (_, given, expected) => {
+  test.each(casesOf(states))('%s: named, with what to do', async (_, given, expected) => {
     const changes = given.filter((line) => line.includes(' =>'));
     try {
       if (changes.length > 0) await remakeTables(changes);
@@ -549,7 +549,7 @@ describe('as SQL Server describes its objects', () => {
        – constraint FK_RevokedAccess_Palantir_DataAccessPalantirRequests: ${unseen}
        – index IX_RevokedAccess_Palantir_Revoked_Dt: ${unseen}`,
     ],
-  ])('%s that an identity may not see are skipped', async (_, subject, answers, expected) => {
+  ])('what an identity may not see is skipped: %s', async (_, subject, answers, expected) => {
     const found = await examine(subject, answering(answers, { seesDefinitions: false }));
     expect(found).toEqual(beginningWith`${expected}`);
   });

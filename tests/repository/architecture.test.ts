@@ -74,7 +74,7 @@ test('the environment is read at the edge and where schedules are registered, no
   ]);
 });
 
-test('no code but that of jobRun/ has SQL for the table JobRun', () => {
+test('only jobRun/ has SQL for the table JobRun', () => {
   const knowing = files.filter((file) => /\b(FROM|INTO|UPDATE|JOIN)\s+dbo\.JobRun\b/i.test(read(file)));
   expect(new Set(knowing.map(unitOf))).toEqual(new Set(['jobRun']));
 });

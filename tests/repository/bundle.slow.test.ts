@@ -124,7 +124,7 @@ test('every package in the bundle has the text of its licence in the package', (
   expect(licences.get('@opentelemetry/instrumentation')).toMatch(/Apache License.*Forrest L Norvell/s);
 });
 
-test('and the notices that it comes with', () => {
+test('the notices of bundled packages are in the package', () => {
   const notices = textsIn('dist/NOTICES.txt');
   expect([...notices.keys()]).toEqual(['import-in-the-middle', 'applicationinsights']);
   expect(notices.get('import-in-the-middle')).toContain(
