@@ -63,48 +63,22 @@ test('its lists of values are those of the code', () => {
   expect(schemas.FailureCause?.enum).toEqual(Object.keys(failureCauses));
 });
 
-describe('An answer that is not documented is refused:', () => {
-  const run = {
-    jobId: '1b4e28ba-2fa1-41d2-883f-0016d3cca427',
-    jobType: 'RevokeExpiredDatabricksRequests',
-    status: 'Completed',
-    startedAt: '2026-12-01T07:00:00.090Z',
-    startedBy: 'machine-1',
-    completedAt: '2026-12-01T07:00:01.217Z',
-    processedCount: 12,
-    failedCount: null,
-    message: null,
-    facts: { failures: [] },
+describe('an answer is refused for', () => {
+  const refused = (body: unknown, status: number, type: string, message: RegExp) => {
+    const response = new Response(JSON.stringify(body), { status, headers: { 'Content-Type': type } });
+    const path = '/api/jobs/RevokeExpiredDatabricksRequests/runs';
+    return expect(expectDocumented('GET', path, response)).rejects.toThrow(message);
   };
-  const finished = { ...run, stoppedEarly: false };
-  const runs = '/api/jobs/RevokeExpiredDatabricksRequests/runs';
-  const json = (body: unknown, status = 200, type = 'application/json', headers = {}): Response =>
-    new Response(JSON.stringify(body), { status, headers: { 'Content-Type': type, ...headers } });
-  const problem = { title: 'Busy', status: 503, code: 'busy', detail: 'Wait.' };
 
-  test('but documented ones are accepted', async () => {
-    await expectDocumented('POST', runs, json(finished));
-    await expectDocumented(
-      'POST',
-      runs,
-      json(problem, 503, 'application/problem+json', { 'Retry-After': '60' }),
-    );
+  test('an undocumented member in it', async () => {
+    const { content } = operations.find(({ id }) => id === 'ListJobRuns')?.responses[200] ?? {};
+    const example = content?.['application/json']?.example as { runs: object[] };
+    const runs = example.runs.map((run) => ({ ...run, more: 1 }));
+    await refused({ ...example, runs }, 200, 'application/json', /docs\/openapi\.yaml/);
   });
 
-  test.each([
-    ['a route', 'GET', '/api/other', json(run)],
-    ['a method', 'PUT', runs, json(finished)],
-    ['a status', 'POST', runs, json(finished, 201)],
-    ['a media type', 'POST', runs, json(finished, 200, 'text/html')],
-    ['a member', 'POST', runs, json({ ...finished, more: 1 })],
-    ['a nested member', 'GET', runs, json({ jobType: run.jobType, runs: [{ ...run, more: 1 }], next: null })],
-    ['a missing member', 'POST', runs, json(run)],
-    ['a value', 'POST', runs, json({ ...finished, status: 'Done' })],
-    ['a time', 'POST', runs, json({ ...finished, startedAt: 'today' })],
-    ['a missing header', 'GET', runs, json(problem, 503, 'application/problem+json')],
-  ])('%s', async (_, method, path, response) => {
-    await expect(expectDocumented(method, path, response)).rejects.toThrow(
-      /docs\/openapi\.yaml|lacks the header/,
-    );
+  test('a missing header', async () => {
+    const problem = { title: 'Busy', status: 503, code: 'busy', detail: 'Wait.' };
+    await refused(problem, 503, 'application/problem+json', /lacks the header Retry-After/);
   });
 });
