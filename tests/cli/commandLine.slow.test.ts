@@ -2,13 +2,11 @@
 import { join } from 'node:path';
 import { jobs } from '../../src/jobs/catalogue';
 import { startSample, type Sample } from '../support/app';
-import { ended, runCommand, startLine, startProgram, useCommands, type Ended } from '../support/commands';
+import { ended, runCommand, startLine, startProgram, type Ended } from '../support/commands';
 import { jobOf } from '../support/environment';
 
 const revoke = jobOf('revocation', 'Databricks').type;
 const notify = jobOf('notification', 'Palantir').type;
-
-useCommands();
 
 let sample: Sample;
 beforeAll(async () => {

@@ -7,7 +7,7 @@ import { startStandIns, type StandIns } from '../../local/standIns';
 import { deadlineIn } from '../../src/clock';
 import { DatabaseConnection } from '../../src/database/database';
 import type { Session } from '../../src/database/session';
-import { runCommand, useCommands, type Ended } from '../support/commands';
+import { runCommand, type Ended } from '../support/commands';
 import { FastClock } from '../support/environment';
 
 const root = join(__dirname, '../..');
@@ -17,7 +17,6 @@ let standIns: StandIns;
 let session: Session;
 let directory: string;
 
-useCommands();
 beforeAll(async () => {
   standIns = await startStandIns();
   session = await openSession(standIns);

@@ -28,7 +28,7 @@ import { isEmailAddress } from '../../src/email/address';
 import type { Job } from '../../src/jobs/catalogue';
 import { platforms } from '../../src/jobs/platforms';
 import { closedPort } from '../support/closedPort';
-import { runCommand, useCommands, type Ended } from '../support/commands';
+import { runCommand, type Ended } from '../support/commands';
 import { jobOf } from '../support/environment';
 
 let standIns: StandIns;
@@ -36,7 +36,6 @@ let session: Session;
 let facts: DatabaseFacts;
 let database: ExaminedDatabase;
 
-useCommands();
 beforeAll(async () => {
   standIns = await startStandIns();
   // @azure/identity reads both from the process.

@@ -3,11 +3,10 @@ import { formatFinding } from '../../cli/doctor/finding';
 import { sendTestMessage } from '../../cli/doctor/testMessage';
 import { trustAuthority } from '../../local/certificates';
 import { startStandIns, type StandIns } from '../../local/standIns';
-import { runCommand, useCommands } from '../support/commands';
+import { runCommand } from '../support/commands';
 
 let standIns: StandIns;
 
-useCommands();
 beforeAll(async () => {
   standIns = await startStandIns({ email: { retryAfter: 0 } });
   trustAuthority(standIns.authority);

@@ -9,7 +9,7 @@ import { claimRealServer } from '../../local/realServer';
 import { startSqlServer, type SqlServer } from '../../local/sqlServer';
 import { readSettings } from '../../src/config/settings';
 import { Session, type Row } from '../../src/database/session';
-import { ended, runCommand, startProgram, useCommands, type Ended } from '../support/commands';
+import { ended, runCommand, startProgram, type Ended } from '../support/commands';
 
 const root = join(__dirname, '../..');
 const login = { user: 'tester', password: randomUUID() };
@@ -20,7 +20,6 @@ let server: SqlServer;
 let settings: Record<string, string>;
 let session: Session;
 
-useCommands();
 beforeAll(async () => {
   server = await startSqlServer({
     tls: await createCertificates(),

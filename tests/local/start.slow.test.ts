@@ -7,20 +7,10 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { startStandIns } from '../../local/standIns';
 import { jobs } from '../../src/jobs/catalogue';
-import {
-  ended,
-  runCommand,
-  startCommand,
-  startLine,
-  useCommands,
-  type Command,
-  type Ended,
-} from '../support/commands';
+import { ended, runCommand, startCommand, startLine, type Command, type Ended } from '../support/commands';
 import { jobOf } from '../support/environment';
 
 const notify = jobOf('notification', 'Palantir');
-
-useCommands();
 
 /** What an operator's shell may hold. Nothing that runs on stand-ins may take any of it. */
 const operatorsShell = {

@@ -1,31 +1,16 @@
-/**
- * The project's commands in processes of their own. They are bundled: read file by file, as the npm scripts read them,
- * their packages take most of their time.
- */
+/** The project's commands in processes of their own, bundled by globalSetup.ts. */
 import { spawn, type ChildProcessByStdio, type SpawnOptions } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import type { Readable } from 'node:stream';
-import { setTimeout as delay } from 'node:timers/promises';
-import { build, stop, type Plugin } from 'esbuild';
-import { bundleOptions, root } from '../../scripts/bundle';
+import type { commands } from './bundleCommands';
 
-/** One for all test files that run together, made by globalSetup.ts. */
+/** One for all test files that run together. */
 const directory = process.env.TEST_COMMANDS ?? '';
 
 /** Where no local.settings.json is. */
 const emptyDirectory = join(directory, 'empty');
 
-/** The TypeScript files of the project that tests start. */
-const entryPoints = [
-  'cli/deployDatabase.ts',
-  'cli/doctor.ts',
-  'cli/request.ts',
-  'cli/runJob.ts',
-  'local/start.ts',
-  'scripts/testSqlServer.ts',
-] as const;
-type File = (typeof entryPoints)[number];
+type File = (typeof commands)[number];
 
 export interface Ended {
   readonly code: number | null;
@@ -42,71 +27,6 @@ export interface CommandOptions {
   readonly cwd?: string;
   /** In addition to the environment of this process. */
   readonly environment?: Readonly<Record<string, string>>;
-}
-
-/** `__dirname` is as if a file were not bundled. */
-const ownDirectories: Plugin = {
-  name: 'own directories',
-  setup(bundler) {
-    bundler.onLoad({ filter: /\.ts$/ }, ({ path }) => ({
-      contents: `const __dirname = ${JSON.stringify(dirname(path))};\n${readFileSync(path, 'utf8')}`,
-      loader: 'ts',
-    }));
-  },
-};
-
-/** The first test file bundles all commands, the others wait for it. If that fails, the others find no command. */
-export function useCommands(): void {
-  beforeAll(async () => {
-    const done = join(directory, 'bundled');
-    // undefined if another file was first.
-    if (mkdirSync(join(directory, 'bundling'), { recursive: true }) === undefined) {
-      while (!existsSync(done)) await delay(20);
-      return;
-    }
-    try {
-      await bundle();
-    } finally {
-      writeFileSync(done, '');
-    }
-  });
-}
-
-async function bundle(): Promise<void> {
-  await build({
-    ...bundleOptions,
-    entryPoints: [...entryPoints],
-    outdir: directory,
-    outbase: root,
-    // What a command imports dynamically stays in its own file.
-    splitting: true,
-    // CommonJS: import() in a bundle finds no names in it.
-    external: [...bundleOptions.external, 'selfsigned'],
-    // Slower than it saves.
-    minify: false,
-    plugins: [...bundleOptions.plugins, ownDirectories],
-    banner: {
-      js: `import { createRequire as createRequireForBundle } from 'node:module';
-const require = createRequireForBundle(${JSON.stringify(join(root, 'package.json'))});`,
-    },
-  });
-  // esbuild is a process too.
-  await stop();
-  writeFileSync(join(directory, 'package.json'), JSON.stringify({ scripts: bundledScripts() }));
-  symlinkSync(join(root, 'node_modules'), join(directory, 'node_modules'));
-}
-
-/** The npm scripts of package.json, with the bundled commands and without the build. */
-function bundledScripts(): Record<string, string> {
-  const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
-    scripts: Record<string, string>;
-  };
-  return Object.fromEntries(
-    Object.entries(scripts).map(([name, script]) => [
-      name,
-      script.replace(/--import \S+ (\S+)\.ts/, '$1.mjs').replace(' --build', ''),
-    ]),
-  );
 }
 
 /** Starts a line in a shell, where `npm run` starts the bundled commands. */
