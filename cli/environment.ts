@@ -101,7 +101,7 @@ function describeUnknown(rawName: string, options: ParseArgsOptionsConfig): stri
 }
 
 /** Names with a slip in one half of --dry-run, and those about --allow-mass-revocation; hyphens do not count. */
-const nearDangerousOption = /^dry|run$|revocation/;
+const nearDangerousOption = /^dry|^.{1,4}run$|revocation/;
 
 /**
  * `npm run job <Job_Type> --dry-run` lacks the `--` before the option, so npm keeps it: the script sees it only as
