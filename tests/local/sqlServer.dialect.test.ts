@@ -19,7 +19,7 @@ beforeAll(async () => {
       Score INT NULL CONSTRAINT CK_Person_Score CHECK (Score BETWEEN 0 AND 100),
       Reference UNIQUEIDENTIFIER NULL CONSTRAINT UQ_Person_Reference UNIQUE);
     CREATE TABLE [dbo].[Pet] (Id INT NOT NULL CONSTRAINT PK_Pet PRIMARY KEY, OwnerId INT NOT NULL
-      CONSTRAINT FK_Pet_Person FOREIGN KEY (OwnerId) REFERENCES dbo.Person (Id), Name NVARCHAR(20) NOT NULL)`);
+      CONSTRAINT FK_Pet_Person REFERENCES dbo.Person (Id), Name NVARCHAR(20) NOT NULL)`);
 });
 afterAll(async () => {
   await client.close();
@@ -64,11 +64,8 @@ test.each<[expression: string, value: unknown, type?: string]>([
   ["DATEDIFF(DAY, '2026-01-01T23:59:59', '2026-01-02')", 1],
   ["DATEDIFF(hour, '2026-01-01T00:59:00', '2026-01-01T02:00:00')", 2],
   ["DATEDIFF(SECOND, '1970-01-01', '2026-01-01')", 1767225600],
-  ["DATEDIFF(MILLISECOND, '2026-01-01', '2026-01-01T00:00:01.5')", 1500],
   ["DATEADD(DAY, 1, CAST('2026-12-31T23:59:29' AS SMALLDATETIME))", new Date('2027-01-01T23:59:00Z')],
   ["DATEADD(DAY, -14, CAST('2026-03-01' AS DATE))", new Date('2026-02-15'), 'Date'],
-  ["DATEADD(MILLISECOND, 1, CAST('2026-01-01' AS DATETIME2(3)))", new Date('2026-01-01T00:00:00.001Z')],
-  ["DATEADD(MILLISECOND, 2, CAST('2026-01-01' AS DATETIME))", new Date('2026-01-01T00:00:00.003Z')],
   ["CAST('2026-01-01T10:11:30' AS SMALLDATETIME)", new Date('2026-01-01T10:12:00Z')],
   ["CAST('2026-01-01T10:11:12.9999999' AS DATE)", new Date('2026-01-01')],
   ["CAST('2026-05-06T07:08:09.123' AS DATETIME)", new Date('2026-05-06T07:08:09.123Z'), 'DateTimeN'],

@@ -13,13 +13,6 @@ const lasting = (define: Definition['define']): Definition => ({ temporary: fals
 /** Prefixes of generated constraint names. */
 const PREFIXES = { primary: 'PK', unique: 'UQ', foreign: 'FK', check: 'CK' } as const;
 
-/** A table's definition as far as it has been read. */
-interface TableParts {
-  readonly table: string;
-  readonly columns: Column[];
-  readonly constraints: Constraint[];
-}
-
 /** Reads DDL, permissions and roles: each statement becomes a change of the catalogue. */
 export class DefinitionParser extends QueryParser {
   protected definition(): Definition {
@@ -53,7 +46,6 @@ export class DefinitionParser extends QueryParser {
 
   private createIndex(): Definition {
     const unique = this.accept('UNIQUE');
-    this.acceptOneOf('CLUSTERED', 'NONCLUSTERED');
     this.expect('INDEX');
     const name = this.identifier();
     this.expect('ON');
@@ -86,26 +78,15 @@ export class DefinitionParser extends QueryParser {
 
   private createTable(): Definition {
     const name = this.objectName();
-    const parts: TableParts = { table: name.name, columns: [], constraints: [] };
-    this.parenthesised(() => this.list(() => this.columnOrConstraint(parts)));
-    const { constraints } = parts;
-    const key = constraints.find(({ kind }) => kind === 'primary');
-    const keys = key && 'columns' in key ? key.columns.map((column) => column.toLowerCase()) : [];
-    const columns = parts.columns.map((column) =>
-      keys.includes(column.name.toLowerCase()) ? { ...column, nullable: false } : column,
-    );
+    const columns: Column[] = [];
+    const constraints: Constraint[] = [];
+    this.parenthesised(() => this.list(() => columns.push(this.column(name.name, constraints))));
     const define: Definition['define'] = (ddl) => ddl.createTable(name, columns, constraints);
     return { temporary: name.name.startsWith('#'), define };
   }
 
-  private nameOf(kind: keyof typeof PREFIXES, table: string, name: string | undefined): string {
-    return name ?? `${PREFIXES[kind]}__${table}__${Math.random().toString(16).slice(2, 10).toUpperCase()}`;
-  }
-
-  private columnOrConstraint(parts: TableParts): void {
-    const named = this.accept('CONSTRAINT') ? this.identifier() : undefined;
-    if (this.constraint(parts, named, undefined)) return;
-    if (named !== undefined) this.fail();
+  /** A column; its constraints are added to those of its table. */
+  private column(table: string, constraints: Constraint[]): Column {
     const column: { -readonly [key in keyof Column]: Column[key] } = {
       name: this.identifier(),
       type: this.type(),
@@ -121,42 +102,28 @@ export class DefinitionParser extends QueryParser {
         column.nullable = false;
         if (this.is('(')) this.expect('(', '1', ',', '1', ')');
       } else if (!this.accept('NULL')) {
-        const name = this.accept('CONSTRAINT') ? this.identifier() : undefined;
-        if (!this.constraint(parts, name, column.name)) {
-          if (name !== undefined) this.fail();
-          break;
-        }
+        const named = this.accept('CONSTRAINT') ? this.identifier() : undefined;
+        const constraint = this.constraint();
+        if (constraint) {
+          const generated = `${PREFIXES[constraint.kind]}__${table}__${Math.random().toString(16).slice(2, 10).toUpperCase()}`;
+          constraints.push({ name: named ?? generated, column: column.name, ...constraint });
+          if (constraint.kind === 'primary') column.nullable = false;
+        } else if (named === undefined) return column;
+        else this.fail();
       }
     }
-    parts.columns.push(column);
   }
 
-  /** `column`: the column that it is written with. Returns false if no constraint comes next. */
-  private constraint(
-    { table, constraints }: TableParts,
-    named: string | undefined,
-    column: string | undefined,
-  ) {
-    const columns = (): string[] =>
-      column !== undefined && !this.is('(') ? [column] : this.indexColumns().map(({ name }) => name);
-    const kind = this.accept('PRIMARY', 'KEY') ? 'primary' : this.accept('UNIQUE') ? 'unique' : undefined;
-    if (kind !== undefined) {
-      this.acceptOneOf('CLUSTERED', 'NONCLUSTERED');
-      constraints.push({ kind, name: this.nameOf(kind, table, named), columns: columns() });
-    } else if (this.accept('CHECK')) {
+  private constraint() {
+    if (this.accept('PRIMARY', 'KEY')) return { kind: 'primary' } as const;
+    if (this.accept('UNIQUE')) return { kind: 'unique' } as const;
+    if (this.accept('CHECK')) {
       const text = this.parenthesised(() => this.textOf(() => this.expr()));
-      constraints.push({ kind: 'check', name: this.nameOf('check', table, named), text });
-    } else {
-      const foreign = this.accept('FOREIGN', 'KEY');
-      if (!foreign && !this.is('REFERENCES')) return false;
-      const own = foreign ? columns() : [column ?? this.fail()];
-      this.expect('REFERENCES');
-      const parent = this.objectName().name;
-      const references = this.is('(') ? this.names() : [];
-      const name = this.nameOf('foreign', table, named);
-      constraints.push({ kind: 'foreign', name, columns: own, table: parent, references });
+      return { kind: 'check', text } as const;
     }
-    return true;
+    if (!this.accept('REFERENCES')) return undefined;
+    const table = this.objectName().name;
+    return { kind: 'foreign', table, references: this.parenthesised(() => this.identifier()) } as const;
   }
 
   private drop(): Definition {

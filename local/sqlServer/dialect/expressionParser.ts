@@ -1,6 +1,7 @@
+import { TICKS } from '../engine/dates';
 import { notServed, sqlError } from '../errors';
 import { BIGINT, INT, isString, NULL_TYPE, nvarchar, varchar, type SqlType } from '../sqlTypes';
-import { aggregate, datePart, isAggregate, isDateFunction, scalar, sessionValue } from './functions';
+import { aggregate, isAggregate, isDateFunction, scalar, sessionValue } from './functions';
 import {
   arithmetic,
   compare,
@@ -260,8 +261,7 @@ export abstract class ExpressionParser extends TokenReader {
   }
 
   private datePart(): Expr[] {
-    const part = datePart(this.peek().value) ?? this.fail();
-    this.next();
+    const part = this.acceptOneOf(...Object.keys(TICKS)) ?? this.fail();
     this.expect(',');
     return [() => literal(part, varchar(20))];
   }

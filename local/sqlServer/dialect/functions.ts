@@ -17,13 +17,6 @@ const SESSION_VALUES = new Map<string, readonly [binding: string, type: SqlType]
 ]);
 export const sessionValue = (name: string) => SESSION_VALUES.get(name);
 
-/** The names of each date part, by the name that our functions use. */
-const DATE_PARTS = new Map(
-  ['day DD D', 'hour HH', 'minute MI N', 'second SS S', 'millisecond MS'].flatMap((names) =>
-    names.split(' ').map((name, _i, [part = '']) => [name.toUpperCase(), part] as const),
-  ),
-);
-export const datePart = (word: string): string | undefined => DATE_PARTS.get(word);
 /** Functions whose first argument is a date part. */
 export const isDateFunction = (name: string): boolean => name === 'DATEADD' || name === 'DATEDIFF';
 
@@ -51,7 +44,7 @@ function objectId(name: Emitted, type?: Emitted): Emitted {
 const SCALARS: Readonly<Record<string, (...args: Emitted[]) => Emitted>> = {
   DATEADD: (part, count, from) => {
     const { sql, type } = date(from, DATETIME);
-    return emitted(`_dateadd(${part.sql}, ${count.sql}, ${sql}, ${quoteText(types.typeText(type))})`, type);
+    return emitted(`_dateadd(${part.sql}, ${count.sql}, ${sql})`, type);
   },
   DATEDIFF: (part, from, to) =>
     emitted(`_datediff(${part.sql}, ${date(from, datetime2(7)).sql}, ${date(to, datetime2(7)).sql})`, INT),

@@ -92,8 +92,7 @@ export class QueryParser extends ExpressionParser {
 
   query(): QueryReading {
     let body = this.select();
-    while (this.accept('UNION'))
-      body = this.union(body, this.accept('ALL') ? 'UNION ALL' : 'UNION', this.select());
+    while (this.accept('UNION', 'ALL')) body = this.union(body, this.select());
     const outer = this.aggregated;
     const orderBy = this.accept('ORDER', 'BY') ? this.orderItems() : [];
     this.aggregated = outer;
@@ -105,7 +104,7 @@ export class QueryParser extends ExpressionParser {
     };
   }
 
-  private union(left: Select, op: string, right: Select): Select {
+  private union(left: Select, right: Select): Select {
     if (left.top ?? right.top) throw this.refusal('TOP with UNION');
     const emit: Select['emit'] = (scope, orderBy, into) => {
       const branch = (side: Select) => side.emit(new Scope(scope.emission, scope.parent), [], into);
@@ -119,7 +118,7 @@ export class QueryParser extends ExpressionParser {
       }));
       const own = new Scope(scope.emission);
       own.sources.push({ alias: '', columns });
-      return { sql: `${first.sql} ${op} ${second.sql}${orderItems(orderBy, columns, own)}`, columns };
+      return { sql: `${first.sql} UNION ALL ${second.sql}${orderItems(orderBy, columns, own)}`, columns };
     };
     return { top: undefined, emit };
   }

@@ -109,10 +109,6 @@ class StatementParser extends WriteParser {
       });
       return { kind: 'assign', name, value };
     }
-    if (this.accept('TRANSACTION', 'ISOLATION', 'LEVEL')) {
-      this.expect('READ', 'COMMITTED');
-      return { kind: 'option', name: 'ISOLATION', value: 'READ COMMITTED' };
-    }
     const name = this.list(() => this.token('word')).join();
     const value = this.peek().kind === 'number' ? this.token('number') : this.token('word');
     return { kind: 'option', name, value };

@@ -11,15 +11,11 @@ export interface Column {
   readonly identity: boolean;
 }
 
-export type Constraint = { readonly name: string } & (
-  | { readonly kind: 'primary' | 'unique'; readonly columns: readonly string[] }
-  | {
-      readonly kind: 'foreign';
-      readonly columns: readonly string[];
-      /** The table that is referred to. Its columns may be left out: then they are its primary key. */
-      readonly table: string;
-      readonly references: readonly string[];
-    }
+/** Each is of one column, with which it is written. */
+export type Constraint = { readonly name: string; readonly column: string } & (
+  | { readonly kind: 'primary' | 'unique' }
+  /** `table`: the table that is referred to; `references`: its column. */
+  | { readonly kind: 'foreign'; readonly table: string; readonly references: string }
   | { readonly kind: 'check'; readonly text: string }
 );
 
@@ -176,12 +172,10 @@ export const isNamed =
 export const findColumn = (table: Table, name: string): Column | undefined =>
   table.columns.find(isNamed(name));
 
-/** A primary key of one integer column is SQLite's row id. */
+/** An integer primary key is SQLite's row id. */
 export function integerKey({ constraints, columns }: Table): string | undefined {
-  const primary = constraints.find(({ kind }) => kind === 'primary');
-  const [name = '', second] = primary && 'columns' in primary ? primary.columns : [];
-  const column = columns.find(isNamed(name));
-  return column !== undefined && second === undefined && isInteger(column.type) ? column.name : undefined;
+  const key = constraints.find(({ kind }) => kind === 'primary')?.column;
+  return columns.find(({ name, type }) => name === key && isInteger(type))?.name;
 }
 
 export const invalidObject = ({ schema, name }: Name): SqlError =>

@@ -56,19 +56,18 @@ export function parseDateString(text: string, type: SqlType): string {
   return roundTo(`${written.replace('T', ' ')}.${fraction.padEnd(7, '0')}`, type);
 }
 
-const TICKS: Readonly<Record<string, number>> = {
-  day: TICKS_PER_DAY,
-  hour: 3600 * TICKS_PER_SECOND,
-  minute: 60 * TICKS_PER_SECOND,
-  second: TICKS_PER_SECOND,
-  millisecond: 10_000,
+/** Lengths of the date parts that DATEADD and DATEDIFF take. */
+export const TICKS: Readonly<Record<string, number>> = {
+  DAY: TICKS_PER_DAY,
+  HOUR: 3600 * TICKS_PER_SECOND,
+  MINUTE: 60 * TICKS_PER_SECOND,
+  SECOND: TICKS_PER_SECOND,
 };
 
-export function dateAdd(part: string, count: number, text: string, type: SqlType): string {
+export function dateAdd(part: string, count: number, text: string): string {
   const { days, ticks } = parseMoment(text);
-  if (part === 'day') return formatMoment({ days: days + count, ticks });
-  const sum = formatMoment({ days, ticks: ticks + count * (TICKS[part] ?? 0) });
-  return part === 'millisecond' ? roundTo(sum, type) : sum;
+  if (part === 'DAY') return formatMoment({ days: days + count, ticks });
+  return formatMoment({ days, ticks: ticks + count * (TICKS[part] ?? 0) });
 }
 
 /** How many boundaries of the part lie between: minutes that begin, days that begin. */

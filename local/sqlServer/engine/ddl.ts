@@ -71,19 +71,18 @@ export class Definitions {
     }
     const table: Table = { kind: 'table', name, columns, constraints, indexes: [] };
     this.connection.exec(`CREATE TABLE ${tableSql(name)} ${this.body(table)}`);
-    for (const key of uniqueKeys(table)) this.index(table, key);
     this.catalogue.add(table);
   }
 
-  /** The column list of CREATE TABLE. Keys other than an integer primary key are unique indexes of their own. */
+  /** The column list of CREATE TABLE. */
   private body(table: Table): string {
     const integer = integerKey(table);
-    const list = (names: readonly string[]): string => `(${names.map(quote).join(', ')})`;
     const columns = table.columns.map((column) => {
       const { name, identity, nullable } = column;
       if (identity && name !== integer)
         throw notServed(`IDENTITY on a column that is not the primary key (${name})`);
-      const key = name === integer ? ` PRIMARY KEY${identity ? ' AUTOINCREMENT' : ''}` : '';
+      const isKey = table.constraints.some((one) => one.kind === 'primary' && one.column === name);
+      const key = isKey ? ` PRIMARY KEY${identity ? ' AUTOINCREMENT' : ''}` : '';
       return `${quote(name)} ${storage(column)}${key}${nullable ? '' : ' NOT NULL'}`;
     });
     const check = (name: string, condition: string): string =>
@@ -93,9 +92,9 @@ export class Definitions {
     );
     const constraints = table.constraints.flatMap((one) => {
       if (one.kind === 'check') return check(one.name, compileOwn(one.text, table, this.context));
-      if (one.kind !== 'foreign') return [];
-      const references = one.references.length > 0 ? list(one.references) : '';
-      return `FOREIGN KEY ${list(one.columns)} REFERENCES ${quote(one.table)} ${references}`;
+      if (one.kind === 'foreign')
+        return `FOREIGN KEY (${quote(one.column)}) REFERENCES ${quote(one.table)} (${quote(one.references)})`;
+      return one.kind === 'unique' ? `UNIQUE (${quote(one.column)})` : [];
     });
     return `(${[...columns, ...lengths, ...constraints].join(', ')})`;
   }
@@ -170,16 +169,6 @@ function storage({ type, collation }: Column): string {
   if (isInteger(type)) return 'INTEGER';
   if (type.name === 'varbinary') return 'BLOB';
   return isString(type) ? `TEXT COLLATE ${collation}` : 'TEXT';
-}
-
-/** The keys that are indexes of their own. */
-function uniqueKeys(table: Table): Index[] {
-  const integer = integerKey(table);
-  return table.constraints.flatMap((key) => {
-    if (key.kind !== 'unique' && (key.kind !== 'primary' || integer)) return [];
-    const columns = key.columns.map((name) => ({ name, descending: false }));
-    return { name: key.name, unique: true, columns, include: [], where: undefined };
-  });
 }
 
 /** Index names are a table's own in SQL Server and the database's in SQLite. */

@@ -37,9 +37,7 @@ function translate(text: string, old: string, by: string): string {
 /** Deterministic functions. */
 const PURE: Readonly<Record<string, (...args: SqlValue[]) => SqlValue>> = {
   _convert: (value = null, from = null, to = null) => convert(value, typeOf(from), typeOf(to)),
-  _dateadd: strict((part, count, date, type) =>
-    dateAdd(String(part), Number(count), String(date), typeOf(type)),
-  ),
+  _dateadd: strict((part, count, date) => dateAdd(String(part), Number(count), String(date))),
   _datediff: strict((part, from, to) => diff(part, from, to)),
   _divide: strict((op, a, b) => divide(op, a as bigint, b as bigint)),
   _sha256: strict((text, encoding) =>

@@ -37,15 +37,15 @@ export function toSqlError(
 }
 
 function duplicate(detail: string, table: Table | undefined): SqlError {
-  const columns = detail.split(', ').map((column) => ({ name: column.split('.')[1] ?? '' }));
-  const isOf = (names: readonly string[]): boolean =>
-    names.length === columns.length && columns.every((column, i) => isNamed(names[i] ?? '')(column));
+  const columns = detail.split(', ').map((column) => column.split('.')[1] ?? '');
   const name = table?.name ?? '';
   const key = table?.constraints.find(
-    (one) => (one.kind === 'primary' || one.kind === 'unique') && isOf(one.columns),
+    ({ kind, column }) => (kind === 'primary' || kind === 'unique') && column === columns.join(),
   );
   if (key) return sqlError(2627, key.kind.toUpperCase(), key.name, name);
-  const index = table?.indexes.find((one) => one.unique && isOf(one.columns.map((column) => column.name)));
+  const index = table?.indexes.find(
+    (one) => one.unique && one.columns.map((column) => column.name).join() === columns.join(),
+  );
   return sqlError(2601, name, index?.name ?? '');
 }
 

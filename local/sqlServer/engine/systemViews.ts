@@ -59,14 +59,15 @@ const columnRows = `${entries('table', 'view')}, ${members('columns')} AS c`;
 /** The keys of a table, then its other indexes. */
 const indexes = `(
   SELECT *, row_number() OVER (PARTITION BY id ORDER BY rank) AS index_id FROM (
-    SELECT e.id, e.body AS owner, c.key AS rank, c.value ->> 'kind' AS kind, c.value AS body FROM ${entries('table')}, ${members('constraints')} AS c
+    SELECT e.id, e.body AS owner, c.key AS rank, c.value ->> 'kind' AS kind,
+      json_object('name', c.value ->> 'name', 'columns', json_array(c.value)) AS body FROM ${entries('table')}, ${members('constraints')} AS c
       WHERE c.value ->> 'kind' IN ('primary', 'unique') UNION ALL
     SELECT e.id, e.body, 1000 + c.key, 'index', c.value FROM ${entries('table')}, ${members('indexes')} AS c)) AS i`;
 
-/** The columns of an index: those of keys are names, those of other indexes objects. */
+/** The columns of an index; that of a key is the constraint. */
 const indexColumns = `(
-  SELECT i.id, i.index_id, i.owner, k.key AS rank, 0 AS included, iif(i.kind = 'index', k.value ->> 'name', k.value) AS name,
-    iif(i.kind = 'index', k.value ->> 'descending', 0) AS descending FROM ${indexes}, json_each(i.body, '$.columns') AS k UNION ALL
+  SELECT i.id, i.index_id, i.owner, k.key AS rank, 0 AS included, ifnull(k.value ->> 'column', k.value ->> 'name') AS name,
+    ifnull(k.value ->> 'descending', 0) AS descending FROM ${indexes}, json_each(i.body, '$.columns') AS k UNION ALL
   SELECT i.id, i.index_id, i.owner, 100 + k.key, 1, k.value, 0 FROM ${indexes}, json_each(i.body, '$.include') AS k) AS k`;
 
 const grants = `${entries('principal')}, ${members('permissions')} AS p LEFT JOIN ${objects} ON o.name = p.value ->> 'on' AND o.parent = 0`;
