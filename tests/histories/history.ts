@@ -10,7 +10,7 @@ import { EmailClient } from '../../src/email/emailClient';
 import { cancelRun } from '../../src/jobRun/cancel';
 import { remind } from '../../src/jobs/reminder';
 import { minute } from '../support/arrange';
-import { beforeEachStatement, standInOf, type TestEnvironment } from '../support/environment';
+import { aroundEachStatement, standInOf, type TestEnvironment } from '../support/environment';
 import { replaceView, viewColumns } from '../support/views';
 import type { Grant } from './grant';
 import { findBreaches, findBreachesOfCleanRun, findBreachesOfLoneRun, findBreachesOfRun } from './invariants';
@@ -46,6 +46,7 @@ class Activity {
   /** Its statements and sends wait for this. */
   awake: Promise<unknown> = Promise.resolve();
   #rest = Promise.withResolvers<undefined>();
+  readonly #inFlight = new Set<Promise<unknown>>();
   constructor(readonly step: Pick<RunStep, 'at' | 'nth' | 'fault' | 'login'> = {}) {}
   /** Resolves when it has ended or is stopped. */
   get rests(): Promise<undefined> {
@@ -53,6 +54,16 @@ class Activity {
   }
   rest(): void {
     this.#rest.resolve(undefined);
+  }
+  async track<T>(statement: Promise<T>): Promise<T> {
+    this.#inFlight.add(statement);
+    return statement.finally(() => this.#inFlight.delete(statement));
+  }
+  /** Resolves when the statements that it had sent are answered. */
+  async answered(): Promise<void> {
+    // Those that were not to wait are sent by then.
+    await delay(0);
+    await Promise.allSettled(this.#inFlight);
   }
   continue(): void {
     this.#rest = Promise.withResolvers();
@@ -86,6 +97,11 @@ export class History {
   /** To be closed before the next one begins. */
   constructor(private readonly world: World) {
     const before = (name: string, sql = '') => this.#before(this.#current.getStore(), name, sql);
+    const statements = aroundEachStatement(async ({ name, sql }, query) => {
+      await before(name, sql);
+      const activity = this.#current.getStore();
+      return activity ? activity.track(query()) : query();
+    });
     // eslint-disable-next-line @typescript-eslint/unbound-method -- called with its own `this` below
     const { send } = EmailClient.prototype;
     const sends = jest.spyOn(EmailClient.prototype, 'send').mockImplementation(async function (
@@ -95,7 +111,7 @@ export class History {
       await before('send');
       return send.apply(this, message);
     });
-    this.#spies = [sends, beforeEachStatement(({ name, sql }) => before(name, sql))];
+    this.#spies = [sends, statements];
     process.on('unhandledRejection', this.#reject);
   }
 
@@ -362,9 +378,12 @@ export class History {
     activity.isStruck = true;
     if (login) this.#refuseLogin(login);
     if (name === 'paused') {
-      activity.awake = new Promise((resolve) => this.#stop(activity, false, () => resolve(undefined)));
+      const { promise, resolve } = Promise.withResolvers<undefined>();
+      activity.awake = promise;
+      await activity.answered();
+      this.#stop(activity, false, () => resolve(undefined));
       activity.rest();
-      await activity.awake;
+      await promise;
       return;
     }
     if (name === 'died' || name === 'diedAfter' || name === 'diedCommitting') {

@@ -118,15 +118,23 @@ export function standInOf({ standIn }: TestEnvironment): SqlServer {
   return standIn;
 }
 
-/** Does something before each statement, until the spy or all mocks are restored. */
-export function beforeEachStatement(action: (statement: Statement) => unknown): jest.SpyInstance {
+/** Wraps each statement, until the spy or all mocks are restored. */
+export function aroundEachStatement(
+  around: (statement: Statement, send: () => Promise<Row[]>) => Promise<Row[]>,
+): jest.SpyInstance {
   // eslint-disable-next-line @typescript-eslint/unbound-method -- called with its own `this` below
   const { query } = Session.prototype;
-  return jest.spyOn(Session.prototype, 'query').mockImplementation(async function (this: Session, statement) {
-    await action(statement);
-    return query.call(this, statement);
+  return jest.spyOn(Session.prototype, 'query').mockImplementation(function (this: Session, statement) {
+    return around(statement, () => query.call(this, statement));
   });
 }
+
+/** Does something before each statement, until the spy or all mocks are restored. */
+export const beforeEachStatement = (action: (statement: Statement) => unknown): jest.SpyInstance =>
+  aroundEachStatement(async (statement, send) => {
+    await action(statement);
+    return send();
+  });
 
 /** Does something before the nth statement of that name, until jest.restoreAllMocks(). */
 export function beforeStatement(name: string, nth: number, action: () => unknown): void {
