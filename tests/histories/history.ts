@@ -55,18 +55,18 @@ class Activity {
   rest(): void {
     this.#rest.resolve(undefined);
   }
+  continue(): void {
+    this.#rest = Promise.withResolvers();
+  }
   async track<T>(statement: Promise<T>): Promise<T> {
     this.#inFlight.add(statement);
     return statement.finally(() => this.#inFlight.delete(statement));
   }
   /** Resolves when the statements that it had sent are answered. */
   async answered(): Promise<void> {
-    // Those that were not to wait are sent by then.
+    // Statements that had just passed `awake` are sent first.
     await delay(0);
     await Promise.allSettled(this.#inFlight);
-  }
-  continue(): void {
-    this.#rest = Promise.withResolvers();
   }
 }
 
@@ -76,7 +76,7 @@ class ProcessDiedError extends Error {
 }
 
 export class History {
-  /** Until the clean run. */
+  /** Whether all that was to fail has failed before the clean run. */
   isEachFaultMet = false;
   #view: { readonly broken?: true; readonly duplicated?: Grant } = {};
   #contactText = 'Ask the data team.';
@@ -312,12 +312,12 @@ export class History {
       if (activity.dead) return;
       const tookMs = services.clock.elapsed() - startedAt;
       const onlyRuns = this.#taken.every(({ do: action }) => action === 'run');
-      const isClean = afterAll || (onlyRuns && this.#met.length === 0);
       const alone = beganAlone && this.#activities.at(-1) === activity && !activity.wasStopped;
+      const isClean = afterAll || (alone && onlyRuns && this.#met.length === 0);
       this.#breaches.push(
         ...findBreachesOfRun(result, services.telemetry),
         ...(alone ? findBreachesOfLoneRun(world, result, tookMs, onlyRuns) : []),
-        ...(alone && isClean ? findBreachesOfCleanRun(world, result) : []),
+        ...(isClean ? findBreachesOfCleanRun(world, result) : []),
       );
       world.unfinished ||= result.kind === 'error' || result.kind === 'hanging';
     });
