@@ -42,7 +42,7 @@ function newClient(timings?: ConstructorParameters<typeof EmailClient>[2]): Emai
   };
   const { endpoint } = service;
   return new EmailClient(
-    { endpoint, senderAddress: 'access@example.com', timeZone: 'UTC' },
+    { endpoint, senderAddress: 'access@example.com', replyTo: 'team@example.com', timeZone: 'UTC' },
     credential,
     timings,
   );
@@ -58,9 +58,11 @@ const failWith = (code: string): void =>
   service.order({ kind: 'outcome', failure: { code }, times: Infinity });
 const rejectedWith = (code: string) => ({ kind: 'rejected', reason: `operation failed: ${code}` });
 
-test('a message says in its headers that it is sent by a machine and wants no automatic answer', async () => {
+test('a message names the reply-to address, and says in its headers that it wants no automatic answer', async () => {
   expect(await send()).toEqual({ kind: 'accepted', succeeded: true });
-  expect(service.messages[0]?.headers).toEqual({
+  const [{ replyTo, headers } = {}] = service.messages;
+  expect(replyTo).toEqual(['team@example.com']);
+  expect(headers).toEqual({
     'Auto-Submitted': 'auto-generated',
     'X-Auto-Response-Suppress': 'OOF, AutoReply',
   });
