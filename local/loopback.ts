@@ -21,7 +21,7 @@ export async function close(server: Server): Promise<void> {
   await closed;
 }
 
-/** The path and query of a request, whatever its client wrote: "//" begins no host, and "*:0" names no port. */
+/** The path and query of a request. Its client may write anything: "//" begins no host, and "*:0" names no port. */
 export function requestUrl({ url = '/' }: Pick<IncomingMessage, 'url'>): URL {
   return new URL(`http://localhost${url.startsWith('/') ? '' : '/'}${url}`);
 }

@@ -29,7 +29,7 @@ export function createFunctionsServer(
   const functions = { served, invoker, throttle: createThrottle(options) };
   const server = createServer((request, response) => {
     const reportError = (error: unknown): Answer => {
-      // A client wrote a Host header that is no host.
+      // The client sent an invalid Host header.
       if (isInvalidUrl(error)) return text(400, error.message);
       log({
         level: 'error',

@@ -112,7 +112,7 @@ describe('an app', () => {
     expect((await post(path, { method })).status).toBe(404);
   });
 
-  test('called with a Host header that is no host answers 400', async () => {
+  test('called with an invalid Host header answers 400', async () => {
     expect((await post('/api/failing', { headers: { Host: 'a b' } })).status).toBe(400);
   });
 

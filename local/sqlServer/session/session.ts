@@ -12,7 +12,7 @@ import { Executor, type Run, type SharedState } from './executor';
 import { errorOf, type Faults, type Order } from './faults';
 import { Cancelled } from './lock';
 
-/** tedious sends its settings as a batch of their own after each login; it is no statement of the application's. */
+/** tedious sends its settings as a batch of their own after each login. It is not a statement of the application. */
 const INITIAL_BATCH = /^set ansi_nulls (on|off)\n/;
 
 export interface ReceivedStatement {
