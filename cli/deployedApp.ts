@@ -6,7 +6,6 @@ import {
   describeAnswer,
   readAnswer,
   requestTimeoutMs,
-  requireAppId,
   type AppInAzure,
 } from './resourceManager';
 
@@ -26,7 +25,6 @@ export interface DeployedAppOptions extends AppInAzure {
  * @throws DeployedAppError
  */
 export async function verifyDeployedApp(options: DeployedAppOptions): Promise<string> {
-  requireAppId(options.appId);
   const { addressOf = (hostName) => `https://${hostName}` } = options;
   const arm: Arm = (method, path) =>
     askResourceManager(options, method, `${options.appId}${path}`, { 'api-version': '2025-03-01' });

@@ -96,8 +96,8 @@ const listed = new Intl.ListFormat('en-GB');
 
 function describeUnknown(rawName: string, options: ParseArgsOptionsConfig): string {
   const names = Object.keys(options).map((name) => `--${name}`);
-  const known = names.length === 0 ? 'this command takes none' : `known are ${listed.format(names)}`;
-  return `Unknown option ${rawName}: ${known}.`;
+  const known = ['this command takes none', `only ${names.join('')} is known`][names.length];
+  return `Unknown option ${rawName}: ${known ?? `known are ${listed.format(names)}`}.`;
 }
 
 /** Names with a slip in one half of --dry-run, and those about --allow-mass-revocation; hyphens do not count. */

@@ -1,13 +1,14 @@
 import { createCommandCredential } from './credential';
 import { parseArguments, readEnvironment, runCommand } from './environment';
-import { DeployedAppError, type AppInAzure } from './resourceManager';
+import { DeployedAppError, requireAppId, type AppInAzure } from './resourceManager';
 
 /** Runs a command on the function app that --function-app names, with the developer's or the pipeline's sign-in. */
 export function runOnFunctionApp(usage: string, command: (app: AppInAzure) => Promise<void>): void {
   runCommand(usage, async () => {
     const { values } = parseArguments({ options: { 'function-app': { type: 'string' } } }, usage);
     const { 'function-app': appId } = values;
-    if (appId === undefined) throw new DeployedAppError(usage);
+    if (appId === undefined) throw new Error(`Expected --function-app.\n${usage}`);
+    requireAppId(appId);
     await command({ appId, token: await managementToken(), log: (line) => console.log(line) });
     return true;
   });

@@ -1,11 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import {
-  askResourceManager,
-  DeployedAppError,
-  readAnswer,
-  requireAppId,
-  type AppInAzure,
-} from './resourceManager';
+import { askResourceManager, DeployedAppError, readAnswer, type AppInAzure } from './resourceManager';
 
 /**
  * The age at which storage should know a role assignment. In ms. Microsoft says up to ten minutes; azure-dev, issue 8026,
@@ -24,7 +18,6 @@ export interface RoleAssignmentsOptions extends AppInAzure {
  */
 export async function waitForRoleAssignments(options: RoleAssignmentsOptions): Promise<void> {
   const { appId, log, settledMs = defaultSettledMs } = options;
-  requireAppId(appId);
   const { identity } = await readAnswer<{
     identity?: { userAssignedIdentities?: Record<string, { principalId: string }> };
   }>(await askResourceManager(options, 'GET', appId, { 'api-version': '2025-03-01' }));

@@ -164,13 +164,6 @@ test.each([
   expect(requests.length).toBeLessThan(4);
 });
 
-test('refuses what is not the id of a function app', async () => {
-  await expect(verify({ id: 'func-access-expiry-jobs' })).rejects.toThrow(
-    /^"func-access-expiry-jobs" is not the resource id/,
-  );
-  expect(requests).toEqual([]);
-});
-
 describe('before the first deployment', () => {
   const wait = (settledMs?: number, token = 'the token'): Promise<void> =>
     waitForRoleAssignments({
