@@ -3,7 +3,7 @@ import { acquireLock } from '../../src/jobRun/acquire';
 import { finishRun } from '../../src/jobRun/finish';
 import { listRuns } from '../../src/jobRun/history';
 import type { ActiveRun } from '../../src/jobRun/jobRun';
-import { isLeaseFresh, lockExpiresAt } from '../../src/jobRun/lease';
+import { isLeaseFresh } from '../../src/jobRun/lease';
 import { jobs } from '../../src/jobs/catalogue';
 import { minute, useEnvironment } from '../support/arrange';
 import { newGuid } from '../support/environment';
@@ -50,13 +50,6 @@ test('acquiring inserts one row in progress, dated by the database’s clock', a
   const [from, startedAt, to] = [before, row?.Started_At, row?.Now].map((one) => (one as Date).getTime());
   expect(startedAt).toBeGreaterThanOrEqual(from ?? NaN);
   expect(startedAt).toBeLessThanOrEqual(to ?? NaN);
-});
-
-test('a held lock is reported with its run; other job types have their own', async () => {
-  const activeRun = await acquire();
-  expect(await attempt(newGuid(), 'machine-2')).toEqual({ kind: 'held', activeRun });
-  for (const { type } of jobs.filter((job) => job.type !== revoke))
-    expect(await attempt(newGuid(), 'machine-1', type)).toMatchObject({ kind: 'acquired' });
 });
 
 test('acquiring again with the same Job_Id finds its own row', async () => {
@@ -107,16 +100,6 @@ test('a row dated more than a minute in the future holds no lock', async () => {
   expect(statuses.sort()).toEqual(['Failed', 'InProgress']);
 });
 
-test('lockExpiresAt is the first minute in which another run can take the lock', async () => {
-  const { startedAt } = await acquire();
-  const expiresAt = lockExpiresAt(startedAt);
-  const [from, to] = [startedAt, expiresAt].map((date) => `'${date.toISOString().slice(0, 23)}'`);
-  expect(await environment.query(`SELECT DATEDIFF(MINUTE, ${from}, ${to}) AS Minutes;`)).toEqual([
-    { Minutes: 11 },
-  ]);
-  expect(expiresAt.getTime() % minute).toBe(0);
-});
-
 test('the database refuses a second run in progress of a job type', async () => {
   const insert = () =>
     environment.query(
@@ -124,29 +107,6 @@ test('the database refuses a second run in progress of a job type', async () => 
     );
   await insert();
   await expect(insert()).rejects.toMatchObject({ number: 2601 });
-});
-
-test('a missing table is an error that names it', async () => {
-  await environment.query('DROP TABLE dbo.JobRun;');
-  const failing = attempt();
-  await expect(failing).rejects.toMatchObject({
-    name: 'SqlError',
-    number: 208,
-    message: expect.stringContaining('dbo.JobRun') as string,
-  });
-});
-
-test('finishing writes the counts and the message once; a second finish changes nothing', async () => {
-  const acquired = await acquire();
-  const finish = (status: 'Failed' | 'Completed', sentences: string) =>
-    finishRun(environment.session, acquired, {
-      status,
-      failedCount: 3,
-      message: { sentences, facts: { failures: [] } },
-    });
-  const run = await finish('Failed', 'first');
-  expect(run).toMatchObject({ status: 'Failed', processedCount: 0, failedCount: 3, message: 'first' });
-  expect(await finish('Completed', 'second')).toEqual(run);
 });
 
 test.each([
