@@ -222,10 +222,14 @@ describe('a reminder by hand', () => {
     return grants.find(({ failure }) => failure === null)?.requestId ?? 0;
   }
 
-  test('is answered with 200 once it is sent and recorded, and with 409 for ten minutes after; it is not a run', async () => {
+  test('is answered with 200 once it is sent and recorded, and with 409 for ten minutes after any message; it is not a run', async () => {
     const id = await dueRequest();
-    const sent = await post(`databricks/${id}`);
-    expect(sent).toMatchObject({
+    /** Makes all messages so many minutes older. */
+    const age = (minutes: number) =>
+      sample.query(
+        `UPDATE dbo.ExpiryNotification_Databricks SET Notification_Sent_Dt = DATEADD(MINUTE, -${minutes}, Notification_Sent_Dt);`,
+      );
+    expect(await post(`databricks/${id}`)).toMatchObject({
       status: 200,
       body: { sentBy: 'Operator', sentTo: email().messages[0]?.to[0] },
     });
@@ -238,14 +242,17 @@ describe('a reminder by hand', () => {
       },
     });
     expect(Number(refused.retryAfter)).toBeLessThanOrEqual(600);
-    await sample.query(
-      'UPDATE dbo.ExpiryNotification_Databricks SET Notification_Sent_Dt = DATEADD(MINUTE, -6, Notification_Sent_Dt);',
-    );
+    await age(9);
     const retryAfter = Number((await post(`databricks/${id}`)).retryAfter);
     expect(retryAfter).toBeGreaterThan(0);
-    expect(retryAfter).toBeLessThanOrEqual(240);
+    expect(retryAfter).toBeLessThanOrEqual(60);
     expect(email().messages).toHaveLength(1);
     expect(await sample.query('SELECT r.Id FROM dbo.JobRun AS r;')).toEqual([]);
+    await age(2);
+    expect(await post(`databricks/${id}`)).toMatchObject({ status: 200 });
+    await sample.query('DELETE FROM dbo.ExpiryNotification_Databricks;');
+    await run(notification);
+    expect(await post(`databricks/${id}`)).toMatchObject({ status: 409, body: { code: 'justSent' } });
   });
 
   test('asked for twelve times at once reaches its holder once', async () => {
@@ -281,62 +288,68 @@ describe('a reminder by hand', () => {
     expect(await sample.query('SELECT n.Id FROM dbo.ExpiryNotification_Palantir AS n;')).toEqual([]);
   });
 
+  const granted = async (condition: string): Promise<unknown> => {
+    const sql = `SELECT TOP (1) g.RequestId AS Id FROM dbo.AccessGrant_Databricks AS g WHERE ${condition};`;
+    return (await sample.query(sql))[0]?.Id;
+  };
+  const dueAfter = async (change: string): Promise<number> => {
+    const id = await dueRequest();
+    await sample.query(`UPDATE dbo.DataAccessDeltaRequests SET ${change} WHERE id = ${id};`);
+    return id;
+  };
+
   test.each([
-    [
-      'an address that is missing',
-      'g.RequesterEmail IS NULL AND g.ExpiresAt > GETUTCDATE()',
-      422,
-      'addressMissing',
-      /^Nothing was sent: its address is missing\. Add an email address /,
-    ],
-    [
-      'a grant that has ended',
-      'g.ExpiresAt < GETUTCDATE()',
-      409,
-      'ended',
-      /^Nothing was sent, since its access has ended\. Its revocation has been due since /,
-    ],
-  ])('to %s is refused, with the reason', async (_, condition, status, code, detail) => {
-    const [row] = await sample.query(
-      `SELECT TOP (1) g.RequestId AS Id FROM dbo.AccessGrant_Databricks AS g WHERE ${condition};`,
-    );
-    expect(await post(`databricks/${row?.Id as number}`)).toMatchObject({
+    {
+      what: 'to an address that is missing',
+      find: () => granted('g.RequesterEmail IS NULL AND g.ExpiresAt > GETUTCDATE()'),
+      status: 422,
+      code: 'addressMissing',
+      detail: /^Nothing was sent: its address is missing\. Add an email address /,
+    },
+    {
+      what: 'of a grant that has ended',
+      find: () => granted('g.ExpiresAt < GETUTCDATE()'),
+      status: 409,
+      code: 'ended',
+      detail: /^Nothing was sent, since its access has ended\. Its revocation has been due since /,
+    },
+    {
+      what: 'of a grant whose revocation is recorded',
+      find: async () => {
+        await run(revocation);
+        return granted('g.ExpiresAt < GETUTCDATE()');
+      },
+      status: 409,
+      code: 'ended',
+      detail: /^Nothing was sent, since its access has ended: its revocation was recorded at .* UTC\.$/,
+    },
+    {
+      what: 'of a request that is withdrawn',
+      find: () => dueAfter("request_status = 'Withdrawn'"),
+      status: 409,
+      code: 'notGranted',
+      detail: /^Nothing was sent: it is not granted \(status Withdrawn\)\.$/,
+    },
+    {
+      what: 'of a request without an end',
+      find: () => dueAfter('access_end_dt = NULL'),
+      status: 409,
+      code: 'notGranted',
+      detail:
+        /^Nothing was sent: dbo\.AccessGrant_Databricks does not yield it: its status is Approved, and it has no end\. If its access should end, enter one in the request\.$/,
+    },
+    {
+      what: 'of an unknown request',
+      find: () => Promise.resolve(999_999),
+      status: 404,
+      code: 'unknownRequest',
+      detail: /"999999"/,
+    },
+  ])('$what is refused, with the reason', async ({ find, status, code, detail }) => {
+    expect(await post(`databricks/${String(await find())}`)).toMatchObject({
       status,
       body: { code, detail: expect.stringMatching(detail) as string },
     });
     expect(email().messages).toEqual([]);
-  });
-
-  test.each([
-    ["request_status = 'Withdrawn'", 'notGranted', 'Nothing was sent: it is not granted (status Withdrawn).'],
-    [
-      'access_end_dt = NULL',
-      'notGranted',
-      'Nothing was sent: dbo.AccessGrant_Databricks does not yield it: its status is Approved, and it has no end. If its access should end, enter one in the request.',
-    ],
-  ])('of a request with %s is refused, with the cause', async (change, code, detail) => {
-    const id = await dueRequest();
-    await sample.query(`UPDATE dbo.DataAccessDeltaRequests SET ${change} WHERE id = ${id};`);
-    expect(await post(`databricks/${id}`)).toMatchObject({ status: 409, body: { code, detail } });
-  });
-
-  test('of one whose revocation is recorded is refused, and says when that was', async () => {
-    await run(revocation);
-    const [row] = await sample.query(
-      'SELECT TOP (1) r.DeltaRequestId AS Id FROM dbo.RevokedAccess_Databricks AS r ORDER BY r.Id DESC;',
-    );
-    expect(await post(`databricks/${row?.Id as number}`)).toMatchObject({
-      status: 409,
-      body: {
-        code: 'ended',
-        detail: expect.stringMatching(
-          /^Nothing was sent, since its access has ended: its revocation was recorded at .* UTC\.$/,
-        ) as string,
-      },
-    });
-  });
-
-  test('of an unknown request is answered with 404', async () => {
-    expect(await post('databricks/999999')).toMatchObject({ status: 404 });
   });
 });

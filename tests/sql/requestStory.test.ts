@@ -179,18 +179,6 @@ describe.each(platforms.map((platform) => [platform.name, platform] as const))(
       expect(describeNext(story)).toMatch(/^Nothing: its revocation was recorded at /);
     });
 
-    test('that was revoked has one message to come within seven days, with notifyRevoked', async () => {
-      const announced = { notifyRevoked: true };
-      const [id, long] = [await add({ endsIn: -hour }), await add({ endsIn: -30 * day })];
-      await site.revoked(long, ago(8, 'DAY'));
-      await site.run();
-      expect(await nextOf(id, announced)).toMatchObject({ code: 'revokedMessageDue', since: anyDate });
-      expect(await nextOf(id)).toMatchObject({ code: 'revoked' });
-      expect(await nextOf(long, announced)).toMatchObject({ code: 'revoked' });
-      await notify(environment.services(announced));
-      expect(await nextOf(id, announced)).toMatchObject({ code: 'revoked' });
-    });
-
     test('that the view yields without an end has nothing to come', async () => {
       const id = await add({ endsIn: null });
       const list = Object.entries({ ...columns, ExpiresAt: 'CAST(NULL AS DATETIME2)' }).map(
