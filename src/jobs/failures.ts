@@ -36,6 +36,11 @@ export const failureCauses = {
     advice:
       'The request was deleted while its message was sent, so the record has no row to refer to (error 547). There is nothing to do.',
   },
+  recordLocked: {
+    words: 'sent but not recorded, as the request was locked',
+    advice:
+      'Another transaction held a request of the mail. The next run sends it under the same operation id, by which the service recognises it, and records it; if it persists, find who holds the lock (sys.dm_tran_locks).',
+  },
   duplicated: {
     words: 'in the view more than once',
     advice:

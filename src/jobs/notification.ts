@@ -44,8 +44,8 @@ interface QueuedMessage {
 /** Result of one step of a run. */
 type Step =
   | Exclude<Found, { readonly kind: 'digest' }>
-  /** Sent and recorded, but for grants whose request was deleted. */
-  | { readonly kind: 'sent'; readonly failure: Failure | undefined }
+  /** Sent and recorded, but for these grants. */
+  | { readonly kind: 'sent'; readonly failures: readonly Failure[] }
   | { readonly kind: 'rejected'; readonly failure: Failure }
   /** A fault of the service, not of the message: it is down, does not answer, or refuses the identity. */
   | { readonly kind: 'serviceFault'; readonly failure: Failure; readonly reason: string }
@@ -187,7 +187,7 @@ async function settle(context: RunContext, message: DigestMessage, outcome: Send
   if (outcome.kind === 'stopped') return { kind: 'stopped', reason: outcome.reason };
   if (outcome.kind === 'accepted') {
     try {
-      return { kind: 'sent', failure: await recordAccepted(context, message) };
+      return { kind: 'sent', failures: await recordAccepted(context, message) };
     } catch (error) {
       if (!(error instanceof AbandonedError)) throw error;
       return cutShort;
@@ -208,10 +208,13 @@ function advance(progress: Progress, step: Step): Progress {
       return { ...progress, backlog: step.backlog };
     case 'unsendable':
       return { ...progress, failures: addFailure(failures, step.failure) };
-    case 'sent': {
-      const after = { ...progress, sent: progress.sent + 1, faults: 0 };
-      return step.failure ? { ...after, failures: addFailure(failures, step.failure) } : after;
-    }
+    case 'sent':
+      return {
+        ...progress,
+        sent: progress.sent + 1,
+        faults: 0,
+        failures: step.failures.reduce(addFailure, failures),
+      };
     case 'rejected': // A rejection is an answer.
       return { ...progress, faults: 0, failures: addFailure(failures, step.failure) };
     case 'serviceFault': {

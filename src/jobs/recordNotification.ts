@@ -6,10 +6,16 @@ import { int, nVarChar, varChar } from '../database/statement';
 import type { Digest, DueGrant } from '../email/digest';
 import { LockLostError, unfencedSql } from '../jobRun/lease';
 import { recordingGraceMs } from './budgets';
-import type { Failure } from './failures';
+import type { Failure, FailureCause } from './failures';
 import { countViewRows } from './grants';
 import type { RunContext } from './outcome';
 import type { RequestId } from './platforms';
+
+/**
+ * How long a record waits for a lock, in ms; the foreign key's check waits for a request that another transaction has
+ * changed. All senders share the session, and a record that fails is only delayed.
+ */
+const lockTimeoutMs = 1_000;
 
 /** Tries the record's statement without a grant. @throws DatabaseError, LockLostError */
 export async function assertCanRecord(context: RunContext): Promise<void> {
@@ -18,12 +24,13 @@ export async function assertCanRecord(context: RunContext): Promise<void> {
 
 /**
  * Records that the message of a digest was accepted, even after the deadline.
- * @returns grants whose request was deleted since it was read: there is no row for the record to refer to
+ * @returns grants that are not recorded: their request was deleted since it was read, so that there is no row to refer to,
+ *   or another transaction has locked one
  * @throws LockLostError once it is recorded, if the run is no longer in progress; DatabaseError
  */
-export async function recordAccepted(context: RunContext, digest: Digest): Promise<Failure | undefined> {
+export async function recordAccepted(context: RunContext, digest: Digest): Promise<Failure[]> {
   const { connection, deadline, run, platform } = context;
-  const { status, refused } = await connection.withRetries(
+  const { status, refused, locked } = await connection.withRetries(
     extendedForRecord(deadline, recordingGraceMs),
     (session) => recordEach(session, context, digest),
   );
@@ -35,8 +42,18 @@ export async function recordAccepted(context: RunContext, digest: Digest): Promi
     if (rows > 0) throw error;
   }
   if (status !== undefined && status !== 'InProgress') throw new LockLostError(run.jobId);
-  const requestIds = refused.map(({ grant }) => grant.requestId);
-  return refused.length === 0 ? undefined : { cause: 'deleted', count: refused.length, requestIds };
+  return [
+    ...failuresOf(
+      'deleted',
+      refused.map(({ grant }) => grant),
+    ),
+    ...failuresOf('recordLocked', locked),
+  ];
+}
+
+function failuresOf(cause: FailureCause, grants: readonly DueGrant[]): Failure[] {
+  const requestIds = grants.map(({ requestId }) => requestId);
+  return grants.length === 0 ? [] : [{ cause, count: grants.length, requestIds }];
 }
 
 interface Recorded {
@@ -44,26 +61,37 @@ interface Recorded {
   readonly status: string | undefined;
   /** Grants whose row a constraint refused. */
   readonly refused: readonly { readonly grant: DueGrant; readonly error: SqlError }[];
+  /** Grants that were left together, since a lock was not granted in time. */
+  readonly locked: readonly DueGrant[];
 }
 
-/** Records the grants of a digest, halving it where a constraint refuses one, so that only that one is left out. */
+/**
+ * Records the grants of a digest, halving it where a constraint refuses one, so that only that one is left out. A locked one
+ * leaves them all: the next run then has the same digest, whose operation id says that it was sent.
+ */
 async function recordEach(
   session: Session,
   context: RunContext,
   { recipient, grants }: Digest,
 ): Promise<Recorded> {
   try {
-    return { status: await recordNotification(session, context, { recipient, grants }), refused: [] };
+    const status = await recordNotification(session, context, { recipient, grants });
+    return { status, refused: [], locked: [] };
   } catch (error) {
-    if (!(error instanceof SqlError) || error.number !== sqlErrors.constraintConflict) throw error;
     const [grant, ...others] = grants;
-    if (!grant) throw error;
-    if (others.length === 0) return { status: undefined, refused: [{ grant, error }] };
+    if (!(error instanceof SqlError) || !grant) throw error;
+    if (error.number === sqlErrors.lockTimeout) return { status: undefined, refused: [], locked: grants };
+    if (error.number !== sqlErrors.constraintConflict) throw error;
+    if (others.length === 0) return { status: undefined, refused: [{ grant, error }], locked: [] };
   }
   const middle = Math.ceil(grants.length / 2);
   const first = await recordEach(session, context, { recipient, grants: grants.slice(0, middle) });
   const second = await recordEach(session, context, { recipient, grants: grants.slice(middle) });
-  return { status: second.status ?? first.status, refused: [...first.refused, ...second.refused] };
+  return {
+    status: second.status ?? first.status,
+    refused: [...first.refused, ...second.refused],
+    locked: [...first.locked, ...second.locked],
+  };
 }
 
 /**
@@ -84,7 +112,8 @@ async function recordNotification(
   const [row] = await session.query({
     name: 'recordNotification',
     columns: { Status: text },
-    sql: unfencedSql(`INSERT INTO ${notificationTable} (${requestColumn}, Notification_Sent_Dt, Notification_Sent_To, Notification_Sent_By)
+    sql: unfencedSql(`SET LOCK_TIMEOUT ${lockTimeoutMs};
+INSERT INTO ${notificationTable} (${requestColumn}, Notification_Sent_Dt, Notification_Sent_To, Notification_Sent_By)
 SELECT j.RequestId, GETUTCDATE(), @sentTo, @sentBy
 FROM OPENJSON(@grants) WITH (RequestId ${requestIdType} '$.requestId', DueSince DATETIME2(7) '$.dueSince') AS j
 WHERE NOT EXISTS (

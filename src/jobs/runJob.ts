@@ -247,7 +247,7 @@ function toEvent(result: RunResult, outcome: Outcome | undefined): AttemptResult
     ...(failedCount !== null &&
       backlog && {
         rejectedCount: countOf(failures, 'rejected'),
-        unansweredCount: countOf(failures, 'unavailable', 'unknown'),
+        unansweredCount: countOf(failures, 'unavailable', 'unknown', 'recordLocked'),
         undeliverableCount: undeliverableCount(failures),
       }),
   };

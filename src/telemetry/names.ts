@@ -35,7 +35,7 @@ interface RunCounts {
   readonly failedCount?: number;
   /** Grants whose message the email service refused. */
   readonly rejectedCount?: number;
-  /** Grants whose message the email service did not answer or could not take. */
+  /** Grants whose message the email service did not answer or could not take, or whose record met a lock. */
   readonly unansweredCount?: number;
   /** Grants whose address is missing or malformed. */
   readonly undeliverableCount?: number;

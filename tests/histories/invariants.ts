@@ -1,5 +1,6 @@
 /** What holds in every history. The names are those of docs/protocol.md, where the rule is there. */
 import type { Row } from '../../src/database/session';
+import { countOf, failuresOf } from '../../src/jobs/failures';
 import type { RecordingTelemetry } from '../support/environment';
 import type { Due } from './grant';
 import type { Result } from './run';
@@ -196,9 +197,10 @@ export function findBreachesOfLoneRun(
   if (result.kind === 'held' && !unfinished) breaches.push('nobody else runs, and the lock was held');
   if (!countsAll || result.kind !== 'finished' || result.stoppedEarly) return breaches;
   const { status, failedCount } = result.run;
-  const undeliverable = countUndeliverable(grants);
-  if (status === 'Completed' && (failedCount ?? undeliverable) !== undeliverable)
-    breaches.push(`Failed_Count is ${failedCount ?? 'null'}, undeliverable are ${undeliverable}`);
+  const unrecorded = countOf(failuresOf(result.run.facts), 'recordLocked');
+  const failed = countUndeliverable(grants) + unrecorded;
+  if (status === 'Completed' && (failedCount ?? failed) !== failed)
+    breaches.push(`Failed_Count is ${failedCount ?? 'null'}, undeliverable or not recorded are ${failed}`);
   return breaches;
 }
 

@@ -41,7 +41,7 @@ const statements = {
 
 /** One error number stands for all: the fault matrix tries each of them, and what takes a second of real time. */
 const faults = [
-  ...(['paused', 'died', 'diedAfter', 'diedCommitting', 'lost', 'answerLost', 'deadlock'] as const),
+  ...(['paused', 'died', 'diedAfter', 'diedCommitting', 'lost', 'answerLost', 'deadlock', 'locked'] as const),
   ...(['committedLate', 'commitHeld', 'commitHeldAndLost'] as const),
 ] as const;
 

@@ -20,6 +20,8 @@ export const runFaults = {
   unavailable: { kind: 'error', number: 40613 },
   noResources: { kind: 'error', number: 49918 },
   sessionLimit: { kind: 'error', number: 10928 },
+  /** Another transaction holds a row. */
+  locked: { kind: 'error', number: 1222 },
   /** It gets no answer. */
   hangs: { kind: 'hang' },
   /** It loses its connection, and what was executed is committed while its retry waits for that. */

@@ -1,8 +1,9 @@
 import { createDatabase } from '../../local/sampleDatabase';
 import { ago, arrange, day, hour, pauseBefore, repeat, texts, useEnvironment } from '../support/arrange';
-import { beforeStatement, notifications } from '../support/environment';
+import { beforeEachStatement, beforeStatement, notifications, realServer } from '../support/environment';
 
 const environment = useEnvironment();
+const withFaults = realServer ? test.skip : test;
 
 /** The ms from now to an hour after midnight UTC, so many days from today. */
 function inDays(days: number, hours = 1): number {
@@ -319,6 +320,30 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
     await run();
     expect(messages()).toHaveLength(1);
   });
+
+  withFaults(
+    'a locked request delays only the record of its own mail, which is the same in the next run',
+    async () => {
+      const ada = { endsIn: inDays(2), email: 'ada@example.com' };
+      const [locked, other] = await add(ada, ada, ...repeat(20, { endsIn: inDays(3) }));
+      const match = /SET LOCK_TIMEOUT \d+;\s+INSERT INTO dbo.ExpiryNotification/;
+      const lock = beforeEachStatement(({ name, parameters }) => {
+        const grants = String(parameters?.grants?.value);
+        if (name === 'recordNotification' && grants.includes(`:${JSON.stringify(locked)},`))
+          environment.standIn?.order({ kind: 'error', number: 1222, match });
+      });
+      const services = environment.services();
+      const result = await run(services);
+      expect(result).toMatchObject({ status: 'Completed', processedCount: 20, failedCount: 2 });
+      expect(result.facts.failures).toEqual([
+        { cause: 'recordLocked', count: 2, requestIds: texts([locked, other]) },
+      ]);
+      expect(services.telemetry.events).toMatchObject([{ failedCount: 2, unansweredCount: 2 }]);
+      lock.mockRestore();
+      expect(await run()).toMatchObject({ status: 'Completed', processedCount: 2, failedCount: 0 });
+      expect([messages().length, (await recorded()).length]).toEqual([21, 22]);
+    },
+  );
 
   test('a view whose ids are not those of the table fails the run', async () => {
     await add({ endsIn: inDays(2) });
