@@ -76,8 +76,8 @@ export class EmailClient {
    * id of that day. It is not sent more often, since each message to a suppressed address lengthens its suppression
    * ("Manage domain suppression lists in Azure Communication Services Email").
    *
-   * This client does not send again on the same day what was refused or failed. Another process does not know: it sends
-   * a refused message once more, and a failed one that was due on an earlier day, since the service does not say on
+   * This client does not send again on the same day what a run sent and was refused or failed. Another process does not
+   * know: it sends a refused message once more, and a failed one that was due on an earlier day, since the service does not say on
    * which day it failed.
    * @param requireLease called right before each send, and so after each pause; what it throws ends the attempt
    * @param onAccepted called when the service has accepted the message, before its status is watched
@@ -91,7 +91,9 @@ export class EmailClient {
     const today = new Date(deadline.clock.now()).toISOString().slice(0, 10);
     if (this.#rejected.day !== today) this.#rejected = { day: today, messages: new Map() };
     const { messages } = this.#rejected;
-    const known = messages.get(message.operationId);
+    // Whoever sends by hand may have corrected the cause.
+    const byHand = message.earlierIds !== undefined;
+    const known = byHand ? undefined : messages.get(message.operationId);
     if (known) return known;
     const result = await this.#findOrSend(today, { message, deadline, requireLease, onAccepted });
     const outcome = result.kind === 'failed' ? { ...result, kind: 'rejected' as const } : result;
@@ -112,8 +114,10 @@ export class EmailClient {
     const first = await this.#readStatus(operationId, deadline);
     if (first.kind === 'accepted') return first;
     if (first.kind !== 'failed') return this.#sendWithRetries(attempt);
-    const yesterdays = await this.#readStatus(operationIdOn(dayBefore(today), operationId), deadline);
-    if (yesterdays.kind === 'accepted') return yesterdays;
+    for (const day of daysBefore(today, daysLookedBack).filter((one) => one > firstDay)) {
+      const earlier = await this.#readStatus(operationIdOn(day, operationId), deadline);
+      if (earlier.kind === 'accepted' || earlier.kind === 'unknown') return earlier;
+    }
     const todaysId = operationIdOn(today, operationId);
     const todays = await this.#readStatus(todaysId, deadline);
     if (todays.kind === 'accepted' || todays.kind === 'failed') return todays;
@@ -191,7 +195,13 @@ export class EmailClient {
   }
 }
 
-/** @param day yyyy-mm-dd */
-function dayBefore(day: string): string {
-  return new Date(Date.parse(day) - 24 * 60 * 60 * 1000).toISOString().slice(0, 10);
+/** Days whose id of a failed message is looked up: a schedule may leave out a weekend. */
+const daysLookedBack = 3;
+
+/** The days before, newest first, as yyyy-mm-dd. */
+function daysBefore(day: string, count: number): string[] {
+  const dayMs = 24 * 60 * 60 * 1000;
+  return Array.from({ length: count }, (_, index) =>
+    new Date(Date.parse(day) - (index + 1) * dayMs).toISOString().slice(0, 10),
+  );
 }

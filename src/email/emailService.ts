@@ -44,6 +44,8 @@ const scope = 'https://communication.azure.com//.default';
 /** How long to wait after a 429 without Retry-After. In ms. */
 const defaultRetryAfterMs = 30_000;
 const minRetryAfterMs = 1_000;
+/** However long the service asks to wait, it is asked again after this. In ms. */
+const maxRetryAfterMs = 60 * 60_000;
 
 /**
  * Headers of every message: no absence notice answers it (RFC 3834, 5; [MS-OXCMAIL], X-Auto-Response-Suppress). The
@@ -200,7 +202,7 @@ function toFault(error: unknown): Answer {
   if (statusCode === 429 || (statusCode === 503 && retryAfterMs !== undefined))
     return {
       kind: 'throttled',
-      retryAfterMs: Math.max(retryAfterMs ?? defaultRetryAfterMs, minRetryAfterMs),
+      retryAfterMs: Math.min(Math.max(retryAfterMs ?? defaultRetryAfterMs, minRetryAfterMs), maxRetryAfterMs),
     };
   const reason = toReason(error);
   const tokenFailed = name !== 'RestError' && /Credential|Authentication|TokenTimeout/.test(name);
@@ -212,7 +214,8 @@ function toFault(error: unknown): Answer {
 
 function toReason(error: unknown): string {
   const { name, code, statusCode, response } = asThrown(error);
-  if (statusCode === undefined) return code ?? name;
+  // An abort by the app's own stop is told before this is read.
+  if (statusCode === undefined) return name === 'AbortError' ? 'no answer in time' : (code ?? name);
   return `HTTP ${statusCode} ${response?.headers.get('x-ms-error-code') ?? code ?? ''}`.trim();
 }
 

@@ -7,11 +7,11 @@ import { describeDigest, describePart } from './wording';
 /** A message to one recipient. */
 export interface EmailMessage {
   /**
-   * The identity of the reminder as a UUID v5: the platform, the recipient and, of each grant, its request, end and lead.
-   * Whatever the wording, a repeated send has the same id, by which the service recognises it (sameOperationId in model/).
+   * The identity of the reminder as a UUID v5: the platform, the recipient and, of each grant, its request, end and (in a
+   * run) lead. Whatever the wording, a repeated send has the same id, by which the service recognises it (sameOperationId in model/).
    */
   readonly operationId: string;
-  /** Ids under which the same message may have gone out before. */
+  /** Of a message by hand: ids under which it may have gone out before. */
   readonly earlierIds?: readonly string[];
   /** The UTC day (yyyy-mm-dd) before which the message cannot have gone out. */
   readonly firstDay: string;
@@ -92,7 +92,10 @@ function operationIdFor(
   { recipient, grants }: Digest,
   salt: string | undefined,
 ): string {
-  const reminders = grants.map(({ requestId, expiresAt, leadDays }) => [requestId, expiresAt, leadDays]);
+  const reminders = grants.map(({ requestId, expiresAt, leadDays }) =>
+    // By hand the lead is the days that are left, which change at midnight.
+    salt === undefined ? [requestId, expiresAt, leadDays] : [requestId, expiresAt],
+  );
   return uuidV5(JSON.stringify([platformName, recipient, reminders, salt]), namespace);
 }
 

@@ -44,6 +44,24 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
     expect(await leads([3, 30])).toEqual([8, [3, 3, 30, 30, 30, 30, 30, 30]]);
   });
 
+  test('a failed message that went out again is known after days without a run', async () => {
+    await add({ endsIn: inDays(7) });
+    const onDay = async (days: number) => {
+      const services = environment.services();
+      services.clock.advance(days * day);
+      environment.standIn?.clock.set(new Date(Date.now() + days * day));
+      return run(services);
+    };
+    environment.email.order({ kind: 'outcome', failure: { code: 'EmailDropped' } });
+    await onDay(0);
+    beforeStatement('recordNotification', 2, () => {
+      throw new Error('The process died');
+    });
+    await onDay(1);
+    expect(await onDay(3)).toMatchObject({ processedCount: 1 });
+    expect(messages().map(({ status }) => status)).toEqual(['Failed', 'Succeeded']);
+  });
+
   test('a notification settles a reminder only if it was sent after the lead began', async () => {
     const [before, since, renewed] = await add(
       { endsIn: inDays(7, 5) },
