@@ -172,8 +172,9 @@ function answerReminder(result: ReminderResult, platform: Platform, requestId: R
     case 'unusableAddress':
       throw notSent(result.cause, `: ${describeUnusable(result.cause)}`);
     case 'rejected':
+      throw notSent('rejected', `: ${undelivered.rejected(result.reason)}`);
     case 'unavailable':
-      throw notSent(result.kind, `: ${undelivered[result.kind](result.reason)}`, retryMs);
+      throw notSent('unavailable', `: ${undelivered.unavailable(result.reason)}`, retryMs);
     case 'unknown': {
       const detail = `The answer of the email service was lost (${result.reason}): whether it has the message is not known. ${repeatAdvice}`;
       throw new RequestError('unknown', detail, { retryAfter: retryMs / 1000 });

@@ -73,8 +73,9 @@ export async function remind(
       const next = await readNext({ session, platform, settings, clock }, requestId);
       const requests = next.grant ? undefined : await readRequests(session, platform, [requestId]);
       const request = requests?.get(requestId) ?? null;
-      if (next.next.code === 'notGranted' && !request) return undefined;
-      return { ...next, request, history: await readHistory(session, platform, requestId) };
+      const history = await readHistory(session, platform, requestId);
+      if (next.next.code === 'notGranted' && !request && !history.last) return undefined;
+      return { ...next, request, history };
     });
     if (!found) return { kind: 'unknownRequest' };
     const { grant, next, request, recipient } = found;
@@ -97,9 +98,17 @@ export async function remind(
       if (!(error instanceof JustSentError)) throw error;
       return error.refusal;
     }
-    const sentBy = operator === undefined ? operatorMark : `${operatorMark} ${operator}`.slice(0, 100);
+    const sentBy = operator === undefined ? operatorMark : inBytes(`${operatorMark} ${operator}`, 100);
     return record(connection, deadline, platform, { ...found, requestId, sentBy });
   });
+}
+
+/** As many characters as fit: in a database with a UTF-8 collation one takes up to four bytes. */
+function inBytes(text: string, most: number): string {
+  return Buffer.from(text)
+    .subarray(0, most)
+    .toString()
+    .replace(/\uFFFD$/, '');
 }
 
 type JustSent = Extract<ReminderResult, { readonly kind: 'justSent' }>;

@@ -85,6 +85,15 @@ describe.each(platforms.map((platform) => [platform.name, platform] as const))(
       expect(await left()).toEqual(nothing);
     });
 
+    test('of a request that only the records know is refused, with the cause', async () => {
+      const id = await add(inDays(5));
+      expect(await send(id)).toMatchObject({ kind: 'sent' });
+      await mapView({ where: '1 = 0' });
+      expect(await send(id)).toMatchObject(notRemindable('notGranted'));
+      await mapView({});
+      expect(await left()).toMatchObject({ mails: 1 });
+    });
+
     test('that the service takes and then fails is not recorded', async () => {
       const id = await add(inDays(5));
       environment.email.order({ kind: 'outcome', failure: { code: 'EmailDropped' } });
@@ -120,6 +129,31 @@ describe.each(platforms.map((platform) => [platform.name, platform] as const))(
       expect(await left()).toMatchObject({ ids: 1, records: 1 });
     });
 
+    withFaults('whose answers are all lost is the same message after midnight', async () => {
+      const { standIn } = environment;
+      const services = environment.services();
+      const late = Math.ceil(Date.now() / day) * day - 4 * minute;
+      standIn?.clock.set(new Date(late));
+      services.clock.advance(late - Date.now());
+      const id = await add({ endsIn: 40 * day + (late - Date.now()) });
+      environment.email.order({ kind: 'dropAfter' });
+      environment.email.order({ kind: 'error', on: 'status', status: 500, times: Infinity });
+      expect(await send(id, services)).toMatchObject({ kind: 'unknown' });
+      environment.email.clearFaults();
+      standIn?.clock.set(new Date(late + 6 * minute));
+      services.clock.advance(6 * minute);
+      expect(await send(id, services)).toMatchObject({ kind: 'sent' });
+      expect(await left()).toEqual({ mails: 1, ids: 1, records: 1 });
+    });
+
+    test('that the service refused is sent once the cause is corrected', async () => {
+      const id = await add(inDays(5));
+      const services = environment.services();
+      environment.email.order({ kind: 'error', status: 400 });
+      expect(await send(id, services)).toMatchObject({ kind: 'rejected' });
+      expect(await send(id, services)).toMatchObject({ kind: 'sent' });
+    });
+
     withFaults('that was sent and not recorded says so; another try sends the same message', async () => {
       const id = await add(inDays(5));
       const match = /Notification_Sent_By = @sentBy/;
@@ -134,13 +168,14 @@ describe.each(platforms.map((platform) => [platform.name, platform] as const))(
       expect(await left()).toMatchObject({ ids: 1, records: 1 });
     });
 
-    test('is recorded as by an operator, even if the name is long or that of a job', async () => {
-      const operator = notification.type.repeat(4);
+    test.each([
+      ['that of a job', notification.type.repeat(4), 100],
+      ['of characters that take several bytes in UTF-8', 'é'.repeat(100), 'Operator '.length + 45],
+    ])('is recorded as by an operator, even if the name is long, %s', async (_case, operator, length) => {
       const id = await add(inDays(5));
-      expect(await send(id, environment.services(), operator)).toMatchObject({ kind: 'sent' });
-      expect(await notifications()).toMatchObject([
-        { Notification_Sent_By: `Operator ${operator}`.slice(0, 100) },
-      ]);
+      const sentBy = `Operator ${operator}`.slice(0, length);
+      expect(await send(id, environment.services(), operator)).toMatchObject({ kind: 'sent', sentBy });
+      expect(await notifications()).toMatchObject([{ Notification_Sent_By: sentBy }]);
     });
   },
 );
