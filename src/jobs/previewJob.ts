@@ -21,7 +21,7 @@ import { backlogColumns, backlogSql, toBacklog } from './backlog';
 import { timeBudgetsMs } from './budgets';
 import { isDueSql, nowSql, type DueSql } from './dueSql';
 import { maxNamedIds, type Failure, type FailureCause } from './failures';
-import { grantColumns, requestId, requestIdParameter, toGrant, type Grant } from './grants';
+import { countViewRows, grantColumns, requestId, requestIdParameter, toGrant, type Grant } from './grants';
 import type { RequestId } from './platforms';
 
 /** Grants on one page of a preview. */
@@ -97,13 +97,27 @@ export interface ReminderPreview extends BasePreview {
 
 export type Preview = RevocationPreview | ReminderPreview;
 
-/** Looks at what a job would do now. Writes nothing and takes no lock. */
+/** The view no longer yields the request after which a page is to begin, so its place is not known. */
+export class LostPlaceError extends Error {
+  override readonly name = 'LostPlaceError';
+  constructor(after: RequestId) {
+    super(`The view no longer yields the request ${after}: begin again without after.`);
+  }
+}
+
+/**
+ * Looks at what a job would do now. Writes nothing and takes no lock.
+ * @throws LostPlaceError, DatabaseError, SettingsError
+ */
 export async function previewJob(
   { database, settings, clock }: Services,
   job: Job,
   options: PreviewOptions = {},
 ): Promise<Preview> {
   return database.withSession('search', deadlineIn(clock, timeBudgetsMs.http), async (session) => {
+    const { after } = options;
+    if (after !== undefined && (await countViewRows(session, job.platform, after)) === 0)
+      throw new LostPlaceError(after);
     const due = job.due(settings);
     const summary = await summarise(session, due, job.spreadHours(settings));
     const base = {

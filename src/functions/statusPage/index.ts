@@ -4,7 +4,6 @@ import { deadlineIn, type Deadline } from '../../clock';
 import type { SafeHtml } from '../../html';
 import { findJob, type Job } from '../../jobs/catalogue';
 import { readJobStates } from '../../jobs/jobStates';
-import { previewJob } from '../../jobs/previewJob';
 import { readRunDetails } from '../../jobs/runDetails';
 import { describeCompleteness, searchRequests } from '../../jobs/requestSearch';
 import { readStory } from '../../jobs/requestStory';
@@ -12,6 +11,7 @@ import { readBudgetMs } from '../../jobs/budgets';
 import type { Services } from '../../services';
 import { findRuns } from '../../jobRun/history';
 import type { JobRun } from '../../jobRun/jobRun';
+import { previewPage } from '../api';
 import type { Handler, RefusalHandler } from '../http';
 import {
   ParameterError,
@@ -21,7 +21,6 @@ import {
   readJobId,
   readOrder,
   readQuery,
-  readRequestId,
   readRowId,
   type Parameters,
 } from '../parameters';
@@ -142,8 +141,7 @@ async function readPanel(
     case 'preview': {
       const job = requirePageJob(query);
       const order = readOrder(query, 'preview');
-      const after = readRequestId(query, 'after', job.platform);
-      const preview = await previewJob(services, job, { order, ...(after !== undefined && { after }) });
+      const preview = await previewPage(job, query, order);
       return { kind: 'preview', job, preview, order, first };
     }
     case 'job':
