@@ -96,11 +96,12 @@ async function readWrittenRows(
     sql: `SELECT TOP (@limit) w.Id, w.${requestColumn} AS RequestId, w.${at} AS At, w.${by} AS WrittenBy,
   ${sentTo ? `w.${sentTo}` : 'CAST(NULL AS VARCHAR(1))'} AS SentTo
 FROM ${table} AS w
-WHERE w.Id > ${after === undefined ? lastBefore : '@after'}
+WHERE w.Id > ${after === undefined ? lastBefore : '@after'} AND w.${at} >= ${startOfRunSql('@jobId')}
 ORDER BY w.Id;`,
     parameters: {
       limit: int(pageSize + 1),
-      ...(after === undefined ? { jobId: uniqueIdentifier(jobId) } : { after: int(after) }),
+      jobId: uniqueIdentifier(jobId),
+      ...(after !== undefined && { after: int(after) }),
     },
   });
   const inTime = found.filter(({ At }) => until === undefined || At < until);

@@ -132,6 +132,12 @@ addressMissing=1:${id} rejected.EmailDropped=1:${gone}');`,
   ]);
 });
 
+test('a page after a row of an earlier run begins with the run’s own rows', async () => {
+  await run(revocation.type);
+  const { jobId } = await run(revocation.type);
+  expect(await details(revocation.type, jobId, '?after=1')).toMatchObject({ rows: [], next: null });
+});
+
 test('an unknown run, what is not a GUID, and a run of another job are answered with 404', async () => {
   const { jobId: ofAnother } = await run(notification.type);
   for (const jobId of [randomUUID(), 'x%27--', ofAnother])
