@@ -48,6 +48,6 @@ SELECT @closed AS Closed, ${jobRunList} FROM dbo.JobRun AS r WHERE r.Id = @runId
   });
   if (!row) return { kind: 'unknown' };
   const run = toJobRun(row);
-  const closed = row.Closed || (retried && row.Error_Message === writeRunMessage(cancelled));
+  const closed = row.Closed || (retried && run.facts.ended === 'cancelled');
   return { kind: closed ? 'cancelled' : 'ended', run };
 }

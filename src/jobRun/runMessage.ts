@@ -121,7 +121,9 @@ function readCodes(line: string): RunFacts {
     ended: ends.find((end) => items.has(end)),
     manual: trigger && { trigger, ...(operator !== '' && { operator }) },
     withoutCeiling: items.has('withoutCeiling') || undefined,
-    failures: [...items].flatMap(([name, value]) => readFailure(name, value)),
+    failures: [...items]
+      .filter(([name]) => name !== 'stopped' && name !== trigger)
+      .flatMap(([name, value]) => readFailure(name, value)),
   };
 }
 

@@ -39,6 +39,12 @@ const facts = fc.record<RunFacts>({
   }),
 });
 
+test('an operator whose name is a number is no failure', () => {
+  const manual = { trigger: 'http', operator: '104523' } as const;
+  const text = writeRunMessage({ sentences: '', facts: { manual, failures: [] } });
+  expect(readRunMessage(text).facts).toMatchObject({ manual, failures: [] });
+});
+
 test('round-trips facts, whatever the sentences and names are', () => {
   fc.assert(
     fc.property(hostile, facts, (sentences, written) => {
