@@ -23,10 +23,10 @@ interface BaseJob {
   /** Where a preview divides the ends of what is due, in hours from now: old ends and new ones show at a glance. */
   readonly spreadHours: (settings: Settings) => readonly number[];
   /**
-   * Reads what a run needs, before the lock is taken. What it returns executes the job and does not throw.
+   * Reads and loads what a run needs, before the lock is taken. What it yields executes the job and does not throw.
    * @throws SettingsError
    */
-  readonly prepare: (services: Services) => (context: RunContext) => Promise<Outcome>;
+  readonly prepare: (services: Services) => Promise<(context: RunContext) => Promise<Outcome>>;
 }
 
 /** A job's words: "revoke 12 grants", "12 revoked". */
@@ -69,9 +69,10 @@ function revocation(named: Named, withoutSafetyStop = false): RevocationJob {
     writes: { table: platform.revocationTable, at: 'Revoked_Dt', by: 'Revoked_By' },
     due: () => expiredSql(platform),
     spreadHours: () => [-365 * 24, -30 * 24, -7 * 24, -24, -1],
-    prepare({ settings: { revocationCeiling } }) {
+    async prepare({ settings: { revocationCeiling } }) {
       const ceiling = withoutSafetyStop ? undefined : revocationCeiling;
-      return async (context) => (await import('./revocation')).revokeExpired(context, ceiling);
+      const { revokeExpired } = await import('./revocation');
+      return (context) => revokeExpired(context, ceiling);
     },
   };
 }
@@ -94,10 +95,9 @@ function notification(named: Named): NotificationJob {
       const window = 24 * (firstLead(leadDays) + 1);
       return [1, 2, 4, 8, 15, 31].map((days) => 24 * days).filter((hours) => hours < window);
     },
-    prepare({ settings: { leadDays, notifyRevoked, email }, emailClient }) {
-      const settings = { leadDays, notifyRevoked, email };
-      return async (context) =>
-        (await import('./notification')).notifyExpiring(context, emailClient, settings);
+    async prepare({ settings: { leadDays, notifyRevoked, email }, emailClient }) {
+      const { notifyExpiring } = await import('./notification');
+      return (context) => notifyExpiring(context, emailClient, { leadDays, notifyRevoked, email });
     },
   };
 }

@@ -33,12 +33,14 @@ export interface Outcome {
   readonly failedCount?: number;
 }
 
-/** More grants are due than the ceiling allows: the run writes nothing. */
+/** More grants are due than the ceiling allows: the run writes nothing more. */
 export class SafetyStopError extends Error {
   override readonly name = 'SafetyStopError';
-  constructor(due: number, ceiling: number) {
+  /** @param again a fault came before, and the run may have revoked some by then: Processed_Count says how many */
+  constructor(due: number, ceiling: number, again: boolean) {
     super(
-      `Safety stop: ${formatNumber(due)} grants are due for revocation, more than REVOCATION_CEILING (${formatNumber(ceiling)}). Nothing was revoked. ` +
+      `Safety stop: ${formatNumber(due)} grants are due for revocation, more than REVOCATION_CEILING (${formatNumber(ceiling)}). ` +
+        `Nothing${again ? ' more' : ''} was revoked. ` +
         'Review them in a preview (dry run). If they are right, allow the run by hand; ' +
         'if not, correct the view in sql/06_AccessGrant_views.sql.',
     );

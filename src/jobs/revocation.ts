@@ -90,10 +90,11 @@ async function revokeDue(
   const { platform } = context;
   const collected = await collectDue(session, platform);
   const { backlog, withoutId } = collected;
+  const again = progress.backlog !== undefined;
   progress.backlog ??= backlog;
   // A batch whose answer was lost may have been written: what it wrote is no longer due.
   progress.revoked = Math.max(progress.revoked, progress.backlog.dueCount - backlog.dueCount);
-  await assertWithinCeiling(session, platform, backlog.dueCount, ceiling);
+  await assertWithinCeiling(session, platform, backlog.dueCount, ceiling, again);
   const { written, obstacles, stopped } = await revokeInRanges(session, context, collected, (count) => {
     progress.revoked += count;
   });
@@ -143,10 +144,11 @@ async function assertWithinCeiling(
   platform: Platform,
   collected: number,
   ceiling: number | undefined,
+  again: boolean,
 ): Promise<void> {
   if (ceiling === undefined || collected <= ceiling) return;
   const { dueCount } = await readBacklog(session, expiredSql(platform));
-  if (dueCount > ceiling) throw new SafetyStopError(dueCount, ceiling);
+  if (dueCount > ceiling) throw new SafetyStopError(dueCount, ceiling, again);
 }
 
 /** Positions of #Due, both included. */

@@ -149,14 +149,15 @@ async function runUnderLock(
     ...deadlineIn(services.clock, timeBudgetsMs[options.trigger]),
     ...options.shutdown,
   };
-  const executeJob = job.prepare(services);
+  const executeJob = await job.prepare(services);
   return services.database.connect('run', async (connection) => {
     const acquire = (until: Deadline): Promise<Acquisition> =>
       connection.withRetries(until, (session) =>
         acquireLock(session, job.type, attempt.jobId, attempt.startedBy),
       );
     const acquisition = await acquire(deadline).catch((error: unknown) => {
-      if (!(error instanceof AbandonedError)) throw error;
+      const isLost = error instanceof DatabaseError && (error instanceof AbandonedError || error.transient);
+      if (!isLost || !options.shutdown?.signal.aborted) throw error;
       // The lock may have been taken before the answer was lost: then its row is found and finished.
       return acquire(extendedForRow(deadline, finishingGraceMs));
     });

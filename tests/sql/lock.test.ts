@@ -1,15 +1,19 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { createShutdown, deadlineIn } from '../../src/clock';
 import { acquireLock } from '../../src/jobRun/acquire';
+import { cancelRun } from '../../src/jobRun/cancel';
 import { finishRun } from '../../src/jobRun/finish';
 import { listRuns } from '../../src/jobRun/history';
 import type { ActiveRun } from '../../src/jobRun/jobRun';
 import { isLeaseFresh } from '../../src/jobRun/lease';
 import { jobs } from '../../src/jobs/catalogue';
 import { minute, useEnvironment } from '../support/arrange';
-import { newGuid } from '../support/environment';
+import { beforeStatement, jobOf, newGuid, realServer } from '../support/environment';
 
 const revoke = 'RevokeExpiredDatabricksRequests';
 const environment = useEnvironment();
+/** A real server has no faults to order. */
+const withFaults = realServer ? test.skip : test;
 
 const attempt = (jobId = newGuid(), startedBy = 'machine-1', type: (typeof jobs)[number]['type'] = revoke) =>
   acquireLock(environment.session, type, jobId, startedBy);
@@ -27,6 +31,36 @@ async function earlyInMinute(): Promise<void> {
   if (standIn) standIn.clock.set(new Date(Math.floor(Date.now() / minute) * minute));
   else while (new Date().getUTCSeconds() >= 30) await delay(500);
 }
+
+withFaults('a stop of the app that loses the answer to the lock leaves no row in progress', async () => {
+  const { shutdown, begin } = createShutdown();
+  beforeStatement('acquireLock', 1, () => begin());
+  environment.standIn?.order({ kind: 'dropAfter', match: /INSERT INTO dbo\.JobRun/ });
+  const job = jobOf('revocation', 'Databricks');
+  await environment.run(job, environment.services(), { trigger: 'timer', shutdown });
+  expect(await environment.runs(job)).toMatchObject([{ Status: 'Completed' }]);
+});
+
+test('a job whose code cannot be loaded takes no lock', async () => {
+  const job = { ...jobOf('revocation', 'Databricks'), prepare: () => Promise.reject(new Error('No module')) };
+  await expect(environment.run(job)).rejects.toThrow('No module');
+  expect(await environment.runs(job)).toEqual([]);
+});
+
+withFaults(
+  'a cancel whose answer was lost is known again, whatever letters the operator’s name has',
+  async () => {
+    const jobId = newGuid();
+    await acquire(jobId);
+    environment.standIn?.order({ kind: 'dropAfter', match: /SET @closed/ });
+    const { database, clock } = environment.services();
+    let tries = 0;
+    const cancellation = await database.withSession('run', deadlineIn(clock, minute), (session) =>
+      cancelRun(session, revoke, jobId, tries++ > 0, 'Łukasz Żółkiewski'),
+    );
+    expect([tries, cancellation.kind]).toEqual([2, 'cancelled']);
+  },
+);
 
 test('acquiring inserts one row in progress, dated by the database’s clock', async () => {
   const jobId = newGuid();

@@ -35,6 +35,20 @@ describe.each(revocations.map((job) => [job.platform.name, job] as const))('%s',
   const { run: runWithoutCeiling } = arrange(environment, withoutSafetyStop(job));
   const revoked = async () => (await site.revocations()).map(({ RequestId }) => RequestId);
 
+  withFaults(
+    'a safety stop after a batch whose answer was lost does not say that nothing was revoked',
+    async () => {
+      await add(...repeat(3, expired));
+      environment.standIn?.order({ kind: 'dropAfter', match: /INSERT INTO dbo\.RevokedAccess/ });
+      beforeStatement('collectDueRevocations', 2, async () => {
+        await add(...repeat(6, expired));
+      });
+      const { message, processedCount } = await run(environment.services({ revocationCeiling: 5 }));
+      expect(processedCount).toBe(3);
+      expect(message).toMatch(/^Safety stop: 6 grants .* Nothing more was revoked\. /);
+    },
+  );
+
   test('an expired grant is revoked once for each end, dated by the database’s clock', async () => {
     const [never, renewedAndExpired, renewed, settled] = await add(
       expired,
