@@ -307,25 +307,6 @@ describe('GET /api/jobs', () => {
   });
 });
 
-describe('GET /api/jobs/{jobType}/runs', () => {
-  test('lists a job’s runs, newest first, as many as the limit says, 20 without one', async () => {
-    const ids: unknown[] = [];
-    for (let run = 0; run < 3; run++) ids.unshift((await post(revokeDatabricks)).body.jobId);
-    await post(revokePalantir);
-    const list = async (query: string): Promise<unknown[]> => {
-      const { status, body } = await call(`${runPath(revokeDatabricks.type)}${query}`);
-      expect([status, body.jobType]).toEqual([200, revokeDatabricks.type]);
-      return (body.runs as Body[]).map(({ jobId }) => jobId);
-    };
-    expect(await list('')).toEqual(ids);
-    expect(await list('?limit=2')).toEqual(ids.slice(0, 2));
-    await sample.query(`INSERT INTO dbo.JobRun (Job_Id, Job_Type, Status, Started_At, Started_By, Completed_At)
-SELECT NEWID(), '${revokeDatabricks.type}', 'Completed', access_start_dt, 'machine-1', access_start_dt FROM dbo.DataAccessDeltaRequests WHERE id <= 30;`);
-    expect(await list('')).toHaveLength(20);
-    expect((await list('?limit=500')).slice(0, 3)).toEqual(ids);
-  });
-});
-
 describe('POST /api/jobs/{jobType}/runs/{jobId}/cancel', () => {
   const cancel = (job: Job, jobId: string, init?: RequestInit, theApp = app): Promise<Answer> =>
     call(`${runPath(job.type)}/${jobId}/cancel`, 'POST', theApp, init);

@@ -17,12 +17,6 @@ const post = (job: string, theApp = app): Promise<Response> =>
 const record = (line = ''): string => line.replace(/^\S+ (\w+) +\w+: /, '$1 ');
 
 describe('Levels', () => {
-  test('a run by hand that completes is information', async () => {
-    expect((await post(revoke)).status).toBe(200);
-    const [line] = await app.logged(`${revoke} run`);
-    expect(record(line)).toMatch(/^information RevokeExpired.* Completed: /);
-  });
-
   test('a run by hand that fails is an error, a safety stop too', async () => {
     const careful = await sample.startApp({ REVOCATION_CEILING: '1' });
     expect((await post(revoke, careful)).status).toBe(500);
@@ -111,17 +105,6 @@ describe('An error of the server', () => {
       expect(app.lines.join('\n')).not.toContain(quoted);
     },
   );
-
-  test('208, which names an object, keeps its text', async () => {
-    sample.standIns.sql.order({
-      kind: 'error',
-      match: /INSERT INTO #Due/,
-      number: 208,
-      message: "Invalid object name 'dbo.Gone'.",
-    });
-    const { run } = (await (await post(revoke)).json()) as { run: { message: string } };
-    expect(run.message).toMatch(/^Invalid object name 'dbo\.Gone'\. .*\(SQL error 208 in \w+\)/);
-  });
 
   test('at sign-in is reported by its number too, and is not printed with its cause', async () => {
     const message = `Logon failed: ${quoted}`;

@@ -41,8 +41,9 @@ const expire = (from: number, to: number): Promise<Row[]> =>
     `UPDATE dbo.DataAccessDeltaRequests SET request_status = 'Approved', renews_request_number = NULL, access_end_dt = GETUTCDATE() WHERE id BETWEEN ${from} AND ${to};`,
   );
 
-test('a run has the rows that it wrote, and neither those of the run before it nor of the one after', async () => {
-  await run(revocation.type);
+test('a run has the rows that it wrote, not those of the runs before and after, and comes with the previous run of its job', async () => {
+  const first = await run(revocation.type);
+  await run(notification.type);
   await expire(1, 250);
   const second = await run(revocation.type);
   await expire(1, 7);
@@ -70,18 +71,9 @@ test('a run has the rows that it wrote, and neither those of the run before it n
     resource: stored?.Resource,
   });
   expect((await details(revocation.type, third.jobId)).rows).toHaveLength(7);
-});
-
-test('a run comes with the previous one; the first has none', async () => {
-  const first = await run(revocation.type);
-  await run(notification.type);
-  const second = await run(revocation.type);
-  expect((await details(revocation.type, second.jobId)).previousRun).toMatchObject({
-    jobId: first.jobId,
-    processedCount: first.processedCount,
-  });
-  expect(await details(revocation.type, first.jobId)).toMatchObject({ previousRun: null });
-  expect(await details(revocation.type, second.jobId)).toMatchObject({ rows: [], next: null });
+  const { jobId, processedCount } = first;
+  expect(pages[0]?.previousRun).toMatchObject({ jobId, processedCount });
+  expect(await details(revocation.type, jobId)).toMatchObject({ previousRun: null });
 });
 
 test('a notification run has the addresses; a request that was withdrawn since keeps its name and number', async () => {
@@ -147,25 +139,26 @@ test('an unknown run, what is not a GUID, and a run of another job are answered 
     });
 });
 
-test('the history pages on: every run once, newest first, also where runs began at the same time', async () => {
-  for (const minutes of [5, 4, 4, 4, 3])
+test('the history pages on: every run once, newest first, also where runs began at the same time; 20 a page by default', async () => {
+  for (let index = 0; index < 25; index++)
     await sample.query(
       `INSERT INTO dbo.JobRun (Job_Id, Job_Type, Status, Started_At, Started_By) VALUES
-('${randomUUID()}', '${revocation.type}', 'Completed', DATEADD(MINUTE, -${minutes}, '2026-12-01'), 'machine-1');`,
+('${randomUUID()}', '${revocation.type}', 'Completed', DATEADD(MINUTE, -${index % 7}, '2026-12-01'), 'machine-1');`,
     );
   const stored = await sample.query('SELECT Job_Id FROM dbo.JobRun ORDER BY Started_At DESC, Id DESC;');
+  const pageOf = async (query: string) =>
+    (await get(`${revocation.type}/runs${query}`)) as { runs: JobRun[]; next: string | null };
   const found: string[] = [];
   for (let next: string | null | undefined; next !== null;) {
-    const query = next === undefined ? '' : `&before=${next}`;
-    const page = (await get(`${revocation.type}/runs?limit=2${query}`)) as {
-      runs: JobRun[];
-      next: string | null;
-    };
+    const page = await pageOf(next === undefined ? '?limit=2' : `?limit=2&before=${next}`);
+    expect(page.runs.length).toBeLessThanOrEqual(2);
     found.push(...page.runs.map(({ jobId }) => jobId));
     next = page.next;
   }
   expect(found).toEqual(stored.map((row) => row.Job_Id));
   const { jobId: ofAnother } = await run(notification.type);
+  expect((await pageOf('')).runs).toHaveLength(20);
+  expect((await pageOf('?limit=500')).runs).toHaveLength(25);
   const unknown = randomUUID();
   for (const [before, status, code, detail] of [
     ['x', 400, 'malformedParameter', 'The parameter before is "x": expected the jobId of a run.'],

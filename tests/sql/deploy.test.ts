@@ -40,14 +40,6 @@ test('a second deployment changes nothing, and says so of each object in the ord
   ]);
 });
 
-test.each([
-  ['TABLE', 'RevokedAccess_Databricks'],
-  ['VIEW', 'AccessGrant_Palantir'],
-])('a %s that was dropped is created again, and that is printed', async (kind, name) => {
-  await environment.query(`DROP ${kind} dbo.${name};`);
-  expect(await deploy()).toContain(`${kind.toLowerCase()} dbo.${name}: created`);
-});
-
 test('an error names the script, the batch, the line and the server’s message', async () => {
   const directory = mkdtempSync(join(tmpdir(), 'scripts-'));
   writeFileSync(join(directory, '01_good.sql'), "PRINT 'one';\nGO\n");

@@ -449,19 +449,6 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
     });
   });
 
-  test('access that continues through another request gets no reminder', async () => {
-    const soon = inDays(2);
-    const [old, ...others] = await add(
-      { endsIn: soon, accessKey: 'a' },
-      { endsIn: inDays(5), accessKey: 'a' },
-      ...repeat(2, { endsIn: soon, accessKey: 'b' }),
-    );
-    await site.mapView({});
-    expect(await preview()).toMatchObject({ count: 3, coveredCount: 1, covered: [{ requestId: old }] });
-    expect((await run()).processedCount).toBe(3);
-    expect(await recordedIds()).toEqual(new Set(others));
-  });
-
   test('with notifyRevoked, ended access is announced once within 7 days, unless it was renewed or is covered', async () => {
     const ended = { endsIn: -4 * day };
     const [recent, long, notified, again, ending, renewed, covered] = await add(
