@@ -423,12 +423,9 @@ describe('Parameters in the body of POST /api/jobs/{jobType}/runs', () => {
 
   test.each([
     ['{"name": "Azure"}', json, '', /"name" is unknown: known are .*\. .*portal's Test\/Run.* empty it\./],
-    ['{"dryrun": true}', json, '', /"dryrun" is unknown/],
     ['{"__proto__": true}', json, '', /"__proto__" is unknown/],
     ['{"dryRun":', json, '', /not valid JSON .*empty it\./],
-    ['dryRun=true', json, '', /not valid JSON/],
     ['[{"dryRun": true}]', json, '', /not a JSON object: expected one, such as \{"dryRun": true\}/],
-    ['"dryRun"', json, '', /not a JSON object/],
     ['null', json, '', /not a JSON object/],
     ['{"dryRun": null}', json, '', /dryRun is null: expected a boolean, a string or a number/],
     ['{"dryRun": {"value": true}}', json, '', /dryRun is an object: expected a boolean/],
@@ -436,8 +433,6 @@ describe('Parameters in the body of POST /api/jobs/{jobType}/runs', () => {
     ['{"dryRun": {}, "when": 1}', json, '', /"when" is unknown/],
     ['{"dryRun": 1}', json, '', /dryRun is "1": expected true or false/],
     ['{"dryRun": true, "dryRun": false}', json, '', /given more than once/],
-    ['dryRun=true&dryRun=false', form, '', /dryRun is given more than once/],
-    ['dryRun', form, '', /dryRun is "": expected true or false/],
     ['{"dryRun": true}', form, '', /is unknown/],
     ['code=secret', form, '', /"code" is unknown/],
     ['{"dryRun": true}', json, '?dryRun=false', /dryRun is "false" in the query and "true" in the body/],
@@ -621,7 +616,6 @@ describe('A malformed request', () => {
       `${ofRevocation}?limit=${limit}`,
       new RegExp(`limit is "${limit}"`),
     ]),
-    ['GET', `${ofRevocation}?limit=1&limit=2`, /limit is given more than once/],
     ['GET', `${ofRevocation}?dryRun=true`, /"dryRun" is unknown: known are limit/],
     ['GET', '?limit=1', /"limit" is unknown: only due is known/],
     ['GET', '?due=yes', /due is "yes": expected true or false/],
@@ -691,27 +685,26 @@ describe('with one wrong setting', () => {
     expect((await post(revokePalantir, '', misconfigured)).status).toBe(200);
     for (const job of jobs) expect((await post(job, '?dryRun=true', misconfigured)).status).toBe(200);
     expect((await call(runPath(revokePalantir.type), 'GET', misconfigured)).status).toBe(200);
-    const { status, body } = await call('/api/jobs', 'GET', misconfigured);
-    expect(status).toBe(200);
-    expect(
-      (body.jobs as Body[]).map(({ schedule, nextRunAt }) => [schedule, typeof nextRunAt]),
-    ).toMatchObject([
-      [expect.any(String), 'string'],
-      ['hourly', 'object'],
-      [expect.any(String), 'string'],
-      [expect.any(String), 'string'],
-    ]);
     expect((await misconfigured.call('/api/status')).status).toBe(200);
   });
 
   test('the jobs that it stops are Misconfigured, with the reason; a wrong schedule stops only its timer', async () => {
-    const { body } = await call('/api/jobs', 'GET', misconfigured);
+    const { status, body } = await call('/api/jobs', 'GET', misconfigured);
     const reason = 'It cannot run: EMAIL_SENDER_ADDRESS is malformed: expected an email address';
-    expect((body.jobs as Body[]).map(({ state, stateReason }) => [state, stateReason])).toEqual([
-      [expect.not.stringContaining('Misconfigured'), expect.any(String)],
-      ['Misconfigured', expect.stringMatching(/^SCHEDULE_REVOKE_PALANTIR is malformed \(hourly\)/)],
-      ['Misconfigured', expect.stringContaining(reason)],
-      ['Misconfigured', expect.stringContaining(reason)],
+    const needsAddress = ['Misconfigured', expect.stringContaining(reason), 'string'];
+    const ofSchedule = expect.stringMatching(/^SCHEDULE_REVOKE_PALANTIR is malformed \(hourly\)/) as string;
+    expect(status).toBe(200);
+    expect(
+      (body.jobs as Body[]).map(({ state, stateReason, nextRunAt }) => [
+        state,
+        stateReason,
+        typeof nextRunAt,
+      ]),
+    ).toEqual([
+      [expect.not.stringContaining('Misconfigured'), expect.any(String), 'string'],
+      ['Misconfigured', ofSchedule, 'object'],
+      needsAddress,
+      needsAddress,
     ]);
   });
 
@@ -741,7 +734,7 @@ describe('with one wrong setting', () => {
   });
 });
 
-test('an app without its settings answers with 500, which names every one, and still finds its functions', async () => {
+test('an app without its settings answers with 500, which names every one, the status page too, and still finds its functions', async () => {
   const missing = ['SQL_SERVER', 'SQL_DATABASE', 'EMAIL_ENDPOINT', 'EMAIL_SENDER_ADDRESS'];
   const bare = await sample.startApp({
     ...Object.fromEntries(missing.map((name) => [name, ''])),
@@ -759,6 +752,8 @@ test('an app without its settings answers with 500, which names every one, and s
     );
     for (const name of missing) expect(answer.body.detail).toContain(`${name}: missing: expected`);
   }
+  const page = await bare.call('/api/status');
+  expect([page.status, await page.text()]).toEqual([500, expect.stringContaining('SQL_SERVER: missing')]);
   expect((await (await bare.call('/admin/functions')).json()) as unknown[]).toHaveLength(13);
 });
 

@@ -34,6 +34,8 @@ export const lately = 5 * minute;
 interface PageOptions extends BrowserContextOptions {
   /** Its time stands still but for pass() and clock.runFor(). */
   readonly fakeClock?: boolean;
+  /** Of another app. */
+  readonly url?: string;
 }
 
 interface AskedFor {
@@ -111,23 +113,17 @@ export function serveStatusPage() {
       }));
       await insertRows(sample.session, 'dbo.JobRun', rows);
     },
-    newPage,
-    /**
-     * @param address what follows the function key, for example "&job=…"
-     * @param options with the url of another app
-     */
-    open: async (
-      address = '',
-      { url = app.url, ...options }: PageOptions & { readonly url?: string } = {},
-    ) => {
-      const page = await newPage(options);
-      await page.goto(`${url}/api/status?code=the-key${address}`);
-      return page;
-    },
+    open,
   };
 
-  /** A page that is closed after the test. */
-  async function newPage({ fakeClock = false, ...options }: PageOptions = {}): Promise<Page> {
+  /**
+   * Opens a page, which is closed after the test.
+   * @param address what follows the function key, for example "&job=…"
+   */
+  async function open(
+    address = '',
+    { url = app.url, fakeClock = false, ...options }: PageOptions = {},
+  ): Promise<Page> {
     const plain = !fakeClock && Object.keys(options).length === 0;
     const page = await (plain ? shared.newPage() : browser.newPage(options));
     pages.push(page);
@@ -143,6 +139,7 @@ export function serveStatusPage() {
       await page.clock.install();
       await page.clock.pauseAt(Date.now() + second);
     }
+    await page.goto(`${url}/api/status?code=the-key${address}`);
     return page;
   }
 }
