@@ -9,7 +9,14 @@ import { isLeaseFresh, LockLostError } from '../jobRun/lease';
 import type { Backlog } from './backlog';
 import { findDue, type Found } from './dueReminders';
 import { lastLead, type NotificationOptions } from './dueSql';
-import { addFailure, failedCount, failureCauses, type Failure, type FailureCause } from './failures';
+import {
+  addFailure,
+  failedCount,
+  failureCauses,
+  undeliverableCount,
+  type Failure,
+  type FailureCause,
+} from './failures';
 import type { Outcome, RunContext } from './outcome';
 import { assertCanRecord, recordAccepted } from './recordNotification';
 
@@ -111,13 +118,24 @@ async function* queueMessages(
   context: RunContext,
   { found, toMessages, take, hasEnded }: QueueOptions,
 ): AsyncGenerator<QueuedMessage> {
+  const { deadline } = context;
+  /** Asked once something is found: a run that stops early then knows that more is left. */
+  const stops = (): boolean => {
+    const reason = stopReason(deadline);
+    if (reason !== undefined) take({ kind: 'stopped', reason });
+    return reason !== undefined;
+  };
   const unanswered = new Set<Promise<undefined>>();
   let day: number | undefined;
   let recordingWorks = false;
   try {
     for await (const item of found) {
       if (hasEnded()) return;
-      if (item.kind === 'unsendable') logUnsent(context, item.failure);
+      if (item.kind === 'unsendable') {
+        // Other failures are of the view; they fail the run, so that they are taken in any case.
+        if (undeliverableCount([item.failure]) > 0 && stops()) return;
+        logUnsent(context, item.failure);
+      }
       if (item.kind !== 'digest') {
         take(item);
         continue;
@@ -125,13 +143,7 @@ async function* queueMessages(
       if (day !== item.sendBy.getTime()) await Promise.all(unanswered);
       day = item.sendBy.getTime();
       for (const message of toMessages(item.digest)) {
-        if (hasEnded()) return;
-        // After finding a digest: a run that stops early then knows that more is left.
-        const reason = stopReason(context.deadline);
-        if (reason !== undefined) {
-          take({ kind: 'stopped', reason });
-          return;
-        }
+        if (hasEnded() || stops()) return;
         // A message that cannot be recorded would go out again and again.
         if (!recordingWorks) await assertCanRecord(context);
         recordingWorks = true;

@@ -315,6 +315,21 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
     expect([messages().length, (await recorded()).length]).toEqual([40, 40]);
   });
 
+  test('the time budget ends also where no message can go to any address', async () => {
+    await add(...repeat(250, (index) => ({ endsIn: inDays(2), email: `nobody${index}` })));
+    const services = environment.services();
+    beforeStatement('readDueReminders', 2, () => services.clock.advance(200_000));
+    const result = await run(services);
+    expect(result).toMatchObject({
+      status: 'Completed',
+      stoppedEarly: true,
+      message: expect.stringMatching(
+        /^Stopped early: its time budget .* Failed: \d+ with a malformed email address\. /,
+      ) as string,
+    });
+    expect(result.failedCount).toBeLessThanOrEqual(100);
+  });
+
   test('a grant that is renewed between the search and the send gets no reminder', async () => {
     await add({ endsIn: inDays(2) });
     beforeStatement('readDueReminders', 1, () => site.moveEnd('DATEADD(DAY, 90, GETUTCDATE())'));
