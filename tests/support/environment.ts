@@ -179,14 +179,7 @@ export async function startTestEnvironment() {
   const running = started.move();
 
   const query: Query = (sql) => session.query({ name: 'test', sql });
-  /** New services on a new clock. */
-  const services = (
-    overrides: Partial<Settings> = {},
-    { statementTimeout = 10_000, credential = appCredential }: ServiceOptions = {},
-  ): TestServices => ({
-    ...createServices(settings, credential, statementTimeout),
-    settings: { ...settings, ...overrides },
-  });
+  const services = servicesOf(settings, appCredential);
 
   return {
     ...servers,
@@ -215,6 +208,17 @@ export async function startTestEnvironment() {
     close: () => running.disposeAsync(),
   };
 }
+
+/** New services on a new clock, at each call. */
+const servicesOf =
+  (settings: Settings, appCredential: TokenCredential) =>
+  (
+    overrides: Partial<Settings> = {},
+    { statementTimeout = 10_000, credential = appCredential }: ServiceOptions = {},
+  ): TestServices => ({
+    ...createServices(settings, credential, statementTimeout),
+    settings: { ...settings, ...overrides },
+  });
 
 async function makeDatabase(session: Session, started: AsyncDisposableStack): Promise<void> {
   if (realServer) {

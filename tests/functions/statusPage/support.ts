@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { Browser, BrowserContext, BrowserContextOptions, Locator, Page } from 'playwright-core';
 import { insertRows } from '../../../local/insertRows';
 import type { JobRun, JobType } from '../../../src/jobRun/jobRun';
-import { startSample, type App, type Sample } from '../../support/app';
+import { useSample } from '../../support/app';
 import { launchChromium } from '../../support/browser';
 
 export interface RunSpec {
@@ -34,6 +34,9 @@ export const lately = 5 * minute;
 interface PageOptions extends BrowserContextOptions {
   /** Its time stands still but for pass() and clock.runFor(). */
   readonly fakeClock?: boolean;
+}
+
+interface OpenOptions extends PageOptions {
   /** Of another app. */
   readonly url?: string;
 }
@@ -46,32 +49,71 @@ interface AskedFor {
 
 /** Starts all of it before the tests of a file, and forgets runs and reminders before each of them. */
 export function serveStatusPage() {
-  let sample: Sample;
-  let app: App;
+  const { sample, app } = useSample();
+  const { newPage, requests, complaints } = usePages();
+  return {
+    requests,
+    complaints,
+    get standIns() {
+      return sample.standIns;
+    },
+    /** Of the app with the stand-ins' settings. */
+    get url() {
+      return app.url;
+    },
+    startApp: (settings: Readonly<Record<string, string>>) => sample.startApp(settings),
+    query: (sql: string) => sample.query(sql),
+    /** The newest first. */
+    storedRuns: (job: JobType) =>
+      sample.query(`SELECT * FROM dbo.JobRun WHERE Job_Type = '${job}' ORDER BY Started_At DESC, Id DESC;`),
+    addRuns: (job: JobType, specs: readonly RunSpec[]) =>
+      insertRows(sample.session, 'dbo.JobRun', toRows(job, specs)),
+    /** @param address what follows the function key, for example "&job=…" */
+    open: async (address = '', { url = app.url, ...options }: OpenOptions = {}) => {
+      const page = await newPage(options);
+      await page.goto(`${url}/api/status?code=the-key${address}`);
+      return page;
+    },
+  };
+}
+
+function toRows(Job_Type: JobType, specs: readonly RunSpec[]) {
+  const now = Date.now();
+  return specs.map(({ ago, took = 500, Status = 'Completed', ...rest }) => ({
+    Job_Id: randomUUID(),
+    Job_Type,
+    Status,
+    Started_At: new Date(now - ago),
+    Started_By: 'machine-1',
+    Completed_At: Status === 'InProgress' ? null : new Date(now - ago + took),
+    Processed_Count: null,
+    Failed_Count: null,
+    Error_Message: null,
+    ...rest,
+  }));
+}
+
+/** A browser for the tests of a file, and what the pages of a test asked for and complained of. */
+function usePages() {
   let browser: Browser;
   /** Of the pages without options: a context costs more than a page, and the status page keeps nothing in it. */
   let shared: BrowserContext;
   const pages: Page[] = [];
-  /** What the pages of a test asked for, and what they complained of. */
   const requests: AskedFor[] = [];
   const complaints: string[] = [];
 
   beforeAll(async () => {
-    sample = await startSample();
-    [app, browser] = await Promise.all([sample.startApp(), launchChromium()]);
+    browser = await launchChromium();
     shared = await browser.newContext();
   });
   afterAll(async () => {
     const kept = await shared.storageState();
-    await Promise.all([browser.close(), sample.close()]);
+    await browser.close();
     expect(kept).toEqual({ cookies: [], origins: [] });
   });
-  beforeEach(async () => {
+  beforeEach(() => {
     // What a describe has opened for all of its tests stays.
-    pages.length = 0;
-    await sample.reset();
-    requests.length = 0;
-    complaints.length = 0;
+    for (const list of [pages, requests, complaints]) list.length = 0;
   });
   afterEach(async () => {
     await Promise.all(
@@ -85,63 +127,30 @@ export function serveStatusPage() {
   return {
     requests: requests as readonly AskedFor[],
     complaints: complaints as readonly string[],
-    get standIns() {
-      return sample.standIns;
+    /** A page that is closed after the test. */
+    newPage: async ({ fakeClock = false, ...options }: PageOptions = {}): Promise<Page> => {
+      const plain = !fakeClock && Object.keys(options).length === 0;
+      const page = await (plain ? shared.newPage() : browser.newPage(options));
+      pages.push(page);
+      watch(page, requests, complaints);
+      if (fakeClock) {
+        await page.clock.install();
+        await page.clock.pauseAt(Date.now() + second);
+      }
+      return page;
     },
-    /** Of the app with the stand-ins' settings. */
-    get url() {
-      return app.url;
-    },
-    startApp: (settings: Readonly<Record<string, string>>) => sample.startApp(settings),
-    query: (sql: string) => sample.query(sql),
-    /** The newest first. */
-    storedRuns: (job: JobType) =>
-      sample.query(`SELECT * FROM dbo.JobRun WHERE Job_Type = '${job}' ORDER BY Started_At DESC, Id DESC;`),
-    addRuns: async (Job_Type: JobType, specs: readonly RunSpec[]) => {
-      const now = Date.now();
-      const rows = specs.map(({ ago, took = 500, Status = 'Completed', ...rest }) => ({
-        Job_Id: randomUUID(),
-        Job_Type,
-        Status,
-        Started_At: new Date(now - ago),
-        Started_By: 'machine-1',
-        Completed_At: Status === 'InProgress' ? null : new Date(now - ago + took),
-        Processed_Count: null,
-        Failed_Count: null,
-        Error_Message: null,
-        ...rest,
-      }));
-      await insertRows(sample.session, 'dbo.JobRun', rows);
-    },
-    open,
   };
+}
 
-  /**
-   * Opens a page, which is closed after the test.
-   * @param address what follows the function key, for example "&job=…"
-   */
-  async function open(
-    address = '',
-    { url = app.url, fakeClock = false, ...options }: PageOptions = {},
-  ): Promise<Page> {
-    const plain = !fakeClock && Object.keys(options).length === 0;
-    const page = await (plain ? shared.newPage() : browser.newPage(options));
-    pages.push(page);
-    page.on('request', (request) =>
-      requests.push({ method: request.method(), url: new URL(request.url()), headers: request.headers() }),
-    );
-    page.on('console', (message) => {
-      // A refused request is one that a test asked for.
-      if (!message.text().includes('Failed to load resource')) complaints.push(message.text());
-    });
-    page.on('pageerror', (error) => complaints.push(error.message));
-    if (fakeClock) {
-      await page.clock.install();
-      await page.clock.pauseAt(Date.now() + second);
-    }
-    await page.goto(`${url}/api/status?code=the-key${address}`);
-    return page;
-  }
+function watch(page: Page, requests: AskedFor[], complaints: string[]): void {
+  page.on('request', (request) =>
+    requests.push({ method: request.method(), url: new URL(request.url()), headers: request.headers() }),
+  );
+  page.on('console', (message) => {
+    // A refused request is one that a test asked for.
+    if (!message.text().includes('Failed to load resource')) complaints.push(message.text());
+  });
+  page.on('pageerror', (error) => complaints.push(error.message));
 }
 
 export const card = (page: Page, job: JobType): Locator =>
