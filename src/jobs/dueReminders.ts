@@ -90,21 +90,22 @@ export async function* findDue(
   const collectAfter = (turn?: Turn): Promise<Collection> =>
     connection.withRetries(deadline, (session) => collectDue(session, source, turn));
   let last: Turn | undefined;
-  let collection = await collectAfter();
+  let read = 0;
+  const first = await collectAfter();
+  let collection = first;
   yield { kind: 'backlog', backlog: collection.backlog };
   for (const failure of collection.unusable) yield { kind: 'unsendable', failure };
   for (;;) {
     try {
-      let read = 0;
       for await (const rows of groupByRecipient(readRows(connection, deadline, source, collection))) {
         last = rows;
         read += rows.count;
         yield toFound(rows);
       }
-      if (read < collection.backlog.dueCount)
-        yield* await onSession(connection, deadline, collection, (session) =>
-          findUnreadable(session, source),
-        );
+      if (read >= first.backlog.dueCount) return;
+      // A resumed collection lacks the recipients before.
+      if (collection !== first) collection = await collectAfter();
+      yield* await onSession(connection, deadline, collection, (session) => findUnreadable(session, source));
       return;
     } catch (error) {
       if (!(error instanceof CollectionLostError)) throw error;

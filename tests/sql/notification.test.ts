@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { createDatabase } from '../../local/sampleDatabase';
 import { ago, arrange, day, hour, pauseBefore, repeat, texts, useEnvironment } from '../support/arrange';
 import { beforeEachStatement, beforeStatement, notifications, realServer } from '../support/environment';
@@ -463,6 +464,27 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
       message: expect.stringContaining('Failed: 2 with an end that is not comparable') as string,
     });
   });
+
+  withFaults(
+    'an end that is not comparable fails the run even if its connection is lost after that',
+    async () => {
+      await add({ endsIn: inDays(1), resource: 'odd' }, ...repeat(110, { endsIn: inDays(6) }));
+      const { Resource, ExpiresAt } = columns;
+      const end = `CASE WHEN ${Resource} = 'odd' THEN DATEADD(HOUR, 20, SYSUTCDATETIME()) ELSE ${ExpiresAt} END`;
+      await site.mapView({ columns: { ExpiresAt: end } });
+      let pages = 0;
+      beforeEachStatement(async ({ name }) => {
+        if (name !== 'readDueReminders') return;
+        await delay(20);
+        if (++pages === 2) environment.standIn?.order({ kind: 'dropBefore', match: /FROM #Due AS d/ });
+      });
+      expect(await run()).toMatchObject({
+        status: 'Failed',
+        processedCount: 110,
+        message: expect.stringContaining('Failed: 1 with an end that is not comparable') as string,
+      });
+    },
+  );
 
   test('with notifyRevoked, ended access is announced once within 7 days, unless it was renewed or is covered', async () => {
     const ended = { endsIn: -4 * day };
