@@ -22,7 +22,7 @@ export interface JobRun {
   readonly processedCount: number | null;
   /** Notification jobs: grants whose message failed. */
   readonly failedCount: number | null;
-  /** Why the run failed, or why it stopped early and what it left. In sentences. */
+  /** Why the run failed or stopped early, and what it left. In sentences. */
   readonly message: string | null;
   /** The same in codes. */
   readonly facts: RunFacts;

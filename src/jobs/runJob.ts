@@ -52,7 +52,7 @@ export function describeFinished({
   return { ...run, stoppedEarly, ...backlog };
 }
 
-/** A run completed its work, and some grants that were due could not be handled. */
+/** Some grants that were due could not be handled. */
 export class GrantsLeftError extends Error {
   override readonly name = 'GrantsLeftError';
   constructor(left: number) {
@@ -190,11 +190,11 @@ function describeAbandoned(
   return { jobId, jobType, startedBy, ageMinutes, closedBy: run.jobId };
 }
 
-/** Why a run failed: an error, or grants that were due and left, unless it stopped early and the next run continues. */
-function errorOf({ error, failures, stopped }: Outcome): Error | undefined {
+/** Why a run failed: an error, or grants that were due and left. */
+function errorOf({ error, failures }: Outcome): Error | undefined {
   if (error !== undefined) return toError(error);
   const left = leftCount(failures);
-  return left > 0 && stopped === undefined ? new GrantsLeftError(left) : undefined;
+  return left > 0 ? new GrantsLeftError(left) : undefined;
 }
 
 function toCompletion(job: Job, options: RunOptions, outcome: Outcome, error: Error | undefined): Completion {
@@ -218,7 +218,10 @@ function describeRun(
   const by = operator === undefined ? '' : ` by ${operator}`;
   const started = { timer: '', http: `Started by hand${by}.`, cli: `Started from the command line${by}.` };
   const sentences = [
-    error?.message ?? (stopped && `Stopped early: ${stopWords[stopped]}. More is left; ${howToContinue}.`),
+    error?.message,
+    stopped &&
+      (!error || error instanceof GrantsLeftError) &&
+      `Stopped early: ${stopWords[stopped]}. More is left; ${howToContinue}.`,
     describeFailures(failures),
     started[trigger],
     withoutCeiling && 'Run without the safety limit.',

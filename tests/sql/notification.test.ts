@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { createDatabase } from '../../local/sampleDatabase';
+import { readJobState } from '../../src/jobs/jobStates';
 import { ago, arrange, day, hour, pauseBefore, repeat, texts, useEnvironment } from '../support/arrange';
 import { beforeEachStatement, beforeStatement, notifications, realServer } from '../support/environment';
 
@@ -452,6 +453,25 @@ describe.each(notifications.map((job) => [job.platform.name, job] as const))('%s
     });
     expect(messages().map(({ to }) => to)).toEqual([['b@example.com']]);
     expect(await recordedIds()).toEqual(new Set([only]));
+  });
+
+  test('a run that skips grants fails, even if it stops early', async () => {
+    await add({ endsIn: inDays(2), resource: 'twice' }, { endsIn: inDays(2) }, { endsIn: inDays(3) });
+    await site.mapView({}, { where: `${columns.Resource} = 'twice'` });
+    environment.email.order({ kind: 'error', status: 429, retryAfter: 3_600, at: 2, times: 2 });
+    const services = environment.services();
+    expect(await run(services)).toMatchObject({
+      status: 'Failed',
+      stoppedEarly: true,
+      processedCount: 1,
+      message: expect.stringMatching(
+        /^1 grant was due and skipped\. Stopped early: the email service .* continues\. Failed: 1 in the view more than once\. /,
+      ) as string,
+      facts: { stopped: 'throttled' },
+    });
+    expect(services.telemetry.exceptions[0]?.error.name).toBe('GrantsLeftError');
+    const state = await readJobState(environment.session, job, services.settings, 1, services.clock);
+    expect(state).toMatchObject({ state: 'Failed', earlyStopsInARow: 0 });
   });
 
   test('skips ends that are not comparable; the run fails and says how many', async () => {

@@ -219,7 +219,7 @@ describe.each(revocations.map((job) => [job.platform.name, job] as const))('%s',
     fault:
       | { readonly kind: 'error'; readonly number: number; readonly message?: string }
       | { readonly kind: 'hang' },
-    clock?: TestServices['clock'],
+    clock?: Pick<TestServices['clock'], 'advance'>,
   ): jest.SpyInstance =>
     beforeEachStatement(({ name, sql, parameters }) => {
       if (name !== 'revokeBatch') return;
@@ -264,6 +264,22 @@ describe.each(revocations.map((job) => [job.platform.name, job] as const))('%s',
     expect(result.facts.failures).toMatchObject([{ cause: 'locked', count: 4_600 - count }]);
     expect(idsOf(result, 'locked').size).toBe(5);
     expect(await revoked()).toHaveLength(count);
+  });
+
+  withFaults('a run that leaves locked requests fails, even if its time budget ends first', async () => {
+    await add(...repeat(5, expired));
+    const services = environment.services();
+    obstruct([5, 5], locked, { advance: () => services.clock.advance(100_000) });
+    const result = await run(services);
+    expect(result).toMatchObject({
+      status: 'Failed',
+      stoppedEarly: true,
+      processedCount: 3,
+      message: expect.stringMatching(
+        /^2 grants were due and skipped\. Stopped early: its time budget is spent\. .* Failed: 2 locked by another transaction\. /,
+      ) as string,
+    });
+    expect(services.telemetry.events).toMatchObject([{ stoppedEarly: true, errorName: 'GrantsLeftError' }]);
   });
 
   withFaults('a request that is deleted while its batch is written delays no other', async () => {
