@@ -2,6 +2,7 @@
 import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { createDatabase } from '../../local/sampleDatabase';
 import { deadlineIn } from '../../src/clock';
 import { readJobStates } from '../../src/jobs/jobStates';
 import { acquireLock } from '../../src/jobRun/acquire';
@@ -20,7 +21,6 @@ import { jobs, type Job } from '../../src/jobs/catalogue';
 import { previewJob } from '../../src/jobs/previewJob';
 import { arrange, hour, useEnvironment } from '../support/arrange';
 import { beforeEachStatement, newGuid } from '../support/environment';
-import { restoreViews } from '../support/views';
 
 const root = join(__dirname, '../..');
 const script = readFileSync(join(root, 'sql/07_AccessExpiryJobs_role.sql'), 'utf8').replace(/--.*$/gm, '');
@@ -161,7 +161,7 @@ async function doWhatIsRare(job: Job): Promise<void> {
   await record(run);
   await mapView({ columns: { ExpiresAt: `DATEADD(HOUR, ${ahead}, SYSUTCDATETIME())` } });
   await record(run);
-  await restoreViews(environment);
+  await createDatabase(environment.session);
   const [reminded, endless] = [await addOne({ endsIn: hour }), await addOne({ endsIn: null })];
   await record(
     () => readStory(services, deadlineIn(services.clock, hour), job.platform, endless),

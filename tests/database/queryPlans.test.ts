@@ -9,7 +9,8 @@ import { notifiableSql } from '../../src/jobs/dueSql';
 import { findRuns, listRuns } from '../../src/jobRun/history';
 import { jobs, type Job } from '../../src/jobs/catalogue';
 import { day, useEnvironment } from '../support/arrange';
-import { finished, realServer, standInOf } from '../support/environment';
+import { finished, standInOf } from '../support/environment';
+import { realServer } from '../support/realServer';
 import { siteTable } from '../support/views';
 
 /** What may be scanned: no table, the ids of one message, what this session has collected. */

@@ -173,18 +173,6 @@ describe('POST /api/jobs/{jobType}/runs', () => {
     expect((await running).body.processedCount).toBe(body.count);
   });
 
-  test('a dry run of a notification job names the reminders and sends nothing; the run says how many were sent and failed', async () => {
-    const { count, grants } = await preview(notifyDatabricks);
-    expect(count).toBeGreaterThan(0);
-    for (const { leadDays } of grants) expect([1, 7, 14]).toContain(leadDays);
-    expect(sample.standIns.email.requests).toEqual([]);
-    expect(await storedRuns()).toEqual([]);
-    const { status, body } = await post(notifyDatabricks);
-    expect(status).toBe(200);
-    expect(Number(body.processedCount) + Number(body.failedCount)).toBe(count);
-    expect(body.failedCount).toBeGreaterThan(0);
-  });
-
   test('a run that failed is answered with 500 and the run; a dropped view is named with what to do', async () => {
     await sample.query('DROP VIEW dbo.AccessGrant_Palantir;');
     try {
@@ -788,22 +776,6 @@ describe('The timers', () => {
     expect(new Set(runs.map(({ Job_Type, Status }) => `${Job_Type as string} ${Status as string}`))).toEqual(
       new Set(['RevokeExpiredPalantirRequests Completed']),
     );
-  });
-
-  test('a timer that finds its job held logs by whom and ends without an error', async () => {
-    const hold = holdNextRun();
-    const running = post(revokePalantir);
-    await hold.held;
-    app.forgetLines();
-    await app.fireTimer(revokePalantir.type);
-    const ended = await app.logged(new RegExp(` ${revokePalantir.type}: Executed`));
-    hold.release();
-    expect(ended).toEqual([expect.stringContaining('Executed (succeeded')]);
-    const { jobId } = (await running).body;
-    await app.logged(
-      new RegExp(`${revokePalantir.type} is held by run ${jobId as string} since \\S+, until \\S+ at most$`),
-    );
-    expect(await storedRuns()).toHaveLength(1);
   });
 
   test.each([

@@ -1,7 +1,8 @@
 /** Random histories of each job, and those that once found a fault. `npm run test:histories` plays more. */
 import { jobs } from '../../src/jobs/catalogue';
 import { useEnvironment } from '../support/arrange';
-import { jobOf, realServer } from '../support/environment';
+import { jobOf } from '../support/environment';
+import { testOnStandIn } from '../support/realServer';
 import { replaceView } from '../support/views';
 import { play } from './history';
 import { search } from './search';
@@ -74,7 +75,7 @@ const found: readonly (readonly [string, Start, readonly Step[], 'stand-in'?])[]
   ],
 ];
 for (const [name, start, steps, needs] of found)
-  (needs && realServer ? test.skip : test)(name, () => play(environment, start, steps));
+  (needs ? testOnStandIn : test)(name, () => play(environment, start, steps));
 
 /** Where the second run is when the first one continues: it has ended, or is about to write or to send. */
 const takeovers = {
@@ -82,7 +83,7 @@ const takeovers = {
   notification: [undefined, 'checkLease', 'send', 'recordNotification', 'finishRun'],
 } as const;
 
-(realServer ? test.skip : test).each(jobs)(
+testOnStandIn.each(jobs)(
   '$type changes nothing after it slept before any step and another run took over',
   async (job) => {
     const { firstSteps } = await play(environment, few(job), [{ do: 'run' }]);

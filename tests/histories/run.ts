@@ -75,7 +75,7 @@ export function servicesFor(
   return {
     ...environment.services(
       { email: { ...settings.email, contactText } },
-      { credential, ...(hangs && { statementTimeout: hangingTimeout }) },
+      { credential, ...(hangs && { statementTimeoutMs: hangingTimeout }) },
     ),
     ...(standIn && { clock: new SharedClock(standIn, setBackMs) }),
   };

@@ -61,7 +61,7 @@ test.each([jobOf('revocation', 'Databricks'), jobOf('notification', 'Palantir')]
     const { standIn } = environment;
     standIn?.order({ kind: 'hang', match: /INSERT INTO #Due/, times: Infinity });
     standIn?.clearStatements();
-    const services = environment.services({}, { statementTimeout: 1_000 });
+    const services = environment.services({}, { statementTimeoutMs: 1_000 });
     const run = finished(await environment.run(job, services, { trigger: 'timer' }));
     expect(run).toMatchObject({ status: 'Failed', processedCount: 0 });
     expect(run.message).toMatch(/^The database did not answer collectDue\w+ in time/);

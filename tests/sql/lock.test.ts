@@ -8,13 +8,11 @@ import type { ActiveRun } from '../../src/jobRun/jobRun';
 import { isLeaseFresh } from '../../src/jobRun/lease';
 import { jobs } from '../../src/jobs/catalogue';
 import { minute, useEnvironment } from '../support/arrange';
-import { beforeStatement, jobOf, newGuid, realServer } from '../support/environment';
+import { beforeStatement, jobOf, newGuid } from '../support/environment';
+import { testOnStandIn } from '../support/realServer';
 
 const revoke = 'RevokeExpiredDatabricksRequests';
 const environment = useEnvironment();
-/** A real server has no faults to order. */
-const withFaults = realServer ? test.skip : test;
-
 const attempt = (jobId = newGuid(), startedBy = 'machine-1', type: (typeof jobs)[number]['type'] = revoke) =>
   acquireLock(environment.session, type, jobId, startedBy);
 
@@ -32,7 +30,7 @@ async function earlyInMinute(): Promise<void> {
   else while (new Date().getUTCSeconds() >= 30) await delay(500);
 }
 
-withFaults('a stop of the app that loses the answer to the lock leaves no row in progress', async () => {
+testOnStandIn('a stop of the app that loses the answer to the lock leaves no row in progress', async () => {
   const { shutdown, begin } = createShutdown();
   beforeStatement('acquireLock', 1, () => begin());
   environment.standIn?.order({ kind: 'dropAfter', match: /INSERT INTO dbo\.JobRun/ });
@@ -47,7 +45,7 @@ test('a job whose code cannot be loaded takes no lock', async () => {
   expect(await environment.runs(job)).toEqual([]);
 });
 
-withFaults(
+testOnStandIn(
   'a cancel whose answer was lost is known again, whatever letters the operator’s name has',
   async () => {
     const jobId = newGuid();

@@ -6,7 +6,8 @@ import { describeNext } from '../../src/jobs/nextStepWords';
 import { searchRequests } from '../../src/jobs/requestSearch';
 import { readStory, type RequestStory } from '../../src/jobs/requestStory';
 import { ago, arrange, day, hour, pauseBefore, useEnvironment } from '../support/arrange';
-import { jobOf, realServer, type GrantSpec } from '../support/environment';
+import { jobOf, type GrantSpec } from '../support/environment';
+import { testOnStandIn } from '../support/realServer';
 import type { ViewPart } from '../support/views';
 
 const environment = useEnvironment();
@@ -216,11 +217,9 @@ describe.each(platforms.map((platform) => [platform.name, platform] as const))(
   },
 );
 
-const testOnStandIn = realServer ? test.skip : test;
-
 testOnStandIn('a search that times out says so, and still finds a request by its id', async () => {
   const id = await arrange(environment, jobOf('revocation', 'Databricks')).addOne({ endsIn: hour });
-  const services = environment.services({}, { statementTimeout: 2_000 });
+  const services = environment.services({}, { statementTimeoutMs: 2_000 });
   environment.standIn?.order({ kind: 'hang', match: /MatchRank/ });
   const search = await searchRequests(services, deadlineIn(services.clock, hour), String(id));
   expect(search).toMatchObject({

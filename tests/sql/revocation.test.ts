@@ -2,13 +2,8 @@ import type { JobRun } from '../../src/jobRun/jobRun';
 import { withoutSafetyStop } from '../../src/jobs/catalogue';
 import { failureCauses } from '../../src/jobs/failures';
 import { ago, arrange, day, hour, pauseBefore, repeat, texts, useEnvironment } from '../support/arrange';
-import {
-  beforeEachStatement,
-  beforeStatement,
-  realServer,
-  revocations,
-  type TestServices,
-} from '../support/environment';
+import { beforeEachStatement, beforeStatement, revocations, type TestServices } from '../support/environment';
+import { testOnStandIn } from '../support/realServer';
 
 const environment = useEnvironment();
 
@@ -25,9 +20,6 @@ const expired = { endsIn: -hour };
 const idsOf = (run: JobRun, cause: string): ReadonlySet<unknown> =>
   new Set(run.facts.failures.find((failure) => failure.cause === cause)?.requestIds);
 
-/** A real server has no faults to order. */
-const withFaults = realServer ? test.skip : test;
-
 describe.each(revocations.map((job) => [job.platform.name, job] as const))('%s', (_, job) => {
   const { grantView } = job.platform;
   const site = arrange(environment, job);
@@ -35,7 +27,7 @@ describe.each(revocations.map((job) => [job.platform.name, job] as const))('%s',
   const { run: runWithoutCeiling } = arrange(environment, withoutSafetyStop(job));
   const revoked = async () => (await site.revocations()).map(({ RequestId }) => RequestId);
 
-  withFaults(
+  testOnStandIn(
     'a safety stop after a batch whose answer was lost does not say that nothing was revoked',
     async () => {
       await add(...repeat(3, expired));
@@ -230,7 +222,7 @@ describe.each(revocations.map((job) => [job.platform.name, job] as const))('%s',
     });
   const locked = { kind: 'error', number: 1222 } as const;
 
-  withFaults.each([
+  testOnStandIn.each([
     ['that another transaction locks', locked, 'locked'],
     ['that the foreign key refuses', conflict, 'refused'],
     ['that is not written in time', { kind: 'hang' }, 'timedOut'],
@@ -239,7 +231,7 @@ describe.each(revocations.map((job) => [job.platform.name, job] as const))('%s',
     async (_case, fault, cause) => {
       const ids = await add(...repeat(5, expired));
       const obstruction = obstruct([2, 2], fault);
-      const hanging = fault.kind === 'hang' ? { statementTimeout: 1_000 } : {};
+      const hanging = fault.kind === 'hang' ? { statementTimeoutMs: 1_000 } : {};
       const result = await run(environment.services({}, hanging));
       expect(result).toMatchObject({ status: 'Failed', processedCount: 4 });
       expect(result.message).toContain(
@@ -252,7 +244,7 @@ describe.each(revocations.map((job) => [job.platform.name, job] as const))('%s',
     },
   );
 
-  withFaults('many locked requests delay only themselves; they are named', async () => {
+  testOnStandIn('many locked requests delay only themselves; they are named', async () => {
     await add(...repeat(4_600, expired));
     const services = environment.services();
     obstruct([1, 600], locked, services.clock);
@@ -266,7 +258,7 @@ describe.each(revocations.map((job) => [job.platform.name, job] as const))('%s',
     expect(await revoked()).toHaveLength(count);
   });
 
-  withFaults('a run that leaves locked requests fails, even if its time budget ends first', async () => {
+  testOnStandIn('a run that leaves locked requests fails, even if its time budget ends first', async () => {
     await add(...repeat(5, expired));
     const services = environment.services();
     obstruct([5, 5], locked, { advance: () => services.clock.advance(100_000) });
@@ -282,7 +274,7 @@ describe.each(revocations.map((job) => [job.platform.name, job] as const))('%s',
     expect(services.telemetry.events).toMatchObject([{ stoppedEarly: true, errorName: 'GrantsLeftError' }]);
   });
 
-  withFaults('a request that is deleted while its batch is written delays no other', async () => {
+  testOnStandIn('a request that is deleted while its batch is written delays no other', async () => {
     const [deleted] = await add(...repeat(5, expired));
     beforeStatement('revokeBatch', 1, async () => {
       await environment.deleteRequest(job, deleted ?? 0);
@@ -292,7 +284,7 @@ describe.each(revocations.map((job) => [job.platform.name, job] as const))('%s',
     expect(await revoked()).toHaveLength(4);
   });
 
-  withFaults('nothing is revoked before its end if the clock is set back during the run', async () => {
+  testOnStandIn('nothing is revoked before its end if the clock is set back during the run', async () => {
     await add(expired, expired);
     beforeStatement('revokeBatch', 1, () => environment.standIn?.clock.advance(-2 * hour));
     expect(await run()).toMatchObject({ status: 'Completed', processedCount: 0 });

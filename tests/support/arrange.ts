@@ -1,5 +1,6 @@
 /** The environment of a test file, and a job with its tables. */
 import { setTimeout as delay } from 'node:timers/promises';
+import { createDatabase } from '../../local/sampleDatabase';
 import type { Job } from '../../src/jobs/catalogue';
 import type { RequestId } from '../../src/jobs/platforms';
 import { previewJob } from '../../src/jobs/previewJob';
@@ -11,7 +12,7 @@ import {
   type GrantSpec,
   type TestEnvironment,
 } from './environment';
-import { replaceView, restoreViews, siteTable, viewColumns, type ViewPart } from './views';
+import { replaceView, siteTable, viewColumns, type ViewPart } from './views';
 
 export const minute = 60_000;
 export const hour = 60 * minute;
@@ -26,7 +27,8 @@ export function useEnvironment(): TestEnvironment {
   afterEach(async () => {
     jest.restoreAllMocks();
     environment.standIn?.clock.set(new Date());
-    await restoreViews(environment);
+    // Restores the views, and whatever else of the scripts was dropped.
+    await createDatabase(environment.session);
     await environment.reset();
   });
   afterAll(() => environment.close());

@@ -25,24 +25,17 @@ import type { Telemetry } from '../../src/telemetry/telemetry';
 import { realServer } from './realServer';
 import { siteTable } from './views';
 
-export { realServer };
-
 const day = 24 * 60 * 60 * 1000;
 
 /** Real time, on which sleeps pass at once. */
 export class FastClock implements Clock {
   #ahead = 0;
-  #setBack = 0;
   readonly slept: number[] = [];
   now(): number {
-    return Date.now() + this.#ahead - this.#setBack;
+    return Date.now() + this.#ahead;
   }
   elapsed(): number {
     return performance.now() + this.#ahead;
-  }
-  /** The wall clock is set back. */
-  setBack(ms: number): void {
-    this.#setBack += ms;
   }
   /** Time passes without a sleep. */
   advance(ms: number): void {
@@ -89,13 +82,6 @@ export class RecordingTelemetry implements Telemetry {
 export interface TestServices extends Services {
   readonly clock: FastClock;
   readonly telemetry: RecordingTelemetry;
-}
-
-interface ServiceOptions {
-  /** In ms. */
-  readonly statementTimeout?: number;
-  /** The app's identity by default. */
-  readonly credential?: TokenCredential;
 }
 
 /** A grant as a test needs it; times are in ms from now. */
@@ -214,9 +200,9 @@ const servicesOf =
   (settings: Settings, appCredential: TokenCredential) =>
   (
     overrides: Partial<Settings> = {},
-    { statementTimeout = 10_000, credential = appCredential }: ServiceOptions = {},
+    { statementTimeoutMs = 10_000, credential = appCredential } = {},
   ): TestServices => ({
-    ...createServices(settings, credential, statementTimeout),
+    ...createServices(settings, credential, statementTimeoutMs),
     settings: { ...settings, ...overrides },
   });
 
@@ -267,11 +253,11 @@ async function startServers(started: AsyncDisposableStack) {
 function createServices(
   settings: Settings,
   credential: TokenCredential,
-  statementTimeout: number,
+  statementTimeoutMs: number,
 ): TestServices {
   return {
     settings,
-    database: new Database(settings.database, credential, statementTimeout),
+    database: new Database(settings.database, credential, statementTimeoutMs),
     emailClient: new EmailClient(settings.email, credential, {
       callMs: 1_000,
       watchMs: 15_000,

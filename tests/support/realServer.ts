@@ -1,6 +1,9 @@
 /** Whether the tests run on the server of TEST_SQL_* (`npm run test:sqlserver`). */
 export const realServer = (globalThis as { realServer?: boolean }).realServer === true;
 
+/** A test that needs a fault or the clock of the stand-in. */
+export const testOnStandIn = realServer ? test.skip : test;
+
 /**
  * A test for a real server; on the stand-in it is skipped, with the reason.
  * @param standIn what the stand-in does instead

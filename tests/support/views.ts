@@ -1,5 +1,4 @@
 /** The tables of a site, and the views over them as a site may have mapped them. */
-import { createDatabase } from '../../local/sampleDatabase';
 import type { Job } from '../../src/jobs/catalogue';
 import type { TestEnvironment } from './environment';
 
@@ -83,9 +82,4 @@ export async function replaceView(
   await environment.query(
     `CREATE OR ALTER VIEW ${job.platform.requestView} AS ${selects.join(' UNION ALL ')};`,
   );
-}
-
-/** Restores the views, and whatever else of the scripts was dropped. */
-export async function restoreViews(environment: TestEnvironment): Promise<void> {
-  await createDatabase(environment.session);
 }

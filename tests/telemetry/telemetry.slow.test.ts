@@ -228,7 +228,7 @@ test('a run whose settings are wrong has no row, and still sends the states', as
   expect(eventsNamed('JobState')).toHaveLength(4);
 });
 
-describe('docs/operating.md says how many items the app sends', () => {
+describe('the app sends as many items as docs/operating.md says, in one operation', () => {
   const counters: Readonly<Record<string, () => number>> = {
     'dependency, named as the job': () => runSpans().length,
     'event `JobRun`': () => events().length,
@@ -252,6 +252,14 @@ describe('docs/operating.md says how many items the app sends', () => {
     const failed = which === 'first' ? await sample.startApp(settings) : app;
     await run('RevokeExpiredDatabricksRequests', completed);
     expect(sent()).toEqual(documented.map((row) => [row.item, row.completed]));
+    expect(runSpans().map(({ data, tags }) => [data.baseData.type, tags['ai.operation.parentId']])).toEqual([
+      ['InProc', invocation.span],
+    ]);
+    // The first one asks for its token, too.
+    const asksForToken = dependencies().some(({ data }) => data.baseData.name === 'GET /msi/token');
+    expect(asksForToken).toBe(which === 'first');
+    expectOperations(items(), ofInvocation('RunJob'));
+    expect(ingestion.ofType('RequestData')).toEqual([]);
     ingestion.forget();
     failCollecting();
     await run('RevokeExpiredDatabricksRequests', failed);
@@ -261,19 +269,6 @@ describe('docs/operating.md says how many items the app sends', () => {
 
 describe('one request and one operation a run: the host reports the request', () => {
   afterEach(() => expect(ingestion.ofType('RequestData')).toEqual([]));
-
-  test.each(['first', 'later'] as const)('of the %s run of a process', async (which) => {
-    const own = which === 'first' ? await sample.startApp(settings) : app;
-    await run('ExpiryNotificationDatabricksRequests', own);
-    expect(runSpans().map(({ data, tags }) => [data.baseData.type, tags['ai.operation.parentId']])).toEqual([
-      ['InProc', invocation.span],
-    ]);
-    expect(items().length).toBeGreaterThan(20);
-    // The first one asks for its token, too.
-    const asksForToken = dependencies().some(({ data }) => data.baseData.name === 'GET /msi/token');
-    expect(asksForToken).toBe(which === 'first');
-    expectOperations(items(), ofInvocation('RunJob'));
-  });
 
   test('of a timer, whose operation has the name of its function', async () => {
     const own = await sample.startApp(settings);
