@@ -89,9 +89,11 @@ export async function startSample() {
 
 /**
  * The sample and the app of a test file, started before its tests. Before each, what runs have written is forgotten.
- * @param settings of the app, as for `startApp`
+ * @param settings of the app, as for `startApp`, or what makes them then
  */
-export function useSample(settings: Readonly<Record<string, string>> = {}): {
+export function useSample(
+  settings: Readonly<Record<string, string>> | (() => Readonly<Record<string, string>>) = {},
+): {
   readonly sample: Sample;
   readonly app: App;
 } {
@@ -99,7 +101,7 @@ export function useSample(settings: Readonly<Record<string, string>> = {}): {
   const app = {} as App;
   beforeAll(async () => {
     Object.assign(sample, await startSample());
-    Object.assign(app, await sample.startApp(settings));
+    Object.assign(app, await sample.startApp(typeof settings === 'function' ? settings() : settings));
   });
   beforeEach(async () => {
     await sample.reset();

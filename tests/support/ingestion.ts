@@ -1,6 +1,6 @@
 /** The ingestion endpoint of Application Insights on loopback. */
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import https from 'node:https';
 import type { AddressInfo } from 'node:net';
@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { gunzipSync } from 'node:zlib';
 import { createCertificates } from '../../local/certificates';
+import { createTemporaryDirectory } from '../../local/temporaryDirectory';
 
 /** One telemetry item as the exporter sends it ("Breeze", schema 2). */
 export interface Envelope {
@@ -26,16 +27,16 @@ export interface Envelope {
   };
 }
 
-export async function startIngestion(): Promise<Ingestion> {
-  const { authority, ...tls } = await createCertificates();
-  const server = https.createServer(tls);
-  const ingestion = new Ingestion(server, authority);
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
+/** The endpoint of a test file, started before its tests. Before each, what it has received is forgotten. */
+export function useIngestion(): Ingestion {
+  const ingestion = new Ingestion();
+  beforeAll(() => ingestion.start());
+  beforeEach(() => ingestion.forget());
+  afterAll(() => ingestion.close());
   return ingestion;
 }
 
-export class Ingestion {
+class Ingestion {
   /** All items in the order of their arrival. */
   readonly envelopes: Envelope[] = [];
   /** All bodies, as text. */
@@ -49,12 +50,17 @@ export class Ingestion {
   /** If set, only these bearer tokens are accepted, like by a resource without local authentication. */
   acceptsToken: ((token: string) => boolean) | undefined;
 
-  /** @param authority to trust, in PEM */
-  constructor(
-    private readonly server: https.Server,
-    readonly authority: string,
-  ) {
-    server.on('request', (request: IncomingMessage, response: ServerResponse) => {
+  /** For the authorities to trust, and for what the library could not send. */
+  readonly directory = createTemporaryDirectory();
+  readonly #server = https.createServer();
+  /** To trust, in PEM. */
+  #authority = '';
+
+  async start(): Promise<void> {
+    const { authority, ...tls } = await createCertificates();
+    this.#authority = authority;
+    this.#server.setSecureContext(tls);
+    this.#server.on('request', (request: IncomingMessage, response: ServerResponse) => {
       void buffer(request).then((body) => {
         if (this.mode === 'hang') return;
         const before = this.envelopes.length;
@@ -63,11 +69,26 @@ export class Ingestion {
         response.end(JSON.stringify({ itemsReceived: items, itemsAccepted: items, errors: [] }));
       });
     });
+    this.#server.listen(0, '127.0.0.1');
+    await once(this.#server, 'listening');
   }
 
-  get connectionString(): string {
-    const endpoint = `https://localhost:${(this.server.address() as AddressInfo).port}/`;
-    return `InstrumentationKey=00000000-0000-4000-8000-000000000001;IngestionEndpoint=${endpoint};LiveEndpoint=${endpoint}`;
+  /**
+   * The settings of an app that sends its telemetry there.
+   * @param authority of the stand-ins, in PEM
+   */
+  settings(authority: string): Record<string, string> {
+    const authorities = join(this.directory, 'authorities.pem');
+    writeFileSync(authorities, `${authority}\n${this.#authority}`);
+    const endpoint = `https://localhost:${(this.#server.address() as AddressInfo).port}/`;
+    return {
+      NODE_EXTRA_CA_CERTS: authorities,
+      APPLICATIONINSIGHTS_CONNECTION_STRING: `InstrumentationKey=00000000-0000-4000-8000-000000000001;IngestionEndpoint=${endpoint};LiveEndpoint=${endpoint}`,
+      TMPDIR: this.directory,
+      // As in Azure, else the library checks whether it runs on a virtual machine.
+      FUNCTIONS_EXTENSION_VERSION: '~4',
+      WEBSITE_SITE_NAME: 'func-access-expiry-jobs',
+    };
   }
 
   ofType(baseType: string): Envelope[] {
@@ -77,12 +98,16 @@ export class Ingestion {
   forget(): void {
     for (const list of [this.envelopes, this.bodies]) list.length = 0;
     this.refused = 0;
+    this.mode = 'accept';
+    this.acceptsToken = undefined;
   }
 
   async close(): Promise<void> {
-    this.server.close();
-    this.server.closeAllConnections();
-    await once(this.server, 'close');
+    this.#server.close();
+    this.#server.closeAllConnections();
+    await once(this.#server, 'close');
+    // An app that is about to be killed may still write there.
+    rmSync(this.directory, { recursive: true, maxRetries: 3 });
   }
 
   /** Returns the status to answer with. */
@@ -103,26 +128,4 @@ export class Ingestion {
     this.envelopes.push(...(JSON.parse(items) as Envelope[]));
     return 200;
   }
-}
-
-/**
- * The settings of an app that sends its telemetry there.
- * @param directory for the authorities to trust, and for what the library could not send
- * @param authority of the stand-ins, in PEM
- */
-export function telemetrySettings(
-  { connectionString, authority: own }: Ingestion,
-  directory: string,
-  authority: string,
-): Record<string, string> {
-  const authorities = join(directory, 'authorities.pem');
-  writeFileSync(authorities, `${authority}\n${own}`);
-  return {
-    NODE_EXTRA_CA_CERTS: authorities,
-    APPLICATIONINSIGHTS_CONNECTION_STRING: connectionString,
-    TMPDIR: directory,
-    // As in Azure, else the library checks whether it runs on a virtual machine.
-    FUNCTIONS_EXTENSION_VERSION: '~4',
-    WEBSITE_SITE_NAME: 'func-access-expiry-jobs',
-  };
 }

@@ -1,7 +1,6 @@
 /** What the API, the status page, the doctor, the workbook and the alerts say of the same table of runs. */
 import { randomUUID } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { readFacts, type ExaminedDatabase } from '../../cli/doctor/database';
 import { checkJobStates } from '../../cli/doctor/jobStates';
@@ -10,9 +9,9 @@ import { jobs } from '../../src/jobs/catalogue';
 import { stateWords, type StateName } from '../../src/jobs/judgeJob';
 import { writeRunMessage, type RunFacts } from '../../src/jobRun/runMessage';
 import { ringing, storedEvent } from '../support/alerts';
-import { startSample, type App, type Sample } from '../support/app';
+import { useSample } from '../support/app';
 import { describeEvaluated } from '../support/deployments';
-import { startIngestion, type Ingestion, telemetrySettings } from '../support/ingestion';
+import { useIngestion } from '../support/ingestion';
 import { runQuery, type Row } from '../support/kusto';
 
 const minute = 60_000;
@@ -95,40 +94,27 @@ const histories: readonly (readonly [name: string, history: History])[] = [
 
 jest.setTimeout(300_000);
 
-let sample: Sample;
-let ingestion: Ingestion;
-let app: App;
-let directory: string;
+const ingestion = useIngestion();
+const own = {
+  SCHEDULE_NOTIFY_DATABRICKS: '0 30 * * * *',
+  SCHEDULE_NOTIFY_PALANTIR: '0 45 * * * *',
+  // Reminders fail before they take their lock: the table stays as it is, and the states are sent.
+  EMAIL_ENDPOINT: 'none',
+};
+const { sample, app } = useSample(() => ({
+  ...ingestion.settings(sample.standIns.authority),
+  ...own,
+}));
 let database: ExaminedDatabase;
 let settings: Parameters<typeof checkJobStates>[1];
 
 beforeAll(async () => {
-  sample = await startSample();
-  ingestion = await startIngestion();
-  directory = mkdtempSync(join(tmpdir(), 'agreement-'));
-  const schedule = {
-    SCHEDULE_NOTIFY_DATABRICKS: '0 30 * * * *',
-    SCHEDULE_NOTIFY_PALANTIR: '0 45 * * * *',
-  };
-  const schedulesReadAt = new Date();
-  app = await sample.startApp({
-    ...schedule,
-    ...telemetrySettings(ingestion, directory, sample.standIns.authority),
-    // Reminders fail before they take their lock: the table stays as it is, and the states are sent.
-    EMAIL_ENDPOINT: 'none',
-  });
   database = { ...(await readFacts(sample.session)), session: sample.session };
   const { schedules, scheduleZone, appService, problems } = readSettings({
     ...sample.standIns.environment,
-    ...schedule,
-    EMAIL_ENDPOINT: 'none',
+    ...own,
   });
-  settings = { schedules, scheduleZone, appService, problems, schedulesReadAt };
-});
-afterAll(async () => {
-  await sample.close();
-  await ingestion.close();
-  rmSync(directory, { recursive: true });
+  settings = { schedules, scheduleZone, appService, problems, schedulesReadAt: new Date() };
 });
 
 /** Writes the rows of a history, oldest first, as the runs would have. */
@@ -179,7 +165,6 @@ async function askDoctor(): Promise<Words> {
 
 /** What a run reports, each event delivered twice. */
 async function askRun(): Promise<Row[]> {
-  ingestion.forget();
   await app.call('/api/jobs/ExpiryNotificationPalantirRequests/runs', { method: 'POST' });
   return ingestion.ofType('EventData').flatMap(({ data: { baseData }, time }) => {
     const event = storedEvent(baseData.name as 'JobState', new Date(time), baseData.properties ?? {});

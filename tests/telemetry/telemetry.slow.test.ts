@@ -1,53 +1,38 @@
 /** What the built app sends to Application Insights, read at a loopback ingestion endpoint. */
 import { randomUUID } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { hostname, tmpdir } from 'node:os';
+import { mkdtempSync, readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { jobs } from '../../src/jobs/catalogue';
 import type { JobType } from '../../src/jobRun/jobRun';
 import { jobRunMetrics, jobRunProperties, jobStateProperties } from '../../src/telemetry/names';
 import { flushTimeoutMs } from '../../src/telemetry/telemetry';
-import { startSample, type App, type Sample } from '../support/app';
-import { startIngestion, type Envelope, type Ingestion, telemetrySettings } from '../support/ingestion';
+import { useSample, type App } from '../support/app';
+import { useIngestion, type Envelope } from '../support/ingestion';
 
 jest.setTimeout(300_000);
 
-let sample: Sample;
-let ingestion: Ingestion;
-let app: App;
+const ingestion = useIngestion();
+const { sample, app } = useSample(settings);
 /** What the app has logged in earlier tests. */
 const earlierLines: string[] = [];
 let startedAt: number;
-let directory: string;
-let settings: Record<string, string>;
 
-beforeAll(async () => {
-  sample = await startSample();
-  ingestion = await startIngestion();
-  directory = mkdtempSync(join(tmpdir(), 'telemetry-'));
-  settings = {
-    ...telemetrySettings(ingestion, directory, sample.standIns.authority),
+function settings(): Record<string, string> {
+  return {
+    ...ingestion.settings(sample.standIns.authority),
     NODE_OPTIONS: `--require ${join(__dirname, '../support/logConnections.js')}`,
   };
-  app = await sample.startApp(settings);
+}
+
+beforeAll(async () => {
   await run('RevokeExpiredDatabricksRequests');
   await run('ExpiryNotificationDatabricksRequests');
+  earlierLines.push(...app.lines);
   startedAt = performance.now();
 });
-beforeEach(async () => {
-  await sample.reset();
-  ingestion.mode = 'accept';
-  ingestion.acceptsToken = undefined;
-  ingestion.forget();
-  earlierLines.push(...app.lines);
-  app.forgetLines();
-});
-afterAll(async () => {
-  await sample.close();
-  await ingestion.close();
-  rmSync(directory, { recursive: true });
-});
+afterEach(() => void earlierLines.push(...app.lines));
 
 /** The trace context of a host's invocation, as the header that hands it on. */
 const invocation = { operation: 'ab'.repeat(16), span: 'cd'.repeat(8) };
@@ -158,7 +143,7 @@ test('no part of a run is sampled out, however many come at once', async () => {
 });
 
 test('a run that finds its job held emits Conflict, and sends the states of all jobs as the page shows them', async () => {
-  const silent = await sample.startApp({ ...settings, APPLICATIONINSIGHTS_CONNECTION_STRING: '' });
+  const silent = await sample.startApp({ ...settings(), APPLICATIONINSIGHTS_CONNECTION_STRING: '' });
   await run('RevokeExpiredPalantirRequests');
   await insertRun(randomUUID(), 'RevokeExpiredDatabricksRequests', 0);
   ingestion.forget();
@@ -220,7 +205,7 @@ test('what the email service leaves unanswered or refuses is counted by its caus
 });
 
 test('a run whose settings are wrong has no row, and still sends the states', async () => {
-  const wrong = await sample.startApp({ ...settings, EMAIL_ENDPOINT: 'none' });
+  const wrong = await sample.startApp({ ...settings(), EMAIL_ENDPOINT: 'none' });
   expect((await run('ExpiryNotificationPalantirRequests', wrong)).status).toBe(500);
   expect(events().map(properties)).toMatchObject([
     { status: 'Failed', errorName: 'SettingsError', hasRow: 'false' },
@@ -248,8 +233,8 @@ describe('the app sends as many items as docs/operating.md says, in one operatio
 
   test.each(['first', 'later'] as const)('of the %s run of a process', async (which) => {
     expect(documented.map(({ item }) => item)).toEqual(Object.keys(counters));
-    const completed = which === 'first' ? await sample.startApp(settings) : app;
-    const failed = which === 'first' ? await sample.startApp(settings) : app;
+    const completed = which === 'first' ? await sample.startApp(settings()) : app;
+    const failed = which === 'first' ? await sample.startApp(settings()) : app;
     await run('RevokeExpiredDatabricksRequests', completed);
     expect(sent()).toEqual(documented.map((row) => [row.item, row.completed]));
     expect(runSpans().map(({ data, tags }) => [data.baseData.type, tags['ai.operation.parentId']])).toEqual([
@@ -271,7 +256,7 @@ describe('one request and one operation a run: the host reports the request', ()
   afterEach(() => expect(ingestion.ofType('RequestData')).toEqual([]));
 
   test('of a timer, whose operation has the name of its function', async () => {
-    const own = await sample.startApp(settings);
+    const own = await sample.startApp(settings());
     await own.fireTimer('RevokeExpiredPalantirRequests');
     await own.logged(/RevokeExpiredPalantirRequests: Executed \(succeeded/);
     const [{ id, name } = {}, ...others] = items().map(operationOf) as { id?: string; name?: string }[];
@@ -283,7 +268,7 @@ describe('one request and one operation a run: the host reports the request', ()
   });
 
   test('of a request that only reads, in a process that has just started', async () => {
-    const own = await sample.startApp(settings);
+    const own = await sample.startApp(settings());
     await own.call('/api/jobs', { headers: { traceparent } });
     const statement = (): Envelope | undefined =>
       dependencies().find(({ data }) => data.baseData.target === 'localhost|access');
@@ -297,7 +282,7 @@ describe('one request and one operation a run: the host reports the request', ()
 describe('a failed run has one exception and one event with its error, both in its operation', () => {
   let careful: App;
   beforeAll(async () => {
-    careful = await sample.startApp({ ...settings, REVOCATION_CEILING: '1' });
+    careful = await sample.startApp({ ...settings(), REVOCATION_CEILING: '1' });
   });
   const refuseLogins = (): void =>
     sample.standIns.sql.order({ kind: 'refuseLogin', number: 18456, times: 10 });
@@ -379,7 +364,7 @@ UNION ALL SELECT RequestedBy, RequestedByEmail FROM dbo.DataAccessPalantirReques
 test.each(['fail', 'hang'] as const)(
   'an ingestion endpoint in mode %s neither fails a run nor delays it',
   async (mode) => {
-    const own = await sample.startApp(settings);
+    const own = await sample.startApp(settings());
     ingestion.mode = mode;
     const began = performance.now();
     const { status, body } = await run('RevokeExpiredDatabricksRequests', own);
@@ -396,7 +381,7 @@ describe('an ingestion endpoint that requires a token', () => {
 
   test('gets that of the app’s identity where the authentication string is set', async () => {
     const own = await sample.startApp({
-      ...settings,
+      ...settings(),
       APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'Authorization=AAD',
     });
     const { body } = await run('RevokeExpiredDatabricksRequests', own);
@@ -407,9 +392,9 @@ describe('an ingestion endpoint that requires a token', () => {
 
   test('refuses an app without it, whose run still completes', async () => {
     const own = await sample.startApp({
-      ...settings,
+      ...settings(),
       // What is refused is kept there, and the other app would send it during a later test.
-      TMPDIR: mkdtempSync(join(directory, 'refused-')),
+      TMPDIR: mkdtempSync(join(ingestion.directory, 'refused-')),
     });
     const { status, body } = await run('RevokeExpiredDatabricksRequests', own);
     await own.stop();
@@ -420,7 +405,7 @@ describe('an ingestion endpoint that requires a token', () => {
 });
 
 test('an app without a connection string runs and sends nothing', async () => {
-  const silent = await sample.startApp({ ...settings, APPLICATIONINSIGHTS_CONNECTION_STRING: '' });
+  const silent = await sample.startApp({ ...settings(), APPLICATIONINSIGHTS_CONNECTION_STRING: '' });
   expect((await run('RevokeExpiredDatabricksRequests', silent)).status).toBe(200);
   // The other app's own metrics may come at any time.
   expect(items()).toEqual([]);
