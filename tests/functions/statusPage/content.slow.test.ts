@@ -529,35 +529,26 @@ describeInChromium('The status page in Chromium', () => {
       await panel(page).getByText('A run now would').waitFor();
     });
 
-    test('a run has the grants that it handled, 100 a page; closing it leads back to where it was opened', async () => {
+    test('a run has the grants that it handled, 100 a page, and closes to the page of all jobs', async () => {
       await query(
         `UPDATE dbo.DataAccessDeltaRequests SET request_status = 'Approved', access_end_dt = GETUTCDATE() WHERE id <= 130;`,
       );
       const page = await open();
       await press(page, 'Run', revokeDatabricks);
       await result(page, revokeDatabricks).getByText('Completed').waitFor();
-      const bar = card(page, revokeDatabricks).locator('[data-roving] a');
-      const id = await bar.getAttribute('id');
-      await bar.focus();
-      await page.keyboard.press('Enter');
+      await card(page, revokeDatabricks).locator('[data-roving] a').click();
       await panel(page).getByRole('link', { name: 'Next rows' }).waitFor();
       expect(await page.evaluate('document.activeElement.id')).toBe('panel-title');
-      const first = await cells(panel(page).locator('.scroll tbody tr'));
+      const requests = async (): Promise<(string | undefined)[]> =>
+        (await cells(panel(page).locator('.scroll tbody tr'))).map(([number]) => number);
+      const first = await requests();
       expect(first).toHaveLength(100);
       await panel(page).getByRole('link', { name: 'Next rows' }).click();
       await panel(page).getByRole('link', { name: 'First rows' }).waitFor();
-      const second = await cells(panel(page).locator('.scroll tbody tr'));
-      const [stored] = await storedRuns(revokeDatabricks);
-      expect(first.length + Math.min(second.length, 100)).toBeLessThanOrEqual(
-        stored?.Processed_Count as number,
-      );
-      expect(second[0]?.[0]).not.toBe(first[0]?.[0]);
-      await page.goBack();
-      await panel(page).getByRole('link', { name: 'First rows' }).waitFor({ state: 'detached' });
+      expect((await requests()).filter((number) => first.includes(number))).toEqual([]);
       await panel(page).getByRole('link', { name: 'Close' }).click();
       await panel(page).waitFor({ state: 'detached' });
-      expect(id).toBe(`bar-${String(stored?.Job_Id).slice(0, 8)}`);
-      expect(new URL(page.url()).searchParams.get('job')).toBeNull();
+      expect(new URL(page.url()).searchParams.get('run')).toBeNull();
     });
 
     test('the history pages on beyond 30 runs, each compared with the previous one', async () => {

@@ -22,7 +22,7 @@ WHERE g.ExpiresAt > DATEADD(DAY, 30, GETUTCDATE()) AND g.RequesterName = 'Emma J
     return row as { Id: number; Number: string; Email: string };
   }
 
-  test('is found by its holder, and shows what was sent and revoked, and why nothing was', async () => {
+  test('is found by its holder, has an address that can be passed on, and shows what was sent and revoked, and why nothing was', async () => {
     const page = await open();
     await press(page, 'Run', notifyDatabricks);
     await press(page, 'Run', revokeDatabricks);
@@ -32,16 +32,22 @@ WHERE g.ExpiresAt > DATEADD(DAY, 30, GETUTCDATE()) AND g.RequesterName = 'Emma J
     const rows = await cells(panel(page).locator('tbody tr'));
     expect(rows.map(([, holder]) => holder)).toEqual(['Grace Hopper', 'Grace Hopper']);
     const [covered] = await query(
-      "SELECT TOP (1) g.RequestNumber AS Number FROM dbo.AccessGrant_Databricks AS g WHERE g.RequesterName = 'Grace Hopper' ORDER BY g.ExpiresAt;",
+      "SELECT TOP (1) g.RequestId AS Id, g.RequestNumber AS Number FROM dbo.AccessGrant_Databricks AS g WHERE g.RequesterName = 'Grace Hopper' ORDER BY g.ExpiresAt;",
     );
+    const { Id, Number: number } = covered as { Id: number; Number: string };
+    await panel(page).getByRole('link', { name: number, exact: true }).click();
     await panel(page)
-      .getByRole('link', { name: covered?.Number as string, exact: true })
-      .click();
-    await panel(page).getByText('What comes next').waitFor();
+      .getByRole('heading', { name: `Databricks request ${number}` })
+      .waitFor();
+    expect(new URL(page.url()).searchParams.get('request')).toBe(`databricks/${Id}`);
     expect(await panel(page).locator('.next').innerText()).toMatch(
       /^Nothing while request DBX-\d+ for the same access ends later: it covers this one until /,
     );
     expect(await panel(page).getByRole('button', { name: 'Send reminder' }).count()).toBe(0);
+    await page.goBack();
+    await panel(page)
+      .getByRole('heading', { name: /^Requests: / })
+      .waitFor();
 
     const [reminded] = await query(
       'SELECT TOP (1) n.DeltaRequestId AS Id, n.Notification_Sent_To AS SentTo FROM dbo.ExpiryNotification_Databricks AS n ORDER BY n.Id;',
@@ -57,22 +63,6 @@ WHERE g.ExpiresAt > DATEADD(DAY, 30, GETUTCDATE()) AND g.RequesterName = 'Emma J
     expect(await panel(page).locator('.timeline').innerText()).toContain('Revocation recorded');
     await panel(page).getByRole('link', { name: 'a run of RevokeExpiredDatabricksRequests' }).click();
     await panel(page).getByText('Grants revoked').waitFor();
-  });
-
-  test('has an address that can be passed on, and leads back to what was searched', async () => {
-    const { Id, Number: number } = await quietRequest();
-    const page = await open();
-    await search(page, number.toLowerCase());
-    await panel(page).getByRole('link', { name: number, exact: true }).click();
-    await panel(page)
-      .getByRole('heading', { name: `Databricks request ${number}` })
-      .waitFor();
-    expect(new URL(page.url()).searchParams.get('request')).toBe(`databricks/${Id}`);
-    expect(page.url()).toContain(`request=databricks/${Id}`);
-    await page.goBack();
-    await panel(page)
-      .getByRole('heading', { name: /^Requests: / })
-      .waitFor();
   });
 
   test('is reminded after a confirmation that names the address, and says so', async () => {
