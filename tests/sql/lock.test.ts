@@ -132,15 +132,6 @@ test('a row dated more than a minute in the future holds no lock', async () => {
   expect(statuses.sort()).toEqual(['Failed', 'InProgress']);
 });
 
-test('the database refuses a second run in progress of a job type', async () => {
-  const insert = () =>
-    environment.query(
-      `INSERT INTO dbo.JobRun (Job_Id, Job_Type, Status, Started_At, Started_By) VALUES ('${newGuid()}', '${revoke}', 'InProgress', GETUTCDATE(), 'x');`,
-    );
-  await insert();
-  await expect(insert()).rejects.toMatchObject({ number: 2601 });
-});
-
 test.each([
   ['in ASCII', 'x'.repeat(2000)],
   ['with several bytes a character', '\u00E9\u4E2D\u{1F600}'.repeat(300)],

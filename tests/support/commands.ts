@@ -22,7 +22,7 @@ export interface Ended {
 
 export type Command = ChildProcessByStdio<null, Readable, Readable>;
 
-export interface CommandOptions {
+interface CommandOptions {
   /** A directory without local.settings.json, unless it is given. */
   readonly cwd?: string;
   /** In addition to the environment of this process. */
@@ -61,15 +61,14 @@ export function startProgram(
 
 /** Waits until the process has ended. */
 export function ended(child: Command): Promise<Ended> {
-  let stdout = '';
-  let stderr = '';
-  let output = '';
-  child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
-  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
-  for (const stream of [child.stdout, child.stderr])
-    stream.on('data', (chunk: Buffer) => (output += chunk.toString()));
+  const texts = { stdout: '', stderr: '', output: '' };
+  for (const name of ['stdout', 'stderr'] as const)
+    child[name].on('data', (chunk: Buffer) => {
+      texts[name] += chunk.toString();
+      texts.output += chunk.toString();
+    });
   return new Promise((resolve, reject) => {
     child.once('error', reject);
-    child.once('close', (code) => resolve({ code, stdout, stderr, output }));
+    child.once('close', (code) => resolve({ code, ...texts }));
   });
 }
