@@ -210,4 +210,4 @@ test(`${mutatedRequests} mutated requests get no answer but the documented ones,
   const texts = new Set(sample.standIns.sql.statements.map((statement) => statement.text));
   expect(texts.size).toBeLessThan(40);
   expect(await sample.query('SELECT Id FROM dbo.JobRun;')).toHaveLength(runs);
-});
+}, 300_000);
