@@ -87,7 +87,7 @@ async function preview(job: Job, parameters: Parameters): Promise<Preview> {
 
 /**
  * A page of a preview, after the request that the parameters name.
- * @throws RequestError 404 if the view no longer yields that request
+ * @throws RequestError 404 if the view does not yield that request
  */
 export async function previewPage(
   job: Job,

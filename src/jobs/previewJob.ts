@@ -97,11 +97,11 @@ export interface ReminderPreview extends BasePreview {
 
 export type Preview = RevocationPreview | ReminderPreview;
 
-/** The view no longer yields the request after which a page is to begin, so its place is not known. */
+/** The view does not yield the request after which a page is to begin, so its place is not known. */
 export class LostPlaceError extends Error {
   override readonly name = 'LostPlaceError';
   constructor(after: RequestId) {
-    super(`The view no longer yields the request ${after}: begin again without after.`);
+    super(`The view does not yield the request ${after}: begin again without after.`);
   }
 }
 

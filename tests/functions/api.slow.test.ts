@@ -208,12 +208,10 @@ describe('POST /api/jobs/{jobType}/runs', () => {
     expect(new Set(ids).size).toBe(first.count);
   });
 
-  test('a page after a request that the view no longer yields is answered with 404', async () => {
+  test('a page after a request that the view does not yield is answered with 404', async () => {
     const answer = await post(revokeDatabricks, '?dryRun=true&after=999999');
     expect([answer.status, answer.body.code]).toEqual([404, 'unknownRequest']);
-    expect(answer.body.detail).toBe(
-      'The view no longer yields the request 999999: begin again without after.',
-    );
+    expect(answer.body.detail).toBe('The view does not yield the request 999999: begin again without after.');
   });
 
   describe('with a low ceiling', () => {
