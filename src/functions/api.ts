@@ -9,7 +9,7 @@ import { readBudgetMs, timeBudgetsMs } from '../jobs/budgets';
 import { findJob, jobs, withoutSafetyStop, type Job } from '../jobs/catalogue';
 import { failureCauses } from '../jobs/failures';
 import { guidPattern } from '../jobs/platforms';
-import { LostPlaceError, previewJob, type Preview } from '../jobs/previewJob';
+import { previewJob, type Preview } from '../jobs/previewJob';
 import { requestViewAdvice } from '../jobs/requests';
 import { readRunDetails } from '../jobs/runDetails';
 import { describeFinished } from '../jobs/runJob';
@@ -82,25 +82,9 @@ async function preview(job: Job, parameters: Parameters): Promise<Preview> {
     throw new ParameterError(
       'The parameters dryRun and allowMassRevocation cannot be combined: a dry run writes and sends nothing.',
     );
-  return previewPage(job, parameters, readOrder(parameters, 'order'));
-}
-
-/**
- * A page of a preview, after the request that the parameters name.
- * @throws RequestError 404 if the view does not yield that request
- */
-export async function previewPage(
-  job: Job,
-  parameters: Parameters,
-  order: 'soonest' | 'latest',
-): Promise<Preview> {
+  const order = readOrder(parameters, 'order');
   const after = readRequestId(parameters, 'after', job.platform);
-  try {
-    return await previewJob(await getServices(), job, { order, ...(after !== undefined && { after }) });
-  } catch (error) {
-    if (error instanceof LostPlaceError) throw new RequestError('unknownRequest', error.message);
-    throw error;
-  }
+  return previewJob(await getServices(), job, { order, ...(after !== undefined && { after }) });
 }
 
 /** GET /api/jobs/{jobType}/runs?limit=&before=: the job's history, newest first. */

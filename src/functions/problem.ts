@@ -1,6 +1,7 @@
 import type { HttpResponseInit } from '@azure/functions';
 import { SettingsError } from '../config/settings';
 import { DatabaseBusyError, DatabaseError } from '../database/errors';
+import { LostPlaceError } from '../jobs/previewJob';
 
 const noReminder = [409, 'No reminder can be sent'] as const;
 const unusableAddress = [422, 'The address cannot be used'] as const;
@@ -102,6 +103,7 @@ export class RequestError extends Error {
 /** The problem to report for what a handler threw. */
 export function toProblem(error: unknown): Problem {
   if (error instanceof RequestError) return problem(error.code, error.message, error.options);
+  if (error instanceof LostPlaceError) return problem('unknownRequest', error.message);
   if (error instanceof DatabaseBusyError) return problem('busy', error.message, { retryAfter: 5 });
   if (error instanceof DatabaseError && error.unavailable)
     return problem('databaseUnavailable', error.message, { retryAfter: 60 });

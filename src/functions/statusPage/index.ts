@@ -4,6 +4,7 @@ import { deadlineIn, type Deadline } from '../../clock';
 import type { SafeHtml } from '../../html';
 import { findJob, type Job } from '../../jobs/catalogue';
 import { readJobStates } from '../../jobs/jobStates';
+import { previewJob } from '../../jobs/previewJob';
 import { readRunDetails } from '../../jobs/runDetails';
 import { describeCompleteness, searchRequests } from '../../jobs/requestSearch';
 import { readStory } from '../../jobs/requestStory';
@@ -11,7 +12,6 @@ import { readBudgetMs } from '../../jobs/budgets';
 import type { Services } from '../../services';
 import { findRuns } from '../../jobRun/history';
 import type { JobRun } from '../../jobRun/jobRun';
-import { previewPage } from '../api';
 import type { Handler, RefusalHandler } from '../http';
 import {
   ParameterError,
@@ -21,6 +21,7 @@ import {
   readJobId,
   readOrder,
   readQuery,
+  readRequestId,
   readRowId,
   type Parameters,
 } from '../parameters';
@@ -141,7 +142,8 @@ async function readPanel(
     case 'preview': {
       const job = requirePageJob(query);
       const order = readOrder(query, 'preview');
-      const preview = await previewPage(job, query, order);
+      const after = readRequestId(query, 'after', job.platform);
+      const preview = await previewJob(services, job, { order, ...(after !== undefined && { after }) });
       return { kind: 'preview', job, preview, order, first };
     }
     case 'job':
