@@ -95,9 +95,11 @@ function requireArguments(args: string[], { options, allowPositionals = false }:
 const listed = new Intl.ListFormat('en-GB');
 
 function describeUnknown(rawName: string, options: ParseArgsOptionsConfig): string {
-  const names = Object.keys(options).map((name) => `--${name}`);
-  const known = ['this command takes none', `only ${names.join('')} is known`][names.length];
-  return `Unknown option ${rawName}: ${known ?? `known are ${listed.format(names)}`}.`;
+  const [first, ...others] = Object.keys(options).map((name) => `--${name}`);
+  const unknown = `Unknown option ${rawName}:`;
+  if (first === undefined) return `${unknown} this command takes none.`;
+  if (others.length === 0) return `${unknown} only ${first} is known.`;
+  return `${unknown} known are ${listed.format([first, ...others])}.`;
 }
 
 /** Names with a slip in one half of --dry-run, and those about --allow-mass-revocation; hyphens do not count. */

@@ -77,8 +77,8 @@ export class EmailClient {
    * ("Manage domain suppression lists in Azure Communication Services Email").
    *
    * This client does not send again on the same day what a run sent and was refused or failed. Another process does not
-   * know: it sends a refused message once more, and a failed one that was due on an earlier day, since the service does not say on
-   * which day it failed.
+   * know: it sends a refused message once more, and a failed one that was due on an earlier day, since the service does
+   * not say on which day it failed.
    * @param requireLease called right before each send, and so after each pause; what it throws ends the attempt
    * @param onAccepted called when the service has accepted the message, before its status is watched
    */

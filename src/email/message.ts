@@ -8,7 +8,8 @@ import { describeDigest, describePart } from './wording';
 export interface EmailMessage {
   /**
    * The identity of the reminder as a UUID v5: the platform, the recipient and, of each grant, its request, end and (in a
-   * run) lead. Whatever the wording, a repeated send has the same id, by which the service recognises it (sameOperationId in model/).
+   * run) lead. Whatever the wording, a repeated send has the same id, by which the service recognises it (sameOperationId
+   * in model/).
    */
   readonly operationId: string;
   /** Of a message by hand: ids under which it may have gone out before. */

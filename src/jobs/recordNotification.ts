@@ -66,8 +66,8 @@ interface Recorded {
 }
 
 /**
- * Records the grants of a digest, halving it where a constraint refuses one, so that only that one is left out. A locked one
- * leaves them all: the next run then has the same digest, whose operation id says that it was sent.
+ * Records the grants of a digest, halving it where a constraint refuses one, so that only that one is left out. A locked
+ * one leaves them all: the next run then has the same digest, whose operation id says that it was sent.
  */
 async function recordEach(
   session: Session,
